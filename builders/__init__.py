@@ -1,0 +1,1 @@
+"""One readable file per set: top to bottom, how this set is made."""

@@ -1,0 +1,54 @@
+"""`rook`: the same chess rook, upper left in one image and bottom right in the other.
+
+After Kayhan & van Gemert, CVPR 2020 (arXiv 2003.07064), section 3: a network with one filter tells the two images
+apart as soon as its padding lets it see the boundary. The glyph is this project's own drawing.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qi_datasets.builder import GeneratedSet, Row
+from qi_datasets.geometry import Placed
+from qi_datasets.specs import ROOK
+
+GLYPH = """
+999...9999...999
+979...9779...979
+9799999779999979
+9777777777777759
+9955555555555599
+.99777777777599.
+..997777777599..
+...9977777599...
+...9777777759...
+...9777777759...
+...9777777759...
+..977777777759..
+.99999999999999.
+.95555555555559.
+9777777777777759
+9999999999999999
+"""
+GREY_PER_DIGIT = 28
+
+UPPER_LEFT, BOTTOM_RIGHT = range(2)
+
+
+class Rook(GeneratedSet):
+    """Two rows: the glyph at the upper left corner, and at the bottom right one."""
+
+    spec = ROOK
+
+    def rows(self, split: str) -> Iterator[Row]:
+        """Row 0 has the glyph at (0, 0), row 1 has it flush with the opposite corner."""
+        rook = glyph()
+        far = self.size - len(rook)
+        for label, corner in ((UPPER_LEFT, 0), (BOTTOM_RIGHT, far)):
+            yield Row(Placed(rook, corner, corner, self.size, self.size), label)
+
+
+def glyph() -> np.ndarray:
+    """The rook, (16, 16, 1) uint8: a digit of the drawing times 28, a dot is black; it touches all four sides."""
+    digits = [[0 if mark == "." else int(mark) for mark in line] for line in GLYPH.split()]
+    return (np.array(digits) * GREY_PER_DIGIT).astype(np.uint8)[:, :, None]

@@ -1,0 +1,94 @@
+"""What a builder is: it says how the rows of one set are made; this base checks that they are what the spec says."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from PIL import Image
+
+from qi_datasets.errors import BuilderError, OptionError
+from qi_datasets.geometry import Pixels, Placed
+from qi_datasets.specs import SetSpec
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a set: its image, its label, and the values of the spec's further columns."""
+
+    image: Placed
+    label: int
+    columns: dict[str, Any] = field(default_factory=dict)
+
+    def bordered(self, border: int) -> "Row":
+        """The row with a border added, and with the columns that tell of it (x, y, border) set right."""
+        moved = {name: self.columns[name] + border for name in ("x", "y", "border") if name in self.columns}
+        return replace(self, image=self.image.bordered(border), columns=self.columns | moved)
+
+
+@dataclass(frozen=True)
+class Builder(ABC):
+    """How one set is made. A subclass says so for `GeneratedSet` or `ImageSet`; its `spec` is its row of the spec table.
+
+    size: side of the square image at border 0, in pixels; only sets whose spec has a `size_option` take another than
+    the spec's. Raises OptionError for a size that the spec doesn't allow. Builders are small and picklable.
+    """
+
+    spec: ClassVar[SetSpec]
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        option = self.spec.size_option
+        if self.size == 0:
+            object.__setattr__(self, "size", self.spec.size)
+        elif option is not None:
+            object.__setattr__(self, "size", option.check(self.size))
+        elif self.size != self.spec.size:
+            raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}")
+
+    def checked(self, row: Row) -> Row:
+        """`row`, if it is what the spec says; else BuilderError."""
+        spec, image = self.spec, row.image
+        if (image.height, image.width, image.channels) != (self.size, self.size, spec.channels):
+            found, wanted = (image.height, image.width, image.channels), (self.size, self.size, spec.channels)
+            raise BuilderError(f"{spec.name}: an image is {found} (h, w, c), the spec says {wanted}")
+        if not -1 <= row.label < len(spec.labels):
+            raise BuilderError(f"{spec.name}: label {row.label}, the spec has {len(spec.labels)} labels")
+        if row.columns.keys() != spec.columns.keys():
+            raise BuilderError(f"{spec.name}: columns {sorted(row.columns)}, the spec says {sorted(spec.columns)}")
+        return row
+
+
+class GeneratedSet(Builder):
+    """A set that needs no input."""
+
+    @abstractmethod
+    def rows(self, split: str) -> Iterator[Row]:
+        """The rows of a split, in order."""
+
+    def __call__(self, split: str) -> Iterator[Row]:
+        """The checked rows of a split, as many as the spec says; BuilderError otherwise."""
+        count = 0
+        for count, row in enumerate(self.rows(split), start=1):  # noqa: B007
+            yield self.checked(row)
+        if count != self.spec.rows(split):
+            raise BuilderError(f"{self.spec.name}/{split}: {count} rows, the spec says {self.spec.rows(split)}")
+
+
+class ImageSet(Builder):
+    """A set that is made from images, each on its own."""
+
+    @abstractmethod
+    def patch(self, image: Image.Image) -> Pixels:
+        """What the set takes of a decoded RGB image: (h, w, c) uint8. Called once per source."""
+
+    @abstractmethod
+    def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
+        """The rows, at border 0, that a source's patch gives."""
+
+    def __call__(self, patch: Pixels, source: str, wnid: str) -> list[Row]:
+        """The checked rows of a source, as many as the spec says; BuilderError otherwise."""
+        rows = [self.checked(row) for row in self.rows(patch, source, wnid)]
+        if len(rows) != self.spec.rows_per_source:
+            raise BuilderError(f"{self.spec.name}: {len(rows)} rows of a source, not {self.spec.rows_per_source}")
+        return rows

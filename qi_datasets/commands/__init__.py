@@ -1,0 +1,1 @@
+"""The commands: options in, one call of the library, a table out."""

@@ -1,0 +1,37 @@
+"""What all commands share on a terminal: tables, and errors in one line with their exit status."""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec
+
+import click
+
+from qi_datasets.errors import QIDatasetsError
+
+P = ParamSpec("P")
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Turns this package's exceptions into one line on standard error and their exit status."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except QIDatasetsError as error:
+            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            raise click.exceptions.Exit(error.exit_status) from error
+
+    return wrapper
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:
+    """A plain text table; the columns named in `right` are aligned to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    aligned = [
+        [cell.rjust(width) if name in right else cell.ljust(width) for name, cell, width in zip(header, line, widths)]
+        for line in lines
+    ]
+    aligned.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(line).rstrip() for line in aligned)

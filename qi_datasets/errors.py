@@ -1,0 +1,45 @@
+"""Every exception that a caller's input can cause: one line that says what is wrong, where, and what to do."""
+
+from typing import ClassVar
+
+
+class QIDatasetsError(Exception):
+    """Base of all exceptions of this package; `exit_status` is what a command ends with."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class OptionError(QIDatasetsError, ValueError):
+    """An argument or option has a value outside its range or of a wrong type."""
+
+
+class UnknownSetError(OptionError):
+    """No set, config or split of that name."""
+
+
+class GeometryError(QIDatasetsError, ValueError):
+    """An array is no image, or does not fit where it is to be placed."""
+
+
+class SourceError(QIDatasetsError):
+    """The images that a set is to be made from are missing, damaged or contradictory."""
+
+
+class BuilderError(QIDatasetsError):
+    """A builder breaks its own spec: a row with another size, label or column than the spec says."""
+
+
+class OutputError(QIDatasetsError):
+    """The output folder can't be written, or holds a set that must not be replaced silently."""
+
+
+class NotBuiltError(QIDatasetsError):
+    """A set is asked for that has not been built."""
+
+
+class StoredSetError(QIDatasetsError):
+    """A stored set can't be read: no valid manifest, or files that differ from it."""
+
+
+class VerificationError(QIDatasetsError):
+    """A check was given something that it can't check."""

@@ -1,0 +1,98 @@
+"""Where pixels go: images that are black outside one rectangle, borders, central crops. Pure functions on arrays."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from qi_datasets.errors import GeometryError
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Box: TypeAlias = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An image that is black (0) outside one rectangle, kept as that rectangle and its place.
+
+    content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB); its top-left pixel is at row `y`, column `x` of an image of
+    `height` x `width` pixels. Raises GeometryError when content is no such array or reaches beyond the image.
+    """
+
+    content: Pixels
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        content = self.content
+        if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] not in (1, 3):
+            raise GeometryError(f"content must be uint8 of shape (h, w, 1 or 3), not {content.dtype} {content.shape}")
+        h, w, _ = content.shape
+        if not (0 <= self.y <= self.height - h and 0 <= self.x <= self.width - w):
+            raise GeometryError(
+                f"{h}x{w} pixels at row {self.y}, column {self.x} do not fit an image of {self.height}x{self.width}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return int(self.content.shape[2])
+
+    def bordered(self, border: int) -> "Placed":
+        """The same image with `border` black pixels added on all four sides."""
+        if border < 0:
+            raise GeometryError(f"a border is 0 or more pixels, not {border}")
+        return replace(
+            self,
+            y=self.y + border,
+            x=self.x + border,
+            height=self.height + 2 * border,
+            width=self.width + 2 * border,
+        )
+
+    def pixels(self) -> Pixels:
+        """The whole image, (height, width, c) uint8."""
+        image = np.zeros((self.height, self.width, self.channels), np.uint8)
+        h, w, _ = self.content.shape
+        image[self.y : self.y + h, self.x : self.x + w] = self.content
+        return image
+
+
+def whole(image: npt.ArrayLike) -> Placed:
+    """An (h, w) or (h, w, c) uint8 image as a Placed that fills its own canvas."""
+    pixels = np.asarray(image)
+    content = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return Placed(content, 0, 0, content.shape[0], content.shape[1])
+
+
+def nonzero_box(content: Pixels) -> Box:
+    """Bounding box (y0, x0, y1, x1) of the pixels of (h, w, c) `content` that are not black; all 0 if there is none."""
+    ink = content.any(axis=2)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    if rows.size == 0:
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def central_square(image: Image.Image, share: float, side: int) -> Pixels:
+    """The centred square of `share` x the shorter side, resized to `side` x `side`: (side, side, 3) uint8.
+
+    One antialiased bilinear step from the exact, fractional box. The image is first cropped to the smallest integer
+    rectangle that contains the box: Pillow 13 chooses the order of its two passes by the shape of what it is given,
+    and only on the cropped rectangle do Pillow 11, 12 and 13 agree in every pixel
+    (cards/specification.md, "The patch").
+    """
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    width, height = rgb.size
+    square = share * min(width, height)
+    left, top = (width - square) / 2, (height - square) / 2
+    right, bottom = (width + square) / 2, (height + square) / 2
+    x, y = math.floor(left), math.floor(top)
+    crop = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
+    box = (left - x, top - y, right - x, bottom - y)
+    return np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR, box=box))

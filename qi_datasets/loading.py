@@ -1,0 +1,136 @@
+"""`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import datasets
+from platformdirs import user_cache_path
+
+from qi_datasets.building import build_set, plan_set, set_folder
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.manifest import Manifest
+from qi_datasets.registry import nearest, spec_named
+from qi_datasets.sources import open_source
+from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
+from qi_datasets.views import with_border
+
+HOME = "QI_DATASETS_HOME"
+BORDER_CONFIG = re.compile(r"border_(\d+)", re.ASCII)
+
+Loaded = datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict
+
+
+def default_output() -> Path:
+    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    home = os.environ.get(HOME)
+    return Path(home).expanduser() if home else user_cache_path("qi-datasets")
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | None = None,
+    streaming: bool = False,
+    border: int | None = None,
+    size: int | None = None,
+    canvas: int | None = None,
+    output: str | Path | None = None,
+    imagenet_val: str | Path | None = None,
+    **stock: Any,
+) -> Any:
+    """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
+
+    path: the set's name, e.g. "qi". name: a config, e.g. "border_64"; `border=64` says the same, and takes any integer
+    from 0 to 4096 (pixels per side), built or not: the border is added when an image is read, and `x`, `y`, `border`
+    are right for it. split, streaming: as in `datasets`. size: side in pixels (corner). canvas: side in pixels (qi).
+    output: the folder that `qi-build` wrote, default `$QI_DATASETS_HOME` or the platform's cache. imagenet_val: where
+    ImageNet's validation images are; the set is built from them unless it is there. stock: further arguments of
+    `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
+
+    Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
+    Sets that need no input are made on first use. Raises UnknownSetError, OptionError, NotBuiltError, StoredSetError,
+    and what building raises (SourceError, OutputError).
+    """
+    spec = spec_named(path)
+    pixels = checked_border(spec, name, border)
+    side = checked_side(spec, size=size, canvas=canvas)
+    root = default_output() if output is None else Path(output)
+    folder = ensure_built(spec, side, root, imagenet_val)
+    files = stored_files(spec, folder)
+    loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
+    if pixels == 0:
+        return loaded
+    if isinstance(loaded, dict):
+        return type(loaded)({part: with_border(rows, pixels) for part, rows in loaded.items()})
+    return with_border(loaded, pixels)
+
+
+def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
+    """The border that a config's name or `border` asks for, in pixels."""
+    pixels = None if border is None else BORDER.check(border)
+    if pixels and not spec.takes_border:
+        raise OptionError(f"{spec.name} takes no border, but border={border!r} is given; leave it out")
+    if name is None:
+        return pixels or 0
+    match = BORDER_CONFIG.fullmatch(name) if spec.borders and isinstance(name, str) else None
+    if match is None and name not in spec.configs:
+        hint = nearest(name, dict.fromkeys(spec.configs))
+        raise UnknownSetError(f"{spec.name} has no config {name!r}{hint}; there are {', '.join(spec.configs)}")
+    named = BORDER.check(int(match[1])) if match else 0
+    if match and pixels not in (None, named):
+        raise OptionError(f"config {name!r} and border={border!r} contradict each other; give one of them")
+    return pixels or named
+
+
+def checked_side(spec: SetSpec, **given: int | None) -> int:
+    """The side of the images that the set's own option asks for, in pixels; OptionError for another set's option."""
+    option = spec.size_option
+    for name, value in given.items():
+        if value is not None and (option is None or option.name != name):
+            raise OptionError(f"{spec.name} takes no {name}, but {name}={value!r} is given; leave it out")
+    value = given.get(option.name) if option else None
+    return spec.size if option is None or value is None else option.check(value)
+
+
+def ensure_built(spec: SetSpec, side: int, root: Path, imagenet_val: str | Path | None) -> Path:
+    """The folder of the set, built if that is possible with what is given."""
+    folder = set_folder(root, spec, side)
+    if spec.needs_images and imagenet_val is None:
+        if not folder.exists():
+            raise NotBuiltError(
+                f"{spec.name} is not built in {folder.parent}: run `qi-build --imagenet-val PATH`, or `qi-build --demo` "
+                "to try it without ImageNet, or pass imagenet_val= or output="
+            )
+        return folder
+    if imagenet_val is not None:
+        source = open_source(imagenet_val) if spec.needs_images else None
+        return build_set(plan_set(spec, source, size=side), root, progress=True).folder
+    if not is_current(folder):
+        build_set(plan_set(spec, size=side), root, progress=True)
+    return folder
+
+
+def is_current(folder: Path) -> bool:
+    """Whether a complete set of this package's spec version is there."""
+    try:
+        manifest = Manifest.read(folder)
+    except StoredSetError:
+        return False
+    return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
+
+
+def stored_files(spec: SetSpec, folder: Path) -> dict[str, list[str]]:
+    """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
+    manifest = Manifest.read(folder)
+    if manifest.spec_version != SPEC_VERSION:
+        raise StoredSetError(
+            f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
+            "build it again with qi-build --force"
+        )
+    if missing := manifest.missing_files(folder):
+        raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
+    splits = manifest.configs[spec.config_of(0)].splits
+    return {split: [str(folder / file) for file in record.files] for split, record in splits.items()}

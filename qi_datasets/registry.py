@@ -1,0 +1,58 @@
+"""Finds the builder of a set by name: the spec table's own, and those that other packages bring."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
+
+from qi_datasets.builder import Builder
+from qi_datasets.errors import BuilderError, UnknownSetError
+from qi_datasets.specs import SPECS, SetSpec
+
+ENTRY_POINTS = "qi_datasets.builders"
+"""Entry-point group through which another package adds a set: each entry is a subclass of GeneratedSet or ImageSet."""
+
+
+@cache
+def third_party_builders() -> Mapping[str, type[Builder]]:
+    """The builders of other installed packages, by the name of their set."""
+    return {builder.spec.name: builder for builder in map(loaded, entry_points(group=ENTRY_POINTS))}
+
+
+def loaded(entry: EntryPoint) -> type[Builder]:
+    """The builder class behind an entry point; BuilderError when it is none, or takes a name that is taken."""
+    found = entry.load()
+    if not (isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)):
+        raise BuilderError(f"entry point {entry.name} = {entry.value} is no GeneratedSet or ImageSet with a SetSpec")
+    if found.spec.name in SPECS:
+        raise BuilderError(f"entry point {entry.name} = {entry.value} calls its set {found.spec.name}, which is taken")
+    return found
+
+
+def specs() -> dict[str, SetSpec]:
+    """Every known set, ours first."""
+    return dict(SPECS) | {name: builder.spec for name, builder in third_party_builders().items()}
+
+
+def spec_named(name: object) -> SetSpec:
+    """The set of that name; UnknownSetError, which lists the known ones and the nearest, when there is none."""
+    if isinstance(name, str) and name in SPECS:
+        return SPECS[name]
+    known = specs()
+    if isinstance(name, str) and name in known:
+        return known[name]
+    raise UnknownSetError(f"no set is called {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+
+
+def nearest(name: object, known: Mapping[str, object]) -> str:
+    """" (did you mean ...?)" for the known name that is most like `name`, or ""."""
+    matches = get_close_matches(str(name).lower(), known, n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def builder_of(spec: SetSpec, size: int | None = None) -> Builder:
+    """The builder of a set, for images of `size` pixels; OptionError for a size that the set doesn't take."""
+    third_party = {} if spec.name in SPECS else third_party_builders()
+    builder: type[Builder] = third_party[spec.name] if third_party else resolve_name(spec.builder)
+    return builder(size=spec.size if size is None else size)

@@ -1,0 +1,7 @@
+"""Where images come from: one file per kind of layout, and `open_source`, which recognises the layout."""
+
+from qi_datasets.sources.base import Source, SourceImage
+from qi_datasets.sources.demo import DemoSource
+from qi_datasets.sources.recognise import open_source
+
+__all__ = ["DemoSource", "Source", "SourceImage", "open_source"]

@@ -1,0 +1,171 @@
+"""ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar, Self
+
+from PIL import Image
+
+from qi_datasets.errors import SourceError
+from qi_datasets.sources.base import VAL_FILE, WNID, FileLocation, Source, SourceImage
+
+KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
+KAGGLE_LABELS = "LOC_val_solution.csv"
+
+
+def listing(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder by name; SourceError when it can't be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """Image files below a folder. names: image name -> (path below the folder, synset)."""
+
+    def image(self, name: str) -> SourceImage:
+        """The image of that name."""
+        path, wnid = self.names[name]
+        return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
+
+    @classmethod
+    def of(cls, folder: Path, found: Iterator[tuple[str, str, str]], imagenet_val: bool = True) -> Self | None:
+        """The source of (name, path, synset) triples, None if there are none; SourceError for contradicting twins."""
+        names: dict[str, tuple[str, str]] = {}
+        for name, path, wnid in found:
+            first = names.setdefault(name, (path, wnid))
+            if first[0] != path:
+                one, other = folder / first[0], folder / path
+                if one.read_bytes() != other.read_bytes():
+                    raise SourceError(f"{name} occurs twice with different bytes: {one} and {other}; remove one of them")
+        return cls(str(folder), names, imagenet_val) if names else None
+
+
+class FlatFolder(FileSource):
+    """`ILSVRC2012_val_*.JPEG`, all in one folder."""
+
+    layout: ClassVar[str] = "flat folder"
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The source, or None if the folder holds no such file."""
+
+        def found() -> Iterator[tuple[str, str, str]]:
+            for entry in listing(folder):
+                if match := VAL_FILE.fullmatch(entry.name):
+                    yield match[1], entry.name, match[2] or ""
+
+        return cls.of(folder, found())
+
+
+class ClassFolders(FileSource):
+    """`n01440764/ILSVRC2012_val_00000293.JPEG`: a folder per synset."""
+
+    layout: ClassVar[str] = "class folders"
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The source, or None if no class folder holds such a file."""
+
+        def found() -> Iterator[tuple[str, str, str]]:
+            for entry in sorted(listing(folder), key=lambda entry: entry.name):
+                if WNID.fullmatch(entry.name) and entry.is_dir():
+                    for file in listing(Path(entry.path)):
+                        if match := VAL_FILE.fullmatch(file.name):
+                            yield match[1], f"{entry.name}/{file.name}", entry.name
+
+        return cls.of(folder, found())
+
+
+class ImageNetRoot(FileSource):
+    """An ImageNet root whose `val/` is flat or by class."""
+
+    layout: ClassVar[str] = "ImageNet root with val/"
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The source, or None if there is no `val/` with validation files."""
+        val = folder / "val"
+        inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
+        return None if inner is None else cls(inner.where, inner.names, True)
+
+
+class Kaggle(FileSource):
+    """Kaggle's download: the root, or its folder of validation files; the synsets are in a table at the root."""
+
+    layout: ClassVar[str] = "Kaggle"
+
+    @classmethod
+    def find_root(cls, root: Path) -> Self | None:
+        """The source, or None if `root` is not the root of Kaggle's download."""
+        return cls.labelled(root / KAGGLE_VAL, root)
+
+    @classmethod
+    def find_val(cls, val: Path) -> Self | None:
+        """The source, or None if `val` is not the validation folder inside Kaggle's download.
+
+        It is a flat folder too, but its place tells where the synsets are.
+        """
+        resolved, depth = val.resolve(), len(KAGGLE_VAL.parts)
+        return cls.labelled(val, resolved.parents[depth - 1]) if resolved.parts[-depth:] == KAGGLE_VAL.parts else None
+
+    @classmethod
+    def labelled(cls, val: Path, root: Path) -> Self | None:
+        """The flat files of `val` with the synsets from the table at `root`; None if there are no such files."""
+        files = FlatFolder.find(val) if val.is_dir() else None
+        if files is None:
+            return None
+        wnids, warning = kaggle_wnids(root / KAGGLE_LABELS)
+        names = {name: (path, wnids.get(name, wnid)) for name, (path, wnid) in files.names.items()}
+        return cls(str(val), names, True, (warning,) if warning else ())
+
+
+def kaggle_wnids(table: Path) -> tuple[dict[str, str], str]:
+    """Image name -> synset from Kaggle's table (the first word of the prediction), and a warning or ""."""
+    try:
+        with table.open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines, strict=True))
+        wnids = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
+        if not wnids or not all(map(WNID.fullmatch, wnids.values())):
+            raise ValueError("no synset where one is expected")
+    except OSError as error:
+        return {}, f"{table} cannot be read ({error.strerror}): wnid stays empty"
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, csv.Error) as error:
+        return {}, f"{table} is not Kaggle's table of ImageId,PredictionString ({error}): wnid stays empty"
+    return wnids, ""
+
+
+@lru_cache(maxsize=1)
+def image_suffixes() -> frozenset[str]:
+    """The file endings that Pillow can open."""
+    extensions = Image.registered_extensions()
+    return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in {"PDF", "MPEG"})
+
+
+class AnyFolder(FileSource):
+    """Any folder of images, at any depth, named by their relative POSIX path."""
+
+    layout: ClassVar[str] = "folder of images"
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The source, or None if there is no image at any depth."""
+
+        def found() -> Iterator[tuple[str, str, str]]:
+            for parent, folders, files in os.walk(folder):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                inside = Path(parent).relative_to(folder)
+                wnid = inside.name if WNID.fullmatch(inside.name) else ""
+                for file in sorted(files):
+                    if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
+                        path = (inside / file).as_posix()
+                        yield path, path, wnid
+
+        return cls.of(folder, found(), imagenet_val=False)

@@ -1,0 +1,44 @@
+"""Recognises what lies at a path: the first layout of the list below that is there."""
+
+from pathlib import Path
+
+from qi_datasets.errors import SourceError
+from qi_datasets.sources.base import Source
+from qi_datasets.sources.folders import AnyFolder, ClassFolders, FlatFolder, ImageNetRoot, Kaggle
+from qi_datasets.sources.shards import ShardSource
+from qi_datasets.sources.tar import TarSource
+
+LAYOUTS = "ImageNet validation files (flat, by class, below val/, Kaggle's, the tar, Parquet shards) or other images"
+
+
+def open_source(place: str | Path) -> Source:
+    """The source at a path or fsspec URL, its layout recognised; only names are read, no picture.
+
+    Where several layouts are present, the first wins: flat folder, class folders, root with `val/`, Kaggle, tar,
+    Parquet shards, any folder of images. Raises SourceError when there is nothing, or nothing usable.
+    """
+    url = str(place)
+    if "://" in url:
+        source: Source | None = ShardSource.find(url)
+        if source is None:
+            raise SourceError(f"{url} holds no Parquet shards of a validation split; see --help for what PATH may be")
+        return source
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}")
+    if path.is_file():
+        source = ShardSource.find(str(path)) if path.suffix == ".parquet" else TarSource.find(path)
+    else:
+        source = (
+            Kaggle.find_val(path)
+            or FlatFolder.find(path)
+            or ClassFolders.find(path)
+            or ImageNetRoot.find(path)
+            or Kaggle.find_root(path)
+            or TarSource.find(path)
+            or ShardSource.find(str(path))
+            or AnyFolder.find(path)
+        )
+    if source is None:
+        raise SourceError(f"no images in {path}; give the folder or archive that holds {LAYOUTS}")
+    return source

@@ -1,0 +1,57 @@
+"""The untouched `ILSVRC2012_img_val.tar`: one pass over its headers, then seeks; nothing is unpacked."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+from qi_datasets.errors import SourceError
+from qi_datasets.sources.base import VAL_FILE, Source, SourceImage, SpanLocation, by_name
+
+TAR_NAME = "ILSVRC2012_img_val.tar"
+END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
+
+
+@dataclass(frozen=True)
+class TarSource(Source):
+    """A tar of validation files. names: image name -> SourceImage."""
+
+    layout: ClassVar[str] = "tar"
+
+    def image(self, name: str) -> SourceImage:
+        """The image of that name."""
+        found: SourceImage = self.names[name]
+        return found
+
+    @classmethod
+    def find(cls, path: Path) -> Self | None:
+        """The source, if `path` is a tar or a folder that holds ImageNet's; SourceError for one that is cut off."""
+        archive = path / TAR_NAME if path.is_dir() else path
+        if not archive.is_file():
+            return None
+        images = by_name(((image.name, image) for image in members(archive)), str(archive))
+        if not images:
+            raise SourceError(f"{archive} holds no ILSVRC2012_val_*.JPEG; is it {TAR_NAME}?")
+        return cls(str(archive), images, True)
+
+
+def members(archive: Path) -> Iterator[SourceImage]:
+    """The validation images of a tar, in its order. A tar without its end-of-archive blocks is an error."""
+    try:
+        with open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                match = VAL_FILE.fullmatch(os.path.basename(member.name))
+                if match and member.isfile():
+                    span = SpanLocation(str(archive), member.offset_data, member.size, member.name)
+                    yield SourceImage(match[1], match[2] or "", span)
+            # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
+            end = tar.offset
+            file.seek(end)
+            if file.read(len(END_OF_ARCHIVE)) != END_OF_ARCHIVE:
+                raise SourceError(f"{archive} is cut off or damaged at byte {end}; fetch it again")
+    except tarfile.TarError as error:
+        raise SourceError(f"{archive} is cut off or no tar ({error}); fetch it again") from error
+    except OSError as error:
+        raise SourceError(f"cannot read {archive}: {error.strerror}; check its permissions") from error

@@ -1,0 +1,185 @@
+"""The spec table: names, sizes, labels, borders, splits, counts and pinned digests of every set, and nothing else.
+
+Cards, checks, loader, commands and tests read these facts from here; they are written down nowhere else in the code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Integral
+from types import MappingProxyType
+
+from qi_datasets.errors import OptionError
+
+SPEC_VERSION = "1.0.0"
+"""Version of the data, apart from the package's: a changed pixel is a new major."""
+
+DRAW_PREFIX = "qi-datasets/v1"
+"""Every draw is the SHA-256 of a string that starts so."""
+
+IMAGENET_VAL_IMAGES = 50_000
+IMAGENET_VAL_NAME = "ILSVRC2012_val_{:08d}"
+
+CORNERS = ("upper_left", "bottom_right")
+
+
+@dataclass(frozen=True)
+class IntegerOption:
+    """An integer that a user may choose: its range, its default, and the check that says so."""
+
+    name: str
+    default: int
+    low: int
+    high: int
+    step: int = 1
+
+    def check(self, value: object) -> int:
+        """`value` as an int; OptionError when it is none (bool included), or out of range."""
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            number = int(value)
+            if self.low <= number <= self.high and (number - self.low) % self.step == 0:
+                return number
+        kind = "an integer" if self.step == 1 else "an even integer"
+        raise OptionError(f"{self.name} must be {kind} from {self.low} to {self.high}, not {value!r}")
+
+
+BORDER = IntegerOption("border", default=0, low=0, high=4096)
+"""Black pixels added on all four sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSpec:
+    """One row of the table: everything about a set but its pixels.
+
+    splits: split name -> number of *sources* (sets made from images) or of rows (sets that need no input).
+    columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
+    lists). borders: the border of each config, or () for the one config `default`. size: side of the square image at
+    border 0, where `size_option` doesn't say otherwise. digests: pinned split digests, by split.
+    """
+
+    name: str
+    title: str
+    summary: str
+    builder: str
+    mode: str
+    size: int
+    labels: tuple[str, ...]
+    splits: Mapping[str, int]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    needs_images: bool = False
+    rows_per_source: int = 1
+    first_rank_after: str | None = None
+    borders: tuple[int, ...] = ()
+    takes_border: bool = False
+    size_option: IntegerOption | None = None
+    label_in_digest: bool = True
+    rows_per_file: int = 10_000
+    demo_splits: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """1 for mode L, 3 for RGB."""
+        return len(self.mode)
+
+    @property
+    def configs(self) -> tuple[str, ...]:
+        """Names of the official configs, the default one first."""
+        return tuple(map(self.config_of, self.borders)) if self.borders else ("default",)
+
+    def config_of(self, border: int) -> str:
+        """Name of the config with that border."""
+        return f"border_{border}" if self.borders else "default"
+
+    def rows(self, split: str) -> int:
+        """Official number of rows of a split."""
+        return self.splits[split] * self.rows_per_source
+
+
+@dataclass(frozen=True)
+class QuadrantGeometry:
+    """How a QI image is laid out (cards/specification.md, "qi"): lengths in pixels, `crop` a share of the shorter side."""
+
+    canvas: int = 120
+    patch: int = 56
+    crop: float = 0.875
+
+    @property
+    def displacement(self) -> int:
+        """Between the two corners, per axis: a multiple of every usual total stride."""
+        return self.canvas - self.patch
+
+
+QUADRANT = QuadrantGeometry()
+
+
+@dataclass(frozen=True)
+class RedGreenGeometry:
+    """How a red-green image is laid out (cards/specification.md, "red_green"): pixels; ranges exclude their end."""
+
+    box: int = 4
+    left: range = range(10)
+    gap: int = 5
+    right_end: int = 28
+    spread: range = range(-4, 4)
+    centres: tuple[int, int] = (7, 23)
+    shift: int = 16
+
+
+RED_GREEN = RedGreenGeometry()
+
+ROOK = SetSpec(
+    name="rook",
+    title="Rook",
+    summary="One chess rook, upper left or bottom right: the smallest set that only location can separate.",
+    builder="qi_datasets.builders.rook:Rook",
+    mode="L",
+    size=32,
+    labels=CORNERS,
+    splits={"train": 2},
+    takes_border=True,
+)
+
+CORNER = SetSpec(
+    name="corner",
+    title="Corner",
+    summary="One white pixel in one of two corners: what valid, same and full padding see of it.",
+    builder="qi_datasets.builders.corner:Corner",
+    mode="L",
+    size=5,
+    size_option=IntegerOption("size", default=5, low=3, high=1024),
+    labels=CORNERS,
+    splits={"train": 2},
+)
+
+RED_GREEN_SET = SetSpec(
+    name="red_green",
+    title="Red-green",
+    summary="Is red left of green? Asked where the pictures were in training, and where they never were.",
+    builder="qi_datasets.builders.red_green:RedGreen",
+    mode="RGB",
+    size=32,
+    labels=("red_left_of_green", "green_left_of_red"),
+    splits={"train": 2000, "validation": 1000, "test_similar": 1000, "test_dissimilar": 1000},
+    columns={"lx": "int32", "ly": "int32", "rx": "int32", "ry": "int32"},
+)
+
+QI = SetSpec(
+    name="qi",
+    title="Quadrant ImageNet",
+    summary="The same photo in two corners of a black canvas, with black borders of growing width around it.",
+    builder="qi_datasets.builders.quadrant:Quadrant",
+    mode="RGB",
+    size=QUADRANT.canvas,
+    size_option=IntegerOption("canvas", default=QUADRANT.canvas, low=2 * QUADRANT.patch, high=4096, step=2),
+    labels=CORNERS,
+    splits={"train": 1000, "validation": 1000, "test": 1000},
+    columns={"source": "string", "wnid": "string", "x": "int32", "y": "int32", "border": "int32"},
+    needs_images=True,
+    rows_per_source=2,
+    borders=(0, 16, 32, 64, 128, 256, 512),
+    takes_border=True,
+    demo_splits={"train": 100, "validation": 100, "test": 100},
+)
+
+SPECS: Mapping[str, SetSpec] = MappingProxyType({spec.name: spec for spec in (ROOK, CORNER, RED_GREEN_SET, QI)})
+"""Every set of this package, by name, in the order in which they are listed."""
