@@ -39,10 +39,9 @@ class RedGreen(GeneratedSet):
     def rows(self, split: str) -> Iterator[Row]:
         """Each label's stretch of its order; the dissimilar test moves the similar one's pictures by the shift."""
         for placements in zip(*(stretch(label, split) for label in range(2)), strict=True):
-            for label, placement in enumerate(placements):
-                if split == DISSIMILAR:
-                    move = RED_GREEN.shift if label == 0 else -RED_GREEN.shift
-                    placement = placement._replace(ly=placement.ly + move, ry=placement.ry + move)
+            for label, similar in enumerate(placements):
+                move = (RED_GREEN.shift if label == 0 else -RED_GREEN.shift) if split == DISSIMILAR else 0
+                placement = similar._replace(ly=similar.ly + move, ry=similar.ry + move)
                 image = np.zeros((self.size, self.size, 3), np.uint8)
                 left, right = (RED, GREEN) if label == 0 else (GREEN, RED)
                 side = RED_GREEN.box

@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Builder(ABC):
-    """How one set is made. A subclass says so for `GeneratedSet` or `ImageSet`; its `spec` is its row of the spec table.
+    """How one set is made: the base of `GeneratedSet` and `ImageSet`. `spec` is the set's row of the spec table.
 
     size: side of the square image at border 0, in pixels; only sets whose spec has a `size_option` take another than
     the spec's. Raises OptionError for a size that the spec doesn't allow. Builders are small and picklable.

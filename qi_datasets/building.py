@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import joblib
 from tqdm import tqdm
@@ -38,7 +39,7 @@ from qi_datasets.staging import locked, replaced_whole
 PREVIEW = "preview.png"
 
 BATCH = 16
-"""Sources that a worker takes at a time: small enough that memory stays flat, large enough that handing over is cheap."""
+"""Sources that a worker takes at a time: few, so that memory stays flat; enough that handing over is cheap."""
 
 Splits = Mapping[str, Mapping[str, int]]
 """Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
@@ -99,9 +100,7 @@ def plan_set(
         return Plan(builder, wanted, None, {}, builder.size == spec.size)
     if source is None:
         raise OptionError(f"{spec.name} is made from images: give --imagenet-val PATH, or --demo to try it without")
-    chosen = select(
-        spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source)
-    )
+    chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
     canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
     images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)
@@ -201,7 +200,7 @@ def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manife
         for border in plan.borders
     }
     manifest = Manifest(
-        set=spec.name,
+        name=spec.name,
         spec_version=SPEC_VERSION,
         package_version=version("qi-datasets"),
         canonical=plan.canonical,
@@ -248,9 +247,7 @@ def write_rows(
             sources[split] = []
             for source in islice(encoded, len(members)):
                 sources[split].append(
-                    SourceRecord(
-                        source.image.name, source.image.wnid, source.size, source.sha256, source.patch_sha256
-                    )
+                    SourceRecord(source.image.name, source.image.wnid, source.size, source.sha256, source.patch_sha256)
                 )
                 for border, rows in source.rows.items():
                     for row in rows:
@@ -284,6 +281,6 @@ def caption(spec: SetSpec, row: EncodedRow) -> str:
     return spec.labels[label] if label >= 0 else "unknown"
 
 
-def bar_over(name: str, total: int, unit: str, progress: bool) -> "tqdm[None]":
+def bar_over(name: str, total: int, unit: str, progress: bool) -> "tqdm[Any]":
     """A progress bar on standard error, silent where that is no terminal."""
     return tqdm(total=total, desc=name, unit=unit, disable=None if progress else True, leave=False)

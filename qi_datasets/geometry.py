@@ -72,8 +72,7 @@ def whole(image: npt.ArrayLike) -> Placed:
 
 def nonzero_box(content: Pixels) -> Box:
     """Bounding box (y0, x0, y1, x1) of the pixels of (h, w, c) `content` that are not black; all 0 if there is none."""
-    ink = content.any(axis=2)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    rows, columns = np.flatnonzero(content.any(axis=(1, 2))), np.flatnonzero(content.any(axis=(0, 2)))
     if rows.size == 0:
         return 0, 0, 0, 0
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

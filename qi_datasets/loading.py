@@ -101,8 +101,8 @@ def ensure_built(spec: SetSpec, side: int, root: Path, imagenet_val: str | Path 
     if spec.needs_images and imagenet_val is None:
         if not folder.exists():
             raise NotBuiltError(
-                f"{spec.name} is not built in {folder.parent}: run `qi-build --imagenet-val PATH`, or `qi-build --demo` "
-                "to try it without ImageNet, or pass imagenet_val= or output="
+                f"{spec.name} is not built in {folder.parent}: run `qi-build --imagenet-val PATH` or `qi-build --demo` "
+                "to try it without ImageNet; or pass imagenet_val= or output="
             )
         return folder
     if imagenet_val is not None:

@@ -69,7 +69,7 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
 
-    set: str
+    name: str
     spec_version: str
     package_version: str
     canonical: bool
@@ -82,9 +82,9 @@ class Manifest:
     libraries: dict[str, str] = field(default_factory=dict)
 
     @property
-    def borders(self) -> set[int]:
+    def borders(self) -> frozenset[int]:
         """The borders of the configs."""
-        return {config.border for config in self.configs.values()}
+        return frozenset(config.border for config in self.configs.values())
 
     @property
     def default_config(self) -> ConfigRecord:
@@ -110,7 +110,8 @@ class Manifest:
                 for name, config in content.pop("configs").items()
             }
             sources = {
-                split: [SourceRecord(**record) for record in records] for split, records in content.pop("sources").items()
+                split: [SourceRecord(**record) for record in records]
+                for split, records in content.pop("sources").items()
             }
             files = {name: FileRecord(**record) for name, record in content.pop("files").items()}
             return cls(configs=configs, sources=sources, files=files, **content)
@@ -136,6 +137,6 @@ def library_versions() -> dict[str, str]:
 
 
 def pixels_verified(spec: SetSpec, config: ConfigRecord) -> str:
-    """"pinned" if the split digests of the default config are the ones that the package pins, else "unverified"."""
+    """ "pinned" if the split digests of the default config are the ones that the package pins, else "unverified"."""
     digests = {split: record.digest for split, record in config.splits.items()}
     return PINNED if digests == dict(spec.digests) else UNVERIFIED

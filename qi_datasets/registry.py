@@ -23,7 +23,9 @@ def third_party_builders() -> Mapping[str, type[Builder]]:
 def loaded(entry: EntryPoint) -> type[Builder]:
     """The builder class behind an entry point; BuilderError when it is none, or takes a name that is taken."""
     found = entry.load()
-    if not (isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)):
+    if not (
+        isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)
+    ):
         raise BuilderError(f"entry point {entry.name} = {entry.value} is no GeneratedSet or ImageSet with a SetSpec")
     if found.spec.name in SPECS:
         raise BuilderError(f"entry point {entry.name} = {entry.value} calls its set {found.spec.name}, which is taken")
@@ -46,7 +48,7 @@ def spec_named(name: object) -> SetSpec:
 
 
 def nearest(name: object, known: Mapping[str, object]) -> str:
-    """" (did you mean ...?)" for the known name that is most like `name`, or ""."""
+    """ " (did you mean ...?)" for the known name that is most like `name`, or ""."""
     matches = get_close_matches(str(name).lower(), known, n=1)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 

@@ -97,7 +97,7 @@ class SetSpec:
 
 @dataclass(frozen=True)
 class QuadrantGeometry:
-    """How a QI image is laid out (cards/specification.md, "qi"): lengths in pixels, `crop` a share of the shorter side."""
+    """How a QI image is laid out (cards/specification.md, "qi"): pixels; `crop` is a share of the shorter side."""
 
     canvas: int = 120
     patch: int = 56

@@ -36,6 +36,7 @@ class BorderedImage:
     _type: str = field(default="BorderedImage", init=False, repr=False)
 
     def __call__(self) -> pa.StructType:
+        """The Arrow type of the column."""
         return self.pa_type
 
     def encode_example(self, value: Any) -> dict[str, Any]:
@@ -50,9 +51,10 @@ class BorderedImage:
     def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Image.Image:
         """The image with its border: PIL, mode L or RGB."""
         if not isinstance(value, dict):
-            return value
+            image: Image.Image = value
+            return image
         if value.get("unbordered") is None:
-            return datasets.Image().decode_example(value, token_per_repo_id)
+            return datasets.Image().decode_example(value, token_per_repo_id)  # type: ignore[no-any-return]
         stored = Image.open(io.BytesIO(value["unbordered"]))
         image = Image.new(stored.mode, (stored.width + 2 * self.border, stored.height + 2 * self.border))
         image.paste(stored, (self.border, self.border))

@@ -32,11 +32,28 @@ PATH may be any of these; the layout is recognised:
 @click.command(epilog=EPILOG)
 @click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only ever read.")
 @click.option("--demo", is_flag=True, help="Built-in procedural pictures in place of ImageNet.")
-@click.option("--output", metavar="OUT", type=click.Path(path_type=Path), help="Where the sets go [default: $QI_DATASETS_HOME, or the cache].")
+@click.option(
+    "--output",
+    metavar="OUT",
+    type=click.Path(path_type=Path),
+    help="Where the sets go [default: $QI_DATASETS_HOME, or the cache].",
+)
 @click.option("--set", "names", metavar="NAME", multiple=True, help="Build this set only; repeatable [default: all].")
-@click.option("--border", "borders", metavar="N", type=int, multiple=True, help="Build this border; repeatable [default: the seven of the spec]; 0 is always built.")
+@click.option(
+    "--border",
+    "borders",
+    metavar="N",
+    type=int,
+    multiple=True,
+    help="Build this border; repeatable [default: the seven of the spec]; 0 is always built.",
+)
 @click.option("--canvas", metavar="N", type=int, help="Side of QI's template in pixels [default: the spec's].")
-@click.option("--per-split", metavar="N", type=int, help="QI sources per split, drawn from the images there are [default: the spec's, all of which must be there].")
+@click.option(
+    "--per-split",
+    metavar="N",
+    type=int,
+    help="QI sources per split, drawn from the images there are [default: the spec's, all of which must be there].",
+)
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table.")

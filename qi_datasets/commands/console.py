@@ -30,7 +30,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     aligned = [
-        [cell.rjust(width) if name in right else cell.ljust(width) for name, cell, width in zip(header, line, widths)]
+        [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(header, line, widths, strict=True)
+        ]
         for line in lines
     ]
     aligned.insert(1, ["-" * width for width in widths])

@@ -44,7 +44,9 @@ class FileSource(Source):
             if first[0] != path:
                 one, other = folder / first[0], folder / path
                 if one.read_bytes() != other.read_bytes():
-                    raise SourceError(f"{name} occurs twice with different bytes: {one} and {other}; remove one of them")
+                    raise SourceError(
+                        f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
+                    )
         return cls(str(folder), names, imagenet_val) if names else None
 
 
@@ -146,7 +148,9 @@ def kaggle_wnids(table: Path) -> tuple[dict[str, str], str]:
 def image_suffixes() -> frozenset[str]:
     """The file endings that Pillow can open."""
     extensions = Image.registered_extensions()
-    return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in {"PDF", "MPEG"})
+    return frozenset(
+        ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in {"PDF", "MPEG"}
+    )
 
 
 class AnyFolder(FileSource):

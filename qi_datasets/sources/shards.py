@@ -60,7 +60,7 @@ class ShardSource(Source):
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
-        """The images copied into one file below `folder`, since a shard can't be read in any other order than its own."""
+        """The images copied into one file below `folder`, since a shard is read in its own order or slowly."""
         spool = folder / "images.spool"
         spans: dict[str, SpanLocation] = {}
         with spool.open("wb") as file:
