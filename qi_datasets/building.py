@@ -31,7 +31,7 @@ from qi_datasets.manifest import (
 from qi_datasets.parquet import SplitWriter, file_sha256
 from qi_datasets.preview import Strip, contact_sheet
 from qi_datasets.registry import builder_of
-from qi_datasets.selection import official_order, select
+from qi_datasets.selection import official_selection, select
 from qi_datasets.sources import Source, SourceImage
 from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
 from qi_datasets.staging import locked, replaced_whole
@@ -104,11 +104,6 @@ def plan_set(
     canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
     images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)
-
-
-def official_selection(spec: SetSpec) -> dict[str, list[str]]:
-    """The names that each split officially takes."""
-    return select(spec, official_order(), official=True)
 
 
 def build_set(

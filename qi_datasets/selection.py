@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from qi_datasets.digests import draw
+from qi_datasets.digests import draw, sha256_hex
 from qi_datasets.errors import OptionError, SourceError
 from qi_datasets.specs import IMAGENET_VAL_IMAGES, IMAGENET_VAL_NAME, SPECS, SetSpec
 
@@ -22,6 +22,17 @@ def order_key(name: str) -> bytes:
 def official_order() -> tuple[str, ...]:
     """The names of all ImageNet validation images, in the order that every selection follows."""
     return tuple(sorted(map(IMAGENET_VAL_NAME.format, range(1, IMAGENET_VAL_IMAGES + 1)), key=order_key))
+
+
+def official_selection(spec: SetSpec) -> dict[str, list[str]]:
+    """The names that each split of a set officially takes from ImageNet val."""
+    return select(spec, official_order(), official=True)
+
+
+def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
+    """SHA-256 (hex) of the selected names, split after split, one a line."""
+    names = [name for members in selected.values() for name in members]
+    return sha256_hex("".join(f"{name}\n" for name in names).encode())
 
 
 def select(

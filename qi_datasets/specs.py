@@ -54,6 +54,7 @@ class SetSpec:
     columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
     lists). borders: the border of each config, or () for the one config `default`. size: side of the square image at
     border 0, where `size_option` doesn't say otherwise. digests: pinned split digests, by split.
+    selection_digest: pinned SHA-256 of the official selection (`selection.selection_digest`).
     """
 
     name: str
@@ -75,6 +76,7 @@ class SetSpec:
     rows_per_file: int = 10_000
     demo_splits: Mapping[str, int] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    selection_digest: str = ""
 
     @property
     def channels(self) -> int:
@@ -137,6 +139,7 @@ ROOK = SetSpec(
     labels=CORNERS,
     splits={"train": 2},
     takes_border=True,
+    digests={"train": "f93cdd262aca60dcd9f1f59304660b996b3f47467f7f95a051bbb06347a62126"},
 )
 
 CORNER = SetSpec(
@@ -149,6 +152,7 @@ CORNER = SetSpec(
     size_option=IntegerOption("size", default=5, low=3, high=1024),
     labels=CORNERS,
     splits={"train": 2},
+    digests={"train": "01e2c2862ca7c915013f4beec0a83ed5a02e4daedcca8452761ea391d98e9788"},
 )
 
 RED_GREEN_SET = SetSpec(
@@ -161,6 +165,12 @@ RED_GREEN_SET = SetSpec(
     labels=("red_left_of_green", "green_left_of_red"),
     splits={"train": 2000, "validation": 1000, "test_similar": 1000, "test_dissimilar": 1000},
     columns={"lx": "int32", "ly": "int32", "rx": "int32", "ry": "int32"},
+    digests={
+        "train": "872a6e675c60b7ede855dcbabeae185f3a30a1257bd5f583b408589b631eabee",
+        "validation": "95f853e288ff4dadf205d56a7b2a04b72aa6b787e33cff33ebf7afdf2ad39533",
+        "test_similar": "4d8933cc9dce0582f1d8843cb8a091e857b9265d87dd9726c15047384684eb4b",
+        "test_dissimilar": "72bf61ac86d40b1085b7288cda82b7465f40692367a52e014cf4d19b52c21474",
+    },
 )
 
 QI = SetSpec(
@@ -179,6 +189,7 @@ QI = SetSpec(
     borders=(0, 16, 32, 64, 128, 256, 512),
     takes_border=True,
     demo_splits={"train": 100, "validation": 100, "test": 100},
+    selection_digest="5156abcbc44e880a2f04134a716aad9b809c355c3d7efcacfbc44650aa7acc70",
 )
 
 SPECS: Mapping[str, SetSpec] = MappingProxyType({spec.name: spec for spec in (ROOK, CORNER, RED_GREEN_SET, QI)})
