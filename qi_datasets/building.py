@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from qi_datasets.builder import Builder, GeneratedSet, ImageSet
 from qi_datasets.card import CARD, write_card
 from qi_datasets.digests import sha256_hex
 from qi_datasets.encoding import EncodedRow, EncodedSource, encode_batch, encode_generated
-from qi_datasets.errors import BuilderError, OptionError, OutputError, StoredSetError
+from qi_datasets.errors import BuilderError, OptionError, OutputError, StoredSetError, WorkerError
 from qi_datasets.manifest import (
     GENERATED,
     UNVERIFIED,
@@ -257,8 +258,13 @@ def encoded_in_order(
     """Every source with its rows, in the given order, encoded by `workers` processes a few batches ahead."""
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     run = joblib.Parallel(n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator")
-    for batch in run(joblib.delayed(encode_batch)(builder, batch, borders) for batch in batches):
-        yield from batch
+    try:
+        for batch in run(joblib.delayed(encode_batch)(builder, batch, borders) for batch in batches):
+            yield from batch
+    except BrokenExecutor as error:
+        raise WorkerError(
+            f"{builder.spec.name}: a worker process was killed (out of memory?); try again with --workers 1"
+        ) from error
 
 
 def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:

@@ -33,6 +33,10 @@ class OutputError(QIDatasetsError):
     """The output folder can't be written, or holds a set that must not be replaced silently."""
 
 
+class WorkerError(QIDatasetsError):
+    """A process that worked on a set was killed from outside."""
+
+
 class NotBuiltError(QIDatasetsError):
     """A set is asked for that has not been built."""
 

@@ -82,7 +82,8 @@ def main(
     counts = split_sizes(chosen, demo, per_split)
     source = source_for(imagenet_val, demo, chosen, counts)
     if source is not None:
-        click.echo(f"source: {source}", err=True)
+        if not quiet:
+            click.echo(f"source: {source}")
         for warning in source.warnings:
             click.echo(f"warning: {warning}", err=True)
     left_out = [] if names or source else [spec for spec in chosen if spec.needs_images]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import SourceError
 
@@ -84,6 +84,8 @@ class SourceImage:
             image = Image.open(io.BytesIO(data))
             image.load()
             return image if image.mode == "RGB" else image.convert("RGB")
+        except UnidentifiedImageError as error:
+            raise SourceError(f"{self.location} is no image file; replace it, or remove it") from error
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise SourceError(
                 f"{self.location} cannot be decoded as an image ({' '.join(str(error).split())}); "
