@@ -39,7 +39,9 @@ class IntegerOption:
             if self.low <= number <= self.high and (number - self.low) % self.step == 0:
                 return number
         kind = "an integer" if self.step == 1 else "an even integer"
-        raise OptionError(f"{self.name} must be {kind} from {self.low} to {self.high}, not {value!r} ({type(value).__name__})")
+        raise OptionError(
+            f"{self.name} must be {kind} from {self.low} to {self.high}, not {value!r} ({type(value).__name__})"
+        )
 
 
 BORDER = IntegerOption("border", default=0, low=0, high=4096)
