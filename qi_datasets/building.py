@@ -1,8 +1,9 @@
 """Makes a set: selection, builder and storage put together, under a bar to watch."""
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from qi_datasets.builder import Builder, GeneratedSet, ImageSet
@@ -22,14 +24,13 @@ from qi_datasets.manifest import (
     GENERATED,
     UNVERIFIED,
     ConfigRecord,
-    FileRecord,
     Manifest,
     SourceRecord,
     SplitRecord,
     library_versions,
     pixels_verified,
 )
-from qi_datasets.parquet import SplitWriter, file_sha256
+from qi_datasets.parquet import PREVIEW_ROWS, SplitWriter, file_record
 from qi_datasets.preview import Strip, contact_sheet
 from qi_datasets.registry import builder_of
 from qi_datasets.selection import official_selection, select
@@ -37,6 +38,7 @@ from qi_datasets.sources import Source, SourceImage
 from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
 from qi_datasets.staging import locked, replaced_whole
 
+HOME = "QI_DATASETS_HOME"
 PREVIEW = "preview.png"
 
 BATCH = 16
@@ -128,6 +130,12 @@ def build_set(
     return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
 
 
+def default_output() -> Path:
+    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    home = os.environ.get(HOME)
+    return Path(home).expanduser() if home else user_cache_path("qi-datasets")
+
+
 def set_folder(output: Path, spec: SetSpec, size: int) -> Path:
     """Where a set lies below an output folder; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
@@ -177,8 +185,9 @@ def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manife
     """Writes everything that belongs to the set into an empty folder, and reads back what can be counted."""
     spec = plan.spec
     with ExitStack() as stack:
+        thread = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         writers = {
-            (border, split): stack.enter_context(SplitWriter(staging, spec, border, split, plan.rows(split)))
+            (border, split): stack.enter_context(SplitWriter(staging, spec, border, split, plan.rows(split), thread))
             for border in plan.borders
             for split in plan.images or spec.splits
         }
@@ -188,7 +197,7 @@ def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manife
             border,
             plan.builder.size + 2 * border,
             {
-                split: SplitRecord(writer.rows, writer.digest, writer.files, writer.bytes)
+                split: SplitRecord(writer.rows, writer.digest, list(writer.files), writer.image_bytes)
                 for (of, split), writer in writers.items()
                 if of == border
             },
@@ -212,8 +221,8 @@ def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manife
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     contact_sheet(list(strips(spec, writers)), staging / PREVIEW)
     write_card(staging, spec, manifest)
-    names = [file for writer in writers.values() for file in writer.files] + [CARD, PREVIEW]
-    files = {name: FileRecord((staging / name).stat().st_size, file_sha256(staging / name)) for name in names}
+    files = {name: record for writer in writers.values() for name, record in writer.files.items()}
+    files |= {name: file_record(staging / name) for name in (CARD, PREVIEW)}
     manifest = replace(manifest, files=files)
     manifest.write(staging)
     return Manifest.read(staging)
@@ -273,7 +282,9 @@ def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Ite
     for (border, split), writer in writers.items():
         if border == 0 or split == first_split:
             title = f"{writer.config}\n{split}"
-            yield Strip(title, [row.png for row in writer.first], [caption(spec, row) for row in writer.first])
+            # Wide borders take long to shrink and show little: half as many will do.
+            rows = writer.first if border == 0 else writer.first[: PREVIEW_ROWS // 2]
+            yield Strip(title, [row.png for row in rows], [caption(spec, row) for row in rows])
 
 
 def caption(spec: SetSpec, row: EncodedRow) -> str:

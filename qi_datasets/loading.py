@@ -1,14 +1,12 @@
 """`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import datasets
-from platformdirs import user_cache_path
 
-from qi_datasets.building import build_set, plan_set, set_folder
+from qi_datasets.building import build_set, default_output, plan_set, set_folder
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.manifest import Manifest
 from qi_datasets.registry import nearest, spec_named
@@ -16,16 +14,9 @@ from qi_datasets.sources import open_source
 from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
 from qi_datasets.views import with_border
 
-HOME = "QI_DATASETS_HOME"
 BORDER_CONFIG = re.compile(r"border_(\d+)", re.ASCII)
 
 Loaded = datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict
-
-
-def default_output() -> Path:
-    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
-    home = os.environ.get(HOME)
-    return Path(home).expanduser() if home else user_cache_path("qi-datasets")
 
 
 def load_dataset(

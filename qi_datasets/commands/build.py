@@ -74,8 +74,7 @@ def main(
     if demo and imagenet_val is not None:
         raise click.UsageError("--demo and --imagenet-val exclude each other.")
 
-    from qi_datasets.building import build_set
-    from qi_datasets.loading import default_output
+    from qi_datasets.building import build_set, default_output
     from qi_datasets.registry import spec_named, specs
 
     chosen = [spec_named(name) for name in dict.fromkeys(names)] or list(specs().values())
