@@ -177,3 +177,7 @@ def report(built: Sequence["BuiltSet"], root: "Place", left_out: Sequence[str]) 
         click.echo(
             f"left out: {', '.join(left_out)}, made from images: run qi-build --imagenet-val PATH, or qi-build --demo"
         )
+
+
+if __name__ == "__main__":
+    main()
