@@ -21,13 +21,14 @@ def order_key(name: str) -> bytes:
 @lru_cache(maxsize=1)
 def official_order() -> tuple[str, ...]:
     """The names of all ImageNet validation images, in the order that every selection follows."""
-    ordered = sorted(range(1, IMAGENET_VAL_IMAGES + 1), key=lambda number: draw(f"{number:08d}"))
-    return tuple(map(IMAGENET_VAL_NAME.format, ordered))
+    keys = [draw(f"{number:08d}") for number in range(1, IMAGENET_VAL_IMAGES + 1)]
+    ordered = sorted(range(IMAGENET_VAL_IMAGES), key=keys.__getitem__)
+    return tuple([IMAGENET_VAL_NAME.format(index + 1) for index in ordered])
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
     """The names that each split of a set officially takes from ImageNet val."""
-    return select(spec, official_order(), official=True)
+    return select(spec, frozenset(official_order()), official=True)
 
 
 def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
