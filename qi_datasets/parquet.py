@@ -106,11 +106,9 @@ class SplitWriter:
     def _open(self, name: str) -> None:
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
-        # PNG files don't repeat and don't compress: trying to costs as much as writing them.
+        # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
         others = [column for column in self.schema.names if column != "image"]
-        self._writer = pq.ParquetWriter(
-            path, self.schema, write_page_index=True, use_dictionary=others, compression="none"
-        )
+        self._writer = pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
         self._name = name
 
     def _close(self) -> None:

@@ -105,7 +105,7 @@ class SourceImage:
             return image if image.mode == "RGB" else image.convert("RGB")
         except UnidentifiedImageError as error:
             raise SourceError(f"{self.location} is no image file; replace it, or remove it") from error
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
             raise SourceError(
                 f"{self.location} cannot be decoded as an image ({' '.join(str(error).split())}); "
                 "replace the file with an intact copy"
