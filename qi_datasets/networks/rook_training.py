@@ -1,0 +1,145 @@
+"""The rook net trained from many seeds: all of them together, and one by one as the reference for that.
+
+Protocol (the specification of `rook`; arXiv 2003.07064, figure 1): SGD with learning rate 0.1 and momentum 0.9, 100
+epochs of the two images one by one, torch's default initialisation.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from qi_datasets.errors import VerificationError
+from qi_datasets.networks.padding import Padding, padding_per_side
+from qi_datasets.networks.reference import RookNet
+
+EPOCHS = 100
+LEARNING_RATE = 0.1
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class RookRuns:
+    """S trained rook nets.
+
+    `logits` (S, 2, 2): seed, image, class; `filters` (S, 5, 5); `losses` (S, epochs): cross-entropy, mean of the two
+    images. All float32.
+    """
+
+    padding: Padding
+    seeds: tuple[int, ...]
+    logits: NDArray[np.float32]
+    filters: NDArray[np.float32]
+    losses: NDArray[np.float32]
+
+    @property
+    def accuracies(self) -> NDArray[np.float64]:
+        """Share of the two images that each net tells right, (S,): 0, 0.5 or 1."""
+        right: NDArray[np.float64] = (self.logits.argmax(2) == np.arange(2)).mean(1)
+        return right
+
+    @property
+    def solved(self) -> int:
+        """How many nets tell both images right."""
+        return int((self.accuracies == 1).sum())
+
+    @property
+    def largest_logit_difference(self) -> float:
+        """Between the two images' logits, over all nets."""
+        return float(np.abs(self.logits[:, 0] - self.logits[:, 1]).max())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # The arrays are so small that threads only wait for each other, for seconds where other programs run.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
+def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
+    """Train one net per seed, all together; up to rounding the nets that `train_rook_one_by_one` gives.
+
+    `images` (2, 1, H, W), float32 in [0, 1], of labels 0 and 1. The images never change, so a convolution is a product
+    of their windows, cut out once, with all filters; only the window of each filter's maximum has a gradient. The
+    logits in the result are computed by convolution. Global random state is left as it is.
+    Raises `VerificationError` for images of another shape or dtype, for no seed and for an unknown padding.
+    """
+    _check(images, seeds)
+    nets = [_draw(padding, seed) for seed in seeds]
+    per_side = padding_per_side(padding, 5)
+    padded = F.pad(images, (per_side,) * 4, mode="circular" if padding == "circular" else "constant")
+    windows = [_distinct_windows(image) for image in (padded[:1], padded[1:])]
+    # One column per net: 25 weights of the filter, 2 weights and 2 biases of the linear layer.
+    weights = torch.stack([nn.utils.parameters_to_vector(net.parameters()).detach() for net in nets], dim=1)
+    kernel, slope, offset = weights[:25], weights[25:27], weights[27:]
+    gradient, velocity = torch.empty_like(weights), torch.zeros_like(weights)
+    losses = torch.zeros(epochs, len(nets))
+    for epoch in range(epochs):
+        for label in range(2):
+            highest, place = (windows[label] @ kernel).max(0)
+            feature = highest.clamp(min=0)
+            log_probability = (slope * feature + offset).log_softmax(0)
+            losses[epoch] -= log_probability[label] / 2
+            error = log_probability.exp()
+            error[label] -= 1
+            gradient[27:] = error
+            gradient[25:27] = error * feature
+            gradient[:25] = windows[label][place].T * ((error * slope).sum(0) * (highest > 0))
+            velocity.mul_(MOMENTUM).add_(gradient)
+            weights.sub_(velocity, alpha=LEARNING_RATE)
+    filters = kernel.T.reshape(-1, 1, 5, 5)
+    features = F.relu(F.conv2d(padded, filters)).amax((2, 3))
+    logits = features.T[:, :, None] * slope.T[:, None] + offset.T[:, None]
+    arrays = (logits, filters[:, 0], losses.T)
+    return RookRuns(padding, tuple(seeds), *(np.ascontiguousarray(array.numpy()) for array in arrays))
+
+
+@_one_thread()
+def train_rook_one_by_one(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
+    """The protocol in plain torch, seed after seed: the reference for `train_rook`, with its arguments and result."""
+    _check(images, seeds)
+    arrays: list[tuple[Tensor, ...]] = []
+    for seed in seeds:
+        net = _draw(padding, seed)
+        optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+        losses = torch.zeros(epochs)
+        for epoch in range(epochs):
+            for label in range(2):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(net(images[label : label + 1]), torch.tensor([label]))
+                torch.autograd.backward(loss)
+                optimizer.step()
+                losses[epoch] += loss.detach() / 2
+        kernel, *_ = net.parameters()
+        arrays.append((net(images).detach(), kernel[0, 0].detach(), losses))
+    return RookRuns(padding, tuple(seeds), *(torch.stack(part).numpy() for part in zip(*arrays, strict=True)))
+
+
+def _draw(padding: Padding, seed: int) -> RookNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RookNet(padding)
+
+
+def _distinct_windows(image: Tensor) -> Tensor:
+    """The 5x5 windows of an image (1, 1, H, W) that differ: (windows, 25)."""
+    windows: Tensor = torch.unique(F.unfold(image, 5)[0].T, dim=0)
+    return windows
+
+
+def _check(images: Tensor, seeds: Sequence[int]) -> None:
+    if images.ndim != 4 or images.shape[:2] != (2, 1) or images.dtype != torch.float32:
+        shape = tuple(images.shape)
+        raise VerificationError(f"rook takes two images (2, 1, H, W) in float32, got {shape} in {images.dtype}")
+    if len(seeds) == 0:
+        raise VerificationError("at least one seed is needed to train a rook net")

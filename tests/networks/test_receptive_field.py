@@ -1,0 +1,98 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torchvision.models import resnet18, resnet50
+from torchvision.models.resnet import BasicBlock
+
+from qi_datasets.errors import VerificationError
+from qi_datasets.networks.features import extract_features
+from qi_datasets.networks.padding import PADDINGS
+from qi_datasets.networks.receptive_field import ReceptiveField, location_horizon, receptive_field
+from qi_datasets.networks.reference import QuadrantNet, RedGreenNet, RookNet
+from qi_datasets.networks.resnet import resnet_layers
+from qi_datasets.networks.tolerance import is_equal
+
+from .pictures import corners
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (RookNet("same").layers, ReceptiveField(5, 1)),
+        (RedGreenNet("full").layers, ReceptiveField(17, 8)),
+        (QuadrantNet("full").layers, ReceptiveField(31, 16)),
+        (QuadrantNet("valid", strides=(1, 1, 1, 1)).layers, ReceptiveField(9, 1)),
+        (nn.Sequential(nn.Conv2d(1, 1, 3, dilation=4), nn.MaxPool2d(2), nn.AvgPool2d(3)), ReceptiveField(14, 6)),
+        (resnet_layers(resnet18()), ReceptiveField(435, 32)),
+        (resnet_layers(resnet50()), ReceptiveField(427, 32)),
+    ],
+    ids=["rook", "red_green", "quadrant", "unstrided", "pools", "resnet18", "resnet50"],
+)
+def test_receptive_field_and_total_stride_of_known_networks(layers, expected):
+    assert receptive_field(layers) == expected
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=3))
+def test_receptive_field_is_what_one_output_sees(layers):
+    network = nn.Sequential(*(nn.Conv2d(1, 1, kernel, stride, dilation=d, bias=False) for kernel, stride, d in layers))
+    for weight in network.parameters():
+        nn.init.ones_(weight)
+    field = receptive_field(network)
+    image = torch.zeros(1, 1, field.size, field.size + field.stride, requires_grad=True)
+    first, second = network(image)[0, 0, 0]
+    seen = [torch.autograd.grad(output, image, retain_graph=True)[0][0, 0, 0].nonzero() for output in (first, second)]
+    assert (seen[0].min(), seen[0].max()) == (0, field.size - 1)
+    assert seen[1].min() == field.stride
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Conv2d(1, 1, (3, 5)), nn.Conv2d(1, 1, 1, stride=(1, 2))])
+def test_layers_without_a_known_field_are_refused(layer):
+    with pytest.raises(VerificationError):
+        receptive_field(nn.Sequential(nn.ReLU(), layer))
+
+
+def test_residual_branches_of_different_stride_are_refused():
+    block = BasicBlock(4, 4)
+    block.conv2.stride = (2, 2)
+    with pytest.raises(VerificationError, match="stride"):
+        receptive_field(block)
+
+
+@pytest.mark.parametrize(
+    ("padding", "unbiased", "biased"), [("valid", 30, 30), ("same", 15, 30), ("circular", 15, 15), ("full", 0, 30)]
+)
+def test_horizons(padding, unbiased, biased):
+    assert location_horizon(ReceptiveField(31, 16), padding, biased=False) == unbiased
+    assert location_horizon(ReceptiveField(31, 16), padding, biased=True) == biased
+
+
+def test_horizon_of_an_unknown_padding_is_refused():
+    with pytest.raises(VerificationError, match="half"):
+        location_horizon(ReceptiveField(31, 16), "half", biased=False)
+
+
+def corners_are_equal(network, border):
+    return is_equal(*(extract_features(network, images, dtype=torch.float64) for images in corners(border)))
+
+
+@pytest.mark.parametrize("strides", [(1, 1, 1, 1), (2, 2), (2, 1, 2), (2, 2, 2, 2)], ids=str)
+@pytest.mark.parametrize("bias", [False, True], ids=["unbiased", "biased"])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_location_is_lost_at_the_horizon_and_not_much_before(padding, bias, strides):
+    network = QuadrantNet(padding, bias=bias, strides=strides, channels=(3, 16, 16, 16, 16)[: len(strides) + 1])
+    horizon = location_horizon(network.field, padding, biased=bias)
+    beyond = range(horizon, horizon + network.field.stride)
+    assert [border for border in beyond if not corners_are_equal(network, border)] == []
+    if padding != "circular" and horizon:
+        nearer = range(horizon // 3, horizon)
+        assert not all(corners_are_equal(network, border) for border in nearer)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_the_horizon_is_sharp_without_strides(padding):
+    network = QuadrantNet(padding, strides=(1, 1, 1), channels=(3, 32, 32, 32))
+    horizon = location_horizon(network.field, padding, biased=False)
+    assert not corners_are_equal(network, horizon - 1)
+    assert corners_are_equal(network, horizon)
