@@ -70,6 +70,10 @@ class ComputedImage:
         parts = [known.get(part.name, pa.nulls(len(storage), part.type)) for part in self.pa_type]
         return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=storage.is_null())
 
+    def flatten(self) -> "ComputedImage":
+        """The type itself: one column, as for stock images."""
+        return self
+
     def embed_storage(self, storage: pa.StructArray, **_: Any) -> pa.StructArray:
         """The storage as it is: nothing lies outside it."""
         return storage

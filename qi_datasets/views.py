@@ -166,8 +166,9 @@ def viewed(dataset: AnyDataset, view: View) -> AnyDataset:
     features = view.features(dataset.features)
     step = partial(view.table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
-        seen = dataset.with_format("arrow").map(step, batched=True, batch_size=view.streamed_rows, features=features)
-        return seen.with_format(None)
+        seen = dataset.with_format("arrow").map(step, batched=True, batch_size=view.streamed_rows)
+        # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.
+        return seen.with_format(None).cast(features)
     info = dataset.info.copy()
     info.features = features
     order = view.order(len(dataset))
