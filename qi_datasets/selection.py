@@ -80,10 +80,16 @@ def select(
         ordered = sorted(names, key=order_key)
         chosen = ordered[places.start : places.stop]
         if len(chosen) < wanted:
-            after = f", after the {places.start} of {spec.first_rank_after}," if places.start else ""
+            after = fewer = ""
+            if spec.first_rank_after is not None:
+                before = SPECS[spec.first_rank_after]
+                after, fewer = (
+                    f", after the {places.start} of {before.name},",
+                    f", or of {before.name} with {before.count_option} N",
+                )
             raise TooFewImagesError(
                 f"{spec.name}: {wanted} images are asked for{after} but {where} has {len(ordered)}; "
-                f"ask for fewer with {spec.count_option} N"
+                f"ask for fewer with {spec.count_option} N{fewer}"
             )
     selected, start = {}, 0
     for split, size in (splits or {}).get(spec.name, spec.splits).items():

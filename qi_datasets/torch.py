@@ -81,6 +81,8 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 class QuadrantImageNet(StoredSet):
     """`qi`: each item's `image.info["patch"]` is (x, y, width, height) of its patch, for `ZeroBackgroundNormalize`.
 
+    `image.info["patch_in"]` is the size of that image, since Pillow keeps `info` when it resizes or crops.
+
     split: "train", "validation" or "test". border: pixels per side, any integer from 0 to 4096. canvas: the side of
     the template that was built, if it is not the official one.
     """
@@ -103,7 +105,7 @@ class QuadrantImageNet(StoredSet):
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row, which knows where its patch is."""
         image = super().picture(row)
-        image.info["patch"] = (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch)
+        image.info |= {"patch": (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), "patch_in": image.size}
         return image
 
 
@@ -230,11 +232,17 @@ class ZeroBackgroundNormalize(torch.nn.Module):
 
 
 def place_of(image: Any) -> tuple[int, int, int, int]:
-    """x, y, width and height of the patch, as the image itself tells them; OptionError when it doesn't."""
-    found = getattr(image, "info", {}).get("patch")
+    """x, y, width and height of the patch, as the image itself tells them; OptionError or GeometryError otherwise."""
+    info = getattr(image, "info", {})
+    found = info.get("patch")
     if found is None:
         raise OptionError(
             f"{type(image).__name__} without info['patch']: take images of QuadrantImageNet, or give x and y"
+        )
+    if image.size != info.get("patch_in", image.size):
+        raise GeometryError(
+            f"info['patch'] is of an image of {info['patch_in']}, not {image.size}; "
+            "put ZeroBackgroundNormalize before transforms that resize or crop"
         )
     x, y, width, height = found
     return x, y, width, height
