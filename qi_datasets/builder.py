@@ -9,6 +9,7 @@ from PIL import Image
 
 from qi_datasets.errors import BuilderError, OptionError
 from qi_datasets.geometry import Pixels, Placed
+from qi_datasets.preview import Strip
 from qi_datasets.specs import BORDER_COLUMNS, SetSpec
 
 
@@ -45,6 +46,10 @@ class Builder(ABC):
             object.__setattr__(self, "size", option.check(self.size))
         elif self.size != self.spec.size:
             raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}")
+
+    def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
+        """Further pictures of the set for its card, by file name, made of its first image; none by default."""
+        return {}
 
     def checked(self, row: Row) -> Row:
         """`row`, if it is what the spec says; else BuilderError."""

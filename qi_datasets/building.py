@@ -1,5 +1,6 @@
 """Makes a set: selection, builder and storage put together, under a bar to watch."""
 
+import io
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
@@ -107,7 +109,7 @@ def plan_set(
         raise OptionError(f"{spec.name} is made from images: give --imagenet-val PATH, or --demo to try it without")
     chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
     canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
-    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
+    images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)
 
 
@@ -222,10 +224,13 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
     manifest = replace(manifest, pixels=pixels_verified(spec, manifest.default_config))
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
-    contact_sheet(list(strips(spec, writers)), staging / PREVIEW)
+    first = next(row for writer in writers.values() for row in writer.first)
+    pictures = {PREVIEW: list(strips(spec, writers)), **plan.builder.pictures(opened(first))}
+    for name, lines in pictures.items():
+        contact_sheet(lines, staging / name)
     write_card(staging, spec, manifest)
     files = {name: record for writer in writers.values() for name, record in writer.files.items()}
-    files |= {name: file_record(staging / name) for name in (CARD, PREVIEW)}
+    files |= {name: file_record(staging / name) for name in (CARD, *pictures)}
     manifest = replace(manifest, files=files)
     manifest.write(staging)
     return Manifest.read(staging)
@@ -285,7 +290,12 @@ def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Ite
             title = f"{writer.config}\n{split}"
             # Wide borders take long to shrink and show little: half as many will do.
             rows = writer.first if border == 0 else writer.first[: PREVIEW_ROWS // 2]
-            yield Strip(title, [row.png for row in rows], [caption(spec, row) for row in rows])
+            yield Strip(title, [opened(row) for row in rows], [caption(spec, row) for row in rows])
+
+
+def opened(row: EncodedRow) -> Image.Image:
+    """The image of a row."""
+    return Image.open(io.BytesIO(row.png))
 
 
 def caption(spec: SetSpec, row: EncodedRow) -> str:

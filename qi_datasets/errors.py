@@ -22,7 +22,11 @@ class GeometryError(QIDatasetsError, ValueError):
 
 
 class SourceError(QIDatasetsError):
-    """The images that a set is to be made from are missing, damaged or contradictory."""
+    """The images that a set is to be made from, or their labels, are missing, damaged or contradictory."""
+
+
+class TooFewImagesError(SourceError):
+    """A source lacks images that a set's selection asks for."""
 
 
 class BuilderError(QIDatasetsError):
@@ -47,3 +51,7 @@ class StoredSetError(QIDatasetsError):
 
 class VerificationError(QIDatasetsError):
     """A check was given something that it can't check."""
+
+
+class MissingExtraError(QIDatasetsError, ImportError):
+    """A part of this package needs libraries that are installed with one of its extras."""

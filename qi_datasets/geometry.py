@@ -1,6 +1,7 @@
 """Where pixels go: images that are black outside one rectangle, borders, central crops. Pure functions on arrays."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from qi_datasets.errors import GeometryError
+from qi_datasets.specs import CIRCULAR, CROP, ZERO
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Box: TypeAlias = tuple[int, int, int, int]
@@ -90,3 +92,59 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
     crop = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
     box = (left - x, top - y, right - x, bottom - y)
     return np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def bordered(image: Pixels, border: int) -> Pixels:
+    """An (h, w) or (h, w, c) uint8 image with `border` black pixels added on all four sides."""
+    return np.pad(image, [(border, border)] * 2 + [(0, 0)] * (image.ndim - 2))
+
+
+def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
+    """`side` x `side` pixels of an (h, w[, c]) image from row `y`, column `x` on; GeometryError beyond the image."""
+    height, width = image.shape[:2]
+    if not (0 <= y <= height - side and 0 <= x <= width - side):
+        raise GeometryError(f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}")
+    return image[y : y + side, x : x + side]
+
+
+def centre(image: Pixels, side: int) -> Pixels:
+    """The central window of `side` x `side` pixels."""
+    height, width = image.shape[:2]
+    return window(image, (height - side) // 2, (width - side) // 2, side)
+
+
+def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
+    """The central window's content moved by `shift` pixels down and right; what enters is the base's own content.
+
+    base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises GeometryError when the base has no room for it.
+    """
+    height, width = base.shape[:2]
+    return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)
+
+
+def shift_zero(base: Pixels, shift: int, side: int) -> Pixels:
+    """The central window moved by `shift` pixels down and right inside its own frame; what enters is black.
+
+    Shapes as in `shift_crop`; any shift is possible.
+    """
+    content, moved = centre(base, side), np.zeros_like(centre(base, side))
+    kept = max(0, side - abs(shift))
+    to, from_ = max(0, shift), max(0, -shift)
+    moved[to : to + kept, to : to + kept] = content[from_ : from_ + kept, from_ : from_ + kept]
+    return moved
+
+
+def shift_circular(base: Pixels, shift: int, side: int) -> Pixels:
+    """The central window rolled by `shift` pixels down and right: what leaves on one side enters on the other.
+
+    Shapes as in `shift_crop`; any shift is possible.
+    """
+    return np.roll(centre(base, side), (shift, shift), axis=(0, 1))
+
+
+SHIFTS: Mapping[str, Callable[[Pixels, int, int], Pixels]] = {
+    CROP: shift_crop,
+    ZERO: shift_zero,
+    CIRCULAR: shift_circular,
+}
+"""The ways to move a picture, by the name of the mode."""

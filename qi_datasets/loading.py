@@ -11,9 +11,9 @@ from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, Unkno
 from qi_datasets.manifest import Manifest
 from qi_datasets.places import Place, exists, joined, place_of
 from qi_datasets.registry import nearest, spec_named
-from qi_datasets.sources import open_source
-from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
-from qi_datasets.views import with_border
+from qi_datasets.sources import open_source, with_labels
+from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION, SetSpec
+from qi_datasets.views import BorderView, PairView, ShiftView, View, viewed
 
 BORDER_CONFIG = re.compile(r"border_(\d+)", re.ASCII)
 
@@ -29,8 +29,11 @@ def load_dataset(
     border: int | None = None,
     size: int | None = None,
     canvas: int | None = None,
+    mode: str | None = None,
+    shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
+    labels: str | Path | None = None,
     **stock: Any,
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
@@ -38,8 +41,11 @@ def load_dataset(
     path: the set's name, e.g. "qi". name: a config, e.g. "border_64"; `border=64` says the same, and takes any integer
     from 0 to 4096 (pixels per side), built or not: the border is added when an image is read, and `x`, `y`, `border`
     are right for it. split, streaming: as in `datasets`. size: side in pixels (corner). canvas: side in pixels (qi).
+    mode: the view of `shifted`: "crop", "zero" or "circular", moved by `shift` pixels down and right, an integer from
+    -32 to 32, default 0; or "pairs", a row for every pair of windows (a slice of a split counts sources, not pairs).
     output: the folder that `qi-build` wrote, default `$QI_DATASETS_HOME` or the platform's cache. imagenet_val: where
-    ImageNet's validation images are; the set is built from them unless it is there. stock: further arguments of
+    ImageNet's validation images are; the set is built from them unless it is there. labels: the file of their synsets,
+    for layouts that don't tell them, as for `qi-build --labels`. stock: further arguments of
     `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
 
     Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
@@ -47,17 +53,37 @@ def load_dataset(
     and what building raises (SourceError, OutputError).
     """
     spec = spec_named(path)
-    pixels = checked_border(spec, name, border)
+    view = checked_view(spec, mode, shift) or border_view(checked_border(spec, name, border))
     side = checked_side(spec, size=size, canvas=canvas)
     root = default_output() if output is None else place_of(output)
-    folder = ensure_built(spec, side, root, imagenet_val)
+    folder = ensure_built(spec, side, root, imagenet_val, labels)
     files = stored_files(spec, folder)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
-    if pixels == 0:
+    if view is None:
         return loaded
     if isinstance(loaded, dict):
-        return type(loaded)({part: with_border(rows, pixels) for part, rows in loaded.items()})
-    return with_border(loaded, pixels)
+        return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
+    return viewed(loaded, view)
+
+
+def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | None:
+    """The view that `mode` and `shift` ask for; None without a mode."""
+    if mode is not None and mode not in spec.views:
+        known = f"there are {', '.join(spec.views)}" if spec.views else "leave it out"
+        hint = nearest(mode, dict.fromkeys(spec.views))
+        raise OptionError(f"{spec.name} has no mode {mode!r}{hint}; {known}")
+    if mode in (None, PAIRS):
+        if shift is not None:
+            moving = ", ".join(name for name in spec.views if name != PAIRS)
+            known = f"give mode= one of {moving}" if moving else "leave it out"
+            raise OptionError(f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; {known}")
+        return None if mode is None else PairView()
+    return ShiftView(mode, SHIFT.default if shift is None else SHIFT.check(shift))
+
+
+def border_view(border: int) -> View | None:
+    """The view with that border; None for the stored images as they are."""
+    return BorderView(border) if border else None
 
 
 def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
@@ -87,7 +113,9 @@ def checked_side(spec: SetSpec, **given: int | None) -> int:
     return spec.size if option is None or value is None else option.check(value)
 
 
-def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
+def ensure_built(
+    spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None, labels: str | Path | None = None
+) -> Place:
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
@@ -99,6 +127,8 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         return folder
     if imagenet_val is not None:
         source = open_source(imagenet_val) if spec.needs_images else None
+        if source is not None and labels is not None:
+            source = with_labels(source, labels)
         return build_set(plan_set(spec, source, size=side), root, progress=True).folder
     if not is_current(folder):
         build_set(plan_set(spec, size=side), root, progress=True)

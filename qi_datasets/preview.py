@@ -1,6 +1,5 @@
-"""The contact sheet of a set: a few rows of each config and split, for a person to look at."""
+"""Contact sheets: a few rows of each config and split of a set, for a person to look at."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ PAPER, INK, FRAME = (250, 250, 248), (40, 40, 40), (205, 60, 40)
 
 @dataclass(frozen=True)
 class Strip:
-    """One line of a contact sheet: what it shows, and its images (PNG files) with their captions."""
+    """One line of a contact sheet: what it shows, and its images with their captions."""
 
     title: str
-    images: Sequence[bytes]
+    images: Sequence[Image.Image]
     captions: Sequence[str]
 
 
@@ -29,9 +28,9 @@ def contact_sheet(strips: Sequence[Strip], path: Path) -> None:
     for line, strip in enumerate(strips):
         top = GAP + line * (TILE + CAPTION + GAP)
         canvas.multiline_text((GAP, top), strip.title, INK, font)
-        for column, (png, caption) in enumerate(zip(strip.images, strip.captions, strict=True)):
+        for column, (picture, caption) in enumerate(zip(strip.images, strip.captions, strict=True)):
             left = MARGIN + column * (TILE + GAP)
-            image = Image.open(io.BytesIO(png)).convert("RGB")
+            image = picture.convert("RGB")
             # Small images keep their hard pixels; large ones are averaged, so that no row of pixels is skipped.
             enlarge = image.width <= TILE
             resample = Image.Resampling.NEAREST if enlarge else Image.Resampling.BOX

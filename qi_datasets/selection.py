@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from qi_datasets.digests import draw, sha256_hex
-from qi_datasets.errors import OptionError, SourceError
+from qi_datasets.errors import OptionError, TooFewImagesError
 from qi_datasets.specs import IMAGENET_VAL_IMAGES, IMAGENET_VAL_NAME, SPECS, SetSpec
 
 NAMED = 5
@@ -19,22 +19,48 @@ def order_key(name: str) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def official_order() -> tuple[str, ...]:
-    """The names of all ImageNet validation images, in the order that every selection follows."""
-    keys = [draw(f"{number:08d}") for number in range(1, IMAGENET_VAL_IMAGES + 1)]
-    ordered = sorted(range(IMAGENET_VAL_IMAGES), key=keys.__getitem__)
-    return tuple([IMAGENET_VAL_NAME.format(index + 1) for index in ordered])
+def official_order() -> list[int]:
+    """The ids of all ImageNet validation images, in the order that every selection follows."""
+    ids = range(1, IMAGENET_VAL_IMAGES + 1)
+    keys = [draw(f"{number:08d}") for number in ids]
+    return sorted(ids, key=lambda number: keys[number - 1])
+
+
+def official_names(places: range) -> list[str]:
+    """The names of the images at these places in the official order."""
+    return [IMAGENET_VAL_NAME.format(number) for number in official_order()[places.start : places.stop]]
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
     """The names that each split of a set officially takes from ImageNet val."""
-    return select(spec, frozenset(official_order()), official=True)
+    return by_split(official_names(ranks(spec)), spec.splits)
+
+
+def by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Consecutive stretches of `names`, one for each split."""
+    selected, start = {}, 0
+    for split, size in sizes.items():
+        selected[split] = names[start : start + size]
+        start += size
+    return selected
 
 
 def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
     """SHA-256 (hex) of the selected names, split after split, one a line."""
     names = [name for members in selected.values() for name in members]
     return sha256_hex("".join(f"{name}\n" for name in names).encode())
+
+
+def ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
+    """The places in the order that a set takes: from 0, or after the last of the set that comes before it.
+
+    splits: set name -> split -> number of sources, for every set that differs from the spec table.
+    """
+    counts = splits or {}
+    start = 0
+    if spec.first_rank_after is not None:
+        start = ranks(SPECS[spec.first_rank_after], splits).stop
+    return range(start, start + sum(counts.get(spec.name, spec.splits).values()))
 
 
 def select(
@@ -49,36 +75,35 @@ def select(
 
     names: of the images that are there. official: take the official order of ImageNet val, so that a missing image is
     an error; else the same order over `names`. splits: set name -> split -> number of sources, for every set that
-    differs from the spec table. Raises SourceError, which names what is missing or says how many there are.
+    differs from the spec table. Raises TooFewImagesError, which names what is missing or says how many there are.
     """
-    counts = splits or {}
-    sizes = counts.get(spec.name, spec.splits)
-    skip = 0
-    if spec.first_rank_after is not None:
-        before = SPECS[spec.first_rank_after]
-        skip = sum(counts.get(before.name, before.splits).values())
-    wanted = sum(sizes.values())
+    places = ranks(spec, splits)
+    wanted = len(places)
     if wanted < 1:
-        raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 per split")
+        raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 with {spec.count_option} N")
     if official:
-        chosen = list(official_order()[skip : skip + wanted])
+        chosen = official_names(places)
         missing = [name for name in chosen if name not in names]
         if missing:
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-            raise SourceError(
+            raise TooFewImagesError(
                 f"{spec.name}: {len(missing)} of the {wanted} selected images are missing in {where}: "
-                f"{', '.join(missing[:NAMED])}{more}; add them, or use --per-split N to draw from the images there are"
+                f"{', '.join(missing[:NAMED])}{more}; add them, or use {spec.count_option} N to draw from the images "
+                "there are"
             )
     else:
         ordered = sorted(names, key=order_key)
-        chosen = ordered[skip : skip + wanted]
+        chosen = ordered[places.start : places.stop]
         if len(chosen) < wanted:
-            raise SourceError(
-                f"{spec.name}: {skip + wanted} images are asked for, but {where} has {len(ordered)}; "
-                f"ask for fewer with --per-split N"
+            after = fewer = ""
+            if spec.first_rank_after is not None:
+                before = SPECS[spec.first_rank_after]
+                after, fewer = (
+                    f", after the {places.start} of {before.name},",
+                    f", or of {before.name} with {before.count_option} N",
+                )
+            raise TooFewImagesError(
+                f"{spec.name}: {wanted} images are asked for{after} but {where} has {len(ordered)}; "
+                f"ask for fewer with {spec.count_option} N{fewer}"
             )
-    selected, start = {}, 0
-    for split, size in sizes.items():
-        selected[split] = chosen[start : start + size]
-        start += size
-    return selected
+    return by_split(chosen, (splits or {}).get(spec.name, spec.splits))

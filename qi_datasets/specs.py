@@ -3,12 +3,13 @@
 Cards, checks, loader, commands and tests read these facts from here; they are written down nowhere else in the code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from types import MappingProxyType
 
 from qi_datasets.errors import OptionError
+from qi_datasets.imagenet import Wnids
 
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
@@ -50,6 +51,9 @@ BORDER = IntegerOption("border", default=0, low=0, high=4096)
 BORDER_COLUMNS = ("x", "y", "border")
 """Columns, of sets that have them, to which a border adds itself."""
 
+SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
+"""Pixels by which a view of `shifted` moves its content, down and to the right."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetSpec:
@@ -58,7 +62,9 @@ class SetSpec:
     splits: split name -> number of *sources* (sets made from images) or of rows (sets that need no input).
     columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
     lists). borders: the border of each config, or () for the one config `default`. size: side of the square image at
-    border 0, where `size_option` doesn't say otherwise. digests: pinned split digests, by split.
+    border 0, where `size_option` doesn't say otherwise. views: what `load_dataset(mode=...)` computes of the stored
+    image. count_option: the option of `qi-build` for the number of sources per split. first_rank_after: the set whose
+    sources come before this one's in the order. digests: pinned split digests, by split.
     selection_digest: pinned SHA-256 of the official selection (`selection.selection_digest`).
     """
 
@@ -68,14 +74,16 @@ class SetSpec:
     builder: str
     mode: str
     size: int
-    labels: tuple[str, ...]
+    labels: Sequence[str]
     splits: Mapping[str, int]
     columns: Mapping[str, str] = field(default_factory=dict)
     needs_images: bool = False
     rows_per_source: int = 1
     first_rank_after: str | None = None
+    count_option: str = "--per-split"
     borders: tuple[int, ...] = ()
     takes_border: bool = False
+    views: tuple[str, ...] = ()
     size_option: IntegerOption | None = None
     label_in_digest: bool = True
     rows_per_file: int = 10_000
@@ -133,6 +141,25 @@ class RedGreenGeometry:
 
 
 RED_GREEN = RedGreenGeometry()
+
+
+@dataclass(frozen=True)
+class ShiftedGeometry:
+    """How `shifted` is cut and viewed (cards/specification.md, "shifted"): sides in pixels; pairs a source."""
+
+    base: int = 288
+    view: int = 224
+    pairs: int = 5
+
+    @property
+    def slack(self) -> int:
+        """The largest offset of a view in the base."""
+        return self.base - self.view
+
+
+SHIFTED_GEOMETRY = ShiftedGeometry()
+
+CROP, ZERO, CIRCULAR, PAIRS = "crop", "zero", "circular", "pairs"
 
 ROOK = SetSpec(
     name="rook",
@@ -197,5 +224,27 @@ QI = SetSpec(
     selection_digest="5156abcbc44e880a2f04134a716aad9b809c355c3d7efcacfbc44650aa7acc70",
 )
 
-SPECS: Mapping[str, SetSpec] = MappingProxyType({spec.name: spec for spec in (ROOK, CORNER, RED_GREEN_SET, QI)})
+SHIFTED = SetSpec(
+    name="shifted",
+    title="Shifted ImageNet",
+    summary="Does a model's answer change when its picture moves by a few pixels? Photos with room to move.",
+    builder="qi_datasets.builders.shifted:Shifted",
+    mode="RGB",
+    size=SHIFTED_GEOMETRY.base,
+    labels=Wnids(),
+    splits={"test": 5000},
+    columns={"source": "string", "wnid": "string", "pairs": f"int32[{SHIFTED_GEOMETRY.pairs},4]"},
+    needs_images=True,
+    first_rank_after=QI.name,
+    count_option="--shifted-images",
+    views=(CROP, ZERO, CIRCULAR, PAIRS),
+    label_in_digest=False,
+    rows_per_file=1000,
+    demo_splits={"test": 200},
+    selection_digest="17a00bbea89be42fb43d47c88417da924eee1470d2360fc0bbdbbf5ce4ba17a6",
+)
+
+ALL = (ROOK, CORNER, RED_GREEN_SET, QI, SHIFTED)
+
+SPECS: Mapping[str, SetSpec] = MappingProxyType({spec.name: spec for spec in ALL})
 """Every set of this package, by name, in the order in which they are listed."""

@@ -1,6 +1,6 @@
 """`qi-build`: makes the sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qi_datasets.sources import Source
     from qi_datasets.specs import SetSpec
 
+PER_SPLIT, SHIFTED_IMAGES = "--per-split", "--shifted-images"
 MEGABYTE = 1e6
 SHORT = 12
 
@@ -25,7 +26,14 @@ PATH may be any of these; the layout is recognised:
   Kaggle's root, or its ILSVRC/Data/CLS-LOC/val
   ILSVRC2012_img_val.tar, or a folder that holds it
   a folder or fsspec URL of the Hub's imagenet-1k Parquet shards
-  any other folder of images (give --per-split, unless it has enough)
+  any other folder of images (give --per-split and --shifted-images, unless it has enough)
+
+\b
+FILE of --labels may be any of these:
+  ILSVRC2012_validation_ground_truth.txt of the development kit, with the kit's meta.mat in the same folder
+  ILSVRC2012_devkit_t12.tar.gz
+  Kaggle's LOC_val_solution.csv
+  lines of an image's id, number or path, and its synset: ILSVRC2012_val_00000293 n01440764
 """
 
 
@@ -53,6 +61,13 @@ PATH may be any of these; the layout is recognised:
     type=int,
     help="QI sources per split, drawn from the images there are [default: the spec's, all of which must be there].",
 )
+@click.option(
+    "--shifted-images",
+    metavar="N",
+    type=int,
+    help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
+)
+@click.option("--labels", metavar="FILE", help="The images' synsets, for layouts that don't tell them.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
@@ -66,6 +81,8 @@ def main(
     borders: tuple[int, ...],
     canvas: int | None,
     per_split: int | None,
+    shifted_images: int | None,
+    labels: str | None,
     workers: int | None,
     dask: str | None,
     force: bool,
@@ -74,22 +91,37 @@ def main(
     """Build the data sets. Without PATH and --demo: those that need no images."""
     if demo and imagenet_val is not None:
         raise click.UsageError("--demo and --imagenet-val exclude each other.")
+    if labels is not None and imagenet_val is None:
+        raise click.UsageError("--labels needs --imagenet-val.")
 
     from qi_datasets.building import build_set, default_output
+    from qi_datasets.errors import TooFewImagesError
     from qi_datasets.parallel import Engine
     from qi_datasets.places import place_of
     from qi_datasets.registry import spec_named, specs
 
-    chosen = [spec_named(name) for name in dict.fromkeys(names)] or list(specs().values())
-    counts = split_sizes(chosen, demo, per_split)
-    source = source_for(imagenet_val, demo, chosen, counts)
+    counts = split_sizes(demo, {PER_SPLIT: per_split, SHIFTED_IMAGES: shifted_images})
+    chosen = [spec_named(name) for name in dict.fromkeys(names)] or [
+        spec for spec in specs().values() if sum(counts.get(spec.name, spec.splits).values()) > 0
+    ]
+    source = source_for(imagenet_val, demo, labels, counts)
     if source is not None:
         if not quiet:
             click.echo(f"source: {source}")
         for warning in source.warnings:
             click.echo(f"warning: {warning}", err=True)
     left_out = [] if names or source else [spec for spec in chosen if spec.needs_images]
-    plans = plans_for([spec for spec in chosen if spec not in left_out], source, counts, borders, canvas, per_split)
+    plans = []
+    for spec in chosen:
+        if spec in left_out:
+            continue
+        try:
+            plans.append(plan_for(spec, source, counts, borders, canvas))
+        except TooFewImagesError as error:
+            # Few sources have images for every set; a plain build makes those that it can.
+            if names or spec.first_rank_after is None or (spec.name in counts and not demo):
+                raise
+            click.echo(f"left out {error}", err=True)
 
     root = default_output() if output is None else place_of(output)
     engine = Engine(workers, dask)
@@ -102,54 +134,66 @@ def main(
         report([built[plan.spec.name] for plan in plans], root, [spec.name for spec in left_out])
 
 
-def split_sizes(chosen: Sequence["SetSpec"], demo: bool, per_split: int | None) -> dict[str, dict[str, int]]:
-    """Set name -> split -> number of sources, for the sets that are not to have their official sizes."""
-    from qi_datasets.errors import OptionError
+def split_sizes(demo: bool, given: Mapping[str, int | None]) -> dict[str, dict[str, int]]:
+    """Set name -> split -> number of sources, for every known set that is not to have its official sizes.
 
-    if per_split is not None and per_split < 1:
-        raise OptionError(f"--per-split must be 1 or more, not {per_split}")
+    given: what was said of each option that sets a number of sources. All known sets count, not only those that will
+    be built, since which images one takes may depend on how many another one does.
+    """
+    from qi_datasets.errors import OptionError
+    from qi_datasets.registry import specs
+
+    for option, number in given.items():
+        least = 0 if option == SHIFTED_IMAGES else 1
+        if number is not None and number < least:
+            raise OptionError(f"{option} must be {least} or more, not {number}")
     counts: dict[str, dict[str, int]] = {}
-    for spec in chosen:
-        if spec.needs_images and per_split is not None:
-            counts[spec.name] = dict.fromkeys(spec.splits, per_split)
+    for spec in specs().values():
+        number = given[spec.count_option]
+        if spec.needs_images and number is not None:
+            counts[spec.name] = dict.fromkeys(spec.splits, number)
         elif spec.needs_images and demo:
             counts[spec.name] = dict(spec.demo_splits or spec.splits)
     return counts
 
 
 def source_for(
-    imagenet_val: str | None, demo: bool, chosen: Sequence["SetSpec"], counts: dict[str, dict[str, int]]
+    imagenet_val: str | None, demo: bool, labels: str | None, counts: dict[str, dict[str, int]]
 ) -> "Source | None":
-    """The source that the options name; for the demo, one with as many pictures as are asked for."""
-    from qi_datasets.sources import DemoSource, open_source
+    """The source that the options name; for the demo, the usual number of pictures, or more if they are asked for."""
+    from qi_datasets.registry import specs
+    from qi_datasets.selection import ranks
+    from qi_datasets.sources import DemoSource, open_source, with_labels
 
     if demo:
-        return DemoSource.of(sum(sum(splits.values()) for splits in counts.values()))
-    return None if imagenet_val is None else open_source(imagenet_val)
+        # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
+        usual = split_sizes(demo, {PER_SPLIT: None, SHIFTED_IMAGES: None})
+        made_from_images = [spec for spec in specs().values() if spec.needs_images]
+        return DemoSource.of(max(ranks(spec, sizes).stop for spec in made_from_images for sizes in (counts, usual)))
+    if imagenet_val is None:
+        return None
+    source = open_source(imagenet_val)
+    return source if labels is None else with_labels(source, labels)
 
 
-def plans_for(
-    chosen: Sequence["SetSpec"],
+def plan_for(
+    spec: "SetSpec",
     source: "Source | None",
     counts: dict[str, dict[str, int]],
     borders: tuple[int, ...],
     canvas: int | None,
-    per_split: int | None,
-) -> list["Plan"]:
-    """A checked plan for every set."""
+) -> "Plan":
+    """The checked plan of a set. If its size, or that of the set before it, was given, it draws from what is there."""
     from qi_datasets.building import plan_set
 
-    return [
-        plan_set(
-            spec,
-            source,
-            splits=counts,
-            official=per_split is None,
-            borders=borders or None,
-            size=canvas if spec.size_option is not None and spec.size_option.name == "canvas" else None,
-        )
-        for spec in chosen
-    ]
+    return plan_set(
+        spec,
+        source,
+        splits=counts,
+        official=not counts.keys() & {spec.name, spec.first_rank_after},
+        borders=borders or None,
+        size=canvas if spec.size_option is not None and spec.size_option.name == "canvas" else None,
+    )
 
 
 def folder_name(built: "BuiltSet") -> str:

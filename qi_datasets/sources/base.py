@@ -117,8 +117,9 @@ class Source(ABC):
     """A folder, archive or generator of images. It is only ever read.
 
     names: image name -> what the layout needs to find it (its type is the layout's own). imagenet_val: whether the
-    names are ids of ImageNet's validation set, so that the official selection applies. on_shared_files: whether other
-    machines that see the same file system can read the images by themselves.
+    names are ids of ImageNet's validation set, so that the official selection applies. wnids: image name -> synset,
+    from a labels file, for layouts that don't tell it. on_shared_files: whether other machines that see the same file
+    system can read the images by themselves.
     """
 
     layout: ClassVar[str]
@@ -127,10 +128,20 @@ class Source(ABC):
     names: Mapping[str, Any] = field(repr=False)
     imagenet_val: bool
     warnings: tuple[str, ...] = ()
+    wnids: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @abstractmethod
     def image(self, name: str) -> SourceImage:
-        """The image of that name."""
+        """The image of that name, with the synset that the layout tells."""
+
+    def chosen(self, name: str) -> SourceImage:
+        """The image of that name, with its synset from the layout or the labels; SourceError if they contradict."""
+        image, wnid = self.image(name), self.wnids.get(name, "")
+        if image.wnid and wnid and image.wnid != wnid:
+            raise SourceError(
+                f"{name} is {image.wnid} in {self} but {wnid} in the labels file; leave --labels out, or mend it"
+            )
+        return replace(image, wnid=image.wnid or wnid)
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:

@@ -1,6 +1,5 @@
 """ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from PIL import Image
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import VAL_FILE, WNID, FileLocation, Source, SourceImage
+from qi_datasets.sources.labels import kaggle_table
 
 Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if unknown)."""
@@ -126,18 +126,11 @@ class Kaggle(FileSource):
 
 
 def kaggle_wnids(table: Path) -> tuple[dict[str, str], str]:
-    """Image name -> synset from Kaggle's table (the first word of the prediction), and a warning or ""."""
+    """Image name -> synset from Kaggle's table, and a warning or ""."""
     try:
-        with table.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines, strict=True))
-        wnids = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
-        if not wnids or not all(map(WNID.fullmatch, wnids.values())):
-            raise ValueError("no synset where one is expected")
-    except OSError as error:
-        return {}, f"{table} cannot be read ({error.strerror}): wnid stays empty"
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, csv.Error) as error:
-        return {}, f"{table} is not Kaggle's table of ImageId,PredictionString ({error}): wnid stays empty"
-    return wnids, ""
+        return kaggle_table(table), ""
+    except SourceError as error:
+        return {}, f"{error}: wnid stays empty, unless --labels FILE tells it"
 
 
 @lru_cache(maxsize=1)

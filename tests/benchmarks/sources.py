@@ -8,11 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from qi_datasets.selection import official_order, official_selection
+from qi_datasets.selection import official_names, official_selection
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import QI
-
-CROWD = 50_000
+from qi_datasets.specs import IMAGENET_VAL_IMAGES, QI
 
 
 class Sources:
@@ -56,7 +54,7 @@ class Sources:
         buffer = io.BytesIO()
         Image.new("RGB", (64, 64)).save(buffer, "JPEG")
         picture.write_bytes(buffer.getvalue())
-        for name in official_order()[:CROWD]:
+        for name in official_names(range(IMAGENET_VAL_IMAGES)):
             os.link(picture, folder / f"{name}.JPEG")
         picture.unlink()
         return folder

@@ -1,0 +1,137 @@
+"""`qi-build` and `shifted`: which images it takes, when it is left out, and where labels come from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+import expected
+import pictures
+
+QiBuild = Callable[..., Result]
+
+
+def sources(output: Path, name: str = "shifted") -> list[str]:
+    manifest = json.loads((output / name / "manifest.json").read_text())
+    return [source["name"] for records in manifest["sources"].values() for source in records]
+
+
+def wnids(output: Path, name: str) -> set[str]:
+    manifest = json.loads((output / name / "manifest.json").read_text())
+    return {source["wnid"] for records in manifest["sources"].values() for source in records}
+
+
+def built(output: Path) -> set[str]:
+    return {path.name for path in output.iterdir() if not path.name.startswith(".")} if output.exists() else set()
+
+
+@pytest.mark.parametrize("sets", [["--set", "qi", "--set", "shifted"], ["--set", "shifted"]])
+@pytest.mark.parametrize("per_split", [1, 2, 3])
+def test_its_ranks_follow_qis_whatever_per_split(
+    sets: list[str], per_split: int, flat_folder: str, album: dict[str, bytes], qi_build: QiBuild, tmp_path: Path
+) -> None:
+    counts = ("--per-split", per_split, "--shifted-images", 2)
+
+    result = qi_build("--imagenet-val", flat_folder, "--border", 0, *sets, *counts, "--output", tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    first = 3 * per_split
+    assert sources(tmp_path / "out") == expected.in_order(album)[first : first + 2]
+    if "qi" in sets:
+        assert not set(sources(tmp_path / "out", "qi")) & set(sources(tmp_path / "out"))
+
+
+def test_a_plain_build_leaves_it_out_if_there_are_too_few(
+    official_folder: Path, flat_folder: str, qi_build: QiBuild, tmp_path: Path
+) -> None:
+    result = qi_build("--imagenet-val", flat_folder, "--border", 0, "--per-split", 2, "--output", tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("left out shifted: 5000 images are asked for, after the 6 of qi, but")
+    assert line.endswith("has 15; ask for fewer with --shifted-images N, or of qi with --per-split N")
+    assert built(tmp_path / "out") == {"rook", "corner", "red_green", "qi"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--set", "shifted"), "of the 5000 selected images are missing"),
+        (("--per-split", 1, "--shifted-images", 13), "13 images are asked for, after the 3 of qi, but"),
+        (("--set", "shifted", "--per-split", 4, "--shifted-images", 4), "after the 12 of qi"),
+        (("--shifted-images", -1), "--shifted-images must be 0 or more, not -1"),
+        (("--set", "shifted", "--shifted-images", 0), "asked for no images at all"),
+        (("--set", "shifted", "--labels", "none.txt"), "cannot read none.txt"),
+    ],
+)
+def test_asking_for_more_than_there_is_is_an_error(
+    options: tuple[object, ...], message: str, flat_folder: str, qi_build: QiBuild, tmp_path: Path
+) -> None:
+    result = qi_build("--imagenet-val", flat_folder, *options, "--output", tmp_path / "out")
+
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_need_images(qi_build: QiBuild) -> None:
+    result = qi_build("--demo", "--labels", "any")
+
+    assert result.exit_code == 2
+    assert "--labels needs --imagenet-val" in result.output
+
+
+def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, tmp_path: Path) -> None:
+    counts = ("--per-split", 1, "--shifted-images", 0, "--border", 0)
+
+    result = qi_build("--imagenet-val", flat_folder, *counts, "--output", tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert built(tmp_path / "out") == {"rook", "corner", "red_green", "qi"}
+
+
+def test_labels_fill_every_set_and_a_change_of_them_is_noticed(
+    flat_folder: str, qi_build: QiBuild, tmp_path: Path
+) -> None:
+    for name, wnid in (("one", "n01440764"), ("two", "n02119789")):
+        (tmp_path / name).write_text("".join(f"{number} {wnid}\n" for number in range(1, 16)))
+    build = ("--imagenet-val", flat_folder, "--set", "qi", "--set", "shifted", "--border", 0, "--per-split", 1)
+    build = (*build, "--shifted-images", 2, "--output", tmp_path / "out")
+
+    first = qi_build(*build, "--labels", tmp_path / "one")
+    again = qi_build(*build, "--labels", tmp_path / "one")
+    other = qi_build(*build, "--labels", tmp_path / "two")
+    without = qi_build(*build)
+
+    assert (first.exit_code, again.exit_code, other.exit_code, without.exit_code) == (0, 0, 2, 2)
+    assert wnids(tmp_path / "out", "qi") == wnids(tmp_path / "out", "shifted") == {"n01440764"}
+    assert "shifted: nothing to do" in again.output
+    assert "has the synset 'n01440764', not 'n02119789'" in other.output
+    assert "has the synset 'n01440764', not ''" in without.output
+
+
+def test_the_demo_takes_the_same_pictures_for_a_set_alone_or_with_others(qi_build: QiBuild, tmp_path: Path) -> None:
+    counts = ("--demo", "--per-split", 1, "--shifted-images", 1, "--border", 0)
+
+    for name, sets in (("alone", ["--set", "shifted"]), ("both", ["--set", "qi", "--set", "shifted"])):
+        assert qi_build(*counts, *sets, "--output", tmp_path / name).exit_code == 0
+
+    assert sources(tmp_path / "alone") == sources(tmp_path / "both")
+    names = sorted((f"demo_{n:05d}" for n in range(500)), key=expected.draw)
+    assert sources(tmp_path / "both", "qi") + sources(tmp_path / "both") == names[:4]
+
+
+def test_missing_kaggle_labels_are_a_warning_that_names_the_way_out(
+    album: dict[str, bytes], qi_build: QiBuild, tmp_path: Path
+) -> None:
+    val = pictures.kaggle(album, tmp_path / "val")
+    (Path(val) / pictures.KAGGLE_TABLE).unlink()
+
+    result = qi_build("--imagenet-val", val, "--set", "shifted", "--per-split", 1, "--shifted-images", 1)
+
+    assert result.exit_code == 0, result.output
+    assert "wnid stays empty, unless --labels FILE tells it" in result.stderr
