@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import SourceError
 
-VAL_FILE = re.compile(r"(ILSVRC2012_val_\d{8})(?:_(n\d{8}))?\.jpe?g", re.IGNORECASE | re.ASCII)
+VAL_FILE = re.compile(r"(ILSVRC2012_val_\d{8})(?:_(n\d{8}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII)
 """Name of an ImageNet validation file: its id, and the synset that the Hub's copy appends."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
