@@ -106,6 +106,8 @@ class QuadrantGeometry:
     canvas: int = 120
     patch: int = 56
     crop: float = 0.875
+    total_strides: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
+    """The usual total strides of networks: the displacement has to be a multiple of each."""
 
     @property
     def displacement(self) -> int:
