@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from PIL import Image
 
 from qi_datasets.errors import BuilderError, OptionError
 from qi_datasets.geometry import Pixels, Placed
-from qi_datasets.specs import SetSpec
+from qi_datasets.specs import BORDER_COLUMNS, SetSpec
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Row:
 
     def bordered(self, border: int) -> "Row":
         """The row with a border added, and with the columns that tell of it (x, y, border) set right."""
-        moved = {name: self.columns[name] + border for name in ("x", "y", "border") if name in self.columns}
-        return replace(self, image=self.image.bordered(border), columns=self.columns | moved)
+        moved = {name: self.columns[name] + border for name in BORDER_COLUMNS if name in self.columns}
+        return Row(self.image.bordered(border), self.label, self.columns | moved)
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,38 @@
 """Makes a set: selection, builder and storage put together, under a bar to watch."""
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import joblib
+from platformdirs import user_cache_path
 from tqdm import tqdm
 
 from qi_datasets.builder import Builder, GeneratedSet, ImageSet
 from qi_datasets.card import CARD, write_card
 from qi_datasets.digests import sha256_hex
 from qi_datasets.encoding import EncodedRow, EncodedSource, encode_batch, encode_generated
-from qi_datasets.errors import BuilderError, OptionError, OutputError, StoredSetError, WorkerError
+from qi_datasets.errors import BuilderError, OptionError, OutputError, StoredSetError
 from qi_datasets.manifest import (
     GENERATED,
     UNVERIFIED,
     ConfigRecord,
-    FileRecord,
     Manifest,
     SourceRecord,
     SplitRecord,
     library_versions,
     pixels_verified,
 )
-from qi_datasets.parquet import SplitWriter, file_sha256
+from qi_datasets.parallel import Engine
+from qi_datasets.parquet import PREVIEW_ROWS, SplitWriter, file_record
+from qi_datasets.places import Place, exists, joined, place_of
 from qi_datasets.preview import Strip, contact_sheet
 from qi_datasets.registry import builder_of
 from qi_datasets.selection import official_selection, select
@@ -37,6 +40,7 @@ from qi_datasets.sources import Source, SourceImage
 from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
 from qi_datasets.staging import locked, replaced_whole
 
+HOME = "QI_DATASETS_HOME"
 PREVIEW = "preview.png"
 
 BATCH = 16
@@ -50,7 +54,7 @@ Splits = Mapping[str, Mapping[str, int]]
 class BuiltSet:
     """A set on disk. seconds: how long it took; `made` is False when it was there already."""
 
-    folder: Path
+    folder: Place
     manifest: Manifest
     seconds: float
     made: bool
@@ -108,11 +112,12 @@ def plan_set(
 
 
 def build_set(
-    plan: Plan, output: Path, *, workers: int | None = None, force: bool = False, progress: bool = False
+    plan: Plan, output: Place, *, engine: Engine | None = None, force: bool = False, progress: bool = False
 ) -> BuiltSet:
     """Makes the planned set in the folder of its name below `output`, or finds that it is there.
 
-    workers: processes, default one per core; they never change a byte. force: make it again, whatever is there.
+    output: a folder, or an fsspec URL. engine: where sources are decoded and encoded, default one process per core; it
+    never changes a byte. force: make it again, whatever is there.
     progress: show a bar, if standard error is a terminal. Raises SourceError for an image that is damaged, OutputError
     when the folder can't be written or holds another set that must not vanish silently; then nothing is changed.
     """
@@ -124,19 +129,25 @@ def build_set(
             if found is not None:
                 return BuiltSet(folder, found, time.perf_counter() - start, made=False)
         with replaced_whole(folder) as staging:
-            manifest = write_set(plan, staging, workers or joblib.cpu_count(), progress)
+            manifest = write_set(plan, staging, engine or Engine(), progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
 
 
-def set_folder(output: Path, spec: SetSpec, size: int) -> Path:
-    """Where a set lies below an output folder; one of another size than the official has a folder of its own."""
+def default_output() -> Place:
+    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    home = os.environ.get(HOME)
+    return place_of(home) if home else user_cache_path("qi-datasets")
+
+
+def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
+    """Where a set lies below an output place; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
-    return output.expanduser().absolute() / f"{spec.name}{option}"
+    return joined(output, f"{spec.name}{option}")
 
 
-def with_what_is_there(plan: Plan, folder: Path) -> tuple[Plan, Manifest | None]:
+def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None]:
     """The plan with the borders that were built before, and the manifest if all of it is there already."""
-    if not folder.exists():
+    if not exists(folder):
         return plan, None
     again = "add --force to replace it, or choose another output folder"
     try:
@@ -173,22 +184,23 @@ def difference_from(plan: Plan, manifest: Manifest) -> str | None:
     return None
 
 
-def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manifest:
+def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Manifest:
     """Writes everything that belongs to the set into an empty folder, and reads back what can be counted."""
     spec = plan.spec
     with ExitStack() as stack:
+        thread = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         writers = {
-            (border, split): stack.enter_context(SplitWriter(staging, spec, border, split, plan.rows(split)))
+            (border, split): stack.enter_context(SplitWriter(staging, spec, border, split, plan.rows(split), thread))
             for border in plan.borders
             for split in plan.images or spec.splits
         }
-        sources = write_rows(plan, staging, writers, workers, progress)
+        sources = write_rows(plan, staging, writers, engine, progress)
     configs = {
         spec.config_of(border): ConfigRecord(
             border,
             plan.builder.size + 2 * border,
             {
-                split: SplitRecord(writer.rows, writer.digest, writer.files, writer.bytes)
+                split: SplitRecord(writer.rows, writer.digest, list(writer.files), writer.image_bytes)
                 for (of, split), writer in writers.items()
                 if of == border
             },
@@ -212,15 +224,15 @@ def write_set(plan: Plan, staging: Path, workers: int, progress: bool) -> Manife
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     contact_sheet(list(strips(spec, writers)), staging / PREVIEW)
     write_card(staging, spec, manifest)
-    names = [file for writer in writers.values() for file in writer.files] + [CARD, PREVIEW]
-    files = {name: FileRecord((staging / name).stat().st_size, file_sha256(staging / name)) for name in names}
+    files = {name: record for writer in writers.values() for name, record in writer.files.items()}
+    files |= {name: file_record(staging / name) for name in (CARD, PREVIEW)}
     manifest = replace(manifest, files=files)
     manifest.write(staging)
     return Manifest.read(staging)
 
 
 def write_rows(
-    plan: Plan, staging: Path, writers: Mapping[tuple[int, str], SplitWriter], workers: int, progress: bool
+    plan: Plan, staging: Path, writers: Mapping[tuple[int, str], SplitWriter], engine: Engine, progress: bool
 ) -> dict[str, list[SourceRecord]]:
     """Writes the rows of all splits and borders; the records of their sources, by split."""
     sources: dict[str, list[SourceRecord]] = {}
@@ -238,7 +250,8 @@ def write_rows(
         images = [image for images in plan.images.values() for image in images]
         images = stack.enter_context(plan.source.at_hand(images, staging))
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
-        encoded = encoded_in_order(plan.builder, images, plan.borders, workers)
+        ship = engine.dask is not None and not plan.source.on_shared_files
+        encoded = encoded_in_order(plan.builder, images, plan.borders, engine, ship)
         for split, members in plan.images.items():
             sources[split] = []
             for source in islice(encoded, len(members)):
@@ -253,18 +266,15 @@ def write_rows(
 
 
 def encoded_in_order(
-    builder: ImageSet, images: list[SourceImage], borders: tuple[int, ...], workers: int
+    builder: ImageSet, images: list[SourceImage], borders: tuple[int, ...], engine: Engine, ship: bool
 ) -> Iterator[EncodedSource]:
-    """Every source with its rows, in the given order, encoded by `workers` processes a few batches ahead."""
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    run = joblib.Parallel(n_jobs=workers, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator")
-    try:
-        for batch in run(joblib.delayed(encode_batch)(builder, batch, borders) for batch in batches):
-            yield from batch
-    except BrokenExecutor as error:
-        raise WorkerError(
-            f"{builder.spec.name}: a worker process was killed (out of memory?); try again with --workers 1"
-        ) from error
+    """Every source with its rows, in the given order. ship: send the images' bytes along with the work."""
+    work = partial(encode_batch, builder, borders=borders)
+    batches: Iterable[list[SourceImage]] = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    if ship:
+        batches = ([image.held() for image in batch] for batch in batches)
+    for batch in engine.in_order(work, batches):
+        yield from batch
 
 
 def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:
@@ -273,7 +283,9 @@ def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Ite
     for (border, split), writer in writers.items():
         if border == 0 or split == first_split:
             title = f"{writer.config}\n{split}"
-            yield Strip(title, [row.png for row in writer.first], [caption(spec, row) for row in writer.first])
+            # Wide borders take long to shrink and show little: half as many will do.
+            rows = writer.first if border == 0 else writer.first[: PREVIEW_ROWS // 2]
+            yield Strip(title, [row.png for row in rows], [caption(spec, row) for row in rows])
 
 
 def caption(spec: SetSpec, row: EncodedRow) -> str:

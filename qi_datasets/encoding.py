@@ -31,7 +31,7 @@ class EncodedSource:
     rows: dict[int, list[EncodedRow]]
 
 
-def encode_batch(builder: ImageSet, images: Sequence[SourceImage], borders: Sequence[int]) -> list[EncodedSource]:
+def encode_batch(builder: ImageSet, images: Sequence[SourceImage], *, borders: Sequence[int]) -> list[EncodedSource]:
     """The rows of some sources at every border; each source is read and decoded once."""
     return [encode_source(builder, image, borders) for image in images]
 

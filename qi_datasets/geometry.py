@@ -1,7 +1,7 @@
 """Where pixels go: images that are black outside one rectangle, borders, central crops. Pure functions on arrays."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -47,13 +47,8 @@ class Placed:
         """The same image with `border` black pixels added on all four sides."""
         if border < 0:
             raise GeometryError(f"a border is 0 or more pixels, not {border}")
-        return replace(
-            self,
-            y=self.y + border,
-            x=self.x + border,
-            height=self.height + 2 * border,
-            width=self.width + 2 * border,
-        )
+        around = 2 * border
+        return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
     def pixels(self) -> Pixels:
         """The whole image, (height, width, c) uint8."""

@@ -1,31 +1,23 @@
 """`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import datasets
-from platformdirs import user_cache_path
 
-from qi_datasets.building import build_set, plan_set, set_folder
+from qi_datasets.building import build_set, default_output, plan_set, set_folder
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.manifest import Manifest
+from qi_datasets.places import Place, exists, joined, place_of
 from qi_datasets.registry import nearest, spec_named
 from qi_datasets.sources import open_source
 from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
 from qi_datasets.views import with_border
 
-HOME = "QI_DATASETS_HOME"
 BORDER_CONFIG = re.compile(r"border_(\d+)", re.ASCII)
 
 Loaded = datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict
-
-
-def default_output() -> Path:
-    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
-    home = os.environ.get(HOME)
-    return Path(home).expanduser() if home else user_cache_path("qi-datasets")
 
 
 def load_dataset(
@@ -57,7 +49,7 @@ def load_dataset(
     spec = spec_named(path)
     pixels = checked_border(spec, name, border)
     side = checked_side(spec, size=size, canvas=canvas)
-    root = default_output() if output is None else Path(output)
+    root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
     files = stored_files(spec, folder)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
@@ -95,13 +87,13 @@ def checked_side(spec: SetSpec, **given: int | None) -> int:
     return spec.size if option is None or value is None else option.check(value)
 
 
-def ensure_built(spec: SetSpec, side: int, root: Path, imagenet_val: str | Path | None) -> Path:
+def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
-        if not folder.exists():
+        if not exists(folder):
             raise NotBuiltError(
-                f"{spec.name} is not built in {folder.parent}: run `qi-build --imagenet-val PATH` or `qi-build --demo` "
+                f"{spec.name} is not built in {root}: run `qi-build --imagenet-val PATH` or `qi-build --demo` "
                 "to try it without ImageNet; or pass imagenet_val= or output="
             )
         return folder
@@ -113,7 +105,7 @@ def ensure_built(spec: SetSpec, side: int, root: Path, imagenet_val: str | Path 
     return folder
 
 
-def is_current(folder: Path) -> bool:
+def is_current(folder: Place) -> bool:
     """Whether a complete set of this package's spec version is there."""
     try:
         manifest = Manifest.read(folder)
@@ -122,7 +114,7 @@ def is_current(folder: Path) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_files(spec: SetSpec, folder: Path) -> dict[str, list[str]]:
+def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
     """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
     manifest = Manifest.read(folder)
     if manifest.spec_version != SPEC_VERSION:
@@ -133,4 +125,4 @@ def stored_files(spec: SetSpec, folder: Path) -> dict[str, list[str]]:
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
     splits = manifest.configs[spec.config_of(0)].splits
-    return {split: [str(folder / file) for file in record.files] for split, record in splits.items()}
+    return {split: [str(joined(folder, file)) for file in record.files] for split, record in splits.items()}

@@ -11,6 +11,7 @@ from PIL import features as pillow_features
 
 from qi_datasets.digests import sha256_hex
 from qi_datasets.errors import StoredSetError
+from qi_datasets.places import Place, file_size, joined, read_text
 from qi_datasets.specs import SetSpec
 
 MANIFEST = "manifest.json"
@@ -96,11 +97,11 @@ class Manifest:
         (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Place) -> Self:
         """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
-        path = folder / MANIFEST
+        path = joined(folder, MANIFEST)
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(read_text(path))
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -116,17 +117,14 @@ class Manifest:
             files = {name: FileRecord(**record) for name, record in content.pop("files").items()}
             return cls(configs=configs, sources=sources, files=files, **content)
         except OSError as error:
-            raise StoredSetError(f"cannot read {path} ({error.strerror}); without it {folder} is no set") from error
+            reason = error.strerror or type(error).__name__
+            raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
 
-    def missing_files(self, folder: Path) -> list[str]:
+    def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
-        return [
-            name
-            for name, record in self.files.items()
-            if not (path := folder / name).is_file() or path.stat().st_size != record.bytes
-        ]
+        return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
 
 
 def library_versions() -> dict[str, str]:

@@ -1,6 +1,9 @@
 """Writes the rows of a set as Parquet files that the Hub and stock `datasets` read as they are."""
 
 import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +13,7 @@ import pyarrow.parquet as pq
 
 from qi_datasets.digests import split_digest
 from qi_datasets.encoding import EncodedRow
-from qi_datasets.features import features_of
+from qi_datasets.manifest import FileRecord
 from qi_datasets.specs import SetSpec
 
 ROW_GROUP_ROWS = 100
@@ -20,23 +23,35 @@ PREVIEW_ROWS = 8
 
 
 class SplitWriter:
-    """Writes one split of one config below a set's folder; holds one row group in memory.
+    """Writes one split of one config below a set's folder.
 
-    rows: how many will be written, which decides the number of files. After the `with` block: `digest` (hex), `files`
-    (paths relative to the set's folder), `bytes`, and `first` (a few rows, for the preview).
+    rows: how many will be written, which decides the number of files. thread: an executor with one thread, in which
+    the files are written while further rows are encoded; at most two row groups are held in memory. After the `with`
+    block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first` (a few
+    rows, for the preview).
     """
 
-    def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int) -> None:
+    def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
         self.folder, self.config, self.border, self.split = folder, spec.config_of(border), border, split
-        self.schema = features_of(spec).arrow_schema
-        self.rows_per_file = spec.rows_per_file
-        count = max(1, -(-rows // self.rows_per_file))
-        self.files = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        self.spec = spec
+        count = max(1, -(-rows // spec.rows_per_file))
+        names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
         self.first: list[EncodedRow] = []
-        self.rows = self.bytes = 0
+        self.rows = self.image_bytes = 0
         self._digests = bytearray()
         self._group: list[EncodedRow] = []
         self._writer: pq.ParquetWriter | None = None
+        self._thread = thread
+        self._pending: Future[None] | None = None
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema with the Hub's feature metadata."""
+        # `datasets` takes half a second to import: in the writing thread it does so while the first rows are encoded.
+        from qi_datasets.features import features_of
+
+        return features_of(self.spec).arrow_schema
 
     @property
     def digest(self) -> str:
@@ -49,50 +64,63 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._flush()
-        finally:
-            self._close()
+        if kind is None:
+            self._hand_over()
+            self._wait()
+        self._thread.submit(self._close).result()
 
     def write(self, row: EncodedRow) -> None:
-        """Adds a row; raises OSError when the file system does."""
-        if self.rows and self.rows % self.rows_per_file == 0:
-            self._flush()
-            self._close()
+        """Adds a row; raises OSError when the file system did at an earlier one."""
         if len(self.first) < PREVIEW_ROWS:
             self.first.append(row)
         self._digests += row.digest
+        self.image_bytes += len(row.png)
         self._group.append(row)
         self.rows += 1
         if len(self._group) == ROW_GROUP_ROWS:
-            self._flush()
+            self._hand_over()
 
-    def _flush(self) -> None:
-        rows, self._group = self._group, []
-        if not rows:
-            return
-        first = self.rows - len(rows)
-        if self._writer is None:
-            path = self.folder / self.files[first // self.rows_per_file]
-            path.parent.mkdir(exist_ok=True)
-            self._writer = pq.ParquetWriter(path, self.schema, write_page_index=True)
+    def _hand_over(self) -> None:
+        self._wait()
+        if self._group:
+            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group))
+            self._group = []
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _store(self, rows: Sequence[EncodedRow], first: int) -> None:
+        if first % self.spec.rows_per_file == 0:
+            self._close()
+            self._open(list(self.files)[first // self.spec.rows_per_file])
         columns = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
         # The path marks a stored image: a border is added on reading only where it is still there.
         columns["image"] = [
             {"bytes": row.png, "path": f"{self.split}_{number:05d}.border_{self.border}.png"}
             for number, row in enumerate(rows, start=first)
         ]
-        self.bytes += sum(len(row.png) for row in rows)
-        self._writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
+        if self._writer is not None:
+            self._writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
+
+    def _open(self, name: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        # PNG files don't repeat and don't compress: trying to costs as much as writing them.
+        others = [column for column in self.schema.names if column != "image"]
+        self._writer = pq.ParquetWriter(
+            path, self.schema, write_page_index=True, use_dictionary=others, compression="none"
+        )
+        self._name = name
 
     def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+            self.files[self._name] = file_record(self.folder / self._name)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex, read in pieces."""
+def file_record(path: Path) -> FileRecord:
+    """Size and SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return FileRecord(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())

@@ -1,6 +1,6 @@
 """Which images of a source go into which split of which set: decided by the SHA-256 of their names alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from qi_datasets.digests import draw, sha256_hex
@@ -21,12 +21,14 @@ def order_key(name: str) -> bytes:
 @lru_cache(maxsize=1)
 def official_order() -> tuple[str, ...]:
     """The names of all ImageNet validation images, in the order that every selection follows."""
-    return tuple(sorted(map(IMAGENET_VAL_NAME.format, range(1, IMAGENET_VAL_IMAGES + 1)), key=order_key))
+    keys = [draw(f"{number:08d}") for number in range(1, IMAGENET_VAL_IMAGES + 1)]
+    ordered = sorted(range(IMAGENET_VAL_IMAGES), key=keys.__getitem__)
+    return tuple([IMAGENET_VAL_NAME.format(index + 1) for index in ordered])
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
     """The names that each split of a set officially takes from ImageNet val."""
-    return select(spec, official_order(), official=True)
+    return select(spec, frozenset(official_order()), official=True)
 
 
 def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
@@ -37,7 +39,7 @@ def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
 
 def select(
     spec: SetSpec,
-    names: Iterable[str],
+    names: Collection[str],
     *,
     official: bool,
     splits: Mapping[str, Mapping[str, int]] | None = None,
@@ -59,9 +61,8 @@ def select(
     if wanted < 1:
         raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 per split")
     if official:
-        there = frozenset(names)
         chosen = list(official_order()[skip : skip + wanted])
-        missing = [name for name in chosen if name not in there]
+        missing = [name for name in chosen if name not in names]
         if missing:
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise SourceError(

@@ -47,6 +47,9 @@ class IntegerOption:
 BORDER = IntegerOption("border", default=0, low=0, high=4096)
 """Black pixels added on all four sides."""
 
+BORDER_COLUMNS = ("x", "y", "border")
+"""Columns, of sets that have them, to which a border adds itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetSpec:

@@ -10,6 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from qi_datasets.errors import OutputError
+from qi_datasets.manifest import MANIFEST
+from qi_datasets.places import Place, replace_below
 
 LOCK = ".{}.lock"
 STAGING = ".{}.building-"
@@ -17,11 +19,15 @@ REPLACED = ".{}.replaced-"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Place) -> Iterator[None]:
     """Nobody else builds `folder` while the block runs; if nothing stands there afterwards, nothing is left behind.
 
-    Raises OutputError when the parent can't be made or written.
+    Behind a URL nothing can be locked: there the manifest, written last, tells a whole set. Raises OutputError when
+    the parent can't be made or written.
     """
+    if isinstance(folder, str):
+        yield
+        return
     parent = folder.parent
     made = first_missing(parent)
     lock = FileLock(parent / LOCK.format(folder.name))
@@ -43,11 +49,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, which takes its place when the block ends, and vanishes when it raises.
+def replaced_whole(folder: Place) -> Iterator[Path]:
+    """An empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
 
     Call it inside `locked`. Raises OutputError when the file system refuses.
     """
+    if isinstance(folder, str):
+        with uploaded_whole(folder) as upload:
+            yield upload
+        return
     staging = None
     try:
         staging = Path(tempfile.mkdtemp(prefix=STAGING.format(folder.name), dir=folder.parent))
@@ -65,6 +75,17 @@ def replaced_whole(folder: Path) -> Iterator[Path]:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def uploaded_whole(url: str) -> Iterator[Path]:
+    """A temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
+    with tempfile.TemporaryDirectory(prefix="qi-datasets-") as folder:
+        yield Path(folder)
+        try:
+            replace_below(url, Path(folder), last=MANIFEST)
+        except OSError as error:
+            raise OutputError(f"cannot write {url}: {error}; no whole set is there now, try again") from error
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from datasets.features.features import register_feature
 from PIL import Image
 
+from qi_datasets.specs import BORDER_COLUMNS
+
 STORED = ".border_0.png"
 """Paths of images end so that are stored without a border; whatever rewrites an image drops its path."""
-
-MOVED_COLUMNS = ("x", "y", "border")
 
 AnyDataset = TypeVar("AnyDataset", datasets.Dataset, datasets.IterableDataset)
 
@@ -89,7 +89,7 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
     features["image"] = BorderedImage(border)
 
     def moved(table: pa.Table) -> pa.Table:
-        for name in MOVED_COLUMNS:
+        for name in BORDER_COLUMNS:
             if name in features:
                 column = pc.add(table.column(name), pa.scalar(border, table.schema.field(name).type))
                 table = table.set_column(table.schema.get_field_index(name), name, column)

@@ -1,7 +1,6 @@
 """`qi-build`: makes the sets."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ from qi_datasets.commands.console import one_line_errors, table
 
 if TYPE_CHECKING:
     from qi_datasets.building import BuiltSet, Plan
+    from qi_datasets.places import Place
     from qi_datasets.sources import Source
     from qi_datasets.specs import SetSpec
 
@@ -35,8 +35,7 @@ PATH may be any of these; the layout is recognised:
 @click.option(
     "--output",
     metavar="OUT",
-    type=click.Path(path_type=Path),
-    help="Where the sets go [default: $QI_DATASETS_HOME, or the cache].",
+    help="Folder or fsspec URL where the sets go [default: $QI_DATASETS_HOME, or the cache].",
 )
 @click.option("--set", "names", metavar="NAME", multiple=True, help="Build this set only; repeatable [default: all].")
 @click.option(
@@ -55,18 +54,20 @@ PATH may be any of these; the layout is recognised:
     help="QI sources per split, drawn from the images there are [default: the spec's, all of which must be there].",
 )
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table.")
 @one_line_errors
 def main(
     imagenet_val: str | None,
     demo: bool,
-    output: Path | None,
+    output: str | None,
     names: tuple[str, ...],
     borders: tuple[int, ...],
     canvas: int | None,
     per_split: int | None,
     workers: int | None,
+    dask: str | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -74,8 +75,9 @@ def main(
     if demo and imagenet_val is not None:
         raise click.UsageError("--demo and --imagenet-val exclude each other.")
 
-    from qi_datasets.building import build_set
-    from qi_datasets.loading import default_output
+    from qi_datasets.building import build_set, default_output
+    from qi_datasets.parallel import Engine
+    from qi_datasets.places import place_of
     from qi_datasets.registry import spec_named, specs
 
     chosen = [spec_named(name) for name in dict.fromkeys(names)] or list(specs().values())
@@ -89,10 +91,11 @@ def main(
     left_out = [] if names or source else [spec for spec in chosen if spec.needs_images]
     plans = plans_for([spec for spec in chosen if spec not in left_out], source, counts, borders, canvas, per_split)
 
-    root = output or default_output()
+    root = default_output() if output is None else place_of(output)
+    engine = Engine(workers, dask)
     # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
     built = {
-        plan.spec.name: build_set(plan, root, workers=workers, force=force, progress=not quiet)
+        plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=not quiet)
         for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
     }
     if not quiet:
@@ -149,7 +152,12 @@ def plans_for(
     ]
 
 
-def report(built: Sequence["BuiltSet"], root: Path, left_out: Sequence[str]) -> None:
+def folder_name(built: "BuiltSet") -> str:
+    """The last part of the place where a set is."""
+    return str(built.folder).rpartition("/")[2]
+
+
+def report(built: Sequence["BuiltSet"], root: "Place", left_out: Sequence[str]) -> None:
     """The table of what was built, and where it is."""
     rows = []
     for one in built:
@@ -158,14 +166,18 @@ def report(built: Sequence["BuiltSet"], root: Path, left_out: Sequence[str]) -> 
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
             cells = [f"{count}", f"{size / MEGABYTE:.1f}", config.digest[:SHORT], seconds if number == 0 else ""]
-            rows.append([one.folder.name if number == 0 else "", name, *cells])
+            rows.append([folder_name(one) if number == 0 else "", name, *cells])
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
     click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
     click.echo(f"in {root}")
     for one in built:
         if not one.made:
-            click.echo(f"{one.folder.name}: nothing to do, it was built from the same input; --force builds it again")
+            click.echo(f"{folder_name(one)}: nothing to do, it was built from the same input; --force builds it again")
     if left_out:
         click.echo(
             f"left out: {', '.join(left_out)}, made from images: run qi-build --imagenet-val PATH, or qi-build --demo"
         )
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -63,6 +63,21 @@ class SpanLocation:
 
 
 @dataclass(frozen=True)
+class HeldLocation:
+    """Bytes that are in memory already."""
+
+    data: bytes
+    origin: str
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return self.data
+
+    def __str__(self) -> str:
+        return self.origin
+
+
+@dataclass(frozen=True)
 class SourceImage:
     """One image of a source: its name without the layout's trimmings, its synset ("" if unknown), its place."""
 
@@ -77,6 +92,10 @@ class SourceImage:
         except OSError as error:
             reason = error.strerror or error
             raise SourceError(f"cannot read {self.location}: {reason}; check the file and its permissions") from error
+
+    def held(self) -> "SourceImage":
+        """The same image with its bytes in memory, for workers that can't reach its file."""
+        return replace(self, location=HeldLocation(self.read(), str(self.location)))
 
     def decode(self, data: bytes) -> Image.Image:
         """The picture in `data`, fully decoded, no EXIF rotation; SourceError when it is damaged or no image."""
@@ -98,10 +117,12 @@ class Source(ABC):
     """A folder, archive or generator of images. It is only ever read.
 
     names: image name -> what the layout needs to find it (its type is the layout's own). imagenet_val: whether the
-    names are ids of ImageNet's validation set, so that the official selection applies.
+    names are ids of ImageNet's validation set, so that the official selection applies. on_shared_files: whether other
+    machines that see the same file system can read the images by themselves.
     """
 
     layout: ClassVar[str]
+    on_shared_files: ClassVar[bool] = True
     where: str
     names: Mapping[str, Any] = field(repr=False)
     imagenet_val: bool

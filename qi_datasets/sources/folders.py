@@ -2,28 +2,35 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 
 from PIL import Image
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import VAL_FILE, WNID, FileLocation, Source, SourceImage
 
+Found: TypeAlias = tuple[str, str, str]
+"""Image name, path below the folder, synset ("" if unknown)."""
+
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
 KAGGLE_LABELS = "LOC_val_solution.csv"
 
 
-def listing(folder: Path) -> list[os.DirEntry[str]]:
-    """The entries of a folder by name; SourceError when it can't be read."""
+def listing(folder: Path) -> list[str]:
+    """The names in a folder; SourceError when it can't be read."""
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        return os.listdir(folder)
     except OSError as error:
         raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
+
+
+def validation_files(folder: Path) -> list[Found]:
+    """The validation files that lie in a folder itself."""
+    return [(match[1], name, match[2] or "") for name in listing(folder) if (match := VAL_FILE.fullmatch(name))]
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,13 @@ class FileSource(Source):
         return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
 
     @classmethod
-    def of(cls, folder: Path, found: Iterator[tuple[str, str, str]], imagenet_val: bool = True) -> Self | None:
-        """The source of (name, path, synset) triples, None if there are none; SourceError for contradicting twins."""
-        names: dict[str, tuple[str, str]] = {}
-        for name, path, wnid in found:
-            first = names.setdefault(name, (path, wnid))
-            if first[0] != path:
-                one, other = folder / first[0], folder / path
-                if one.read_bytes() != other.read_bytes():
+    def of(cls, folder: Path, found: Sequence[Found], imagenet_val: bool = True) -> Self | None:
+        """The source of what was found, None if that is nothing; SourceError for twins with different bytes."""
+        names = {name: (path, wnid) for name, path, wnid in found}
+        if len(names) < len(found):
+            for name, path, _ in found:
+                one, other = folder / path, folder / names[name][0]
+                if one != other and one.read_bytes() != other.read_bytes():
                     raise SourceError(
                         f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
                     )
@@ -58,13 +64,7 @@ class FlatFolder(FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if the folder holds no such file."""
-
-        def found() -> Iterator[tuple[str, str, str]]:
-            for entry in listing(folder):
-                if match := VAL_FILE.fullmatch(entry.name):
-                    yield match[1], entry.name, match[2] or ""
-
-        return cls.of(folder, found())
+        return cls.of(folder, validation_files(folder))
 
 
 class ClassFolders(FileSource):
@@ -75,15 +75,11 @@ class ClassFolders(FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if no class folder holds such a file."""
-
-        def found() -> Iterator[tuple[str, str, str]]:
-            for entry in sorted(listing(folder), key=lambda entry: entry.name):
-                if WNID.fullmatch(entry.name) and entry.is_dir():
-                    for file in listing(Path(entry.path)):
-                        if match := VAL_FILE.fullmatch(file.name):
-                            yield match[1], f"{entry.name}/{file.name}", entry.name
-
-        return cls.of(folder, found())
+        classes = [name for name in sorted(listing(folder)) if WNID.fullmatch(name) and (folder / name).is_dir()]
+        found = [
+            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in validation_files(folder / wnid)
+        ]
+        return cls.of(folder, found)
 
 
 class ImageNetRoot(FileSource):
@@ -161,15 +157,13 @@ class AnyFolder(FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if there is no image at any depth."""
-
-        def found() -> Iterator[tuple[str, str, str]]:
-            for parent, folders, files in os.walk(folder):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                inside = Path(parent).relative_to(folder)
-                wnid = inside.name if WNID.fullmatch(inside.name) else ""
-                for file in sorted(files):
-                    if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
-                        path = (inside / file).as_posix()
-                        yield path, path, wnid
-
-        return cls.of(folder, found(), imagenet_val=False)
+        found: list[Found] = []
+        for parent, folders, files in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inside = Path(parent).relative_to(folder)
+            wnid = inside.name if WNID.fullmatch(inside.name) else ""
+            for file in sorted(files):
+                if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
+                    path = (inside / file).as_posix()
+                    found.append((path, path, wnid))
+        return cls.of(folder, found, imagenet_val=False)

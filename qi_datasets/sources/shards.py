@@ -40,6 +40,7 @@ class ShardSource(Source):
     """Validation shards of `imagenet-1k`. names: image name -> SourceImage."""
 
     layout: ClassVar[str] = "Parquet shards"
+    on_shared_files: ClassVar[bool] = False
 
     def image(self, name: str) -> SourceImage:
         """The image of that name."""

@@ -1,0 +1,1 @@
+"""Benchmarks: each line is a ratio of two things measured in the same run."""
