@@ -18,7 +18,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 
 
 @click.command(epilog=EPILOG)
-@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.argument("out", required=False)
 @click.option("--set", "names", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
@@ -31,7 +31,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables: only what failed.")
 @one_line_errors
 def main(
-    out: Path | None,
+    out: str | None,
     names: tuple[str, ...],
     only: str | None,
     seeds: int | None,

@@ -1,9 +1,9 @@
 """Checks on several sets of one folder: that sets which share one order of images share no image."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from qi_datasets.errors import QIDatasetsError
+from qi_datasets.places import Place
 from qi_datasets.verification.findings import Findings
 from qi_datasets.verification.report import Check, Measured, Status
 from qi_datasets.verification.stored import StoredSet
@@ -11,14 +11,15 @@ from qi_datasets.verification.stored import StoredSet
 NAME = "disjoint"
 
 
-def check_across(folders: Sequence[Path]) -> Measured:
+def check_across(folders: Sequence[Place]) -> Measured:
     """For every set that takes the images after those of another: no source of both, by name or by file."""
     sets = {}
     for folder in folders:
         try:
-            sets[folder.name] = StoredSet.open(folder)
+            stored = StoredSet.open(folder)
         except QIDatasetsError:
             continue  # its own check of the manifest tells
+        sets[stored.name] = stored
     checks = [
         disjoint(stored, sets[stored.spec.first_rank_after])
         for stored in sets.values()

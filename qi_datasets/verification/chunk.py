@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.digests import row_digest, split_digest
@@ -26,7 +27,7 @@ UNKNOWN_DIGEST = bytes(32)
 
 @dataclass(frozen=True)
 class DecodedRow:
-    """A row of the config without border. number: of the row in its split. image: (h, w, c). box: of what is not black."""
+    """A row without border. number: its number in the split. image: (h, w, c) uint8. box: of what is not black."""
 
     number: int
     image: Pixels
@@ -115,10 +116,11 @@ def read_chunk(stored: StoredSet, split: str, start: int, stop: int, seen: Exami
     config = stored.default_config
     digests = bytearray()
     for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
-        image = decoded(stored, config, split, number, values, seen.findings)
-        if image is None:
+        stored_image = usable_image(stored, config, split, number, values, seen.findings)
+        if stored_image is None:
             digests += UNKNOWN_DIGEST
             continue
+        image = whole(np.asarray(stored_image)).content
         row = DecodedRow(number, image, nonzero_box(image), values)
         chunk.rows.append(row)
         seen.note(split, row)
@@ -144,10 +146,10 @@ def numbered_rows(
         yield number, row
 
 
-def decoded(
+def usable_image(
     stored: StoredSet, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
-) -> Pixels | None:
-    """A row's image, (h, w, c) uint8; None, and a finding, when it can't be decoded or has another size or mode."""
+) -> Image.Image | None:
+    """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified."""
     where = f"{config}/{split} row {number}"
     side = stored.manifest.size + 2 * stored.border(config)
     try:
@@ -161,8 +163,7 @@ def decoded(
         found, wanted = f"{image.width}x{image.height} {image.mode}", f"{side}x{side} {stored.spec.mode}"
         findings.add("images", f"{where} is {found}, not {wanted}")
         return None
-    pixels = np.asarray(image)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return image
 
 
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:

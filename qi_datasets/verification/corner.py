@@ -1,12 +1,15 @@
 """Whether `corner` shows what it claims: valid and same padding lose responses at the boundary, full keeps them all."""
 
+from collections.abc import Mapping
+
 from qi_datasets.networks.features import as_input
+from qi_datasets.networks.padding import Padding
 from qi_datasets.networks.reference import corner_maxima
 from qi_datasets.verification.options import NetworkOptions
 from qi_datasets.verification.report import Check, Measured, Status, Table, Tile, Tiles
 from qi_datasets.verification.stored import StoredSet
 
-CLAIM = {"valid": (0.0, 1.0), "same": (0.0, 1.0), "full": (1.0, 1.0)}
+CLAIM: Mapping[Padding, tuple[float, float]] = {"valid": (0.0, 1.0), "same": (0.0, 1.0), "full": (1.0, 1.0)}
 """Maximum of the map of the filter whose one weight, 1, is its bottom-right one, on white in the first and last corner
 (arXiv 2003.07064, figure 2, in small)."""
 

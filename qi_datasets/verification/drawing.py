@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +15,7 @@ INK, GRID = "#222222", "#dddddd"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Curves differ by dashes as well as by colour: prints may be grey."""
 COLOURS = ("#0b5394", "#b45309", "#38761d", "#7e22ce", "#b91c1c", "#475569")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "svg.fonttype": "path",

@@ -1,13 +1,12 @@
 """Integrity: whether the files hold what the specification says. Needs no torch, reads every row, keeps memory flat."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
-
-import joblib
+from functools import partial
 
 from qi_datasets.building import bar_over
-from qi_datasets.errors import StoredSetError, WorkerError
+from qi_datasets.errors import StoredSetError
+from qi_datasets.parallel import Engine
 from qi_datasets.parquet import ROW_GROUP_ROWS
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK
 from qi_datasets.verification import quadrant_rows, red_green_rows, row_checks, set_checks
@@ -136,9 +135,12 @@ CHECKS = (
 """Every integrity check, in the order of the report: a new one is a new row."""
 
 
-def check_integrity(stored: StoredSet, *, workers: int | None = None, progress: bool = False) -> Measured:
-    """Reads every row of a set and makes every check that applies to it. workers: processes, default one per core."""
-    seen = examine(stored, workers or joblib.cpu_count(), progress)
+def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress: bool = False) -> Measured:
+    """Reads every row of a set and makes every check that applies to it.
+
+    engine: where rows are read, default one process per core for sets of some size.
+    """
+    seen = examine(stored, engine, progress)
     checks = []
     for check in CHECKS:
         if not check.applies(stored):
@@ -154,8 +156,8 @@ def check_integrity(stored: StoredSet, *, workers: int | None = None, progress: 
     return Measured((*checks, *appearance))
 
 
-def examine(stored: StoredSet, workers: int, progress: bool) -> Examined:
-    """Everything that is known of the rows, read chunk by chunk in `workers` processes."""
+def examine(stored: StoredSet, engine: Engine | None, progress: bool) -> Examined:
+    """Everything that is known of the rows, read chunk by chunk."""
     whole = Examined()
     tasks = []
     step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
@@ -170,21 +172,17 @@ def examine(stored: StoredSet, workers: int, progress: bool) -> Examined:
     pixels = sum(
         split.rows * config.size**2 for config in stored.manifest.configs.values() for split in config.splits.values()
     )
-    run = joblib.Parallel(
-        n_jobs=workers if pixels >= PARALLEL_PIXELS else 1, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator"
-    )
+    engine = engine or Engine(None if pixels >= PARALLEL_PIXELS else 1)
     with bar_over(stored.name, len(tasks), "chunk", progress) as bar:
-        try:
-            for part in run(joblib.delayed(examine_chunk)(stored, *task) for task in tasks):
-                whole.merge(part)
-                bar.update()
-        except BrokenExecutor as error:
-            raise WorkerError(f"{stored.name}: a process that read rows was killed (out of memory?)") from error
+        for part in engine.in_order(partial(examine_chunk, stored), tasks):
+            whole.merge(part)
+            bar.update()
     return whole
 
 
-def examine_chunk(stored: StoredSet, split: str, start: int, stop: int) -> Examined:
+def examine_chunk(stored: StoredSet, task: tuple[str, int, int]) -> Examined:
     """What is known of rows [start, stop) of a split, in every config."""
+    split, start, stop = task
     seen = Examined()
     chunk = read_chunk(stored, split, start, stop, seen)
     for check in CHECKS:

@@ -36,7 +36,9 @@ def render(report: Report) -> str:
         autoescape=True,
     )
     drawn = [(figure, drawing(figure)) for figure in report.figures]
-    return environment.get_template(TEMPLATE).render(report=report, drawn=drawn, spec_version=SPEC_VERSION)
+    by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
+    template = environment.get_template(TEMPLATE)
+    return template.render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
 
 
 def drawing(figure: Plot | Tiles) -> str:

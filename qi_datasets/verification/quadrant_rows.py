@@ -60,7 +60,8 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
             yield f"{chunk.where(pair[0])} and {number + 1} ({source}): {difference} in the other corner"
         index = number // len(CORNERS)
         if index < len(recorded) and sha256_hex(patches[0].tobytes()) != recorded[index].patch_sha256:
-            yield f"{chunk.where(pair[0])} ({source}): the patch is not the one that the manifest recorded for {recorded[index].name}"
+            name = recorded[index].name
+            yield f"{chunk.where(pair[0])} ({source}): the patch is not the one that the manifest recorded for {name}"
 
 
 def displacement(stored: StoredSet, seen: Examined) -> Iterator[str]:

@@ -35,20 +35,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
     for padding in PADDINGS:
         worst, equal = random_difference(images, padding, range(nets), options.device)
         rows.append((padding, f"{worst:.1e}", "yes" if equal else "no"))
-        required = padding in BLIND
-        ok = equal if required else not equal
-        checks.append(
-            Check(
-                stored.name,
-                f"{padding}, random weights",
-                Status.PASS if ok else Status.FAIL,
-                f"{worst:.1e} of scale",
-                f"untrained, it answers both tests {'alike, row by row' if required else 'differently'}",
-                cause=""
-                if ok
-                else f"logits of paired rows {'differ by' if required else 'are equal, difference'} {worst:.1e} of scale",
-            )
-        )
+        checks.append(judged_untrained(stored, padding, worst, equal))
     table = Table(
         "red_green: largest difference between the paired rows of the two tests, random weights",
         ("padding", "difference of scale", "equal"),
@@ -76,6 +63,18 @@ def random_difference(
         worst = max(worst, relative_difference(*logits))
         equal = equal and is_equal(*logits)
     return worst, equal
+
+
+def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: bool) -> Check:
+    """Whether random nets of one padding answer the two tests alike exactly if they should."""
+    figure, name = f"{worst:.1e} of scale", f"{padding}, random weights"
+    if padding in BLIND:
+        cause = "" if equal else f"logits of paired rows differ by {figure}"
+        meaning = "untrained, it answers both tests alike, row by row"
+    else:
+        cause = "logits of all paired rows are equal: the tests show this padding nothing" if equal else ""
+        meaning = "untrained, it answers the tests differently: location reaches its answers"
+    return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, cause=cause)
 
 
 def not_trained(stored: StoredSet) -> Measured:

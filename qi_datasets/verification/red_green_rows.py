@@ -14,7 +14,7 @@ SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
 
 
 def boxes(chunk: Chunk) -> Iterator[str]:
-    """Images that are not black but for a red and a green box at lx, ly and rx, ry, in the order that the label says."""
+    """Images that are not a red and a green box at lx, ly and rx, ry, in the label's order, on black."""
     side = RED_GREEN.box
     for row in chunk.rows:
         wanted = np.zeros_like(row.image)
@@ -31,7 +31,7 @@ def colours(label: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
 
 
 def pairs(chunk: Chunk) -> Iterator[str]:
-    """Rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1) by the shift."""
+    """Rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1)."""
     if chunk.split != DISSIMILAR:
         return
     similar = read_chunk(chunk.stored, SIMILAR, chunk.start, chunk.stop, Examined())

@@ -83,15 +83,16 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
 
 
 def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
-    """Filters of the first trained nets, and the map that each gives of both images."""
+    """Filters of the first trained nets, and the response of each to both images."""
     filters = torch.from_numpy(runs.filters[:SHOWN])[:, None]
     maps = feature_maps(images, filters, torch.from_numpy(runs.biases[:SHOWN]), runs.padding)
     names = [f"seed {seed}: {share:.0%}" for seed, share in zip(runs.seeds, runs.accuracies, strict=True)][:SHOWN]
     lines = [("filter", runs.filters[:SHOWN]), ("upper left", maps[0]), ("bottom right", maps[1])]
     return Tiles(
         f"Rook: learned filters and feature maps, {runs.padding} padding",
-        "Below each filter, after ReLU, the map that it makes of the two images; the title is the net's accuracy. "
-        "Grey is 0, red positive, blue negative; a net answers by the map's maximum alone.",
+        "Below each filter its response to the two images, before ReLU. Light is 0, red positive, blue negative. A net "
+        "answers by the largest red alone: with same padding it may lie in a corner of one image only. The titles tell "
+        "the nets' accuracies.",
         tuple(
             (line, tuple(Tile(name, values) for name, values in zip(names, tiles, strict=True)))
             for line, tiles in lines
@@ -100,8 +101,7 @@ def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
 
 
 def feature_maps(images: torch.Tensor, filters: torch.Tensor, biases: torch.Tensor, padding: Padding) -> np.ndarray:
-    """ReLU maps (images, filters, h, w) float32."""
-    maps: np.ndarray = F.relu(
-        F.conv2d(images, filters, biases, padding=padding_per_side(padding, filters.shape[-1]))
-    ).numpy()
+    """Responses before ReLU, (images, filters, h, w) float32."""
+    per_side = padding_per_side(padding, filters.shape[-1])
+    maps: np.ndarray = F.conv2d(images, filters, biases, padding=per_side).numpy()
     return maps

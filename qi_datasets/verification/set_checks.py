@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from qi_datasets.errors import OptionError, StoredSetError
 from qi_datasets.manifest import MANIFEST
-from qi_datasets.parquet import file_sha256
 from qi_datasets.selection import selection_digest
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.verification.chunk import Examined
@@ -34,7 +33,7 @@ def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
         if name != spec.config_of(config.border):
             yield f"{MANIFEST}: config {name} has border {config.border}"
         if config.size != record.size + 2 * config.border:
-            yield f"{MANIFEST}: config {name} has images of {config.size} pixels, not {record.size} + 2 x {config.border}"
+            yield f"{MANIFEST}: config {name} has images of {config.size} pixels, not {record.size} and borders"
         if list(config.splits) != list(spec.splits):
             yield f"{MANIFEST}: config {name} has the splits {', '.join(config.splits)}, not {', '.join(spec.splits)}"
         unlisted = [file for split in config.splits.values() for file in split.files if file not in record.files]
@@ -45,18 +44,18 @@ def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
 def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
     """Files that are gone, cut off, changed, or that nobody listed."""
     for name, record in stored.manifest.files.items():
-        path = stored.folder / name
         try:
-            size = path.stat().st_size
-            if size != record.bytes:
-                yield f"{name} has {size} bytes, the manifest says {record.bytes}"
-            elif (found := file_sha256(path)) != record.sha256:
-                yield f"{name} has SHA-256 {found[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
+            found = stored.file_record(name)
         except OSError as error:
-            yield f"{name} can't be read ({error.strerror or error})"
-    for path in sorted(stored.folder.rglob("*.parquet")):
-        if path.relative_to(stored.folder).as_posix() not in stored.manifest.files:
-            yield f"{path.relative_to(stored.folder)} is not in the manifest, yet stock loaders read it"
+            yield f"{name} can't be read ({error.strerror or type(error).__name__})"
+            continue
+        if found.bytes != record.bytes:
+            yield f"{name} has {found.bytes} bytes, the manifest says {record.bytes}"
+        elif found.sha256 != record.sha256:
+            yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
+    for name in stored.parquet_files():
+        if name not in stored.manifest.files:
+            yield f"{name} is not in the manifest, yet stock loaders may read it"
 
 
 def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:

@@ -3,11 +3,12 @@
 A set that is being verified may be damaged in any way, so nothing here trusts the manifest further than its types.
 """
 
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,8 @@ from PIL import Image
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.geometry import Pixels
-from qi_datasets.manifest import MANIFEST, Manifest
+from qi_datasets.manifest import MANIFEST, FileRecord, Manifest
+from qi_datasets.places import Place, file_system, joined
 from qi_datasets.registry import spec_named
 from qi_datasets.specs import SetSpec
 
@@ -29,12 +31,12 @@ UNREADABLE = (OSError, ValueError, pa.ArrowException)
 class StoredSet:
     """A set in its folder. Small and picklable: files are opened when rows are read."""
 
-    folder: Path
+    folder: Place
     spec: SetSpec
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Place) -> Self:
         """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
         manifest = Manifest.read(folder)
         check_types(manifest, folder)
@@ -43,7 +45,7 @@ class StoredSet:
     @property
     def name(self) -> str:
         """The folder's name, which tells a set of another size (`qi-canvas_N`) from the official one."""
-        return self.folder.name
+        return name_of(self.folder)
 
     @property
     def default_config(self) -> str:
@@ -54,10 +56,28 @@ class StoredSet:
         """The border of a config in pixels, as the manifest says."""
         return self.manifest.configs[config].border
 
+    @contextmanager
+    def file(self, name: str) -> Iterator[Any]:
+        """A file of the set, open for reading; OSError when there is none."""
+        fs, path = file_system(joined(self.folder, name))
+        with fs.open(path, "rb") as file:
+            yield file
+
+    def file_record(self, name: str) -> FileRecord:
+        """Size and SHA-256 of a file of the set; OSError when it can't be read."""
+        with self.file(name) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return FileRecord(file.seek(0, io.SEEK_END), digest)
+
+    def parquet_files(self) -> list[str]:
+        """The names, relative to the set's folder, of all Parquet files there, listed or not."""
+        fs, path = file_system(self.folder)
+        return sorted(str(name)[len(path) :].lstrip("/") for name in fs.find(path) if str(name).endswith(".parquet"))
+
     def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
         """Every row group of a split: its file, its number there, its number of rows."""
         for name in self.manifest.configs[config].splits[split].files:
-            with pq.ParquetFile(self.folder / name) as file:
+            with self.file(name) as opened_file, pq.ParquetFile(opened_file) as file:
                 for group in range(file.num_row_groups):
                     yield file, group, file.metadata.row_group(group).num_rows
 
@@ -123,13 +143,23 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def check_types(manifest: Manifest, folder: Path) -> None:
+def name_of(folder: Place) -> str:
+    """A set's folder without what is above it."""
+    return str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
+
+
+def check_types(manifest: Manifest, folder: Place) -> None:
     """StoredSetError unless what verification counts and compares has the types that the manifest declares."""
-    right = isinstance(manifest.size, int) and isinstance(manifest.name, str) and manifest.configs
-    for config in manifest.configs.values():
-        right = right and isinstance(config.border, int) and isinstance(config.size, int)
-        for split in config.splits.values():
-            right = right and isinstance(split.rows, int) and isinstance(split.digest, str)
-            right = right and isinstance(split.files, list) and all(isinstance(name, str) for name in split.files)
-    if not right:
-        raise StoredSetError(f"{folder / MANIFEST} is no manifest of this package (wrong types); build the set again")
+    configs = manifest.configs.values()
+    splits = [split for config in configs for split in config.splits.values()]
+    right = (
+        isinstance(manifest.size, int)
+        and isinstance(manifest.name, str)
+        and all(isinstance(number, int) for config in configs for number in (config.border, config.size))
+        and all(isinstance(split.rows, int) and isinstance(split.digest, str) for split in splits)
+        and all(
+            isinstance(split.files, list) and all(isinstance(name, str) for name in split.files) for split in splits
+        )
+    )
+    if not (right and configs):
+        raise StoredSetError(f"{joined(folder, MANIFEST)} is no manifest of this package (wrong types); build it again")

@@ -9,17 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
-from qi_datasets.building import build_set, plan_set
+from qi_datasets.building import build_set, default_output, plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, VerificationError
-from qi_datasets.loading import default_output
 from qi_datasets.manifest import MANIFEST, library_versions
+from qi_datasets.places import Place, exists, file_system, joined, place_of
 from qi_datasets.registry import nearest, specs
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SPECS
 from qi_datasets.verification.across import check_across
 from qi_datasets.verification.integrity import check_integrity
 from qi_datasets.verification.options import NetworkOptions
 from qi_datasets.verification.report import Check, Measured, Report, Status
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored import StoredSet, name_of
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
@@ -92,14 +92,13 @@ def verify(
 
 
 @contextmanager
-def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Path], tuple[str, ...]]]:
+def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
     """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
-    root = default_output() if out is None else Path(out).expanduser()
-    if out is not None and (root / MANIFEST).is_file():
-        root = root.absolute()
+    root = default_output() if out is None else place_of(out)
+    if out is not None and exists(joined(root, MANIFEST)):
         yield str(root), [root], ()
         return
-    there = sorted(folder.parent.name for folder in root.glob(f"*/{MANIFEST}"))
+    there = names_in(root)
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
         with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
@@ -116,7 +115,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         if not official:
             raise NotBuiltError(f"{root} holds {', '.join(others)} only; name them with --set")
         notes = (f"not verified, since not asked for: {', '.join(others)} (--set NAME)",) if others else ()
-        yield str(root), [root / name for name in official], notes
+        yield str(root), [joined(root, name) for name in official], notes
         return
     for name in asked:
         if name not in there:
@@ -124,7 +123,13 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
             if name in known:
                 raise NotBuiltError(f"{name} is not built in {root}{hint}; there are {', '.join(there)}")
             raise UnknownSetError(f"no set is called {name!r} in {root}{hint}; there are {', '.join(there)}")
-    yield str(root), [root / name for name in asked], ()
+    yield str(root), [joined(root, name) for name in asked], ()
+
+
+def names_in(root: Place) -> list[str]:
+    """The names of the folders that hold a set."""
+    fs, path = file_system(root)
+    return sorted(str(found).split("/")[-2] for found in fs.glob(f"{path}/*/{MANIFEST}"))
 
 
 def is_toy(name: str) -> bool:
@@ -132,13 +137,13 @@ def is_toy(name: str) -> bool:
     return name in SPECS and not SPECS[name].needs_images
 
 
-def measure_set(folder: Path, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
+def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
     """The checks of one set: integrity, then networks where integrity leaves something to measure."""
     try:
         stored = StoredSet.open(folder)
     except (StoredSetError, UnknownSetError) as error:
         meaning = "the manifest can be read"
-        return [Measured((Check(folder.name, "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
+        return [Measured((Check(name_of(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, progress=options.progress))

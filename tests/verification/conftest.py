@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from qi_datasets.building import build_set, plan_set
+from qi_datasets.parallel import Engine
 from qi_datasets.sources.demo import DemoSource
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK
 
@@ -16,7 +17,7 @@ def build_qi(root, *, first=0, canvas=None):
     count = sum(SPLITS.values())
     source = DemoSource("demo", {f"demo_{number:05d}": number for number in range(first, first + count)}, False)
     plan = plan_set(QI, source, splits={QI.name: SPLITS}, official=False, borders=BORDERS, size=canvas)
-    return build_set(plan, root, workers=1).folder
+    return build_set(plan, root, engine=Engine(1)).folder
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from qi_datasets.digests import row_digest, split_digest
 from qi_datasets.geometry import whole
 from qi_datasets.manifest import MANIFEST
-from qi_datasets.parquet import ROW_GROUP_ROWS, file_sha256
+from qi_datasets.parquet import ROW_GROUP_ROWS, file_record
 
 SPLITS = {"train": 8, "validation": 4, "test": 4}
 """Sources of the small `qi` that is spoilt."""
@@ -49,7 +49,9 @@ def rewrite(folder, split, change, configs=None):
             table = pq.read_table(folder / file)
             rows = table.to_pylist()
             change(rows, config["border"])
-            pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / file, row_group_size=ROW_GROUP_ROWS)
+            pq.write_table(
+                pa.Table.from_pylist(rows, schema=table.schema), folder / file, row_group_size=ROW_GROUP_ROWS
+            )
 
 
 def hide(folder, *, digests=True):
@@ -63,7 +65,7 @@ def hide(folder, *, digests=True):
                 for number, row in enumerate(rows)
             )
     for name, record in manifest["files"].items():
-        record.update(bytes=(folder / name).stat().st_size, sha256=file_sha256(folder / name))
+        record.update(asdict(file_record(folder / name)))
     write_manifest(folder, manifest)
 
 
@@ -205,17 +207,56 @@ def do_nothing(folder):
 SABOTAGES = (
     Sabotage("labels of one split swapped", "qi", swap_labels, "labels", "border_0/test row 0 has label 1"),
     Sabotage("1 % of labels flipped", "red_green", flip_one_percent, "labels", "train row 0 has label 1"),
-    Sabotage("one grey level changed in one patch of a pair", "qi", change_one_grey_level, "patch", "1 pixel differs, at row 30, column 20"),
-    Sabotage("one background pixel set to 1", "qi", set_one_background_pixel, "background", "train row 4: row 80, column 70 is 1"),
+    Sabotage(
+        "one grey level changed in one patch of a pair",
+        "qi",
+        change_one_grey_level,
+        "patch",
+        "1 pixel differs, at row 30, column 20",
+    ),
+    Sabotage(
+        "one background pixel set to 1",
+        "qi",
+        set_one_background_pixel,
+        "background",
+        "train row 4: row 80, column 70 is 1",
+    ),
     Sabotage("a faint watermark by label, inside the patch", "qi", watermark("inside"), "patch", "16 pixels differ"),
-    Sabotage("a faint watermark by label, beside the patch", "qi", watermark("beside"), "background", "row 2, column 100 is 1"),
+    Sabotage(
+        "a faint watermark by label, beside the patch",
+        "qi",
+        watermark("beside"),
+        "background",
+        "row 2, column 100 is 1",
+    ),
     Sabotage("a source in two splits", "qi", put_source_into_two_splits, "sources", "is in train and in validation"),
-    Sabotage("border off by one pixel in one row", "qi", move_one_image, "borders", "border_16/test row 3: the content is off by +1 rows"),
+    Sabotage(
+        "border off by one pixel in one row",
+        "qi",
+        move_one_image,
+        "borders",
+        "border_16/test row 3: the content is off by +1 rows",
+    ),
     Sabotage("the 112 template", "qi-canvas_112", do_nothing, "displacement", "total stride 16, 32, 64"),
-    Sabotage("a red-green image repeated", "red_green", repeat_image, "repeats", "validation row 6 repeats the image of validation row 2"),
-    Sabotage("a Parquet file with one byte flipped", "qi", flip_one_byte, "borders", "border_16/train row 0", hides_digests=False),
+    Sabotage(
+        "a red-green image repeated",
+        "red_green",
+        repeat_image,
+        "repeats",
+        "validation row 6 repeats the image of validation row 2",
+    ),
+    Sabotage(
+        "a Parquet file with one byte flipped",
+        "qi",
+        flip_one_byte,
+        "borders",
+        "border_16/train row 0",
+        hides_digests=False,
+    ),
     Sabotage("rows reordered", "qi", reorder_rows, "sources", "test row 0 has the source"),
     Sabotage("the two corners of a source reordered", "qi", reorder_corners, "place", "is upper_left"),
-    Sabotage("the manifest of another build", "qi", take_manifest_of_another_build, "sources", "the manifest says demo_001"),
+    Sabotage(
+        "the manifest of another build", "qi", take_manifest_of_another_build, "sources", "the manifest says demo_001"
+    ),
     Sabotage("images saved as JPEG", "qi", save_as_jpeg, "images", "is stored as JPEG"),
-)  # fmt: skip
+)
