@@ -51,6 +51,7 @@ def draw_plot(plot: Plot) -> str:
             axes.xaxis.set_major_locator(FixedLocator(list(plot.x_ticks)))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.set_xlim(left=-0.03 * min(max(plot.x_ticks), LINEAR_UP_TO))
         axes.set_xlabel(plot.x_label)
         axes.set_ylabel(plot.y_label)
         axes.grid(color=GRID, linewidth=0.6)

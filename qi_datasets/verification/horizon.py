@@ -79,16 +79,20 @@ def check_horizons(stored: StoredSet, options: NetworkOptions) -> Measured:
 
 
 def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bool, device: str) -> Reach:
-    """Tries every border up to one beyond the bound. images: (rows, c, h, w), both corners of a source together."""
+    """Tries borders from one beyond the bound inwards, until the corners differ.
+
+    images: (rows, c, h, w) uint8, both corners of a source after one another.
+    """
     channels = (images.shape[1], *[CHANNELS] * len(strides))
     network = QuadrantNet(padding, bias=biased, strides=strides, channels=channels)
     horizon = location_horizon(network.field, padding, biased=biased)
     last = None
-    for border in range(horizon + 2):
+    for border in reversed(range(horizon + 2)):
         bordered = np.pad(images, [(0, 0), (0, 0), (border, border), (border, border)])
         features = extract_features(network, bordered, device=device)
         if not is_equal(features[0::2], features[1::2]):
             last = border
+            break
     return Reach(strides, padding, biased, network.field.size, network.field.stride, horizon, last)
 
 
@@ -106,7 +110,7 @@ def table_of(reaches: list[Reach]) -> Table:
         "qi: widest border at which the corners differ / at which they can, by receptive field",
         ("strides", "receptive field", "total stride", *names),
         tuple(rows),
-        f"3x3 layers with random weights, {SOURCES} sources, every border tried up to one beyond the bound.",
+        f"3x3 layers with random weights, {SOURCES} sources, borders tried from one beyond the bound inwards.",
     )
 
 

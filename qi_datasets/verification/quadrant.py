@@ -275,7 +275,10 @@ def accuracy_plot(measured: Borders) -> Plot:
                 tuple(100 * share.high for share in shares),
             )
         )
-    marks = {version.horizon: version.name for version in reversed(VERSIONS) if version.horizon and not version.exact}
+    marks: dict[int, list[str]] = {}
+    for version in VERSIONS:
+        if version.horizon and not version.exact:
+            marks.setdefault(version.horizon, []).append(version.name)
     return Plot(
         "Quadrant ImageNet: accuracy against border",
         "A linear probe on the frozen baseline's features, with 95 % intervals over sources. Upright lines: the border "
@@ -283,7 +286,7 @@ def accuracy_plot(measured: Borders) -> Plot:
         "border in pixels",
         "accuracy in %",
         tuple(curves),
-        tuple((float(horizon), f"horizon of {name}: {horizon}") for horizon, name in sorted(marks.items())),
+        tuple((float(horizon), f"{horizon}: {'; '.join(names)}") for horizon, names in sorted(marks.items())),
         tuple(float(border) for border in sorted(measured.by_version[FULL])),
     )
 

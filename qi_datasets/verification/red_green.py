@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from qi_datasets.building import bar_over
-from qi_datasets.networks.features import extract_features
+from qi_datasets.networks.features import Images, extract_features
 from qi_datasets.networks.padding import PADDINGS, Padding
 from qi_datasets.networks.red_green_training import EPOCHS, Epoch, LabelledImages, RedGreenRun, train_red_green
 from qi_datasets.networks.reference import RedGreenNet
@@ -18,6 +18,8 @@ from qi_datasets.verification.stored import StoredSet
 TESTS = ("test_similar", "test_dissimilar")
 BLIND: tuple[Padding, ...] = ("circular", "full")
 RANDOM_NETS, FULL_RANDOM_NETS = 1, 3
+ENOUGH = 200
+"""Rows that show that answers differ; that they are alike is shown on all."""
 FULL_SEEDS = 10
 
 PAPER = {"valid": (100.0, 0.2), "same": (99.8, 8.4), "circular": (73.7, 73.7), "full": (89.7, 89.7)}
@@ -33,7 +35,8 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
     checks, rows = [], []
     nets = FULL_RANDOM_NETS if options.full else RANDOM_NETS
     for padding in PADDINGS:
-        worst, equal = random_difference(images, padding, range(nets), options.device)
+        tests = [images[split].images[: None if padding in BLIND else ENOUGH] for split in TESTS]
+        worst, equal = random_difference(tests, padding, range(nets), options.device)
         rows.append((padding, f"{worst:.1e}", "yes" if equal else "no"))
         checks.append(judged_untrained(stored, padding, worst, equal))
     table = Table(
@@ -52,14 +55,12 @@ def load(stored: StoredSet, split: str) -> LabelledImages:
     return LabelledImages(images, stored.labels(stored.default_config, split, 0, rows))
 
 
-def random_difference(
-    images: dict[str, LabelledImages], padding: Padding, seeds: range, device: str
-) -> tuple[float, bool]:
+def random_difference(tests: list[Images], padding: Padding, seeds: range, device: str) -> tuple[float, bool]:
     """Largest relative difference between the logits of paired rows, and whether all count as equal."""
     worst, equal = 0.0, True
     for seed in seeds:
         net = seeded(seed, partial(RedGreenNet, padding))
-        logits = [extract_features(net, images[split].images, device=device) for split in TESTS]
+        logits = [extract_features(net, images, device=device) for images in tests]
         worst = max(worst, relative_difference(*logits))
         equal = equal and is_equal(*logits)
     return worst, equal
