@@ -7,10 +7,11 @@ from qi_datasets.errors import QIDatasetsError
 
 if TYPE_CHECKING:
     from qi_datasets.loading import load_dataset
+    from qi_datasets.verification.verify import verify
     from qi_datasets.views import as_stock
 
 __version__ = version("qi-datasets")
-__all__ = ["QIDatasetsError", "__version__", "as_stock", "load_dataset"]
+__all__ = ["QIDatasetsError", "__version__", "as_stock", "load_dataset", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -24,5 +25,9 @@ def __getattr__(name: str) -> Any:
             from qi_datasets.views import as_stock
 
             return as_stock
+        case "verify":
+            from qi_datasets.verification.verify import verify
+
+            return verify
         case _:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

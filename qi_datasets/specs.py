@@ -117,6 +117,8 @@ class QuadrantGeometry:
     canvas: int = 120
     patch: int = 56
     crop: float = 0.875
+    total_strides: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
+    """The usual total strides of networks: the displacement has to be a multiple of each."""
 
     @property
     def displacement(self) -> int:
@@ -171,7 +173,7 @@ ROOK = SetSpec(
     labels=CORNERS,
     splits={"train": 2},
     takes_border=True,
-    digests={"train": "f93cdd262aca60dcd9f1f59304660b996b3f47467f7f95a051bbb06347a62126"},
+    digests={"train": "7d60997c4c1f6a53303fba71fb65eda240ff878f4eb43bd2190d7fa725b61719"},
 )
 
 CORNER = SetSpec(

@@ -1,0 +1,35 @@
+"""What integrity checks found wrong: how often, and the first few, each in one line."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+NAMED = 3
+"""How many findings a message names before it counts the rest."""
+
+
+@dataclass
+class Findings:
+    """Findings by the name of their check."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, check: str, what: str) -> None:
+        """Adds one finding: what is wrong, and where."""
+        self.counts[check] += 1
+        known = self.first.setdefault(check, [])
+        if len(known) < NAMED:
+            known.append(what)
+
+    def merge(self, other: "Findings") -> None:
+        """Adds another's findings after these."""
+        self.counts.update(other.counts)
+        for check, found in other.first.items():
+            known = self.first.setdefault(check, [])
+            known.extend(found[: NAMED - len(known)])
+
+    def cause(self, check: str) -> str:
+        """All that was found by a check, in one line; "" if nothing."""
+        named = self.first.get(check, [])
+        more = self.counts[check] - len(named)
+        return "; ".join(named) + (f"; and {more} more" if more else "")

@@ -1,0 +1,182 @@
+"""What a verification found: checks, tables and figures, as JSON and as an exit status."""
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qi_datasets.errors import OutputError
+from qi_datasets.specs import SPEC_VERSION
+
+FAILED, NOT_ALL_CHECKED = 1, 3
+"""Exit statuses: a check failed; none failed, but some could not be made."""
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"  # noqa: S105  (no password)
+    SHOWN = "shown"
+    """Reported for the reader; nothing is required of it."""
+    LEFT_OUT = "left out"
+    """Not part of what was asked for; the meaning says how to ask for it."""
+    WARN = "warn"
+    FAIL = "fail"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    set: the set's folder, e.g. "qi". figure: what was measured, for a reader. interval: its two-sided 95 % interval, if
+    it is a share. meaning: what the check shows, one sentence. cause: of a warning or failure, and where: one line.
+    """
+
+    set: str
+    name: str
+    status: Status
+    figure: str
+    meaning: str
+    interval: tuple[float, float] | None = None
+    cause: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cause", " ".join(self.cause.split()))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures that belong together. rows: cells as text, as many as `header` has."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot. x, y and, where known, the 95 % interval around each y: equally long."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over one axis. marks: positions on the x axis with their names, drawn as upright lines."""
+
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    marks: tuple[tuple[float, str], ...] = ()
+    x_ticks: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One small picture: values (h, w), any range, drawn in shades between their own extremes."""
+
+    name: str
+    values: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Small pictures in lines, each line with its name."""
+
+    title: str
+    caption: str
+    lines: tuple[tuple[str, tuple[Tile, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one group of checks adds to a report."""
+
+    checks: tuple[Check, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Plot | Tiles, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `verify`. where: what was verified. device: of the networks. seconds: how long it took."""
+
+    where: str
+    checks: tuple[Check, ...]
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Plot | Tiles, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+    device: str = ""
+    seconds: float = 0.0
+    package_version: str = ""
+    libraries: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def having(self, *statuses: Status) -> list[Check]:
+        """The checks that ended so."""
+        return [check for check in self.checks if check.status in statuses]
+
+    def check(self, set_name: str, name: str) -> Check:
+        """The check of that name on that set; KeyError if it was not made."""
+        for check in self.checks:
+            if (check.set, check.name) == (set_name, name):
+                return check
+        raise KeyError(f"{set_name}: {name}")
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and none failed."""
+        return self.exit_status == 0
+
+    @property
+    def exit_status(self) -> int:
+        """What the command ends with: 1 if a check failed, else 3 if one could not be made, else 0."""
+        if self.having(Status.FAIL):
+            return FAILED
+        return NOT_ALL_CHECKED if self.having(Status.NOT_CHECKED) else 0
+
+    @property
+    def summary(self) -> str:
+        """One line: how many checks ended how."""
+        counts = [f"{len(found)} {status}" for status in Status if (found := self.having(status))]
+        return f"{len(self.checks)} checks in {self.seconds:.0f} s: {', '.join(counts)}"
+
+    def to_json(self) -> str:
+        """The report without its figures, as JSON text."""
+        content = {
+            "where": self.where,
+            "exit_status": self.exit_status,
+            "package_version": self.package_version,
+            "spec_version": SPEC_VERSION,
+            "libraries": self.libraries,
+            "device": self.device,
+            "seconds": round(self.seconds, 1),
+            "notes": list(self.notes),
+            "checks": [vars(check) for check in self.checks],
+            "tables": [vars(table) for table in self.tables],
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    def write_json(self, path: Path) -> None:
+        """Writes the JSON file, and the folders above it; OutputError when that is impossible."""
+        write_text(path, self.to_json())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, and the folders above it; OutputError when that is impossible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error

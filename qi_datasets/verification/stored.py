@@ -1,0 +1,165 @@
+"""A stored set as verification reads it: its manifest, and rows straight from Parquet, without the library `datasets`.
+
+A set that is being verified may be damaged in any way, so nothing here trusts the manifest further than its types.
+"""
+
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from qi_datasets.errors import StoredSetError
+from qi_datasets.geometry import Pixels
+from qi_datasets.manifest import MANIFEST, FileRecord, Manifest
+from qi_datasets.places import Place, file_system, joined
+from qi_datasets.registry import spec_named
+from qi_datasets.specs import SetSpec
+
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, ValueError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A set in its folder. Small and picklable: files are opened when rows are read."""
+
+    folder: Place
+    spec: SetSpec
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Place) -> Self:
+        """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
+        manifest = Manifest.read(folder)
+        check_types(manifest, folder)
+        return cls(folder, spec_named(manifest.name), manifest)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which tells a set of another size (`qi-canvas_N`) from the official one."""
+        return name_of(self.folder)
+
+    @property
+    def default_config(self) -> str:
+        """The name of the config that has no border."""
+        return self.spec.config_of(0)
+
+    def border(self, config: str) -> int:
+        """The border of a config in pixels, as the manifest says."""
+        return self.manifest.configs[config].border
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Any]:
+        """A file of the set, open for reading; OSError when there is none."""
+        fs, path = file_system(joined(self.folder, name))
+        with fs.open(path, "rb") as file:
+            yield file
+
+    def file_record(self, name: str) -> FileRecord:
+        """Size and SHA-256 of a file of the set; OSError when it can't be read."""
+        with self.file(name) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return FileRecord(file.seek(0, io.SEEK_END), digest)
+
+    def parquet_files(self) -> list[str]:
+        """The names, relative to the set's folder, of all Parquet files there, listed or not."""
+        fs, path = file_system(self.folder)
+        return sorted(str(name)[len(path) :].lstrip("/") for name in fs.find(path) if str(name).endswith(".parquet"))
+
+    def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
+        """Every row group of a split: its file, its number there, its number of rows."""
+        for name in self.manifest.configs[config].splits[split].files:
+            with self.file(name) as opened_file, pq.ParquetFile(opened_file) as file:
+                for group in range(file.num_row_groups):
+                    yield file, group, file.metadata.row_group(group).num_rows
+
+    def count(self, config: str, split: str) -> int:
+        """The number of rows in the files of a split; StoredSetError when a file can't be opened."""
+        try:
+            return sum(rows for _, _, rows in self.row_groups(config, split))
+        except UNREADABLE as error:
+            raise StoredSetError(f"{self.name}/{config}/{split}: {one_line(error)}") from error
+
+    def rows(self, config: str, split: str, start: int, stop: int) -> list[dict[str, Any]]:
+        """Rows [start, stop) of a split, as far as there are; StoredSetError when they can't be read.
+
+        `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
+        """
+        rows: list[dict[str, Any]] = []
+        first = 0
+        try:
+            for file, group, count in self.row_groups(config, split):
+                if first < stop and first + count > start:
+                    table = file.read_row_group(group)
+                    rows += table.slice(
+                        max(0, start - first), min(count, stop - first) - max(0, start - first)
+                    ).to_pylist()
+                first += count
+        except UNREADABLE as error:
+            raise StoredSetError(
+                f"{self.name}/{config}/{split} rows {start} to {stop - 1} can't be read: {one_line(error)}"
+            ) from error
+        return rows
+
+    def images(self, config: str, split: str, start: int, stop: int) -> Pixels:
+        """Images [start, stop) of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read."""
+        rows = self.rows(config, split, start, stop)
+        try:
+            images = [np.asarray(opened(row["image"])) for row in rows]
+            if not images:
+                raise ValueError("there are no rows")
+            stacked = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
+        except UNDECODABLE as error:
+            raise StoredSetError(
+                f"{self.name}/{config}/{split}: an image can't be decoded: {one_line(error)}"
+            ) from error
+        return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+
+    def labels(self, config: str, split: str, start: int, stop: int) -> np.ndarray:
+        """Labels [start, stop) of a split, (rows,) int64."""
+        return np.array([row["label"] for row in self.rows(config, split, start, stop)], np.int64)
+
+
+def opened(stored: Any) -> Image.Image:
+    """The decoded image behind a stored image struct; one of UNDECODABLE when there is none."""
+    data = stored.get("bytes") if isinstance(stored, dict) else None
+    if data is None:
+        raise ValueError("no image is stored")
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def name_of(folder: Place) -> str:
+    """A set's folder without what is above it."""
+    return str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
+
+
+def check_types(manifest: Manifest, folder: Place) -> None:
+    """StoredSetError unless what verification counts and compares has the types that the manifest declares."""
+    configs = manifest.configs.values()
+    splits = [split for config in configs for split in config.splits.values()]
+    right = (
+        isinstance(manifest.size, int)
+        and isinstance(manifest.name, str)
+        and all(isinstance(number, int) for config in configs for number in (config.border, config.size))
+        and all(isinstance(split.rows, int) and isinstance(split.digest, str) for split in splits)
+        and all(
+            isinstance(split.files, list) and all(isinstance(name, str) for name in split.files) for split in splits
+        )
+    )
+    if not (right and configs):
+        raise StoredSetError(f"{joined(folder, MANIFEST)} is no manifest of this package (wrong types); build it again")

@@ -1,0 +1,190 @@
+"""`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+
+from qi_datasets.building import build_set, default_output, plan_set
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, VerificationError
+from qi_datasets.manifest import MANIFEST, library_versions
+from qi_datasets.places import Place, exists, file_system, joined, place_of
+from qi_datasets.registry import nearest, specs
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SPECS
+from qi_datasets.verification.across import check_across
+from qi_datasets.verification.integrity import check_integrity
+from qi_datasets.verification.options import NetworkOptions
+from qi_datasets.verification.report import Check, Measured, Report, Status
+from qi_datasets.verification.stored import StoredSet, name_of
+
+INTEGRITY, SEPARABILITY = "integrity", "separability"
+PARTS = (INTEGRITY, SEPARABILITY)
+
+NETWORK_CHECKS = {
+    ROOK.name: "qi_datasets.verification.rook:check",
+    CORNER.name: "qi_datasets.verification.corner:check",
+    RED_GREEN_SET.name: "qi_datasets.verification.red_green:check",
+    QI.name: "qi_datasets.verification.quadrant:check",
+}
+"""Set -> what proves by networks that it measures what it claims: a function (StoredSet, NetworkOptions) -> Measured.
+
+Named, not imported, since they need torch. A new set's checks are one more line; sets without one get integrity alone.
+"""
+
+NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
+BASIC = ("manifest", "readable", "counts", "images")
+"""Integrity checks without which a network would measure something else than the set."""
+
+
+def verify(
+    out: str | Path | None = None,
+    sets: str | Iterable[str] | None = None,
+    only: str | None = None,
+    seeds: int | None = None,
+    full: bool = False,
+    device: str | None = None,
+    progress: bool = False,
+) -> Report:
+    """Proves that stored sets are what the specification says, and that they measure what they claim.
+
+    out: the folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the platform's
+    cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
+    sets: folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its official size.
+    only: "integrity" (no torch needed) or "separability". seeds: trained nets per padding; default 20 of rook, with
+    `full` 200 of rook and 10 of red_green. full: the paper's protocol (red_green is trained, minutes per seed on a
+    CPU), every source. device: of torch, default a GPU if there is one. progress: show bars on a terminal.
+
+    Returns a Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
+    Raises OptionError for a wrong argument, UnknownSetError and NotBuiltError for a set that is not there.
+    """
+    start = time.perf_counter()
+    if only is not None and only not in PARTS:
+        raise OptionError(f"only must be {' or '.join(PARTS)}, not {only!r}{nearest(only, dict.fromkeys(PARTS))}")
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
+        raise OptionError(f"seeds must be an integer from 1, not {seeds!r}")
+    networks = only != INTEGRITY
+    torch_is_there = find_spec("torch") is not None
+    options = NetworkOptions(seeds, full, checked_device(device) if networks and torch_is_there else "cpu", progress)
+    asked = [sets] if isinstance(sets, str) else None if sets is None else list(dict.fromkeys(sets))
+    with sets_at(out, asked) as (where, folders, notes):
+        measured = [
+            part
+            for folder in folders
+            for part in measure_set(folder, options, only=only, torch_is_there=torch_is_there)
+        ]
+        if only != SEPARABILITY:
+            measured.append(check_across(folders))
+    return Report(
+        where=where,
+        checks=tuple(check for part in measured for check in part.checks),
+        tables=tuple(table for part in measured for table in part.tables),
+        figures=tuple(figure for part in measured for figure in part.figures),
+        notes=notes,
+        device=options.device if networks and torch_is_there else "",
+        seconds=time.perf_counter() - start,
+        package_version=version("qi-datasets"),
+        libraries=library_versions() | ({"torch": version("torch")} if torch_is_there else {}),
+    )
+
+
+@contextmanager
+def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
+    """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
+    root = default_output() if out is None else place_of(out)
+    if out is not None and exists(joined(root, MANIFEST)):
+        yield str(root), [root], ()
+        return
+    there = names_in(root)
+    if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
+        with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
+            names = [name for name in SPECS if is_toy(name)] if asked is None else asked
+            folders = [build_set(plan_set(SPECS[name]), Path(temporary)).folder for name in names]
+            note = f"nothing is built in {root}: the sets that need no images were made for this run"
+            yield "sets made for this run", folders, (note,)
+        return
+    if not there:
+        raise NotBuiltError(f"there are no sets in {root}; run qi-build --output {root}, or give another folder")
+    known = specs()
+    if asked is None:
+        official = [name for name in known if name in there]
+        others = [name for name in there if name not in known]
+        if not official:
+            raise NotBuiltError(f"{root} holds {', '.join(others)} only; name them with --set")
+        notes = (f"not verified, since not asked for: {', '.join(others)} (--set NAME)",) if others else ()
+        yield str(root), [joined(root, name) for name in official], notes
+        return
+    for name in asked:
+        if name not in there:
+            hint = nearest(name, dict.fromkeys(there))
+            if name in known:
+                raise NotBuiltError(f"{name} is not built in {root}{hint}; there are {', '.join(there)}")
+            raise UnknownSetError(f"no set is called {name!r} in {root}{hint}; there are {', '.join(there)}")
+    yield str(root), [joined(root, name) for name in asked], ()
+
+
+def names_in(root: Place) -> list[str]:
+    """The names of the folders that hold a set."""
+    fs, path = file_system(root)
+    return sorted(str(found).split("/")[-2] for found in fs.glob(f"{path}/*/{MANIFEST}"))
+
+
+def is_toy(name: str) -> bool:
+    """Whether a set can be made on the spot."""
+    return name in SPECS and not SPECS[name].needs_images
+
+
+def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
+    """The checks of one set: integrity, then networks where integrity leaves something to measure."""
+    try:
+        stored = StoredSet.open(folder)
+    except (StoredSetError, UnknownSetError) as error:
+        meaning = "the manifest can be read"
+        return [Measured((Check(name_of(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
+    parts = []
+    if only != SEPARABILITY:
+        parts.append(check_integrity(stored, progress=options.progress))
+    if only != INTEGRITY and stored.spec.name in NETWORK_CHECKS:
+        broken = [check.name for part in parts for check in part.checks if is_broken(check)]
+        parts.append(check_networks(stored, options, broken, torch_is_there))
+    return parts
+
+
+def is_broken(check: Check) -> bool:
+    """Whether a failed check leaves networks nothing to measure."""
+    return check.status is Status.FAIL and check.name in BASIC
+
+
+def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool) -> Measured:
+    """The set's network checks, or the line that says why they could not be made."""
+
+    def not_checked(cause: str) -> Measured:
+        meaning = "whether networks read location from it as claimed"
+        return Measured((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
+
+    if not torch_is_there:
+        return not_checked(NEEDS_TORCH)
+    if broken:
+        return not_checked(f"the set is damaged ({', '.join(broken)})")
+    check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(NETWORK_CHECKS[stored.spec.name])
+    try:
+        return check(stored, options)
+    except (StoredSetError, VerificationError) as error:
+        return not_checked(str(error))
+
+
+def checked_device(name: str | None) -> str:
+    """The device that torch is to use, by default a GPU if there is one; OptionError when it can't be used."""
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(f"torch can't use the device {name!r}: {reason[:200]}") from error
+    return name

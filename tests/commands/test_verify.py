@@ -1,0 +1,92 @@
+"""`qi-verify`: options in, tables out, exit status."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from qi_datasets.building import build_set, plan_set
+from qi_datasets.commands.verify import main
+from qi_datasets.specs import CORNER, ROOK
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    for spec in (ROOK, CORNER):
+        build_set(plan_set(spec), root)
+    return root
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def spoil(root):
+    path = root / "rook" / "README.md"
+    path.write_text(path.read_text() + " ")
+
+
+def test_a_good_folder_prints_tables_and_ends_with_0(sets):
+    pytest.importorskip("torch")
+    result = run(sets)
+    assert result.exit_code == 0, result.output
+    assert "rook    same reads" in result.output
+    assert "corner: maximum of the feature map" in result.output
+    assert "checks in" in result.output.splitlines()[-1]
+
+
+def test_a_failed_check_ends_with_1_and_says_why(tmp_path):
+    build_set(plan_set(ROOK), tmp_path)
+    spoil(tmp_path)
+    result = run(tmp_path, "--only", "integrity")
+    assert result.exit_code == 1
+    assert "fail: rook, files: README.md has" in result.output
+
+
+def test_quiet_prints_failures_alone(tmp_path):
+    build_set(plan_set(ROOK), tmp_path)
+    assert run(tmp_path, "--only", "integrity", "--quiet").output == ""
+    spoil(tmp_path)
+    result = run(tmp_path, "--only", "integrity", "--quiet")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("fail: rook, files: README.md")
+    assert result.stderr.count("\n") == 1
+
+
+def test_json_and_report_are_written(sets, tmp_path):
+    result = run(sets, "--set", "corner", "--json", tmp_path / "r.json", "--report", tmp_path / "page")
+    assert result.exit_code in (0, 3)
+    assert {check["set"] for check in json.loads((tmp_path / "r.json").read_text())["checks"]} == {"corner"}
+    assert "<title>" in (tmp_path / "page" / "index.html").read_text()
+    assert f"report: {tmp_path / 'page' / 'index.html'}" in result.output
+
+
+def test_without_torch_it_ends_with_3(sets, monkeypatch):
+    monkeypatch.setattr("qi_datasets.verification.verify.find_spec", lambda name: None)
+    result = run(sets)
+    assert result.exit_code == 3
+    assert "not checked: rook, separability: torch is not installed" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "error: there are no sets in"),
+        (["{sets}", "--set", "rock"], "did you mean 'rook'?"),
+        (["{sets}", "--only", "half"], "only must be integrity or separability"),
+        (["{sets}", "--seeds", "0"], "--seeds"),
+        (["{sets}", "--set", "corner", "--only", "integrity", "--json", "{sets}"], "error: cannot write"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_one_line(sets, arguments, words):
+    result = run(*(argument.format(sets=sets) for argument in arguments))
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_tells_the_exit_statuses():
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "could not be checked" in result.output
