@@ -144,6 +144,24 @@ def test_moved_dissimilar_pictures_are_told(copy):
     assert {"pixels", "boxes", "pinned"} <= found.keys()
 
 
+def test_shifted_pairs_label_and_image_follow_from_the_names(copy):
+    folder = copy("shifted")
+
+    def change(rows, border):
+        rows[0]["pairs"][2][1] += 1
+        rows[1]["label"] = 7
+        rows[2]["image"], rows[3]["image"] = rows[3]["image"], rows[2]["image"]
+
+    rewrite(folder, "test", change)
+    hide(folder, digests=False)
+    found = failing(verify(folder, only="integrity"))
+    assert "default/test row 0: pairs" in found["drawn"]
+    assert "row 1: label 7, but -1 is no synset" in found["drawn"]
+    assert "row 2" in found["base"]
+    assert "row 3" in found["base"]
+    assert "files" not in found
+
+
 def test_the_same_pixels_under_two_names_are_a_warning(copy):
     taken = {}
 
