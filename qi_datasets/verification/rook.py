@@ -85,7 +85,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
 def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
     """Filters of the first trained nets, and the response of each to both images."""
     filters = torch.from_numpy(runs.filters[:SHOWN])[:, None]
-    maps = feature_maps(images, filters, torch.from_numpy(runs.biases[:SHOWN]), runs.padding)
+    maps = feature_maps(images, filters, runs.padding)
     names = [f"seed {seed}: {share:.0%}" for seed, share in zip(runs.seeds, runs.accuracies, strict=True)][:SHOWN]
     lines = [("filter", runs.filters[:SHOWN]), ("upper left", maps[0]), ("bottom right", maps[1])]
     return Tiles(
@@ -100,8 +100,8 @@ def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
     )
 
 
-def feature_maps(images: torch.Tensor, filters: torch.Tensor, biases: torch.Tensor, padding: Padding) -> np.ndarray:
+def feature_maps(images: torch.Tensor, filters: torch.Tensor, padding: Padding) -> np.ndarray:
     """Responses before ReLU, (images, filters, h, w) float32."""
     per_side = padding_per_side(padding, filters.shape[-1])
-    maps: np.ndarray = F.conv2d(images, filters, biases, padding=per_side).numpy()
+    maps: np.ndarray = F.conv2d(images, filters, padding=per_side).numpy()
     return maps
