@@ -15,15 +15,16 @@ BUILDERS = Path(builders.__file__).parent
 
 LAYERS = (
     ("errors",),
-    ("specs", "statistics", "places"),
-    ("geometry", "digests", "png"),
+    ("imagenet", "statistics", "places"),
+    ("specs",),
+    ("geometry", "digests", "png", "preview"),
     ("sources",),
     ("selection",),
     ("builder", "builders"),
-    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "preview", "staging"),
+    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "computed", "staging"),
     ("building",),
     ("loading", "views"),
-    ("verification", "networks"),
+    ("verification", "networks", "metrics", "batches", "torch"),
     ("commands",),
 )
 """From the lowest to the highest; a name stands for a module, or for a folder with all that is in it."""

@@ -13,6 +13,7 @@ from qi_datasets import QIDatasetsError, load_dataset
 
 OFFICIAL = [pictures.name_of(number) for number in expected.official_ids()[:3000]]
 FIRST, LAST = OFFICIAL[0], OFFICIAL[-1]
+BUILD_QI = ("--set", "qi", "--per-split", 4)
 PICTURE = pictures.encoded(pictures.picture(0))
 Damage = Callable[[Path], str]
 """Makes a bad source below a folder; returns what `--imagenet-val` is given."""
@@ -95,7 +96,7 @@ SOURCES: dict[str, tuple[Damage, tuple[str, ...]]] = {
 def test_a_bad_source(damage: Damage, parts: tuple[str, ...], qi_build, tmp_path: Path) -> None:
     place = damage(tmp_path / "images")
 
-    assert_refused(qi_build("--imagenet-val", place, "--output", tmp_path / "new" / "out"), *parts)
+    assert_refused(qi_build("--set", "qi", "--imagenet-val", place, "--output", tmp_path / "new" / "out"), *parts)
     with pytest.raises(QIDatasetsError) as raised:
         load_dataset("qi", imagenet_val=place, output=tmp_path / "new" / "out")
 
@@ -246,8 +247,7 @@ def test_a_truncated_image_in_a_real_run(workers: int, real_command, album: dict
         "qi-build",
         "--imagenet-val",
         place,
-        "--per-split",
-        4,
+        *BUILD_QI,
         "--workers",
         workers,
         "--output",
@@ -266,6 +266,6 @@ def test_a_failed_build_leaves_other_sets_alone(qi_build, album: dict[str, bytes
     qi_build("--output", tmp_path / "out", "--set", "rook")
     before = untouched(tmp_path / "out")
 
-    assert_refused(qi_build("--imagenet-val", place, "--per-split", 4, "--output", tmp_path / "out"), name)
+    assert_refused(qi_build(*BUILD_QI, "--imagenet-val", place, "--output", tmp_path / "out"), name)
 
     assert untouched(tmp_path / "out") == before

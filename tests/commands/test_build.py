@@ -12,7 +12,7 @@ from qi_datasets.manifest import Manifest
 from qi_datasets.specs import SPECS
 
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
-SMALL = ("--per-split", 2, "--border", 16)
+SMALL = ("--per-split", 2, "--border", 16, "--shifted-images", 2)
 
 
 def test_without_images_it_builds_the_rest_and_says_how_to_get_the_others(qi_build, tmp_path: Path) -> None:
