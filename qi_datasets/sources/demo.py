@@ -20,7 +20,7 @@ from qi_datasets.sources.base import Source, SourceImage
 SIZES = ((500, 375), (375, 500), (500, 333), (333, 500), (400, 400), (640, 480), (321, 243), (257, 389), (150, 113))
 """Width and height in pixels; a picture takes one of them."""
 
-LEAVES, BACKGROUND_LEAVES = 400, 32
+LEAVES, BACKGROUND_LEAVES = 400, 12
 SMALLEST, LARGEST = 4, 160
 GREY_EVERY = 10
 JPEG_QUALITY = 92
@@ -40,21 +40,21 @@ def picture(number: int) -> Pixels:
     name = f"demo/{number}"
     width, height = SIZES[words(name, 1)[0] % len(SIZES)]
     leaves = words(f"{name}/leaves", LEAVES * WORDS_PER_LEAF).reshape(LEAVES, WORDS_PER_LEAF)
-    canvas = np.full((height, width, 3), 110, np.int64)
+    canvas = np.full((height, width, 3), 110, np.int32)
     # A density of r^-3 makes the picture look alike at every scale: inverse of its cumulative distribution.
     share = leaves[:, 0] / 65536 * (1 - (SMALLEST / LARGEST) ** 2)
     radii = (SMALLEST / np.sqrt(1 - share)).astype(np.int64)
     radii[:BACKGROUND_LEAVES] = LARGEST
-    for (_, at_y, at_x, light, red, blue, down, right), radius in zip(leaves, radii, strict=True):
+    for (_, at_y, at_x, light, red, blue, down, right), radius in zip(leaves.tolist(), radii.tolist(), strict=True):
         y, x = at_y * height >> 16, at_x * width >> 16
         y0, y1 = max(0, y - radius), min(height, y + radius + 1)
         x0, x1 = max(0, x - radius), min(width, x + radius + 1)
-        dy, dx = np.arange(y0, y1)[:, None] - y, np.arange(x0, x1)[None, :] - x
+        dy, dx = np.arange(y0 - y, y1 - y, dtype=np.int32)[:, None], np.arange(x0 - x, x1 - x, dtype=np.int32)
         inside = dy * dy + dx * dx <= radius * radius
         grey = 30 + light * 196 // 65536
-        colour = np.array([grey + red * 64 // 65536 - 32, grey, grey + blue * 64 // 65536 - 32])
-        shade = (dy * (down * 48 // 65536 - 24) + dx * (right * 48 // 65536 - 24)) // radius
-        canvas[y0:y1, x0:x1][inside] = (colour + shade[:, :, None])[inside]
+        colour = np.array([grey + red * 64 // 65536 - 32, grey, grey + blue * 64 // 65536 - 32], np.int32)
+        shade = dy * (down * 48 // 65536 - 24) // radius + dx * (right * 48 // 65536 - 24) // radius
+        np.copyto(canvas[y0:y1, x0:x1], shade[:, :, None] + colour, where=inside[:, :, None])
     return canvas.clip(0, 255).astype(np.uint8)
 
 

@@ -84,7 +84,7 @@ def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
     lines = [("filter", runs.filters[:SHOWN]), ("upper left", maps[0]), ("bottom right", maps[1])]
     return Tiles(
         f"Rook: learned filters and feature maps, {runs.padding} padding",
-        "Below each filter its response to the two images, before bias and ReLU. Light is 0, red positive, blue "
+        "Below each filter its response to the two images, before ReLU. Light is 0, red positive, blue "
         "negative. A net answers by the largest red alone: with same padding it may lie in one of the two images only. "
         "The titles tell the nets' accuracies.",
         tuple(

@@ -1,0 +1,221 @@
+"""`qi-build`: what it builds, what it says, and that it does nothing twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pictures
+import pytest
+
+from qi_datasets import load_dataset
+from qi_datasets.manifest import Manifest
+from qi_datasets.specs import SPECS
+
+GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
+SMALL = ("--per-split", 2, "--border", 16, "--shifted-images", 2)
+
+
+def test_without_images_it_builds_the_rest_and_says_how_to_get_the_others(qi_build, tmp_path: Path) -> None:
+    result = qi_build("--output", tmp_path)
+
+    assert result.exit_code == 0
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == set(GENERATED)
+    assert "left out: qi" in result.stdout
+    assert "qi-build --imagenet-val PATH" in result.stdout
+    assert "qi-build --demo" in result.stdout
+    assert result.stderr == ""
+
+
+def test_the_demo_builds_every_set_and_a_table_tells_of_it(qi_build, tmp_path: Path) -> None:
+    result = qi_build("--demo", "--output", tmp_path, *SMALL)
+
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    header = next(line for line in lines if line.startswith("set"))
+    assert header.split() == ["set", "config", "rows", "MB", "digest", "seconds"]
+    rows = [line.split() for line in lines[lines.index(header) + 2 :]]
+    assert [row[0] for row in rows if row[0] in SPECS] == list(SPECS)
+    for name in SPECS:
+        manifest = Manifest.read(tmp_path / name)
+        assert not manifest.canonical or name in GENERATED
+        for config, record in manifest.configs.items():
+            (row,) = [row for row in rows if config in row and (record.digest[:12] in row)]
+            assert str(sum(split.rows for split in record.splits.values())) in row
+    assert f"in {tmp_path}" in result.stdout
+    assert "demo pictures" in result.output
+    assert load_dataset("qi", output=tmp_path)["test"].num_rows == 4
+
+
+def test_the_demo_has_100_pictures_per_split_unless_told_otherwise() -> None:
+    assert dict(SPECS["qi"].demo_splits) == {"train": 100, "validation": 100, "test": 100}
+
+
+def test_the_default_borders_are_all_seven(qi_build, flat_folder: str, tmp_path: Path) -> None:
+    qi_build("--imagenet-val", flat_folder, "--output", tmp_path, "--set", "qi", "--per-split", 1)
+
+    assert list(Manifest.read(tmp_path / "qi").configs) == [f"border_{n}" for n in (0, 16, 32, 64, 128, 256, 512)]
+
+
+def test_only_the_named_sets_are_built(qi_build, tmp_path: Path) -> None:
+    result = qi_build("--output", tmp_path, "--set", "corner", "--set", "rook", "--set", "corner")
+
+    assert result.exit_code == 0
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"corner", "rook"}
+    assert "left out" not in result.stdout
+
+
+@pytest.mark.parametrize("layout", pictures.LAYOUTS)
+def test_it_says_which_layout_it_took(layout: str, qi_build, album: dict[str, bytes], tmp_path: Path) -> None:
+    place = pictures.LAYOUTS[layout](album, tmp_path / "images")
+
+    result = qi_build("--imagenet-val", place, "--output", tmp_path / "out", "--set", "qi", *SMALL)
+
+    assert result.exit_code == 0, result.output
+    layout_name = Manifest.read(tmp_path / "out" / "qi").layout
+    assert f"({layout_name})" in result.output
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("table", [None, b"no table"])
+def test_kaggles_table_missing_or_malformed_is_a_warning(
+    table: bytes | None, qi_build, album: dict[str, bytes], tmp_path: Path
+) -> None:
+    place = Path(pictures.kaggle(album, tmp_path / "images"))
+    (place / pictures.KAGGLE_TABLE).unlink()
+    if table is not None:
+        (place / pictures.KAGGLE_TABLE).write_bytes(table)
+
+    result = qi_build("--imagenet-val", place, "--output", tmp_path / "out", "--set", "qi", *SMALL)
+
+    assert result.exit_code == 0
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("warning: ")
+    assert pictures.KAGGLE_TABLE in warning
+    assert set(load_dataset("qi", output=tmp_path / "out")["train"]["wnid"]) == {""}
+
+
+def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", tmp_path, *SMALL)
+    first = qi_build(*options)
+    before = untouched(tmp_path)
+
+    second = qi_build(*options)
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "nothing to do" not in first.stdout
+    assert [line.partition(":")[0] for line in second.stdout.splitlines() if "nothing to do" in line] == list(SPECS)
+    assert untouched(tmp_path) == before
+
+
+def test_force_builds_again(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", tmp_path, *SMALL)
+    qi_build(*options)
+    before = untouched(tmp_path)
+
+    result = qi_build(*options, "--force")
+
+    assert result.exit_code == 0
+    assert "nothing to do" not in result.stdout
+    after = untouched(tmp_path)
+    assert {name: digest for name, (_, digest) in after.items()} == {
+        name: digest for name, (_, digest) in before.items()
+    }
+    assert after["qi/manifest.json"][0] > before["qi/manifest.json"][0]
+
+
+def test_another_source_is_refused_without_force(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
+    options = ("--output", tmp_path, "--set", "qi", *SMALL)
+    qi_build("--imagenet-val", flat_folder, *options)
+    before = untouched(tmp_path)
+
+    refused = qi_build("--demo", *options)
+
+    assert refused.exit_code == 2
+    (error,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
+    assert "made from other images" in error
+    assert "--force" in error
+    assert untouched(tmp_path) == before
+    assert qi_build("--demo", *options, "--force").exit_code == 0
+    assert Manifest.read(tmp_path / "qi").layout == "demo pictures"
+
+
+def test_fewer_borders_and_then_more_are_a_union(qi_build, flat_folder: str, tmp_path: Path) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", tmp_path, "--set", "qi", "--per-split", 2)
+
+    for borders, wanted in (([64], {0, 64}), ([5, 16], {0, 5, 16, 64}), ([0], {0, 5, 16, 64})):
+        result = qi_build(*options, *(word for border in borders for word in ("--border", border)))
+        assert result.exit_code == 0
+        assert Manifest.read(tmp_path / "qi").borders == wanted
+
+    assert "nothing to do" in result.stdout
+
+
+def test_quiet_says_nothing(qi_build, flat_folder: str, tmp_path: Path) -> None:
+    result = qi_build("--imagenet-val", flat_folder, "--output", tmp_path, "--quiet", *SMALL)
+
+    assert result.exit_code == 0
+    assert result.output == ""
+    assert (tmp_path / "qi" / "manifest.json").is_file()
+
+
+def test_the_default_output_is_the_home(qi_build, home: Path) -> None:
+    assert qi_build("--set", "corner").exit_code == 0
+
+    assert (home / "corner" / "manifest.json").is_file()
+
+
+def test_any_folder_of_images_will_do(qi_build, tmp_path: Path) -> None:
+    for number in range(7):
+        pictures.write(tmp_path / "mine" / f"{number}.png", pictures.encoded(pictures.picture(number), "PNG"))
+
+    result = qi_build("--imagenet-val", tmp_path / "mine", "--output", tmp_path / "out", "--set", "qi", *SMALL)
+
+    assert result.exit_code == 0, result.output
+    assert "folder of images" in result.output
+    sources = {row["source"] for rows in load_dataset("qi", output=tmp_path / "out").values() for row in rows}
+    assert len(sources) == 6
+    assert sources < {f"{number}.png" for number in range(7)}
+
+
+def test_the_installed_command_with_two_processes(real_command, flat_folder: str, tmp_path: Path) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", tmp_path, "--workers", 2, *SMALL)
+
+    first = real_command("qi-build", *options)
+    second = real_command("qi-build", *options)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert second.stdout.count("nothing to do") == len(SPECS)
+    assert (first.stderr, second.stderr) == ("", "")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from qi_datasets.commands.build import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'datasets', 'pyarrow', 'torch', 'numpy', 'PIL', 'joblib', 'fsspec', 'huggingface_hub'}\n"
+        "    print('IMPORTED', *heavy & set(sys.modules), end.code)\n"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert shown.stdout.splitlines()[-1] == "IMPORTED 0"
+    assert "--imagenet-val PATH" in shown.stdout
+
+
+def test_help_names_every_layout_and_option(qi_build) -> None:
+    shown = qi_build("--help").stdout
+
+    options = ["imagenet-val", "demo", "output", "set", "border", "canvas", "per-split", "workers", "force", "quiet"]
+    assert all(f"--{option}" in shown for option in options)
+    for layout in (
+        "flat folder",
+        "class folders",
+        "root that holds val/",
+        "Kaggle",
+        "ILSVRC2012_img_val.tar",
+        "Parquet",
+    ):
+        assert layout in shown

@@ -1,0 +1,162 @@
+"""Where everything of a test run is kept, and what many tests need: pictures, built sets, commands."""
+
+import atexit
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from click.testing import CliRunner, Result
+
+# Before anything imports `datasets`, which reads them once: no test may touch the user's caches, or the network.
+CACHE = tempfile.mkdtemp(prefix="qi-datasets-tests-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ |= {"HF_HOME": CACHE, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
+    os.environ.pop(leaking, None)
+
+import expected  # noqa: E402
+import pictures  # noqa: E402
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+QiBuild = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty machine: the folder where sets go if no other is named."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("QI_DATASETS_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def album() -> dict[str, bytes]:
+    """Enough images for 4 per split and some that stay unused."""
+    return pictures.album(15)
+
+
+@pytest.fixture(scope="session")
+def flat_folder(album: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The album as a flat folder of ImageNet val; read only."""
+    return pictures.flat(album, tmp_path_factory.mktemp("flat"))
+
+
+@pytest.fixture(scope="session")
+def small_qi(flat_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with `qi` of the album, 4 per split, borders 0 and 16; read only."""
+    from qi_datasets.building import build_set, plan_set
+    from qi_datasets.parallel import Engine
+    from qi_datasets.sources import open_source
+    from qi_datasets.specs import QI
+
+    output = tmp_path_factory.mktemp("small_qi")
+    splits = {"qi": dict.fromkeys(QI.splits, 4)}
+    plan = plan_set(QI, open_source(flat_folder), splits=splits, official=False, borders=[16])
+    build_set(plan, output, engine=Engine(1))
+    return output
+
+
+@pytest.fixture
+def qi_copy(small_qi: Path, tmp_path: Path) -> Path:
+    """The output folder of `small_qi`, to be damaged or built again."""
+    return Path(shutil.copytree(small_qi, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def official_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flat folder of the 3000 selected ids, which are one file under many names; read only."""
+    return link_official(tmp_path_factory.mktemp("official"))
+
+
+def link_official(folder: Path) -> Path:
+    """Fills a folder with the 3000 selected ids."""
+    first, *others = map(pictures.name_of, expected.official_ids()[:3000])
+    pictures.flat({first: pictures.encoded(pictures.picture(0))}, folder)
+    for name in others:
+        os.link(folder / f"{first}.JPEG", folder / f"{name}.JPEG")
+    return folder
+
+
+@pytest.fixture
+def official_copy(tmp_path: Path) -> Path:
+    """As `official_folder`, to take images from, or to replace them: unlink before writing, they are hard links."""
+    return link_official(tmp_path / "val")
+
+
+@pytest.fixture
+def qi_build() -> QiBuild:
+    """Runs `qi-build` inside this process, with one worker."""
+    from qi_datasets.commands.build import main
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(main, ["--workers", "1", *map(str, arguments)])
+
+    return run
+
+
+@pytest.fixture
+def real_command() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs an installed command as a user does."""
+
+    def run(name: str, *arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+        script = Path(sysconfig.get_path("scripts"), name)
+        return subprocess.run(
+            [sys.executable, script, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def untouched() -> Callable[[Path], dict[str, tuple[int, str]]]:
+    """What a folder holds: path -> time of change and SHA-256, to be compared later."""
+
+    def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
+        return {
+            path.relative_to(folder).as_posix(): (
+                path.stat().st_mtime_ns,
+                hashlib.sha256(path.read_bytes()).hexdigest(),
+            )
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    return snapshot
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Installs another package's builders: module text and entry points go into a folder on the path."""
+    from qi_datasets.registry import third_party_builders
+
+    def install(entry_points: str, module: str | None = None) -> Path:
+        site = tmp_path / "site"
+        source = Path(__file__).with_name("third_party") / "stripes.py"
+        pictures.write(site / "stripes.py", source.read_bytes() if module is None else module.encode())
+        pictures.write(
+            site / "stripes-1.0.dist-info" / "METADATA", b"Metadata-Version: 2.1\nName: stripes\nVersion: 1.0\n"
+        )
+        lines = f"[qi_datasets.builders]\n{entry_points}\n"
+        pictures.write(site / "stripes-1.0.dist-info" / "entry_points.txt", lines.encode())
+        monkeypatch.syspath_prepend(str(site))
+        third_party_builders.cache_clear()
+        return site
+
+    yield install
+    sys.modules.pop("stripes", None)
+    monkeypatch.undo()
+    third_party_builders.cache_clear()

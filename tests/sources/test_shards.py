@@ -1,0 +1,122 @@
+"""Parquet shards of the Hub's imagenet-1k, on a disk and behind URLs."""
+
+import io
+from pathlib import Path
+
+import fsspec
+import pictures
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from qi_datasets.errors import SourceError
+from qi_datasets.sources import open_source
+
+FILES = pictures.album(5)
+ROWS = pictures.hub_rows(FILES)
+
+
+def store(folder: Path, **shards: bytes) -> Path:
+    for name, content in shards.items():
+        pictures.write(folder / f"{name}.parquet", content)
+    return folder
+
+
+def test_one_shard_alone(tmp_path: Path) -> None:
+    store(tmp_path, validation=pictures.shard(ROWS))
+
+    source = open_source(tmp_path / "validation.parquet")
+
+    assert {name: source.image(name).read() for name in source.names} == FILES
+
+
+def test_shards_whose_names_tell_no_split_are_all_read(tmp_path: Path) -> None:
+    store(tmp_path, part0=pictures.shard(ROWS[:2]), part1=pictures.shard(ROWS[2:]))
+
+    assert set(open_source(tmp_path).names) == set(FILES)
+
+
+@pytest.mark.parametrize("url", ["a folder", "memory://only/training"])
+def test_training_shards_alone_are_no_source(url: str, tmp_path: Path) -> None:
+    place = url if "://" in url else str(tmp_path)
+    with fsspec.open(f"{place}/train-0.parquet", "wb") as file:
+        file.write(pictures.shard(ROWS))
+
+    with pytest.raises(SourceError, match=r"no images in|holds no Parquet shards of a validation split"):
+        open_source(place)
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = store(tmp_path / "val [old] *", validation=pictures.shard(ROWS))
+
+    assert set(open_source(folder).names) == set(FILES)
+
+
+def test_images_are_read_in_any_order(tmp_path: Path) -> None:
+    source = open_source(pictures.shards(FILES, tmp_path))
+    backwards = [source.image(name) for name in reversed(FILES)]
+
+    with source.at_hand(backwards, tmp_path) as at_hand:
+        assert [image.read() for image in at_hand] == list(FILES.values())[::-1]
+    assert {image.name: data for image, data in source.contents(backwards)} == FILES
+
+
+def test_an_id_twice_is_an_error_unless_the_bytes_are_the_same(tmp_path: Path) -> None:
+    (path, content), name = ROWS[0], next(iter(FILES))
+    store(tmp_path, validation0=pictures.shard(ROWS), validation1=pictures.shard([(path, content)]))
+    assert set(open_source(tmp_path).names) == set(FILES)
+
+    store(tmp_path, validation1=pictures.shard([(path, b"other")]))
+    with pytest.raises(SourceError, match=f"{name} occurs twice with different bytes.*row 0 of row group 0 in"):
+        open_source(tmp_path)
+
+
+def without_images() -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"]}), file)
+    return file.getvalue()
+
+
+BROKEN = {
+    "no Parquet": (b"no Parquet at all", "cannot read .*validation.parquet as Parquet"),
+    "empty": (b"", "cannot read .*validation.parquet as Parquet"),
+    "cut off": (pictures.shard(ROWS)[:-20], "cannot read .*validation.parquet as Parquet"),
+    "of something else": (without_images(), "has no column image"),
+    "of other images": (pictures.shard([("cat.jpg", b"a")]), "holds 'cat.jpg'"),
+    "without names": (pictures.shard([(None, b"a")]), "holds None"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_shard_that_cannot_be_used_is_an_error(content: bytes, message: str, tmp_path: Path) -> None:
+    store(tmp_path, validation=content)
+
+    with pytest.raises(SourceError, match=message):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["in data", "in the footer's place"])
+def test_damage_that_shows_only_when_images_are_read_is_an_error(place: str, tmp_path: Path) -> None:
+    source = open_source(store(tmp_path, validation=pictures.shard(ROWS, row_group_size=1)))
+    content = bytearray((tmp_path / "validation.parquet").read_bytes())
+    content = content[:300] if place == "in the footer's place" else bytearray(len(content) - 600) + content[-600:]
+    (tmp_path / "validation.parquet").write_bytes(content)
+
+    with pytest.raises(SourceError, match="fetch the shard again"):
+        list(source.contents(list(map(source.image, FILES))))
+
+
+def test_a_row_without_bytes_is_an_error(tmp_path: Path) -> None:
+    source = open_source(store(tmp_path, validation=pictures.shard([(path, None) for path, _ in ROWS])))
+
+    with (
+        pytest.raises(SourceError, match=next(iter(FILES))),
+        source.at_hand(list(map(source.image, FILES)), tmp_path) as images,
+    ):
+        images[0].decode(images[0].read())
+
+
+@pytest.mark.parametrize("url", ["nope://bucket/val", "memory://nothing/here"])
+def test_a_url_without_shards_is_an_error(url: str) -> None:
+    with pytest.raises(SourceError, match=url):
+        open_source(url)
