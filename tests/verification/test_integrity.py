@@ -21,7 +21,7 @@ from qi_datasets.verification.report import Status
 from qi_datasets.verification.stored import StoredSet
 from qi_datasets.verification.verify import verify
 
-from .sabotage import hide, pixels, put, read_manifest, rewrite, write_manifest
+from .sabotage import flip, hide, pixels, put, read_manifest, rewrite, write_manifest
 
 
 def failing(report):
@@ -85,6 +85,13 @@ def test_files_that_are_gone_or_no_parquet_are_told(copy):
     assert "border_0/train" in found["readable"]
     assert "border_16/test" in found["readable"]
     assert "can't be read" in found["files"]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.4, 0.6, 0.8, 0.99, 0.999])
+def test_a_flipped_byte_anywhere_is_told_and_never_raises(copy, share):
+    folder = copy("qi")
+    flip(folder / "border_0/train-00000-of-00001.parquet", lambda data: int(share * len(data)))
+    assert "border_0/train-00000-of-00001.parquet has SHA-256" in failing(verify(folder, only="integrity"))["files"]
 
 
 def test_networks_are_not_tried_on_a_damaged_set(copy):
