@@ -15,15 +15,15 @@ BUILDERS = Path(builders.__file__).parent
 
 LAYERS = (
     ("errors",),
-    ("specs", "statistics", "places"),
-    ("geometry", "digests", "png"),
+    ("specs", "imagenet", "statistics", "places"),
+    ("geometry", "digests", "png", "preview", "metrics"),
     ("sources",),
     ("selection",),
     ("builder", "builders"),
-    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "preview", "staging"),
+    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "staging"),
     ("building",),
-    ("loading", "views"),
-    ("verification", "networks"),
+    ("loading", "views", "computed"),
+    ("verification", "networks", "torch"),
     ("commands",),
 )
 """From the lowest to the highest; a name stands for a module, or for a folder with all that is in it."""

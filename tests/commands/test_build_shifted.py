@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from click.testing import Result
-
 import expected
 import pictures
+import pytest
+from click.testing import Result
 
 QiBuild = Callable[..., Result]
 
