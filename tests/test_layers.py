@@ -15,15 +15,15 @@ BUILDERS = Path(builders.__file__).parent
 
 LAYERS = (
     ("errors",),
-    ("specs", "imagenet", "statistics", "places"),
-    ("geometry", "digests", "png", "preview", "metrics"),
+    ("specs", "statistics", "places"),
+    ("geometry", "digests", "png"),
     ("sources",),
     ("selection",),
     ("builder", "builders"),
-    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "staging"),
+    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "preview", "staging"),
     ("building",),
-    ("loading", "views", "computed"),
-    ("verification", "networks", "torch"),
+    ("loading", "views"),
+    ("verification", "networks"),
     ("commands",),
 )
 """From the lowest to the highest; a name stands for a module, or for a folder with all that is in it."""
