@@ -69,6 +69,8 @@ def load_dataset(
         return [viewed(rows, view) for rows in loaded]
     if isinstance(loaded, dict):
         return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
+    if isinstance(loaded, list):
+        return [viewed(rows, view) for rows in loaded]
     return viewed(loaded, view)
 
 
