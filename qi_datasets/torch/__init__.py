@@ -1,4 +1,4 @@
-"""The sets as torchvision knows data sets, and the transform that keeps their black black (extra `torch`).
+"""The sets as torchvision knows data sets, the transform that keeps black at zero, padded batches (extra `torch`).
 
     from qi_datasets.torch import QuadrantImageNet, ZeroBackgroundNormalize
     QuadrantImageNet(root, split="test", border=64, transform=ZeroBackgroundNormalize())
@@ -10,6 +10,7 @@ from qi_datasets.errors import MissingExtraError
 
 try:
     from qi_datasets.torch.background import IMAGENET_MEAN, IMAGENET_STD, ZeroBackgroundNormalize
+    from qi_datasets.torch.batches import padded_batches
     from qi_datasets.torch.sets import Corner, QuadrantImageNet, RedGreen, Rook, ShiftedImageNet
 except ImportError as error:
     raise MissingExtraError(
@@ -25,4 +26,5 @@ __all__ = [
     "Rook",
     "ShiftedImageNet",
     "ZeroBackgroundNormalize",
+    "padded_batches",
 ]

@@ -14,13 +14,13 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader  # noqa: E402
-from torchvision.transforms import v2  # noqa: E402
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
-from qi_datasets import load_dataset  # noqa: E402
-from qi_datasets.commands.build import main  # noqa: E402
-from qi_datasets.errors import GeometryError, NotBuiltError, OptionError, UnknownSetError  # noqa: E402
-from qi_datasets.torch import (  # noqa: E402
+from qi_datasets import load_dataset
+from qi_datasets.commands.build import main
+from qi_datasets.errors import GeometryError, NotBuiltError, OptionError, UnknownSetError
+from qi_datasets.torch import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Corner,
