@@ -42,9 +42,9 @@ def draw_plot(plot: Plot) -> str:
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
         for number, (position, name) in enumerate(plot.marks):
             axes.axvline(position, color=INK, linewidth=0.9, linestyle=":")
-            axes.annotate(
-                f" {name}", (position, 1 - 0.07 * (number + 1)), xycoords=("data", "axes fraction"), fontsize=8.5
-            )
+            place = (position, 0.62 - 0.09 * number)
+            paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            axes.annotate(f" {name}", place, xycoords=("data", "axes fraction"), fontsize=8.5, bbox=paper)
         if plot.x_ticks and max(plot.x_ticks) > LINEAR_UP_TO:
             axes.set_xscale("symlog", linthresh=LINEAR_UP_TO / 2, linscale=1.5)
         if plot.x_ticks:

@@ -8,8 +8,8 @@ from qi_datasets.building import bar_over
 from qi_datasets.errors import StoredSetError
 from qi_datasets.parallel import Engine
 from qi_datasets.parquet import ROW_GROUP_ROWS
-from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK
-from qi_datasets.verification import quadrant_rows, red_green_rows, row_checks, set_checks
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+from qi_datasets.verification import quadrant_rows, red_green_rows, row_checks, set_checks, shifted_rows
 from qi_datasets.verification.borders import compare_borders
 from qi_datasets.verification.chunk import Chunk, Examined, read_chunk
 from qi_datasets.verification.report import Check, Measured, Status
@@ -102,6 +102,8 @@ CHECKS = (
         on_set=quadrant_rows.displacement,
         figure=quadrant_rows.displacement_figure,
     ),
+    IntegrityCheck("base", "every image is the recorded one", only(SHIFTED.name), shifted_rows.base),
+    IntegrityCheck("drawn", "pairs and label are those that the names decide", only(SHIFTED.name), shifted_rows.drawn),
     IntegrityCheck("borders", "borders are black, their centre is border 0", bordered),
     IntegrityCheck(
         "sources",

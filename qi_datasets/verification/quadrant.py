@@ -286,7 +286,7 @@ def accuracy_plot(measured: Borders) -> Plot:
         "border in pixels",
         "accuracy in %",
         tuple(curves),
-        tuple((float(horizon), f"{horizon}: {'; '.join(names)}") for horizon, names in sorted(marks.items())),
+        tuple((float(horizon), f"horizon {horizon}: {'; '.join(names)}") for horizon, names in sorted(marks.items())),
         tuple(float(border) for border in sorted(measured.by_version[FULL])),
     )
 

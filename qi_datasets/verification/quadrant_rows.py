@@ -37,7 +37,7 @@ def background(chunk: Chunk) -> Iterator[str]:
 
 
 def patch_of(row: DecodedRow) -> Pixels | None:
-    """The pixels at x, y, (56, 56, 3) for a good row; None where x, y leave no room for them."""
+    """The patch at x, y, (h, w, 3); None where x, y leave no room for it."""
     y, x = row.values["y"], row.values["x"]
     height, width, _ = row.image.shape
     if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):

@@ -26,13 +26,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
     seeds = range(options.seeds or (FULL_SEEDS if options.full else SEEDS))
     split = next(iter(stored.spec.splits))
     images = as_input(stored.images(stored.default_config, split, 0, 2))
-    # So small tensors are computed on one core: more threads would only wait for one another.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        same, full = train_rook(images, "same", seeds), train_rook(images, "full", seeds)
-    finally:
-        torch.set_num_threads(threads)
+    same, full = train_rook(images, "same", seeds), train_rook(images, "full", seeds)
     share, none = wilson_interval(same.solved, len(seeds)), wilson_interval(full.solved, len(seeds))
     difference = relative_difference(full.logits[:, 0], full.logits[:, 1])
     blind = is_equal(full.logits[:, 0], full.logits[:, 1])
@@ -85,14 +79,14 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
 def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
     """Filters of the first trained nets, and the response of each to both images."""
     filters = torch.from_numpy(runs.filters[:SHOWN])[:, None]
-    maps = feature_maps(images, filters, runs.padding)
+    maps = responses(images, filters, runs.padding)
     names = [f"seed {seed}: {share:.0%}" for seed, share in zip(runs.seeds, runs.accuracies, strict=True)][:SHOWN]
     lines = [("filter", runs.filters[:SHOWN]), ("upper left", maps[0]), ("bottom right", maps[1])]
     return Tiles(
         f"Rook: learned filters and feature maps, {runs.padding} padding",
-        "Below each filter its response to the two images, before ReLU. Light is 0, red positive, blue negative. A net "
-        "answers by the largest red alone: with same padding it may lie in a corner of one image only. The titles tell "
-        "the nets' accuracies.",
+        "Below each filter its response to the two images, before ReLU. Light is 0, red positive, blue "
+        "negative. A net answers by the largest red alone: with same padding it may lie in one of the two images only. "
+        "The titles tell the nets' accuracies.",
         tuple(
             (line, tuple(Tile(name, values) for name, values in zip(names, tiles, strict=True)))
             for line, tiles in lines
@@ -100,8 +94,8 @@ def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
     )
 
 
-def feature_maps(images: torch.Tensor, filters: torch.Tensor, padding: Padding) -> np.ndarray:
-    """Responses before ReLU, (images, filters, h, w) float32."""
+def responses(images: torch.Tensor, filters: torch.Tensor, padding: Padding) -> np.ndarray:
+    """Each filter's response to each image, (images, filters, h, w) float32."""
     per_side = padding_per_side(padding, filters.shape[-1])
     maps: np.ndarray = F.conv2d(images, filters, padding=per_side).numpy()
     return maps

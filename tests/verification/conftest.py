@@ -1,23 +1,37 @@
 """One small good build that all tests of this folder share, and copies of it to spoil."""
 
 import shutil
+from importlib.util import find_spec
 
 import pytest
 
 from qi_datasets.building import build_set, plan_set
 from qi_datasets.parallel import Engine
 from qi_datasets.sources.demo import DemoSource
-from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 from .sabotage import BORDERS, SPLITS
 
+SHIFTED_IMAGES = 4
+
+if find_spec("torch") is None:
+    collect_ignore_glob = ["test_networks_of_sets.py"]
+
+
+def demo_pictures(first=0):
+    """As many demo pictures as the small `qi` and the small `shifted` take together, starting with `first`."""
+    count = sum(SPLITS.values()) + SHIFTED_IMAGES
+    return DemoSource("demo", {f"demo_{number:05d}": number for number in range(first, first + count)}, False)
+
 
 def build_qi(root, *, first=0, canvas=None):
-    """A small `qi` from demo pictures, starting with picture `first`."""
-    count = sum(SPLITS.values())
-    source = DemoSource("demo", {f"demo_{number:05d}": number for number in range(first, first + count)}, False)
-    plan = plan_set(QI, source, splits={QI.name: SPLITS}, official=False, borders=BORDERS, size=canvas)
+    plan = plan_set(QI, demo_pictures(first), splits={QI.name: SPLITS}, official=False, borders=BORDERS, size=canvas)
     return build_set(plan, root, engine=Engine(1)).folder
+
+
+def build_shifted(root):
+    splits = {QI.name: SPLITS, SHIFTED.name: {"test": SHIFTED_IMAGES}}
+    return build_set(plan_set(SHIFTED, demo_pictures(), splits=splits, official=False), root, engine=Engine(1)).folder
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +41,7 @@ def good(tmp_path_factory):
     for spec in (ROOK, CORNER, RED_GREEN_SET):
         build_set(plan_set(spec), root)
     build_qi(root)
+    build_shifted(root)
     build_qi(root, canvas=2 * 56)
     build_qi(root / "other", first=100)
     return root

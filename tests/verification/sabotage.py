@@ -166,11 +166,15 @@ def repeat_image(folder):
     rewrite(folder, "validation", change)
 
 
-def flip_one_byte(folder):
-    path = folder / "border_16/train-00000-of-00001.parquet"
+def flip(path, place):
+    """Flips a bit of the byte at `place(data)` of a file."""
     data = bytearray(path.read_bytes())
-    data[data.index(b"IDAT") + 200] ^= 0x10
+    data[place(data)] ^= 0x20
     path.write_bytes(data)
+
+
+def flip_one_byte(folder):
+    flip(folder / "border_16/train-00000-of-00001.parquet", lambda data: data.index(b"IDAT"))
 
 
 def reorder_rows(folder):
@@ -249,8 +253,8 @@ SABOTAGES = (
         "a Parquet file with one byte flipped",
         "qi",
         flip_one_byte,
-        "borders",
-        "border_16/train row 0",
+        "readable",
+        "border_16/train row 0: the image can't be decoded",
         hides_digests=False,
     ),
     Sabotage("rows reordered", "qi", reorder_rows, "sources", "test row 0 has the source"),

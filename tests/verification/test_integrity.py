@@ -21,7 +21,7 @@ from qi_datasets.verification.report import Status
 from qi_datasets.verification.stored import StoredSet
 from qi_datasets.verification.verify import verify
 
-from .sabotage import hide, pixels, put, read_manifest, rewrite, write_manifest
+from .sabotage import flip, hide, pixels, put, read_manifest, rewrite, write_manifest
 
 
 def failing(report):
@@ -87,6 +87,13 @@ def test_files_that_are_gone_or_no_parquet_are_told(copy):
     assert "can't be read" in found["files"]
 
 
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.4, 0.6, 0.8, 0.99, 0.999])
+def test_a_flipped_byte_anywhere_is_told_and_never_raises(copy, share):
+    folder = copy("qi")
+    flip(folder / "border_0/train-00000-of-00001.parquet", lambda data: int(share * len(data)))
+    assert "border_0/train-00000-of-00001.parquet has SHA-256" in failing(verify(folder, only="integrity"))["files"]
+
+
 def test_networks_are_not_tried_on_a_damaged_set(copy):
     folder = copy("rook")
     (folder / "default/train-00000-of-00001.parquet").unlink()
@@ -142,6 +149,24 @@ def test_moved_dissimilar_pictures_are_told(copy):
     found = failing(verify(folder, only="integrity"))
     assert "test_dissimilar row 4 is not the image of test_similar row 4 moved by 16 rows" in found["pairs"]
     assert {"pixels", "boxes", "pinned"} <= found.keys()
+
+
+def test_shifted_pairs_label_and_image_follow_from_the_names(copy):
+    folder = copy("shifted")
+
+    def change(rows, border):
+        rows[0]["pairs"][2][1] += 1
+        rows[1]["label"] = 7
+        rows[2]["image"], rows[3]["image"] = rows[3]["image"], rows[2]["image"]
+
+    rewrite(folder, "test", change)
+    hide(folder, digests=False)
+    found = failing(verify(folder, only="integrity"))
+    assert "default/test row 0: pairs" in found["drawn"]
+    assert "row 1: label 7, but -1 is no synset" in found["drawn"]
+    assert "row 2" in found["base"]
+    assert "row 3" in found["base"]
+    assert "files" not in found
 
 
 def test_the_same_pixels_under_two_names_are_a_warning(copy):

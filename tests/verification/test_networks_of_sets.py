@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from qi_datasets.networks.red_green_training import LabelledImages
 from qi_datasets.verification import corner, horizon, quadrant, red_green, rook

@@ -19,8 +19,9 @@ def sets_of(report):
 
 def test_all_official_sets_of_a_folder_are_verified_and_others_named(good):
     report = verify(good, only="integrity")
-    assert sets_of(report) == ["rook", "corner", "red_green", "qi"]
+    assert sets_of(report) == ["rook", "corner", "red_green", "qi", "shifted"]
     assert report.where == str(good)
+    assert report.check("shifted", "disjoint").status is Status.PASS
     assert "qi-canvas_112" in report.notes[0]
 
 
