@@ -33,7 +33,7 @@ from qi_datasets.manifest import (
     pixels_verified,
 )
 from qi_datasets.parallel import Engine
-from qi_datasets.parquet import PREVIEW_ROWS, SplitWriter, file_record
+from qi_datasets.parquet import PREVIEW_ROWS, SplitWriter, file_record, stored_rows
 from qi_datasets.places import Place, exists, joined, place_of
 from qi_datasets.preview import Strip, contact_sheet
 from qi_datasets.registry import builder_of
@@ -159,8 +159,8 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))
-        there = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
-        return replace(plan, borders=borders), manifest if there else None
+        whole = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
+        return replace(plan, borders=borders), manifest if whole and not tells_more(plan, manifest) else None
     if plan.spec.needs_images:
         raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")
     return plan, None
@@ -181,9 +181,14 @@ def difference_from(plan: Plan, manifest: Manifest) -> str | None:
         for image, data in plan.source.contents(images):
             if len(data) != known[image.name].bytes or sha256_hex(data) != known[image.name].sha256:
                 return f"made from another {image.name} ({manifest.layout})"
-            if image.wnid != known[image.name].wnid:
-                return f"in which {image.name} has the synset {known[image.name].wnid!r}, not {image.wnid!r}"
     return None
+
+
+def tells_more(plan: Plan, manifest: Manifest) -> bool:
+    """Whether the plan knows a synset that the stored set lacks or has otherwise."""
+    stored = [source.wnid for sources in manifest.sources.values() for source in sources]
+    planned = [image.wnid for images in plan.images.values() for image in images]
+    return any(new not in ("", old) for new, old in zip(planned, stored, strict=True))
 
 
 def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Manifest:
@@ -233,7 +238,17 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
     files |= {name: file_record(staging / name) for name in (CARD, *pictures)}
     manifest = replace(manifest, files=files)
     manifest.write(staging)
+    check_counts(staging, manifest)
     return Manifest.read(staging)
+
+
+def check_counts(folder: Path, manifest: Manifest) -> None:
+    """OutputError unless the stored files have as many rows as the manifest says: the last check before the swap."""
+    for name, config in manifest.configs.items():
+        for split, record in config.splits.items():
+            rows = sum(stored_rows(folder / file) for file in record.files)
+            if rows != record.rows:
+                raise OutputError(f"{name}/{split} was written with {rows} of {record.rows} rows; is the disk full?")
 
 
 def write_rows(

@@ -4,7 +4,7 @@ import io
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import datasets
@@ -59,7 +59,7 @@ class ComputedImage:
             return image
         if value.get("stored") is None:
             return datasets.Image().decode_example(value, token_per_repo_id)  # type: ignore[no-any-return]
-        return Image.fromarray(self.computed(np.asarray(Image.open(io.BytesIO(value["stored"]))), value))
+        return Image.fromarray(self.computed(pixels(value["stored"]), value))
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """From the storage of a stock image column, or of this one."""
@@ -77,6 +77,12 @@ class ComputedImage:
     def embed_storage(self, storage: pa.StructArray, **_: Any) -> pa.StructArray:
         """The storage as it is: nothing lies outside it."""
         return storage
+
+
+@lru_cache(maxsize=1)
+def pixels(png: bytes) -> Pixels:
+    """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
+    return np.asarray(Image.open(io.BytesIO(png)))
 
 
 def apart(storage: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:

@@ -64,6 +64,8 @@ def whole(image: npt.ArrayLike) -> Placed:
     """An (h, w) or (h, w, c) uint8 image as a Placed that fills its own canvas."""
     pixels = np.asarray(image)
     content = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    if content.ndim != 3:
+        raise GeometryError(f"an image has the shape (h, w) or (h, w, c), not {pixels.shape}")
     return Placed(content, 0, 0, content.shape[0], content.shape[1])
 
 

@@ -1,6 +1,9 @@
 """`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
 
+import glob
 import re
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from qi_datasets.sources import open_source, with_labels
 from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION, SetSpec
 from qi_datasets.views import BorderView, PairView, ShiftView, View, viewed
 
-BORDER_CONFIG = re.compile(r"border_(\d+)", re.ASCII)
+BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
 Loaded = datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict
 
@@ -58,12 +61,27 @@ def load_dataset(
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val, labels)
     files = stored_files(spec, folder)
+    check_split(spec, split, files)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
     if view is None:
         return loaded
+    if isinstance(loaded, list):
+        return [viewed(rows, view) for rows in loaded]
     if isinstance(loaded, dict):
         return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
+    if isinstance(loaded, list):
+        return [viewed(rows, view) for rows in loaded]
     return viewed(loaded, view)
+
+
+def check_split(spec: SetSpec, split: object, known: Mapping[str, object]) -> None:
+    """UnknownSetError if a split, or a part of `train[:10]+test` or of a list, names none of the known ones."""
+    parts = split if isinstance(split, list) else [split]
+    for name in (term.partition("[")[0].strip() for part in parts if isinstance(part, str) for term in part.split("+")):
+        if name not in (*known, "all"):
+            raise UnknownSetError(
+                f"{spec.name} has no split {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+            )
 
 
 def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | None:
@@ -129,6 +147,8 @@ def ensure_built(
         source = open_source(imagenet_val) if spec.needs_images else None
         if source is not None and labels is not None:
             source = with_labels(source, labels)
+        for message in source.warnings if source is not None else ():
+            warnings.warn(message, stacklevel=3)
         return build_set(plan_set(spec, source, size=side), root, progress=True).folder
     if not is_current(folder):
         build_set(plan_set(spec, size=side), root, progress=True)
@@ -154,5 +174,14 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
-    splits = manifest.configs[spec.config_of(0)].splits
-    return {split: [str(joined(folder, file)) for file in record.files] for split, record in splits.items()}
+    try:
+        splits = manifest.configs[spec.config_of(0)].splits
+        # `datasets` takes paths for patterns.
+        files = {
+            split: [glob.escape(str(joined(folder, file))) for file in record.files] for split, record in splits.items()
+        }
+    except (KeyError, TypeError) as error:
+        raise StoredSetError(f"the manifest in {folder} has no border 0; build the set again with --force") from error
+    if not all(files.values()) or not files:
+        raise StoredSetError(f"the manifest in {folder} names no files; build the set again with --force")
+    return files

@@ -77,7 +77,7 @@ class SplitWriter:
         self.image_bytes += len(row.png)
         self._group.append(row)
         self.rows += 1
-        if len(self._group) == ROW_GROUP_ROWS:
+        if len(self._group) == ROW_GROUP_ROWS or self.rows % self.spec.rows_per_file == 0:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -116,6 +116,11 @@ class SplitWriter:
             self._writer.close()
             self._writer = None
             self.files[self._name] = file_record(self.folder / self._name)
+
+
+def stored_rows(path: Path) -> int:
+    """How many rows a Parquet file says it has."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def file_record(path: Path) -> FileRecord:

@@ -5,12 +5,27 @@ from typing import Any, TypeAlias
 
 import fsspec
 
+from qi_datasets.errors import OptionError
+
 Place: TypeAlias = Path | str
 
 
 def place_of(given: str | Path) -> Place:
-    """A user's path or URL as a place; paths become absolute."""
-    return str(given).rstrip("/") if "://" in str(given) else Path(given).expanduser().absolute()
+    """A user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
+    text = str(given)
+    try:
+        if "\0" in text:
+            raise ValueError("it has a null byte")
+        if "://" in text:
+            fsspec.url_to_fs(text)
+            return text.rstrip("/")
+        path = Path(given).expanduser().absolute()
+        path.exists()
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        raise OptionError(
+            f"{text!r} is no place for sets: {error}; give a folder, or a URL that fsspec knows"
+        ) from error
+    return path
 
 
 def joined(place: Place, name: str) -> Place:
@@ -19,7 +34,7 @@ def joined(place: Place, name: str) -> Place:
 
 
 def file_system(place: Place) -> tuple[Any, str]:
-    """fsspec's file system and its path for a place; ImportError or ValueError if nothing is installed for the URL."""
+    """fsspec's file system and its path for a place."""
     fs, path = fsspec.url_to_fs(str(place))
     # Another process may have changed what is there since it was last listed.
     fs.invalidate_cache()

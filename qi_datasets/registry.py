@@ -22,7 +22,13 @@ def third_party_builders() -> Mapping[str, type[Builder]]:
 
 def loaded(entry: EntryPoint) -> type[Builder]:
     """The builder class behind an entry point; BuilderError when it is none, or takes a name that is taken."""
-    found = entry.load()
+    try:
+        found = entry.load()
+    except Exception as error:  # another package's module may raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BuilderError(
+            f"entry point {entry.name} = {entry.value} cannot be imported ({reason}); mend or uninstall that package"
+        ) from error
     if not (
         isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)
     ):

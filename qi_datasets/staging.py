@@ -33,10 +33,12 @@ def locked(folder: Place) -> Iterator[None]:
     lock = FileLock(parent / LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        # Where no file can be made, filelock would try for ever.
+        os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o644))
         lock.acquire()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         remove_empty(parent, made)
-        reason = error.strerror or error
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write to {parent}: {reason}; choose another output folder") from error
     try:
         clear_leftovers(folder)

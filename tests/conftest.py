@@ -22,8 +22,8 @@ os.environ |= {"HF_HOME": CACHE, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PRO
 for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
     os.environ.pop(leaking, None)
 
-import expected  # noqa: E402
-import pictures  # noqa: E402
+import expected
+import pictures
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -1,5 +1,6 @@
 """Work on processes and on a real Dask cluster: a scheduler and two worker processes on loopback."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from qi_datasets.parallel import Engine
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI
 
-PER_SPLIT = 24
+PER_SPLIT = 60
 START_SECONDS = 120
 
 
@@ -62,10 +63,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield Cluster(address, workers)
     finally:
         for process in [*workers, scheduler]:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
 
 

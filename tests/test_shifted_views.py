@@ -97,6 +97,13 @@ def test_pairs_of_part_of_a_split_are_those_of_its_sources(output: Path, rows: l
     assert_pairs(load_dataset("shifted", mode="pairs", split="test[1:3]", output=output), rows[1:3])
 
 
+def test_a_list_of_splits_gives_a_list_of_views(output: Path, rows: list[dict[str, Any]]) -> None:
+    first, second = load_dataset("shifted", mode="pairs", split=["test[:1]", "test[3:]"], output=output)
+
+    assert_pairs(first, rows[:1])
+    assert_pairs(second, rows[3:])
+
+
 def test_pairs_share_the_bytes_of_the_stored_images(output: Path, pairs: datasets.Dataset) -> None:
     table = pairs.data.table
     addresses = {

@@ -111,6 +111,7 @@ def main(
         for warning in source.warnings:
             click.echo(f"warning: {warning}", err=True)
     left_out = [] if names or source else [spec for spec in chosen if spec.needs_images]
+    notes = []
     plans = []
     for spec in chosen:
         if spec in left_out:
@@ -121,7 +122,7 @@ def main(
             # Few sources have images for every set; a plain build makes those that it can.
             if names or spec.first_rank_after is None or (spec.name in counts and not demo):
                 raise
-            click.echo(f"left out {error}", err=True)
+            notes.append(f"left out: {error}")
 
     root = default_output() if output is None else place_of(output)
     engine = Engine(workers, dask)
@@ -131,7 +132,10 @@ def main(
         for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
     }
     if not quiet:
-        report([built[plan.spec.name] for plan in plans], root, [spec.name for spec in left_out])
+        if left_out:
+            needing = ", ".join(spec.name for spec in left_out)
+            notes.append(f"left out: {needing}, made from images: run qi-build --imagenet-val PATH, or qi-build --demo")
+        report([built[plan.spec.name] for plan in plans], root, notes)
 
 
 def split_sizes(demo: bool, given: Mapping[str, int | None]) -> dict[str, dict[str, int]]:
@@ -201,8 +205,8 @@ def folder_name(built: "BuiltSet") -> str:
     return str(built.folder).rpartition("/")[2]
 
 
-def report(built: Sequence["BuiltSet"], root: "Place", left_out: Sequence[str]) -> None:
-    """The table of what was built, and where it is."""
+def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> None:
+    """The table of what was built, where it is, and what was not built and why."""
     rows = []
     for one in built:
         seconds = f"{one.seconds:.1f}" if one.made else "up to date"
@@ -217,10 +221,8 @@ def report(built: Sequence["BuiltSet"], root: "Place", left_out: Sequence[str]) 
     for one in built:
         if not one.made:
             click.echo(f"{folder_name(one)}: nothing to do, it was built from the same input; --force builds it again")
-    if left_out:
-        click.echo(
-            f"left out: {', '.join(left_out)}, made from images: run qi-build --imagenet-val PATH, or qi-build --demo"
-        )
+    for note in notes:
+        click.echo(note)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class SpanLocation:
     path: str
     offset: int
     size: int
-    member: str
+    label: str
 
     def read(self) -> bytes:
         """The span's bytes; SourceError when the file ends before them."""
@@ -59,7 +59,7 @@ class SpanLocation:
         return data
 
     def __str__(self) -> str:
-        return f"{self.member} in {self.path}"
+        return self.label
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import VAL_FILE, WNID, FileLocation, Source, SourceImage
 from qi_datasets.sources.labels import kaggle_table
 
+NO_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
+"""Kinds of files that Pillow knows by name but can't decode by itself."""
+
 Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if unknown)."""
 
@@ -47,9 +50,11 @@ class FileSource(Source):
         """The source of what was found, None if that is nothing; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
+            # The first by path counts, whatever order the folder lists them in.
+            names = {name: (path, wnid) for name, path, wnid in sorted(found, reverse=True)}
             for name, path, _ in found:
-                one, other = folder / path, folder / names[name][0]
-                if one != other and one.read_bytes() != other.read_bytes():
+                one, other = (FileLocation(str(folder / twin)) for twin in (names[name][0], path))
+                if one != other and SourceImage(name, "", one).read() != SourceImage(name, "", other).read():
                     raise SourceError(
                         f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
                     )
@@ -137,9 +142,7 @@ def kaggle_wnids(table: Path) -> tuple[dict[str, str], str]:
 def image_suffixes() -> frozenset[str]:
     """The file endings that Pillow can open."""
     extensions = Image.registered_extensions()
-    return frozenset(
-        ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in {"PDF", "MPEG"}
-    )
+    return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in NO_PICTURES)
 
 
 class AnyFolder(FileSource):

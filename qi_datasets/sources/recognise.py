@@ -23,8 +23,12 @@ def open_source(place: str | Path) -> Source:
         if source is None:
             raise SourceError(f"{url} holds no Parquet shards of a validation split; see --help for what PATH may be")
         return source
-    path = Path(place).expanduser()
-    if not path.exists():
+    try:
+        path = Path(place).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SourceError(f"{url!r} is no path: {error}; give the folder or archive that holds {LAYOUTS}") from error
+    if not there:
         raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}")
     if path.is_file():
         source = ShardSource.find(str(path)) if path.suffix == ".parquet" else TarSource.find(path)

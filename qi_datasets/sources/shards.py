@@ -1,6 +1,7 @@
 """The Hub's `imagenet-1k` Parquet shards, local or behind any fsspec URL: raw bytes, each shard read once in order."""
 
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,10 @@ import pyarrow.parquet as pq
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import VAL_FILE, Source, SourceImage, SpanLocation, by_name
 
-SPLITS_LEFT_ALONE = ("train", "test")
+VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
+"""How the names of shards, or of their folders, begin, if they tell the split."""
+
+IMAGE_COLUMNS = {"image.bytes", "image.path"}
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,15 @@ class CellLocation:
     url: str
     row_group: int
     row: int
+    member: str
 
     def read(self) -> bytes:
         """The cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
         with fsspec.open(self.url, "rb") as file:
-            return image_bytes(pq.ParquetFile(file), self.row_group)[self.row]
+            return image_bytes(pq.ParquetFile(file), self.row_group)[self.row] or b""
 
     def __str__(self) -> str:
-        return f"row {self.row} of row group {self.row_group} in {self.url}"
+        return f"{self.member} in {self.url}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ class ShardSource(Source):
                 for group, members in sorted(groups.items()):
                     cells = image_bytes(shard, group)
                     for image in members:
-                        yield image, cells[image.location.row]  # type: ignore[attr-defined]
+                        data = cells[image.location.row]  # type: ignore[attr-defined]
+                        if data is None:
+                            raise SourceError(f"{image.location} has no bytes; fetch the shard again")
+                        yield image, data
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
@@ -84,16 +92,22 @@ class ShardSource(Source):
 
 
 def validation_shards(url: str) -> list[str]:
-    """URLs of the Parquet files below `url` whose names say validation; all, if no name tells a split."""
+    """URLs of the Parquet files at or below `url` that hold the validation split.
+
+    Their names, or their folders' names, say so; if no name tells any split, their columns do.
+    """
     try:
         fs, path = fsspec.url_to_fs(url)
-        files = [path] if fs.isfile(path) else fs.glob(posixpath.join(path, "**", "*.parquet"))
-        urls = sorted(fs.unstrip_protocol(file) for file in files if file.endswith(".parquet"))
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"cannot list {url}: {error}; check the URL and your access to it") from error
-    validation = [shard for shard in urls if posixpath.basename(shard).startswith("val")]
-    named = any(posixpath.basename(shard).startswith(SPLITS_LEFT_ALONE) for shard in urls)
-    return validation or ([] if named else urls)
+        if fs.isfile(path):
+            return [fs.unstrip_protocol(path)]
+        files = [file for file in sorted(fs.find(path)) if file.endswith(".parquet")]
+        parts = {fs.unstrip_protocol(file): posixpath.relpath(file, path).split("/") for file in files}
+        validation = [shard for shard, names in parts.items() if any(map(VALIDATION.match, names))]
+        others = any(map(OTHER_SPLITS.match, (name for names in parts.values() for name in names)))
+        return validation or ([] if others else [shard for shard in parts if is_of_imagenet(shard)])
+    except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(f"cannot list {url}: {reason}; check the URL and your access to it") from error
 
 
 @contextmanager
@@ -107,7 +121,7 @@ def opened(url: str) -> Iterator[pq.ParquetFile]:
         raise SourceError(f"cannot read {url} as Parquet ({reason}); fetch the shard again") from error
 
 
-def image_bytes(shard: pq.ParquetFile, group: int) -> list[bytes]:
+def image_bytes(shard: pq.ParquetFile, group: int) -> list[bytes | None]:
     """The image files in one row group."""
     column = shard.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
     return [cell.as_py() for cell in field(column, "bytes")]
@@ -119,11 +133,21 @@ def field(column: pa.ChunkedArray | pa.StructArray, name: str) -> Any:
     return array.field(name)
 
 
+def columns_of(shard: pq.ParquetFile) -> set[str]:
+    """The paths of a Parquet file's columns."""
+    return {column.path for column in map(shard.schema.column, range(len(shard.schema)))}
+
+
+def is_of_imagenet(url: str) -> bool:
+    """Whether a Parquet file has a column of images, so that it may be a shard."""
+    with opened(url) as shard:
+        return columns_of(shard) >= IMAGE_COLUMNS
+
+
 def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
     """Name and image of each row of a shard; reads names, not pictures."""
     with opened(url) as shard:
-        names = {column.path for column in map(shard.schema.column, range(len(shard.schema)))}
-        if not {"image.bytes", "image.path"} <= names:
+        if not columns_of(shard) >= IMAGE_COLUMNS:
             raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
         for group in range(shard.num_row_groups):
             paths = field(shard.read_row_group(group, columns=["image.path"]).column("image"), "path")
@@ -131,4 +155,4 @@ def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
                 match = VAL_FILE.fullmatch(posixpath.basename(path or ""))
                 if match is None:
                     raise SourceError(f"{url} holds {path!r}, which is no name of an ImageNet validation file")
-                yield match[1], SourceImage(match[1], match[2] or "", CellLocation(url, group, row))
+                yield match[1], SourceImage(match[1], match[2] or "", CellLocation(url, group, row, match[0]))

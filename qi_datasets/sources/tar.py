@@ -44,7 +44,8 @@ def members(archive: Path) -> Iterator[SourceImage]:
             for member in tar:
                 match = VAL_FILE.fullmatch(os.path.basename(member.name))
                 if match and member.isfile():
-                    span = SpanLocation(str(archive), member.offset_data, member.size, member.name)
+                    label = f"{member.name} in {archive}"
+                    span = SpanLocation(str(archive), member.offset_data, member.size, label)
                     yield SourceImage(match[1], match[2] or "", span)
             # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
             end = tar.offset

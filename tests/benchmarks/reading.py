@@ -69,7 +69,7 @@ def stock_batches(rows: datasets.Dataset) -> None:
 
 def our_batches(rows: datasets.Dataset) -> None:
     """Every image, in batches of tensors, padded a batch at a time."""
-    from qi_datasets.batches import padded_batches
+    from qi_datasets.torch import padded_batches
 
     for batch in padded_batches(rows, batch_size=BATCH, workers=2):
         batch["image"].sum()

@@ -6,14 +6,14 @@ import json
 import math
 from pathlib import Path
 
+import expected
 import numpy as np
 import numpy.typing as npt
+import pictures
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import expected
-import pictures
 from qi_datasets import load_dataset
 from qi_datasets.commands.build import main
 

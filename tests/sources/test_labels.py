@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pictures
 import pytest
 
-import pictures
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import wnids
 from qi_datasets.sources import open_source, with_labels

@@ -13,7 +13,7 @@ from qi_datasets.specs import QI
 
 torch = pytest.importorskip("torch")
 
-from qi_datasets.batches import padded_batches  # noqa: E402  (needs torch)
+from qi_datasets.torch import padded_batches
 
 PER_SPLIT = 4
 

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader  # noqa: E402
-from torchvision.transforms import v2  # noqa: E402
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
-from qi_datasets import load_dataset  # noqa: E402
-from qi_datasets.commands.build import main  # noqa: E402
-from qi_datasets.errors import GeometryError, NotBuiltError, OptionError, UnknownSetError  # noqa: E402
-from qi_datasets.torch import (  # noqa: E402
+from qi_datasets import load_dataset
+from qi_datasets.commands.build import main
+from qi_datasets.errors import GeometryError, NotBuiltError, OptionError, UnknownSetError
+from qi_datasets.torch import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Corner,
@@ -112,6 +114,16 @@ def test_copies_are_the_same(again: Any, output: Path) -> None:
     assert len(pickle.dumps(data)) < 300_000
 
 
+def test_without_torchvision_there_is_one_error_that_names_the_extra() -> None:
+    code = "import sys; sys.modules['torchvision'] = None; import qi_datasets.torch"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "MissingExtraError: qi_datasets.torch needs PyTorch and torchvision" in done.stderr
+    assert done.stderr.rstrip().endswith("run: python -m pip install 'qi-datasets[torch]'")
+
+
 def test_transforms_are_applied(output: Path) -> None:
     data = Rook(output, transform=v2.Grayscale(3), target_transform=lambda label: f"label {label}")
 
@@ -145,7 +157,6 @@ def test_classes_are_the_labels(output: Path) -> None:
         (lambda output: QuadrantImageNet(output, border=-1), OptionError),
         (lambda output: QuadrantImageNet(output / "nowhere"), NotBuiltError),
         (lambda output: QuadrantImageNet(output, canvas=112), NotBuiltError),
-        (lambda output: ShiftedImageNet(output, "pairs"), OptionError),
         (lambda output: ShiftedImageNet(output, None, 3), OptionError),
         (lambda output: Corner(output, 2), OptionError),
     ],
@@ -153,6 +164,11 @@ def test_classes_are_the_labels(output: Path) -> None:
 def test_what_there_is_not_is_an_error(call: Any, error: type[Exception], output: Path) -> None:
     with pytest.raises(error):
         call(output)
+
+
+def test_pairs_are_for_load_dataset(output: Path) -> None:
+    with pytest.raises(OptionError, match="two images a row"):
+        ShiftedImageNet(output, "pairs")
 
 
 @pytest.mark.parametrize("border", [0, 16, 32, 64, 128, 256, 512])
@@ -199,6 +215,16 @@ def test_the_place_is_never_guessed_from_the_pixels() -> None:
 
     assert torch.equal(ours[:, 64:, 64:], PLAIN(image)[:, 64:, 64:])
     assert (ours[0, 64:, 64:] != 0).all()
+
+
+def test_x_goes_right_and_y_goes_down() -> None:
+    images = torch.zeros(2, 3, 120, 130)
+    images[0, :, 60, 3] = images[1, :, 4, 71] = 1
+
+    ours = ZeroBackgroundNormalize()(images, [3, 70], torch.tensor([60, 0]))
+
+    assert [(place.min().item(), place.max().item()) for place in ours[0, 0].nonzero().T] == [(60, 115), (3, 58)]
+    assert [(place.min().item(), place.max().item()) for place in ours[1, 0].nonzero().T] == [(0, 55), (70, 125)]
 
 
 def test_it_composes_with_v2(output: Path) -> None:
