@@ -97,8 +97,8 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
     root = default_output() if out is None else place_of(out)
     try:
         is_set, there = exists(joined(root, MANIFEST)), names_in(root)
-    except (ImportError, ValueError, OSError) as error:
-        raise OptionError(f"{root} can't be read: {error}; give a folder, or a URL that fsspec knows") from error
+    except OSError as error:
+        raise OptionError(f"{root} can't be read: {error.strerror or error}; check it and its permissions") from error
     if out is not None and is_set:
         yield str(root), [root], ()
         return

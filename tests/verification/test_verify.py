@@ -61,7 +61,7 @@ def test_the_default_folder_is_the_one_that_qi_build_writes(monkeypatch, good):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"out": "nosuch://sets"}, OptionError, "nosuch://sets can't be read: Protocol not known"),
+        ({"out": "nosuch://sets"}, OptionError, "'nosuch://sets' is no place for sets"),
         ({"out": "empty"}, NotBuiltError, "there are no sets in .*empty; run qi-build --output"),
         (
             {"sets": "rock"},
