@@ -150,6 +150,14 @@ def test_columns_of_a_generated_set_are_compared_with_its_builder(copy):
     assert "default/train row 3" in found["boxes"]
 
 
+def test_a_label_that_is_more_frequent_is_told(copy):
+    folder = copy("qi")
+    rewrite(folder, "test", lambda rows, border: rows[2].update(label=1))
+    found = failing(verify(folder, only="integrity"))
+    assert found["balance"] == "test has 3 upper_left, 5 bottom_right"
+    assert "one failed" in found["appearance"]
+
+
 def test_moved_dissimilar_pictures_are_told(copy):
     folder = copy("red_green")
     rewrite(folder, "test_dissimilar", lambda rows, border: put(rows[4], np.roll(pixels(rows[4]), 1, axis=0)))
