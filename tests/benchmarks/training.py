@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-
 from qi_datasets.builders.rook import Rook
+
 from tests.benchmarks.line import Line, timed
 from tests.benchmarks.sources import Sources
 
