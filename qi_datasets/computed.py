@@ -67,9 +67,8 @@ class ComputedImage:
             return storage
         if pa.types.is_struct(storage.type) and storage.type.get_field_index("stored") >= 0:
             # Rows that went through Python have null for the type of what is always empty.
-            known = {
-                part.name: storage.field(part.name).cast(self.pa_type.field(part.name).type) for part in storage.type
-            }
+            types = {part.name: part.type for part in self.pa_type}
+            known = {part.name: storage.field(part.name).cast(types[part.name]) for part in storage.type}
         else:
             known = dict(zip(("stored", "bytes", "path"), apart(storage), strict=True))
         parts = [known.get(part.name, pa.nulls(len(storage), part.type)) for part in self.pa_type]
