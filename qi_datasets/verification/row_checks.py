@@ -43,7 +43,7 @@ def columns(chunk: Chunk) -> Iterator[str]:
         if row.number in chunk.expected:
             for name, wanted in chunk.expected[row.number].columns.items():
                 if row.values[name] != wanted:
-                    yield f"{chunk.where(row)}: {name} is {row.values[name]!r}, {wanted!r} in the specification"
+                    yield f"{chunk.where(row)}: {name} is {row.values[name]!r}, but {wanted!r} in the specification"
 
 
 def first_difference(found: Pixels, wanted: Pixels) -> str:

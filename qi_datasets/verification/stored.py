@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.geometry import Pixels
@@ -139,7 +139,9 @@ def opened(stored: Any) -> Image.Image:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks."""
+    """An exception's text without line breaks, and without Pillow's name of a buffer."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image file"
     return " ".join(str(error).split()) or type(error).__name__
 
 

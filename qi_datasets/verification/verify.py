@@ -95,10 +95,13 @@ def verify(
 def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
     """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
     root = default_output() if out is None else place_of(out)
-    if out is not None and exists(joined(root, MANIFEST)):
+    try:
+        is_set, there = exists(joined(root, MANIFEST)), names_in(root)
+    except OSError as error:
+        raise OptionError(f"{root} can't be read: {error.strerror or error}; check it and its permissions") from error
+    if out is not None and is_set:
         yield str(root), [root], ()
         return
-    there = names_in(root)
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
         with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked

@@ -254,7 +254,7 @@ SABOTAGES = (
         "qi",
         flip_one_byte,
         "readable",
-        "border_16/train row 0: the image can't be decoded",
+        "border_16/train row 0: the image can't be decoded (it is no image file)",
         hides_digests=False,
     ),
     Sabotage("rows reordered", "qi", reorder_rows, "sources", "test row 0 has the source"),

@@ -142,6 +142,14 @@ def test_a_border_that_is_not_black_is_told(copy):
     assert "border_16/test row 0: there is content from row 0, column 0" in cause
 
 
+def test_columns_of_a_generated_set_are_compared_with_its_builder(copy):
+    folder = copy("red_green")
+    rewrite(folder, "train", lambda rows, border: rows[3].update(ry=0))
+    found = failing(verify(folder, only="integrity"))
+    assert found["columns"].startswith("default/train row 3: ry is 0, but ")
+    assert "default/train row 3" in found["boxes"]
+
+
 def test_moved_dissimilar_pictures_are_told(copy):
     folder = copy("red_green")
     rewrite(folder, "test_dissimilar", lambda rows, border: put(rows[4], np.roll(pixels(rows[4]), 1, axis=0)))

@@ -61,6 +61,7 @@ def test_the_default_folder_is_the_one_that_qi_build_writes(monkeypatch, good):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
+        ({"out": "nosuch://sets"}, OptionError, "'nosuch://sets' is no place for sets"),
         ({"out": "empty"}, NotBuiltError, "there are no sets in .*empty; run qi-build --output"),
         (
             {"sets": "rock"},
@@ -77,7 +78,7 @@ def test_the_default_folder_is_the_one_that_qi_build_writes(monkeypatch, good):
 def test_wrong_arguments_are_told_in_one_line(good, tmp_path, arguments, error, words):
     (tmp_path / "empty").mkdir()
     out = arguments.get("out", "good")
-    place = tmp_path / out if out == "empty" else good.joinpath(*out.split("/")[1:])
+    place = {"empty": tmp_path / out, "nosuch://sets": out}.get(out, good.joinpath(*out.split("/")[1:]))
     with pytest.raises(error, match=words) as caught:
         verify(**arguments | {"out": place})
     assert "\n" not in str(caught.value)
