@@ -65,8 +65,12 @@ class ComputedImage:
         """From the storage of a stock image column, or of this one."""
         if storage.type == self.pa_type:
             return storage
-        stored, rewritten, path = apart(storage)
-        known = {"stored": stored, "bytes": rewritten, "path": path}
+        if pa.types.is_struct(storage.type) and storage.type.get_field_index("stored") >= 0:
+            # Rows that went through Python have null for the type of what is always empty.
+            types = {part.name: part.type for part in self.pa_type}
+            known = {part.name: storage.field(part.name).cast(types[part.name]) for part in storage.type}
+        else:
+            known = dict(zip(("stored", "bytes", "path"), apart(storage), strict=True))
         parts = [known.get(part.name, pa.nulls(len(storage), part.type)) for part in self.pa_type]
         return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=storage.is_null())
 

@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -223,6 +224,18 @@ def test_options_that_make_no_view_are_errors(options: dict[str, Any], message: 
 def test_other_sets_take_no_mode_and_no_shift(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="rook"):
         load_dataset("rook", output=tmp_path, **options)
+
+
+def test_rows_that_went_through_python_keep_their_stored_image(output: Path) -> None:
+    view = load_dataset("shifted", mode="crop", shift=4, split="test", output=output)
+    cells = view.data.table.column("image").to_pylist()
+    inferred = pa.array([{name: value for name, value in cell.items() if name != "bytes"} for cell in cells])
+    nothing = pa.StructArray.from_arrays(
+        [inferred.field("stored"), pa.nulls(COUNT), inferred.field("path")], ["stored", "bytes", "path"]
+    )
+
+    for storage in (inferred, nothing):
+        assert view.features["image"].cast_storage(storage).to_pylist() == cells
 
 
 def test_a_rewritten_image_is_not_moved_again(output: Path) -> None:
