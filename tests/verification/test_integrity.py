@@ -51,6 +51,7 @@ def test_names_in_the_table_are_unique():
         (lambda m: m["files"].pop("border_0/test-00000-of-00001.parquet"), "files", "is not in the manifest"),
         (lambda m: m["files"].update(lost={"bytes": 1, "sha256": ""}), "files", "lost can't be read"),
         (lambda m: m["configs"]["border_0"]["splits"]["test"].update(rows=9), "counts", "8 rows, but 9"),
+        (lambda m: m["configs"]["border_16"]["splits"]["test"].update(digest="0"), "digests", "border_16/test has the"),
         (lambda m: m["sources"]["test"].pop(), "counts", "8 rows, but 6 by 2 per source"),
         (lambda m: m.update(canonical=True), "pinned", "not the official selection"),
         (lambda m: m.update(canonical=True), "counts", "2000 by the specification of a canonical set"),
