@@ -174,9 +174,28 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
         return not_checked(f"the set is damaged ({', '.join(broken)})")
     check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(NETWORK_CHECKS[stored.spec.name])
     try:
-        return check(stored, options)
+        with threads_for(options):
+            return check(stored, options)
     except (StoredSetError, VerificationError) as error:
         return not_checked(str(error))
+
+
+@contextmanager
+def threads_for(options: NetworkOptions) -> Iterator[None]:
+    """One thread for the default run, torch's own number for the long one; as before after.
+
+    The default's networks are so small that two threads gain a fifth, and lose minutes waiting for each other wherever
+    other programs run.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if not options.full:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def checked_device(name: str | None) -> str:
