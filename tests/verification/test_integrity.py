@@ -51,6 +51,7 @@ def test_names_in_the_table_are_unique():
         (lambda m: m["files"].pop("border_0/test-00000-of-00001.parquet"), "files", "is not in the manifest"),
         (lambda m: m["files"].update(lost={"bytes": 1, "sha256": ""}), "files", "lost can't be read"),
         (lambda m: m["configs"]["border_0"]["splits"]["test"].update(rows=9), "counts", "8 rows, but 9"),
+        (lambda m: m["configs"]["border_16"]["splits"]["test"].update(digest="0"), "digests", "border_16/test has the"),
         (lambda m: m["sources"]["test"].pop(), "counts", "8 rows, but 6 by 2 per source"),
         (lambda m: m.update(canonical=True), "pinned", "not the official selection"),
         (lambda m: m.update(canonical=True), "counts", "2000 by the specification of a canonical set"),
@@ -148,6 +149,14 @@ def test_columns_of_a_generated_set_are_compared_with_its_builder(copy):
     found = failing(verify(folder, only="integrity"))
     assert found["columns"].startswith("default/train row 3: ry is 0, but ")
     assert "default/train row 3" in found["boxes"]
+
+
+def test_a_label_that_is_more_frequent_is_told(copy):
+    folder = copy("qi")
+    rewrite(folder, "test", lambda rows, border: rows[2].update(label=1))
+    found = failing(verify(folder, only="integrity"))
+    assert found["balance"] == "test has 3 upper_left, 5 bottom_right"
+    assert "one failed" in found["appearance"]
 
 
 def test_moved_dissimilar_pictures_are_told(copy):
