@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from qi_datasets.digests import split_digest
 from qi_datasets.encoding import EncodedRow
 from qi_datasets.manifest import FileRecord
+from qi_datasets.schema import schema_of
 from qi_datasets.specs import SetSpec
 
 ROW_GROUP_ROWS = 100
@@ -34,6 +34,7 @@ class SplitWriter:
     def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
         self.folder, self.config, self.border, self.split = folder, spec.config_of(border), border, split
         self.spec = spec
+        self.schema = schema_of(spec)
         count = max(1, -(-rows // spec.rows_per_file))
         names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
         self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
@@ -44,14 +45,6 @@ class SplitWriter:
         self._writer: pq.ParquetWriter | None = None
         self._thread = thread
         self._pending: Future[None] | None = None
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema with the Hub's feature metadata."""
-        # `datasets` takes half a second to import: in the writing thread it does so while the first rows are encoded.
-        from qi_datasets.features import features_of
-
-        return features_of(self.spec).arrow_schema
 
     @property
     def digest(self) -> str:

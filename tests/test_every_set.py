@@ -17,9 +17,9 @@ from PIL import Image
 
 from qi_datasets import load_dataset
 from qi_datasets.building import build_set, plan_set
-from qi_datasets.features import features_of
 from qi_datasets.manifest import ConfigRecord, Manifest
 from qi_datasets.parallel import Engine
+from qi_datasets.schema import schema_of
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPEC_VERSION, SPECS, SetSpec
 
@@ -88,7 +88,7 @@ def test_splits_and_counts(stored: Stored) -> None:
 def test_columns_and_their_types(stored: Stored) -> None:
     for rows in stored.stock.values():
         assert list(rows.features) == ["image", "label", *stored.spec.columns]
-        assert rows.features == features_of(stored.spec)
+        assert rows.features == datasets.Features.from_arrow_schema(schema_of(stored.spec))
         assert rows.features["label"].names == list(stored.spec.labels)
 
 
@@ -169,7 +169,9 @@ def test_files_carry_the_hubs_features_and_png_images(stored: Stored) -> None:
         for file in record.files:
             table = pq.read_table(stored.folder / file)
             metadata = json.loads(table.schema.metadata[b"huggingface"])
-            assert datasets.Features.from_dict(metadata["info"]["features"]) == features_of(stored.spec)
+            assert datasets.Features.from_dict(metadata["info"]["features"]) == datasets.Features.from_arrow_schema(
+                schema_of(stored.spec)
+            )
             images = table.column("image").combine_chunks().field("bytes")
             assert all(image.as_py().startswith(b"\x89PNG\r\n\x1a\n") for image in images)
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("sources",),
     ("selection",),
     ("builder", "builders"),
-    ("registry", "features", "encoding", "parallel", "parquet", "manifest", "card", "computed", "staging"),
+    ("registry", "schema", "encoding", "parallel", "parquet", "manifest", "card", "computed", "staging"),
     ("building",),
     ("loading", "views"),
     ("verification", "networks", "metrics", "batches", "torch"),

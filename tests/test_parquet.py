@@ -14,9 +14,9 @@ from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.building import Plan, build_set
 from qi_datasets.encoding import RowEncoder
 from qi_datasets.errors import BuilderError
-from qi_datasets.features import features_of
 from qi_datasets.geometry import Placed, whole
 from qi_datasets.manifest import Manifest
+from qi_datasets.schema import schema_of
 from qi_datasets.specs import SetSpec
 
 SPEC = SetSpec(
@@ -63,7 +63,7 @@ def test_rows_come_back_in_order_from_files_of_small_row_groups(rows: int, tmp_p
     assert record.files == files
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")) == files
     loaded = datasets.Dataset.from_parquet([str(folder / file) for file in files], cache_dir=str(tmp_path / "cache"))
-    assert loaded.features == features_of(SPEC)
+    assert loaded.features == datasets.Features.from_arrow_schema(schema_of(SPEC))
     assert loaded["number"][:] == list(range(rows))
     assert loaded["pairs"][rows - 1] == [[rows - 1] * 3, [1, 2, 3]]
     np.testing.assert_array_equal(np.asarray(loaded["image"][rows - 1]), image(rows - 1))
@@ -91,7 +91,7 @@ def test_files_may_end_inside_a_row_group(tmp_path: Path) -> None:
 
 
 def test_features_say_images_labels_and_columns() -> None:
-    features = features_of(SPEC)
+    features = datasets.Features.from_arrow_schema(schema_of(SPEC))
 
     assert features == datasets.Features(
         {
@@ -103,12 +103,13 @@ def test_features_say_images_labels_and_columns() -> None:
         }
     )
     assert list(features) == ["image", "label", "number", "name", "pairs"]
+    assert schema_of(SPEC).equals(features.arrow_schema)
 
 
 @pytest.mark.parametrize("kind", ["colour", "colour[2]", "int32[", ""])
 def test_a_column_of_an_unknown_type_is_an_error_that_names_both(kind: str) -> None:
     with pytest.raises(BuilderError, match="column shade has the unknown type") as raised:
-        features_of(replace(SPEC, columns={"shade": kind}))
+        schema_of(replace(SPEC, columns={"shade": kind}))
 
     assert repr(kind) in str(raised.value)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import Source
 from qi_datasets.sources.folders import AnyFolder, ClassFolders, FlatFolder, ImageNetRoot, Kaggle
-from qi_datasets.sources.shards import ShardSource
 from qi_datasets.sources.tar import TarSource
 
 LAYOUTS = "ImageNet validation files (flat, by class, below val/, Kaggle's, the tar, Parquet shards) or other images"
@@ -17,6 +16,9 @@ def open_source(place: str | Path) -> Source:
     Where several layouts are present, the first wins: flat folder, class folders, root with `val/`, Kaggle, tar,
     Parquet shards, any folder of images. Raises SourceError when there is nothing, or nothing usable.
     """
+    # Parquet takes a while to import, and every worker that opens another layout would pay for it.
+    from qi_datasets.sources.shards import ShardSource
+
     url = str(place)
     if "://" in url:
         source: Source | None = ShardSource.find(url)

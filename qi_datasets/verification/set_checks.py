@@ -61,9 +61,9 @@ def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
 def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:
     """Files whose columns or types are not the specification's."""
     # `datasets` takes a second to import, and workers don't need it.
-    from qi_datasets.features import features_of
+    from qi_datasets.schema import schema_of
 
-    wanted = features_of(stored.spec).arrow_schema
+    wanted = schema_of(stored.spec)
     for config, record in stored.manifest.configs.items():
         for split in record.splits:
             try:
