@@ -27,7 +27,7 @@ class Engine:
         Raises what `work` raises, WorkerError when a process was killed, OptionError when there is no cluster.
         """
         with self._backend() as jobs:
-            run = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="2*n_jobs", return_as="generator")
+            run = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="4*n_jobs", return_as="generator")
             try:
                 yield from run(joblib.delayed(work)(item) for item in items)
             except BrokenExecutor as error:
