@@ -35,8 +35,8 @@ class ComputedImage:
     pa_type: ClassVar[Any] = pa.struct({"stored": pa.binary(), "bytes": pa.binary(), "path": pa.string()})
 
     @abstractmethod
-    def computed(self, stored: Pixels, cell: dict[str, Any]) -> Pixels:
-        """The image's pixels, (h, w) or (h, w, c) uint8, from the stored ones; cell: the column's value in Arrow."""
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The image, from the stored PNG file; cell: the column's value in Arrow."""
 
     def __call__(self) -> pa.StructType:
         """The Arrow type of the column."""
@@ -59,7 +59,7 @@ class ComputedImage:
             return image
         if value.get("stored") is None:
             return datasets.Image().decode_example(value, token_per_repo_id)  # type: ignore[no-any-return]
-        return Image.fromarray(self.computed(pixels(value["stored"]), value))
+        return self.computed(value["stored"], value)
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """From the storage of a stock image column, or of this one."""

@@ -96,9 +96,11 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
     return np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR, box=box))
 
 
-def bordered(image: Pixels, border: int) -> Pixels:
-    """An (h, w) or (h, w, c) uint8 image with `border` black pixels added on all four sides."""
-    return np.pad(image, [(border, border)] * 2 + [(0, 0)] * (image.ndim - 2))
+def bordered(image: Image.Image, border: int) -> Image.Image:
+    """An image of mode L or RGB with `border` black pixels added on all four sides; no pixel passes through numpy."""
+    canvas = Image.new(image.mode, (image.width + 2 * border, image.height + 2 * border))
+    canvas.paste(image, (border, border))
+    return canvas
 
 
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:

@@ -1,5 +1,6 @@
 """Views: data sets that are computed, when they are read, from the one that is stored. Nothing is stored twice."""
 
+import io
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets.features.features import register_feature
 from datasets.table import InMemoryTable, table_cast
+from PIL import Image
 
-from qi_datasets.computed import ComputedImage, ComputedTable, apart
-from qi_datasets.geometry import SHIFTS, Pixels, bordered, window
+from qi_datasets.computed import ComputedImage, ComputedTable, apart, pixels
+from qi_datasets.geometry import SHIFTS, bordered, window
 from qi_datasets.specs import BORDER_COLUMNS, SHIFTED_GEOMETRY
 
 OFFSETS = ("y0", "x0", "y1", "x1")
@@ -32,9 +34,9 @@ class BorderedImage(ComputedImage):
     border: int
     _type: str = field(default="BorderedImage", init=False, repr=False)
 
-    def computed(self, stored: Pixels, cell: dict[str, Any]) -> Pixels:
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
         """The bordered image."""
-        return bordered(stored, self.border)
+        return bordered(Image.open(io.BytesIO(stored)), self.border)
 
 
 @dataclass
@@ -45,9 +47,9 @@ class ShiftedImage(ComputedImage):
     shift: int
     _type: str = field(default="ShiftedImage", init=False, repr=False)
 
-    def computed(self, stored: Pixels, cell: dict[str, Any]) -> Pixels:
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
         """The moved image."""
-        return SHIFTS[self.mode](stored, self.shift, SHIFTED_GEOMETRY.view)
+        return Image.fromarray(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
 
 
 @dataclass
@@ -59,9 +61,9 @@ class WindowImage(ComputedImage):
         {"stored": pa.binary(), "y": pa.int32(), "x": pa.int32(), "bytes": pa.binary(), "path": pa.string()}
     )
 
-    def computed(self, stored: Pixels, cell: dict[str, Any]) -> Pixels:
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
         """The window."""
-        return window(stored, cell["y"], cell["x"], SHIFTED_GEOMETRY.view)
+        return Image.fromarray(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
 
 
 with warnings.catch_warnings(action="ignore"):  # it is marked as experimental

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from qi_datasets.errors import GeometryError
 from qi_datasets.geometry import SHIFTS, bordered, centre, window
@@ -70,9 +71,9 @@ def test_a_window_beyond_the_image_is_an_error(y: int, x: int) -> None:
 
 
 def test_bordered_adds_black_on_all_four_sides() -> None:
-    image = bordered(BASE, 2)
+    image = np.asarray(bordered(Image.fromarray(BASE), 2))
 
     assert image.shape == (21, 21, 3)
     np.testing.assert_array_equal(image[2:-2, 2:-2], BASE)
     assert image.astype(int).sum() == BASE.astype(int).sum()
-    assert bordered(BASE[..., 0], 3).shape == (23, 23)
+    assert bordered(Image.fromarray(BASE[..., 0]), 3).size == (23, 23)
