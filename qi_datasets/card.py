@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from qi_datasets import specs
 from qi_datasets.manifest import Manifest
 from qi_datasets.specs import SetSpec
 
@@ -22,4 +23,4 @@ def write_card(folder: Path, spec: SetSpec, manifest: Manifest) -> None:
         autoescape=False,  # noqa: S701  (Markdown)
     )
     template = environment.select_template([f"{spec.name}.md.jinja", BASE])
-    (folder / CARD).write_text(template.render(spec=spec, manifest=manifest), encoding="utf-8")
+    (folder / CARD).write_text(template.render(spec=spec, manifest=manifest, facts=specs), encoding="utf-8")

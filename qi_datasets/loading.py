@@ -20,8 +20,6 @@ from qi_datasets.views import BorderView, PairView, ShiftView, View, viewed
 
 BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
-Loaded = datasets.Dataset | datasets.DatasetDict | datasets.IterableDataset | datasets.IterableDatasetDict
-
 
 def load_dataset(
     path: str,

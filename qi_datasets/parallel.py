@@ -8,10 +8,18 @@ from typing import TypeVar
 
 import joblib
 
-from qi_datasets.errors import OptionError, WorkerError
+from qi_datasets.errors import OptionError, QIDatasetsError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def attempted(work: Callable[[Item], Result], item: Item) -> Result | QIDatasetsError:
+    """`work` of an item, or the error of ours that it ends in."""
+    try:
+        return work(item)
+    except QIDatasetsError as error:
+        return error
 
 
 @dataclass(frozen=True)
@@ -28,10 +36,28 @@ class Engine:
         """
         with self._backend() as jobs:
             run = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="4*n_jobs", return_as="generator")
+            failure: QIDatasetsError | None = None
+
+            def until_failure() -> Iterator[Item]:
+                for item in items:
+                    if failure is not None:
+                        return
+                    yield item
+
             try:
-                yield from run(joblib.delayed(work)(item) for item in items)
+                for result in run(joblib.delayed(attempted)(work, item) for item in until_failure()):
+                    if failure is not None:
+                        continue
+                    if isinstance(result, QIDatasetsError):
+                        failure = result
+                    else:
+                        yield result
             except BrokenExecutor as error:
                 raise WorkerError("a worker process was killed (out of memory?); try again with --workers 1") from error
+
+            # What was handed out is awaited: joblib's way of calling work off can end in a traceback of its own.
+            if failure is not None:
+                raise failure
 
     @contextmanager
     def _backend(self) -> Iterator[int]:

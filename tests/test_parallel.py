@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.building import build_set, plan_set
-from qi_datasets.errors import OptionError, WorkerError
+from qi_datasets.errors import OptionError, SourceError, WorkerError
 from qi_datasets.parallel import Engine
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI
@@ -84,6 +84,36 @@ def digests(output: Path, engine: Engine) -> dict[str, str]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_have_the_order_of_the_items(workers: int) -> None:
     assert list(Engine(workers).in_order(slow_square, range(20))) == [number**2 for number in range(20)]
+
+
+def refuse_seven(number: int) -> int:
+    """The number, but 7 is refused."""
+    if number == 7:
+        raise SourceError("7 is damaged")
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_ours_comes_alone_and_stops_the_work(workers: int) -> None:
+    taken: list[int] = []
+    done: list[int] = []
+
+    with pytest.raises(SourceError, match="7 is damaged"):
+        done.extend(Engine(workers).in_order(refuse_seven, (taken.append(n) or n for n in range(1000))))
+
+    assert done == list(range(7))
+    assert len(taken) < 500
+
+
+def test_a_damaged_image_among_many_leaves_no_traceback(tmp_path: Path) -> None:
+    script = (
+        "from test_parallel import refuse_seven; from qi_datasets.parallel import Engine; from qi_datasets import *\n"
+        "try: list(Engine(2).in_order(refuse_seven, range(1000)))\n"
+        "except QIDatasetsError as error: print(error)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("7 is damaged\n", "")
 
 
 def test_a_killed_process_is_one_of_our_errors() -> None:

@@ -16,7 +16,7 @@ HEADER = 128
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 MATRIX, COMPRESSED = 14, 15
-STRUCT_CLASS, CHAR_CLASS = 2, 4
+STRUCT_CLASS = 2
 
 TABLE, ID, WNID_FIELD = "synsets", "ILSVRC2012_ID", "WNID"
 
