@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from qi_datasets.builder import ImageSet, Row
-from qi_datasets.geometry import Pixels, Placed, central_square
+from qi_datasets.pixels.geometry import Pixels, Placed, central_square
 from qi_datasets.specs import QI, QUADRANT
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qi_datasets.builder import GeneratedSet, Row
-from qi_datasets.digests import draw
-from qi_datasets.geometry import whole
+from qi_datasets.pixels.digests import draw
+from qi_datasets.pixels.geometry import whole
 from qi_datasets.specs import RED_GREEN, RED_GREEN_SET
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from qi_datasets.builder import GeneratedSet, Row
-from qi_datasets.geometry import Placed
+from qi_datasets.pixels.geometry import Placed
 from qi_datasets.specs import ROOK
 
 # Bright outline, dim inside: then a filter answers the silhouette most, which padding crops in one of the two corners.

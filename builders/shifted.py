@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from qi_datasets.builder import ImageSet, Row
-from qi_datasets.digests import draw
-from qi_datasets.geometry import SHIFTS, Pixels, central_square, whole
 from qi_datasets.imagenet import label_of
-from qi_datasets.preview import Strip
+from qi_datasets.pixels.contact_sheet import Strip
+from qi_datasets.pixels.digests import draw
+from qi_datasets.pixels.geometry import SHIFTS, Pixels, central_square, whole
 from qi_datasets.specs import SHIFT, SHIFTED, SHIFTED_GEOMETRY
 
 WHOLE_SIDE = 1.0

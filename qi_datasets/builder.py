@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from qi_datasets.errors import BuilderError, OptionError
-from qi_datasets.geometry import Pixels, Placed
-from qi_datasets.preview import Strip
+from qi_datasets.pixels.contact_sheet import Strip
+from qi_datasets.pixels.geometry import Pixels, Placed
 from qi_datasets.specs import BORDER_COLUMNS, SetSpec
 
 

@@ -22,8 +22,7 @@ os.environ |= {"HF_HOME": CACHE, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PRO
 for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
     os.environ.pop(leaking, None)
 
-import expected
-import pictures
+from tests import expected, pictures
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -54,8 +53,9 @@ def flat_folder(album: dict[str, bytes], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def small_qi(flat_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output folder with `qi` of the album, 4 per split, borders 0 and 16; read only."""
-    from qi_datasets.building import build_set, plan_set
-    from qi_datasets.parallel import Engine
+    from qi_datasets.building.build import build_set
+    from qi_datasets.building.engine import Engine
+    from qi_datasets.building.plan import plan_set
     from qi_datasets.sources import open_source
     from qi_datasets.specs import QI
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-import expected
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
@@ -16,12 +15,14 @@ import yaml
 from PIL import Image
 
 from qi_datasets import load_dataset
-from qi_datasets.building import build_set, plan_set
-from qi_datasets.manifest import ConfigRecord, Manifest
-from qi_datasets.parallel import Engine
-from qi_datasets.schema import schema_of
+from qi_datasets.building.build import build_set
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import plan_set
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPEC_VERSION, SPECS, SetSpec
+from qi_datasets.storage.manifest import ConfigRecord, Manifest
+from qi_datasets.storage.schema import schema_of
+from tests import expected
 
 PER_SPLIT = 3
 """Sources per split of sets made from images."""

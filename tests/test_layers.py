@@ -1,4 +1,4 @@
-"""Modules import downwards only."""
+"""The house has one room per stage, and a room imports only rooms below it."""
 
 import ast
 from collections.abc import Iterator
@@ -8,83 +8,103 @@ from pathlib import Path
 import pytest
 
 import qi_datasets
-from qi_datasets import builders
+from qi_datasets import builders, cards
 
 PACKAGE = Path(qi_datasets.__file__).parent
-BUILDERS = Path(builders.__file__).parent
+MAPPED = (Path(builders.__file__).parent, Path(cards.__file__).parent)
 
-LAYERS = (
-    ("errors",),
-    ("imagenet", "statistics", "places"),
-    ("specs",),
-    ("geometry", "digests", "png", "preview"),
-    ("sources",),
-    ("selection",),
-    ("builder", "builders"),
-    ("registry", "schema", "encoding", "parallel", "parquet", "manifest", "card", "computed", "staging"),
-    ("building",),
-    ("loading", "views"),
-    ("verification", "networks", "metrics", "batches", "torch"),
-    ("commands",),
+ROOMS = (
+    "errors",
+    "progress",
+    "imagenet",
+    "specs",
+    "pixels",
+    "scores",
+    "networks",
+    "builder",
+    "registry",
+    "builders",
+    "sources",
+    "cards",
+    "storage",
+    "building",
+    "loading",
+    "torch",
+    "protocols",
+    "verification",
+    "commands",
 )
-"""From the lowest to the highest; a name stands for a module, or for a folder with all that is in it."""
+"""From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""
 
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+RANKS = {name: rank for rank, name in enumerate(ROOMS)}
 
 
 def modules() -> dict[str, Path]:
     """Dotted name below the package -> file, but for the package's own `__init__`, which offers what lies above."""
     found = {
-        ".".join(path.relative_to(root).with_suffix("").parts): path
-        for root in (PACKAGE,)
-        for path in root.rglob("*.py")
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
         if path.parent != PACKAGE or path.stem != "__init__"
     }
-    found |= {f"builders.{path.stem}": path for path in BUILDERS.glob("*.py")}
+    found |= {f"{folder.name}.{path.stem}": path for folder in MAPPED for path in folder.glob("*.py")}
     return {name.removesuffix(".__init__"): path for name, path in found.items()}
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Dotted names, below the package, of what a module imports at any depth; "" for the package itself."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def room_of(name: str) -> str:
+    """The room of a dotted name below the package; "" for the package itself."""
+    return name.partition(".")[0]
+
+
+def imports(text: str, where: str) -> Iterator[str]:
+    """Dotted names, below the package, of what a module's text imports at any depth; "" for the package itself."""
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            names = [node.module or ""]
-            if node.module == "qi_datasets":
-                names = [f"qi_datasets.{alias.name}" for alias in node.names]
+            assert node.level == 0, f"{where} has a relative import"
+            base = node.module or ""
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)] if base != "qi_datasets" else []
+            names += [f"qi_datasets.{alias.name}" for alias in node.names] if base == "qi_datasets" else []
         else:
             continue
         for name in names:
             package, _, rest = name.partition(".")
-            assert package != "builders", f"{path} imports the bare name builders, a second copy"
+            assert package not in ("builders", "cards"), f"{where} imports the bare name {package}, a second copy"
             if package == "qi_datasets":
                 yield rest
 
 
-def test_every_module_has_a_layer() -> None:
-    unplaced = {name.partition(".")[0] for name in modules()} - RANKS.keys()
+def climbs(name: str, text: str) -> list[str]:
+    """What a module of that name and text imports from rooms above its own."""
+    rank = RANKS[room_of(name)]
+    return [imported for imported in imports(text, name) if RANKS.get(room_of(imported), len(ROOMS)) > rank]
 
-    assert not unplaced
+
+def test_the_rooms_are_those_that_there_are() -> None:
+    assert {room_of(name) for name in modules()} == set(ROOMS)
+    assert len(RANKS) == len(ROOMS)
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_no_module_imports_a_higher_one(name: str) -> None:
-    rank = RANKS.get(name.partition(".")[0], len(LAYERS))
+def test_no_module_imports_from_a_higher_room(name: str) -> None:
+    assert not climbs(name, modules()[name].read_text(encoding="utf-8"))
 
-    for imported in imports(modules()[name]):
-        layer = imported.partition(".")[0]
-        assert RANKS.get(layer, len(LAYERS)) <= rank, f"{name} imports {imported}"
+
+@pytest.mark.parametrize(("low", "high"), pairwise(ROOMS))
+def test_an_import_of_the_next_room_up_is_found(low: str, high: str) -> None:
+    for line in (f"import qi_datasets.{high}", f"from qi_datasets.{high} import x", f"from qi_datasets import {high}"):
+        assert climbs(low, f"def f():\n    {line}"), line
+        assert not climbs(high, line.replace(high, low)), line
 
 
 def test_no_two_modules_import_each_other() -> None:
     below = {
-        name: {imported for imported in imports(path) if imported in modules()} for name, path in modules().items()
+        name: {imported for imported in imports(path.read_text(encoding="utf-8"), name) if imported in modules()}
+        for name, path in modules().items()
     }
 
     def cycle_through(trail: tuple[str, ...]) -> tuple[str, ...] | None:
-        for name in below[trail[-1]]:
+        for name in below[trail[-1]] - {trail[-1]}:
             if name in trail:
                 return (*trail, name)
             if name not in clear and (found := cycle_through((*trail, name))):
@@ -96,8 +116,3 @@ def test_no_two_modules_import_each_other() -> None:
     for name in below:
         cycle = cycle_through((name,))
         assert cycle is None, " -> ".join(cycle)
-
-
-def test_the_table_of_layers_is_in_order() -> None:
-    assert all(low and high for low, high in pairwise(LAYERS))
-    assert len(RANKS) == sum(map(len, LAYERS))

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import expected
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from qi_datasets.builder import Builder
 from qi_datasets.errors import BuilderError, OptionError, QIDatasetsError, UnknownSetError
 from qi_datasets.registry import builder_of, spec_named, specs
 from qi_datasets.specs import SPECS
+from tests import expected
 
 STRIPES = "stripes = stripes:Stripes\nthumbs = stripes:Thumbs"
 

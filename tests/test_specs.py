@@ -1,6 +1,5 @@
 """The spec table says what the specification says."""
 
-import expected
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 
 from qi_datasets.errors import OptionError
 from qi_datasets.specs import BORDER, IMAGENET_VAL_NAME, QUADRANT, SPEC_VERSION, SPECS, IntegerOption
+from tests import expected
 
 PUBLISHED = {
     "rook": ("L", 32, ("upper_left", "bottom_right"), {"train": 2}),

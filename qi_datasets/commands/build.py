@@ -8,10 +8,11 @@ import click
 from qi_datasets.commands.console import one_line_errors, table
 
 if TYPE_CHECKING:
-    from qi_datasets.building import BuiltSet, Plan
-    from qi_datasets.places import Place
+    from qi_datasets.building.build import BuiltSet
+    from qi_datasets.building.plan import Plan
     from qi_datasets.sources import Source
     from qi_datasets.specs import SetSpec
+    from qi_datasets.storage.location import Place
 
 PER_SPLIT, SHIFTED_IMAGES = "--per-split", "--shifted-images"
 MEGABYTE = 1e6
@@ -94,11 +95,11 @@ def main(
     if labels is not None and imagenet_val is None:
         raise click.UsageError("--labels needs --imagenet-val.")
 
-    from qi_datasets.building import build_set, default_output
+    from qi_datasets.building.build import build_set
+    from qi_datasets.building.engine import Engine
     from qi_datasets.errors import TooFewImagesError
-    from qi_datasets.parallel import Engine
-    from qi_datasets.places import place_of
     from qi_datasets.registry import spec_named, specs
+    from qi_datasets.storage.location import default_output, place_of
 
     counts = split_sizes(demo, {PER_SPLIT: per_split, SHIFTED_IMAGES: shifted_images})
     chosen = [spec_named(name) for name in dict.fromkeys(names)] or [
@@ -165,8 +166,8 @@ def source_for(
     imagenet_val: str | None, demo: bool, labels: str | None, counts: dict[str, dict[str, int]]
 ) -> "Source | None":
     """The source that the options name; for the demo, the usual number of pictures, or more if they are asked for."""
+    from qi_datasets.building.selection import ranks
     from qi_datasets.registry import specs
-    from qi_datasets.selection import ranks
     from qi_datasets.sources import DemoSource, open_source, with_labels
 
     if demo:
@@ -188,7 +189,7 @@ def plan_for(
     canvas: int | None,
 ) -> "Plan":
     """The checked plan of a set. If its size, or that of the set before it, was given, it draws from what is there."""
-    from qi_datasets.building import plan_set
+    from qi_datasets.building.plan import plan_set
 
     return plan_set(
         spec,

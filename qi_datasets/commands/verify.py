@@ -8,7 +8,7 @@ import click
 from qi_datasets.commands.console import one_line_errors, table
 
 if TYPE_CHECKING:
-    from qi_datasets.verification.report import Check, Report
+    from qi_datasets.verification.report.report import Check, Report
 
 EPILOG = """
 \b
@@ -42,7 +42,7 @@ def main(
     quiet: bool,
 ) -> None:
     """Verify the sets in OUT, default $QI_DATASETS_HOME or the cache: files, pixels, and what networks read."""
-    from qi_datasets.verification.page import require_drawing, write_page
+    from qi_datasets.verification.report.page import require_drawing, write_page
     from qi_datasets.verification.verify import verify
 
     if report is not None:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from qi_datasets.digests import draw
-from qi_datasets.geometry import Pixels
+from qi_datasets.pixels.digests import draw
+from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.sources.base import Source, SourceImage
 
 SIZES = ((500, 375), (375, 500), (500, 333), (333, 500), (400, 400), (640, 480), (321, 243), (257, 389), (150, 113))

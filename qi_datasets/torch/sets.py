@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.datasets import VisionDataset
 
 from qi_datasets.errors import OptionError, UnknownSetError
-from qi_datasets.loading import load_dataset
+from qi_datasets.loading.load import load_dataset
 from qi_datasets.registry import nearest
 from qi_datasets.specs import CORNER, CROP, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED, SetSpec
 

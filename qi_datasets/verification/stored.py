@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import StoredSetError
-from qi_datasets.geometry import Pixels
-from qi_datasets.manifest import MANIFEST, FileRecord, Manifest
-from qi_datasets.places import Place, file_system, joined
+from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
 from qi_datasets.specs import SetSpec
+from qi_datasets.storage.location import Place, file_system, joined
+from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
 UNREADABLE = (OSError, ValueError, pa.ArrowException)

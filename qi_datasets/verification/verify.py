@@ -9,26 +9,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
-from qi_datasets.building import build_set, default_output, plan_set
+from qi_datasets.building.build import build_set
+from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, VerificationError
-from qi_datasets.manifest import MANIFEST, library_versions
-from qi_datasets.places import Place, exists, file_system, joined, place_of
 from qi_datasets.registry import nearest, specs
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SPECS
-from qi_datasets.verification.across import check_across
-from qi_datasets.verification.integrity import check_integrity
-from qi_datasets.verification.options import NetworkOptions
-from qi_datasets.verification.report import Check, Measured, Report, Status
+from qi_datasets.storage.location import Place, default_output, exists, file_system, joined, place_of
+from qi_datasets.storage.manifest import MANIFEST, library_versions
+from qi_datasets.verification.integrity.across import check_across
+from qi_datasets.verification.integrity.integrity import check_integrity
+from qi_datasets.verification.report.report import Check, Measured, Report, Status
+from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet, name_of
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
 
 NETWORK_CHECKS = {
-    ROOK.name: "qi_datasets.verification.rook:check",
-    CORNER.name: "qi_datasets.verification.corner:check",
-    RED_GREEN_SET.name: "qi_datasets.verification.red_green:check",
-    QI.name: "qi_datasets.verification.quadrant:check",
+    ROOK.name: "qi_datasets.verification.separability.rook:check",
+    CORNER.name: "qi_datasets.verification.separability.corner:check",
+    RED_GREEN_SET.name: "qi_datasets.verification.separability.red_green:check",
+    QI.name: "qi_datasets.verification.separability.quadrant:check",
 }
 """Set -> what proves by networks that it measures what it claims: a function (StoredSet, NetworkOptions) -> Measured.
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from qi_datasets.manifest import Manifest
 from qi_datasets.specs import QI
+from qi_datasets.storage.manifest import Manifest
 from tests.benchmarks.line import Line, command_seconds, peak_memory, run
 from tests.benchmarks.sources import Sources
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from qi_datasets import encoding
 from qi_datasets.commands.build import main
-from qi_datasets.geometry import Pixels, Placed
+from qi_datasets.pixels.geometry import Pixels, Placed
 
 
 class PillowEncoder:

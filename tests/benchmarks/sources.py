@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from qi_datasets.selection import official_names, official_selection
+from qi_datasets.building.selection import official_names, official_selection
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import IMAGENET_VAL_IMAGES, QI
 

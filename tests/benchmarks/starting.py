@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from qi_datasets.selection import official_order, select
+from qi_datasets.building.selection import official_order, select
 from qi_datasets.sources import open_source
 from qi_datasets.specs import QI
 from tests.benchmarks.line import Line, command_seconds, timed

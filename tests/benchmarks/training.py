@@ -15,7 +15,7 @@ def lines(sources: Sources) -> Iterator[Line]:
     """Same padding, the accuracies of both ways being equal."""
     import torch
 
-    from qi_datasets.networks.rook_training import RookRuns, train_rook, train_rook_one_by_one
+    from qi_datasets.protocols.rook import RookRuns, train_rook, train_rook_one_by_one
 
     pixels = np.stack([row.image.pixels() for row in Rook().rows("train")])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

@@ -2,14 +2,13 @@
 
 import io
 
-import expected
 import numpy as np
-import pictures
 import pytest
 from PIL import Image
 from qi_datasets.builders.quadrant import Quadrant
 
 from qi_datasets.errors import OptionError
+from tests import expected, pictures
 
 FILES = pictures.album(len(pictures.KINDS) * 2)
 

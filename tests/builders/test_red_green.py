@@ -1,6 +1,5 @@
 """`red_green`: every placement once, in the published order, and two test sets that are pairs."""
 
-import expected
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,6 +7,7 @@ from qi_datasets.builders.red_green import RedGreen, ordered_placements
 
 from qi_datasets.builder import Row
 from qi_datasets.specs import SPECS
+from tests import expected
 
 SPLITS = ("train", "validation", "test_similar", "test_dissimilar")
 

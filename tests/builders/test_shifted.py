@@ -6,16 +6,15 @@ import json
 import math
 from pathlib import Path
 
-import expected
 import numpy as np
 import numpy.typing as npt
-import pictures
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from qi_datasets import load_dataset
 from qi_datasets.commands.build import main
+from tests import expected, pictures
 
 WNIDS = {"n01440764": 0, "n02119789": 278, "n07747607": 950}
 TAKEN = 4

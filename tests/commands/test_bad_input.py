@@ -4,12 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import expected
-import pictures
 import pytest
 from click.testing import Result
 
 from qi_datasets import QIDatasetsError, load_dataset
+from tests import expected, pictures
 
 OFFICIAL = [pictures.name_of(number) for number in expected.official_ids()[:3000]]
 FIRST, LAST = OFFICIAL[0], OFFICIAL[-1]

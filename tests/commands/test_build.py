@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pictures
 import pytest
 
 from qi_datasets import load_dataset
-from qi_datasets.manifest import Manifest
 from qi_datasets.specs import SPECS
+from qi_datasets.storage.manifest import Manifest
+from tests import pictures
 
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
 SMALL = ("--per-split", 2, "--border", 16, "--shifted-images", 2)

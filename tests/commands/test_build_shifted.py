@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import expected
-import pictures
 import pytest
 from click.testing import Result
+
+from tests import expected, pictures
 
 QiBuild = Callable[..., Result]
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from qi_datasets.building import build_set, plan_set
+from qi_datasets.building.build import build_set
+from qi_datasets.building.plan import plan_set
 from qi_datasets.commands.verify import main
 from qi_datasets.specs import CORNER, ROOK
 

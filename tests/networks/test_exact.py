@@ -11,8 +11,7 @@ from qi_datasets.networks.receptive_field import receptive_field
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.resnet import resnet_layers
 from qi_datasets.networks.tolerance import is_equal, relative_difference
-
-from .pictures import corners
+from tests.networks.pictures import corners
 
 
 def perturbed(network):

@@ -7,7 +7,8 @@ from torch import nn
 
 from qi_datasets.errors import VerificationError
 from qi_datasets.networks import features
-from qi_datasets.networks.features import LinearProbe, as_input, extract_features, ieee_float32
+from qi_datasets.networks.features import as_input, extract_features, ieee_float32
+from qi_datasets.networks.probe import LinearProbe
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal
 

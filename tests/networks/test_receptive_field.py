@@ -13,8 +13,7 @@ from qi_datasets.networks.receptive_field import ReceptiveField, location_horizo
 from qi_datasets.networks.reference import QuadrantNet, RedGreenNet, RookNet
 from qi_datasets.networks.resnet import resnet_layers
 from qi_datasets.networks.tolerance import is_equal
-
-from .pictures import corners
+from tests.networks.pictures import corners
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from qi_datasets.networks.reference import (
     one_hot_filters,
 )
 from qi_datasets.networks.tolerance import relative_difference
-
-from .pictures import corners
+from tests.networks.pictures import corners
 
 
 def corner_images(size=5):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qi_datasets.building.selection import select
 from qi_datasets.errors import SourceError
-from qi_datasets.selection import select
 from qi_datasets.sources import DemoSource
 from qi_datasets.sources.demo import SIZES, picture, words
 from qi_datasets.specs import QI

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pictures
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from PIL import Image, features
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import FileLocation, SourceImage, SpanLocation
+from tests import pictures
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pictures
 import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import wnids
 from qi_datasets.sources import open_source, with_labels
+from tests import pictures
 
 COUNT = 50_000
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"

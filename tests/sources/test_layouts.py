@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import pictures
 import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources import open_source
 from qi_datasets.sources.folders import image_suffixes
+from tests import pictures
 
 NAMES = {
     "flat": "flat folder",

@@ -4,13 +4,13 @@ import io
 from pathlib import Path
 
 import fsspec
-import pictures
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources import open_source
+from tests import pictures
 
 FILES = pictures.album(5)
 ROWS = pictures.hub_rows(FILES)

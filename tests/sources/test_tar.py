@@ -3,11 +3,11 @@
 import tarfile
 from pathlib import Path
 
-import pictures
 import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources import open_source
+from tests import pictures
 
 FILES = {pictures.name_of(number): pictures.encoded(pictures.picture(number, (30, 20))) for number in (1, 2, 3)}
 END = 1024

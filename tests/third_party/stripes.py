@@ -3,7 +3,7 @@
 import numpy as np
 
 from qi_datasets.builder import GeneratedSet, ImageSet, Row
-from qi_datasets.geometry import Placed, central_square, whole
+from qi_datasets.pixels.geometry import Placed, central_square, whole
 from qi_datasets.specs import SetSpec
 
 STRIPES = SetSpec(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qi_datasets import load_dataset
-from qi_datasets.building import build_set, plan_set
+from qi_datasets.building.build import build_set
+from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import OptionError
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI

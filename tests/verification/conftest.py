@@ -5,17 +5,17 @@ from importlib.util import find_spec
 
 import pytest
 
-from qi_datasets.building import build_set, plan_set
-from qi_datasets.parallel import Engine
+from qi_datasets.building.build import build_set
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import plan_set
 from qi_datasets.sources.demo import DemoSource
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
-
-from .sabotage import BORDERS, SPLITS
+from tests.verification.sabotage import BORDERS, SPLITS
 
 SHIFTED_IMAGES = 4
 
 if find_spec("torch") is None:
-    collect_ignore_glob = ["test_networks_of_sets.py"]
+    collect_ignore_glob = ["separability/*"]
 
 
 def demo_pictures(first=0):

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from qi_datasets.digests import row_digest, split_digest
-from qi_datasets.geometry import whole
-from qi_datasets.manifest import MANIFEST
-from qi_datasets.parquet import ROW_GROUP_ROWS, file_record
+from qi_datasets.pixels.digests import row_digest, split_digest
+from qi_datasets.pixels.geometry import whole
+from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.parquet import ROW_GROUP_ROWS, file_record
 
 SPLITS = {"train": 8, "validation": 4, "test": 4}
 """Sources of the small `qi` that is spoilt."""

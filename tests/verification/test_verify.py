@@ -9,8 +9,8 @@ import pytest
 import qi_datasets
 from qi_datasets.errors import NotBuiltError, OptionError, UnknownSetError
 from qi_datasets.verification import verify as module
-from qi_datasets.verification.options import NetworkOptions
-from qi_datasets.verification.report import Status
+from qi_datasets.verification.report.report import Status
+from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.verify import verify
 
 

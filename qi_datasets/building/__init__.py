@@ -1,0 +1,1 @@
+"""A set is made: its images chosen, its rows encoded and written."""

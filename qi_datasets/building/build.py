@@ -1,0 +1,90 @@
+"""Makes a planned set, or finds that it is there already."""
+
+import time
+from dataclasses import dataclass, replace
+
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import Plan
+from qi_datasets.building.write import write_set
+from qi_datasets.errors import OutputError, StoredSetError
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.location import Place, exists, set_folder
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.staging import locked, replaced_whole
+
+
+@dataclass(frozen=True)
+class BuiltSet:
+    """A set on disk. seconds: how long it took; `made` is False when it was there already."""
+
+    folder: Place
+    manifest: Manifest
+    seconds: float
+    made: bool
+
+
+def build_set(
+    plan: Plan, output: Place, *, engine: Engine | None = None, force: bool = False, progress: bool = False
+) -> BuiltSet:
+    """Makes the planned set in the folder of its name below `output`, or finds that it is there.
+
+    output: a folder, or an fsspec URL. engine: where sources are decoded and encoded, default one process per core; it
+    never changes a byte. force: make it again, whatever is there.
+    progress: show a bar, if standard error is a terminal. Raises SourceError for an image that is damaged, OutputError
+    when the folder can't be written or holds another set that must not vanish silently; then nothing is changed.
+    """
+    start = time.perf_counter()
+    folder = set_folder(output, plan.spec, plan.builder.size)
+    with locked(folder):
+        if not force:
+            plan, found = with_what_is_there(plan, folder)
+            if found is not None:
+                return BuiltSet(folder, found, time.perf_counter() - start, made=False)
+        with replaced_whole(folder) as staging:
+            manifest = write_set(plan, staging, engine or Engine(), progress)
+    return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
+
+
+def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None]:
+    """The plan with the borders that were built before, and the manifest if all of it is there already."""
+    if not exists(folder):
+        return plan, None
+    again = "add --force to replace it, or choose another output folder"
+    try:
+        manifest = Manifest.read(folder)
+    except StoredSetError as error:
+        raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+    difference = difference_from(plan, manifest)
+    if difference is None:
+        borders = tuple(sorted({*plan.borders, *manifest.borders}))
+        whole = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
+        return replace(plan, borders=borders), manifest if whole and not tells_more(plan, manifest) else None
+    if plan.spec.needs_images:
+        raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")
+    return plan, None
+
+
+def difference_from(plan: Plan, manifest: Manifest) -> str | None:
+    """In what the planned set differs from a stored one, borders aside; None if in nothing. Reads the sources."""
+    if manifest.spec_version != SPEC_VERSION:
+        return f"of spec version {manifest.spec_version}, this package makes {SPEC_VERSION}"
+    if manifest.size != plan.builder.size:
+        return f"with images of {manifest.size} pixels, not {plan.builder.size}"
+    stored = {split: [source.name for source in sources] for split, sources in manifest.sources.items()}
+    if stored != {split: [image.name for image in images] for split, images in plan.images.items()}:
+        return f"made from other images ({manifest.layout})"
+    if plan.source is not None:
+        known = {source.name: source for sources in manifest.sources.values() for source in sources}
+        images = [image for images in plan.images.values() for image in images]
+        for image, data in plan.source.contents(images):
+            if len(data) != known[image.name].bytes or sha256_hex(data) != known[image.name].sha256:
+                return f"made from another {image.name} ({manifest.layout})"
+    return None
+
+
+def tells_more(plan: Plan, manifest: Manifest) -> bool:
+    """Whether the plan knows a synset that the stored set lacks or has otherwise."""
+    stored = [source.wnid for sources in manifest.sources.values() for source in sources]
+    planned = [image.wnid for images in plan.images.values() for image in images]
+    return any(new not in ("", old) for new, old in zip(planned, stored, strict=True))

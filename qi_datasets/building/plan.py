@@ -1,0 +1,65 @@
+"""What a set is to become: its images chosen, its options checked, before anything is written."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from qi_datasets.builder import Builder
+from qi_datasets.building.selection import official_selection, select
+from qi_datasets.errors import OptionError
+from qi_datasets.registry import builder_of
+from qi_datasets.sources import Source, SourceImage
+from qi_datasets.specs import BORDER, SetSpec
+
+Splits = Mapping[str, Mapping[str, int]]
+"""Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set is to become: worked out and checked before anything is written.
+
+    images: by split, in row order; empty for a set that needs none. canonical: all of it as the spec table says.
+    """
+
+    builder: Builder
+    borders: tuple[int, ...]
+    source: Source | None
+    images: Mapping[str, list[SourceImage]]
+    canonical: bool
+
+    @property
+    def spec(self) -> SetSpec:
+        """The set's row of the spec table."""
+        return self.builder.spec
+
+    def rows(self, split: str) -> int:
+        """Number of rows that a split will have."""
+        return len(self.images[split]) * self.spec.rows_per_source if self.images else self.spec.rows(split)
+
+
+def plan_set(
+    spec: SetSpec,
+    source: Source | None = None,
+    *,
+    splits: Splits | None = None,
+    official: bool = True,
+    borders: Iterable[int] | None = None,
+    size: int | None = None,
+) -> Plan:
+    """Selects a set's images and checks its options.
+
+    splits: sizes that differ from the spec table's. official: demand the official selection of an ImageNet val source;
+    otherwise the same order runs over the images that are there. borders: pixels, default the official ones; 0 is
+    always among them. Raises OptionError or SourceError.
+    """
+    builder = builder_of(spec, size)
+    asked = spec.borders if borders is None else tuple(BORDER.check(border) for border in borders)
+    wanted = tuple(sorted({0, *asked})) if spec.borders else (0,)
+    if not spec.needs_images:
+        return Plan(builder, wanted, None, {}, builder.size == spec.size)
+    if source is None:
+        raise OptionError(f"{spec.name} is made from images: give --imagenet-val PATH, or --demo to try it without")
+    chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
+    canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
+    images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}
+    return Plan(builder, wanted, source, images, canonical)

@@ -1,0 +1,36 @@
+"""Digests: what fixes a set's order and draws, and what proves its pixels (cards/specification.md, "Determinism")."""
+
+import hashlib
+from collections.abc import Iterable
+
+from qi_datasets.pixels.geometry import Box, Placed, nonzero_box
+from qi_datasets.specs import DRAW_PREFIX
+
+
+def draw(text: str) -> bytes:
+    """The 32 bytes that decide everything random about what `text` names."""
+    return hashlib.sha256(f"{DRAW_PREFIX}/{text}".encode()).digest()
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def row_digest(image: Placed, label: int | str, source: str, box: Box | None = None) -> bytes:
+    """The digest (32 bytes) of one row: every pixel counts, yet no black is hashed.
+
+    box: `nonzero_box(image.content)`, for callers that place one content many times. label: "" in sets whose layouts
+    disagree about it. source: the source's name, or the row's number in its split.
+    """
+    y0, x0, y1, x1 = nonzero_box(image.content) if box is None else box
+    block = image.content[y0:y1, x0:x1].tobytes()
+    if block:
+        y0, x0, y1, x1 = y0 + image.y, x0 + image.x, y1 + image.y, x1 + image.x
+    size = f"{image.height}x{image.width}x{image.channels}"
+    return hashlib.sha256(f"{size}|{y0},{x0},{y1},{x1}|{label}|{source}|".encode() + block).digest()
+
+
+def split_digest(row_digests: Iterable[bytes]) -> str:
+    """The digest of a split, in hex: SHA-256 over its rows' digests in row order."""
+    return sha256_hex(b"".join(row_digests))

@@ -1,0 +1,1 @@
+"""Pure functions on answers: what they are worth, with intervals."""

@@ -1,0 +1,84 @@
+"""What `shifted` measures of a classifier: accuracy at each shift, its mean along the diagonal, and consistency.
+
+Predictions are class numbers, one per image. S is the number of shifts, N of sources, P of pairs. Every figure comes
+with its two-sided 95 % interval. The protocols are those of Zhang (ICML 2019) and of Kayhan & van Gemert (CVPR 2020).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from qi_datasets.errors import VerificationError
+from qi_datasets.scores.intervals import Interval, group_interval, wilson_interval
+
+
+def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[Interval]:
+    """Share of right answers at each shift.
+
+    predictions: (S, N) integers, row s being the answers at the s-th shift. labels: (N,) integers. Returns S intervals,
+    Wilson's, since the sources at one shift are independent. Raises VerificationError for other shapes, for no data,
+    and for unknown labels (-1).
+    """
+    right = right_answers(predictions, labels)
+    return [wilson_interval(int(answers.sum()), answers.size) for answers in right]
+
+
+def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval:
+    """Share of right answers over all shifts.
+
+    Arguments and errors as in `top1_per_shift`. A source gives S answers that depend on one another, so the interval
+    is a normal one over the N sources.
+    """
+    right = right_answers(predictions, labels)
+    return group_interval(right.ravel(), np.broadcast_to(np.arange(right.shape[1]), right.shape).ravel())
+
+
+def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sources: npt.ArrayLike) -> Interval:
+    """Share of pairs on whose two images the answers agree.
+
+    predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`. sources: (P,)
+    names or numbers of the sources. A source gives several pairs, so the interval is a normal one over sources, each
+    of which weighs the same. Raises VerificationError for other shapes and for no data.
+    """
+    a, b = class_numbers(predictions_a), class_numbers(predictions_b)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise VerificationError(f"pairs need two predictions (P,) of one length, got {a.shape} and {b.shape}")
+    return group_interval(a == b, sources)
+
+
+def flip_matrix(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Share of sources whose answer differs between two shifts: (S, S), symmetric, 0 on the diagonal.
+
+    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed. Raises VerificationError for other
+    shapes and for no data.
+    """
+    answers = shifts_by_sources(predictions)
+    return np.array([(answers != row).mean(axis=1) for row in answers])
+
+
+def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """(S, N): whether the answer is the label."""
+    answers, truth = shifts_by_sources(predictions), class_numbers(labels)
+    if truth.shape != answers.shape[1:]:
+        raise VerificationError(f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}")
+    if unknown := int((truth < 0).sum()):
+        raise VerificationError(
+            f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out, or build with --labels FILE"
+        )
+    right: npt.NDArray[np.bool_] = answers == truth
+    return right
+
+
+def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
+    """Predictions as an array (S, N) of integers, neither of them 0."""
+    answers = class_numbers(predictions)
+    if answers.ndim != 2 or answers.size == 0:
+        raise VerificationError(f"predictions must be (shifts, sources), not {answers.shape}")
+    return answers
+
+
+def class_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:
+    """Values as an array of integers; VerificationError for anything else, such as logits."""
+    numbers = np.asarray(values)
+    if not np.issubdtype(numbers.dtype, np.integer):
+        raise VerificationError(f"predictions and labels are class numbers, integers, not {numbers.dtype}")
+    return numbers

@@ -1,0 +1,97 @@
+"""Where a set lies: a folder of this machine (a Path), or an fsspec URL (a str) such as `s3://bucket/sets/qi`."""
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import fsspec
+from platformdirs import user_cache_path
+
+from qi_datasets.errors import OptionError
+from qi_datasets.specs import SetSpec
+
+HOME = "QI_DATASETS_HOME"
+"""The variable that names the folder where sets are kept."""
+
+Place: TypeAlias = Path | str
+
+
+def place_of(given: str | Path) -> Place:
+    """A user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
+    text = str(given)
+    try:
+        if "\0" in text:
+            raise ValueError("it has a null byte")
+        if "://" in text:
+            fsspec.url_to_fs(text)
+            return text.rstrip("/")
+        path = Path(given).expanduser().absolute()
+        path.exists()
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        raise OptionError(
+            f"{text!r} is no place for sets: {error}; give a folder, or a URL that fsspec knows"
+        ) from error
+    return path
+
+
+def default_output() -> Place:
+    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    home = os.environ.get(HOME)
+    return place_of(home) if home else user_cache_path("qi-datasets")
+
+
+def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
+    """Where a set lies below an output place; one of another size than the official has a folder of its own."""
+    option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
+    return joined(output, f"{spec.name}{option}")
+
+
+def joined(place: Place, name: str) -> Place:
+    """The place of that relative name below another."""
+    return place / name if isinstance(place, Path) else f"{place}/{name}"
+
+
+def file_system(place: Place) -> tuple[Any, str]:
+    """fsspec's file system and its path for a place."""
+    fs, path = fsspec.url_to_fs(str(place))
+    # Another process may have changed what is there since it was last listed.
+    fs.invalidate_cache()
+    return fs, path
+
+
+def exists(place: Place) -> bool:
+    """Whether a file or a folder is there; for object stores: anything below that name."""
+    fs, path = file_system(place)
+    return bool(fs.exists(path))
+
+
+def file_size(place: Place) -> int | None:
+    """Size of a file in bytes; None if there is none."""
+    fs, path = file_system(place)
+    try:
+        return int(fs.size(path)) if fs.isfile(path) else None
+    except OSError:
+        return None
+
+
+def read_text(place: Place) -> str:
+    """A file's UTF-8 text; OSError if it can't be read."""
+    fs, path = file_system(place)
+    return str(fs.cat_file(path).decode("utf-8"))
+
+
+def replace_below(place: Place, folder: Path, last: str) -> None:
+    """Puts a folder's files in the place of whatever is there, the file `last` last, after removing it first.
+
+    So a reader who looks for that file never takes a half-written set for a whole one. OSError if the store refuses.
+    """
+    fs, path = file_system(place)
+    if fs.exists(f"{path}/{last}"):
+        fs.rm_file(f"{path}/{last}")
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    for file in sorted(files, key=lambda file: file.relative_to(folder).as_posix() == last):
+        target = f"{path}/{file.relative_to(folder).as_posix()}"
+        fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        fs.put_file(str(file), target)

@@ -1,0 +1,122 @@
+"""Writes the rows of a set as Parquet files that the Hub and stock `datasets` read as they are."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qi_datasets.pixels.digests import split_digest
+from qi_datasets.specs import SetSpec
+from qi_datasets.storage.manifest import FileRecord
+from qi_datasets.storage.rows import EncodedRow
+from qi_datasets.storage.schema import schema_of
+
+ROW_GROUP_ROWS = 100
+"""At most so many rows a row group, so that streaming starts at once."""
+
+PREVIEW_ROWS = 8
+
+
+class SplitWriter:
+    """Writes one split of one config below a set's folder.
+
+    rows: how many will be written, which decides the number of files. thread: an executor with one thread, in which
+    the files are written while further rows are encoded; at most two row groups are held in memory. After the `with`
+    block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first` (a few
+    rows, for the preview).
+    """
+
+    def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
+        self.folder, self.config, self.border, self.split = folder, spec.config_of(border), border, split
+        self.spec = spec
+        self.schema = schema_of(spec)
+        count = max(1, -(-rows // spec.rows_per_file))
+        names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
+        self.first: list[EncodedRow] = []
+        self.rows = self.image_bytes = 0
+        self._digests = bytearray()
+        self._group: list[EncodedRow] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._thread = thread
+        self._pending: Future[None] | None = None
+
+    @property
+    def digest(self) -> str:
+        """The split digest of the rows written so far."""
+        return split_digest([bytes(self._digests)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._hand_over()
+            self._wait()
+        self._thread.submit(self._close).result()
+
+    def write(self, row: EncodedRow) -> None:
+        """Adds a row; raises OSError when the file system did at an earlier one."""
+        if len(self.first) < PREVIEW_ROWS:
+            self.first.append(row)
+        self._digests += row.digest
+        self.image_bytes += len(row.png)
+        self._group.append(row)
+        self.rows += 1
+        if len(self._group) == ROW_GROUP_ROWS or self.rows % self.spec.rows_per_file == 0:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._wait()
+        if self._group:
+            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group))
+            self._group = []
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _store(self, rows: Sequence[EncodedRow], first: int) -> None:
+        if first % self.spec.rows_per_file == 0:
+            self._close()
+            self._open(list(self.files)[first // self.spec.rows_per_file])
+        columns = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
+        # The path marks a stored image: a border is added on reading only where it is still there.
+        columns["image"] = [
+            {"bytes": row.png, "path": f"{self.split}_{number:05d}.border_{self.border}.png"}
+            for number, row in enumerate(rows, start=first)
+        ]
+        if self._writer is not None:
+            self._writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
+
+    def _open(self, name: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
+        others = [column for column in self.schema.names if column != "image"]
+        self._writer = pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
+        self._name = name
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+            self.files[self._name] = file_record(self.folder / self._name)
+
+
+def stored_rows(path: Path) -> int:
+    """How many rows a Parquet file says it has."""
+    return int(pq.read_metadata(path).num_rows)
+
+
+def file_record(path: Path) -> FileRecord:
+    """Size and SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return FileRecord(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())

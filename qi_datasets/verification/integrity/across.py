@@ -1,0 +1,62 @@
+"""Checks on several sets of one folder: that sets which share one order of images share no image."""
+
+from collections.abc import Sequence
+
+from qi_datasets.errors import QIDatasetsError
+from qi_datasets.storage.location import Place
+from qi_datasets.verification.integrity.findings import Findings
+from qi_datasets.verification.report.report import Check, Measured, Status
+from qi_datasets.verification.stored import StoredSet
+
+NAME = "disjoint"
+
+
+def check_across(folders: Sequence[Place]) -> Measured:
+    """For every set that takes the images after those of another: no source of both, by name or by file."""
+    sets = {}
+    for folder in folders:
+        try:
+            stored = StoredSet.open(folder)
+        except QIDatasetsError:
+            continue  # its own check of the manifest tells
+        sets[stored.name] = stored
+    checks = [
+        disjoint(stored, sets[stored.spec.first_rank_after])
+        for stored in sets.values()
+        if stored.spec.first_rank_after in sets
+    ]
+    return Measured(tuple(checks))
+
+
+def disjoint(later: StoredSet, earlier: StoredSet) -> Check:
+    """Whether two sets have no source in common."""
+    findings = Findings()
+    known = {
+        key: f"{earlier.name} ({split})"
+        for split, records in earlier.manifest.sources.items()
+        for record in records
+        for key in (record.name, record.sha256)
+    }
+    count = 0
+    for split, records in later.manifest.sources.items():
+        count += len(records)
+        for record in records:
+            if record.name in known:
+                findings.add(NAME, f"{record.name} is in {later.name} ({split}) and in {known[record.name]}")
+    same_file = [
+        record.name for records in later.manifest.sources.values() for record in records if record.sha256 in known
+    ]
+    cause = findings.cause(NAME)
+    warning = (
+        f"{len(same_file)} sources have the bytes of a source of {earlier.name}, such as {same_file[0]}"
+        if same_file
+        else ""
+    )
+    return Check(
+        later.name,
+        NAME,
+        Status.FAIL if cause else Status.WARN if warning else Status.PASS,
+        f"{count} sources",
+        f"it shares no source with {earlier.name}",
+        cause=cause or warning,
+    )

@@ -1,0 +1,173 @@
+"""A stretch of rows of one split with its images decoded, and what is noted of every row for the checks on the whole.
+
+This runs in worker processes, one chunk at a time, so that memory stays flat whatever the set's size.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from qi_datasets.builder import GeneratedSet, Row
+from qi_datasets.errors import StoredSetError
+from qi_datasets.pixels.digests import row_digest, split_digest
+from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
+from qi_datasets.registry import builder_of
+from qi_datasets.verification.integrity.findings import Findings
+from qi_datasets.verification.stored import UNDECODABLE, StoredSet, one_line, opened
+
+UNKNOWN_DIGEST = bytes(32)
+"""Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
+
+
+@dataclass(frozen=True)
+class DecodedRow:
+    """A row without border. number: its number in the split. image: (h, w, c) uint8. box: of what is not black."""
+
+    number: int
+    image: Pixels
+    box: Box
+    values: dict[str, Any]
+
+    @property
+    def label(self) -> int:
+        """The stored label."""
+        return int(self.values["label"])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows [start, stop) of a split; those that can't be decoded are left out of `rows`."""
+
+    stored: StoredSet
+    split: str
+    start: int
+    stop: int
+    rows: list[DecodedRow]
+
+    def where(self, row: DecodedRow, config: str | None = None) -> str:
+        """The name of a row in messages: config, split, row number."""
+        return f"{config or self.stored.default_config}/{self.split} row {row.number}"
+
+    @cached_property
+    def expected(self) -> dict[int, Row]:
+        """What the builder of a set that needs no input makes of these rows, by row number; {} for other sets."""
+        builder = builder_of(self.stored.spec, self.stored.manifest.size)
+        if not isinstance(builder, GeneratedSet) or self.split not in self.stored.spec.splits:
+            return {}
+        return dict(enumerate(islice(builder(self.split), self.start, self.stop), start=self.start))
+
+
+@dataclass
+class Examined:
+    """What is known of a set's rows: of one chunk, or merged in row order of all.
+
+    digests: config and split -> row digests, one after another. labels, sources, wnids, images (digest of the whole
+    image), contents (digest of what is not black, wherever it lies): by split, one per row.
+    """
+
+    findings: Findings = field(default_factory=Findings)
+    digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    labels: dict[str, list[int]] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
+    wnids: dict[str, list[str]] = field(default_factory=dict)
+    images: dict[str, list[bytes]] = field(default_factory=dict)
+    contents: dict[str, list[bytes]] = field(default_factory=dict)
+    numbers: dict[str, list[int]] = field(default_factory=dict)
+
+    def merge(self, other: "Examined") -> None:
+        """Adds the rows that follow."""
+        self.findings.merge(other.findings)
+        for key, digests in other.digests.items():
+            self.digests[key] = self.digests.get(key, b"") + digests
+        for name in ("labels", "sources", "wnids", "images", "contents", "numbers"):
+            mine = getattr(self, name)
+            for split, values in getattr(other, name).items():
+                mine.setdefault(split, []).extend(values)
+
+    def split_digest(self, config: str, split: str) -> str:
+        """The digest of a split (hex), from the rows that were read."""
+        return split_digest([self.digests.get((config, split), b"")])
+
+    def note(self, split: str, row: DecodedRow) -> None:
+        """Notes a row of the config without border."""
+        y0, x0, y1, x1 = row.box
+        content = row.image[y0:y1, x0:x1].tobytes()
+        shape = f"{y1 - y0}x{x1 - x0}|".encode()
+        for name, value in (
+            ("labels", row.label),
+            ("sources", row.values.get("source", "")),
+            ("wnids", row.values.get("wnid", "")),
+            ("contents", hashlib.sha256(shape + content).digest()),
+            ("images", hashlib.sha256(f"{y0},{x0}|".encode() + shape + content).digest()),
+            ("numbers", row.number),
+        ):
+            getattr(self, name).setdefault(split, []).append(value)
+
+
+def read_chunk(stored: StoredSet, split: str, start: int, stop: int, seen: Examined) -> Chunk:
+    """The rows of the config without border, decoded; what can't be is noted in `seen`."""
+    chunk = Chunk(stored, split, start, stop, [])
+    config = stored.default_config
+    digests = bytearray()
+    for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
+        stored_image = usable_image(stored, config, split, number, values, seen.findings)
+        if stored_image is None:
+            digests += UNKNOWN_DIGEST
+            continue
+        image = whole(np.asarray(stored_image)).content
+        row = DecodedRow(number, image, nonzero_box(image), values)
+        chunk.rows.append(row)
+        seen.note(split, row)
+        digests += digest_of(stored, number, values, whole(image), row.box)
+    seen.digests[config, split] = bytes(digests)
+    return chunk
+
+
+def numbered_rows(
+    stored: StoredSet, config: str, split: str, start: int, stop: int, findings: Findings
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row numbers and rows; none, and a finding, when the file can't be read."""
+    try:
+        rows = stored.rows(config, split, start, stop)
+    except StoredSetError as error:
+        findings.add("readable", str(error))
+        return
+    wanted = {"image", "label", *stored.spec.columns}
+    for number, row in enumerate(rows, start=start):
+        if missing := wanted - {name for name, value in row.items() if value is not None}:
+            findings.add("readable", f"{config}/{split} row {number} has no {', '.join(sorted(missing))}")
+            continue
+        yield number, row
+
+
+def usable_image(
+    stored: StoredSet, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
+) -> Image.Image | None:
+    """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified."""
+    where = f"{config}/{split} row {number}"
+    side = stored.manifest.size + 2 * stored.border(config)
+    try:
+        image = opened(values["image"])
+    except UNDECODABLE as error:
+        findings.add("readable", f"{where}: the image can't be decoded ({one_line(error)})")
+        return None
+    if image.format != "PNG":
+        findings.add("images", f"{where} is stored as {image.format}, which need not keep pixels; PNG does")
+    if image.size != (side, side) or image.mode != stored.spec.mode:
+        found, wanted = f"{image.width}x{image.height} {image.mode}", f"{side}x{side} {stored.spec.mode}"
+        findings.add("images", f"{where} is {found}, not {wanted}")
+        return None
+    return image
+
+
+def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
+    """The digest of a row with this image. number: of the row. box: of what is not black in the image's content."""
+    label = values["label"] if stored.spec.label_in_digest else ""
+    source = values["source"] if "source" in stored.spec.columns else str(number)
+    return row_digest(image, label, source, box)

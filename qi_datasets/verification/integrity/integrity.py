@@ -1,0 +1,213 @@
+"""Integrity: whether the files hold what the specification says. Needs no torch, reads every row, keeps memory flat."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from qi_datasets.building.engine import Engine
+from qi_datasets.errors import StoredSetError
+from qi_datasets.progress import bar_over
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+from qi_datasets.storage.parquet import ROW_GROUP_ROWS
+from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, whole_set
+from qi_datasets.verification.integrity.borders import compare_borders
+from qi_datasets.verification.integrity.chunk import Chunk, Examined, read_chunk
+from qi_datasets.verification.report.report import Check, Measured, Status
+from qi_datasets.verification.stored import StoredSet
+
+PARALLEL_PIXELS = 100_000_000
+"""Sets of fewer pixels are read sooner than worker processes would start."""
+
+
+def always(stored: StoredSet) -> bool:
+    """For checks that every set gets, another package's too."""
+    return True
+
+
+def only(*names: str) -> Callable[[StoredSet], bool]:
+    """For checks of some sets."""
+    return lambda stored: stored.spec.name in names
+
+
+def from_images(stored: StoredSet) -> bool:
+    """For checks of sets that are made from images and say of which."""
+    return stored.spec.needs_images and "source" in stored.spec.columns
+
+
+def generated(stored: StoredSet) -> bool:
+    """For checks of sets that need no input, which can be made again and compared."""
+    return not stored.spec.needs_images
+
+
+def bordered(stored: StoredSet) -> bool:
+    """For checks of sets with configs that have a border."""
+    return bool(stored.spec.borders)
+
+
+@dataclass(frozen=True)
+class IntegrityCheck:
+    """One row of the table of checks.
+
+    on_rows: yields what is wrong with a chunk's rows; runs in worker processes. on_set: yields what is wrong with the
+    set, once all rows are read. With neither, reading itself makes the findings of that name. otherwise: how the check
+    ends when something is found. figure: what was measured, for a reader.
+    """
+
+    name: str
+    meaning: str
+    applies: Callable[[StoredSet], bool] = always
+    on_rows: Callable[[Chunk], Iterator[str]] | None = None
+    on_set: Callable[[StoredSet, Examined], Iterator[str]] | None = None
+    figure: Callable[[StoredSet, Examined], str] | None = None
+    otherwise: Status = Status.FAIL
+
+
+CHECKS = (
+    IntegrityCheck("manifest", "the manifest agrees with the specification", on_set=whole_set.manifest),
+    IntegrityCheck("files", "every file has its recorded size and SHA-256", on_set=whole_set.files),
+    IntegrityCheck("readable", "every row can be read and every image decoded"),
+    IntegrityCheck("schema", "the columns have the specified types", on_set=whole_set.schema),
+    IntegrityCheck("counts", "every split has its number of rows", on_set=whole_set.counts),
+    IntegrityCheck("images", "PNG, in the specified size and mode"),
+    IntegrityCheck("labels", "every label is the specified one", on_rows=rows.labels),
+    IntegrityCheck(
+        "balance",
+        "no label is more frequent than another",
+        only(ROOK.name, CORNER.name, RED_GREEN_SET.name, QI.name),
+        on_set=whole_set.balance,
+        figure=whole_set.balance_figure,
+    ),
+    IntegrityCheck("pixels", "every image is the one that its builder makes", generated, on_rows=rows.pixels),
+    IntegrityCheck("columns", "the further columns say what was drawn", generated, on_rows=rows.columns),
+    IntegrityCheck(
+        "boxes", "two pure boxes where the columns say, else black", only(RED_GREEN_SET.name), red_green.boxes
+    ),
+    IntegrityCheck("pairs", "the two tests pair up row by row", only(RED_GREEN_SET.name), red_green.pairs),
+    IntegrityCheck(
+        "repeats", "no image occurs twice, in any split", only(RED_GREEN_SET.name), on_set=red_green.repeats
+    ),
+    IntegrityCheck("place", "x, y are the label's corner", only(QI.name), quadrant.place),
+    IntegrityCheck("background", "black outside the patch", only(QI.name), quadrant.background),
+    IntegrityCheck(
+        "patch",
+        "both corners hold the recorded patch",
+        only(QI.name),
+        quadrant.same_patch,
+        figure=quadrant.sources_figure,
+    ),
+    IntegrityCheck(
+        "displacement",
+        "total strides see both corners in one phase",
+        only(QI.name),
+        on_set=quadrant.displacement,
+        figure=quadrant.displacement_figure,
+    ),
+    IntegrityCheck("base", "every image is the recorded one", only(SHIFTED.name), shifted.base),
+    IntegrityCheck("drawn", "pairs and label are those that the names decide", only(SHIFTED.name), shifted.drawn),
+    IntegrityCheck("borders", "borders are black, their centre is border 0", bordered),
+    IntegrityCheck(
+        "sources",
+        "rows name their sources, no source is in two splits",
+        from_images,
+        on_set=whole_set.sources,
+        figure=whole_set.sources_figure,
+    ),
+    IntegrityCheck(
+        "duplicates",
+        "no picture is in two splits under other names",
+        from_images,
+        on_set=whole_set.duplicates,
+        figure=whole_set.duplicates_figure,
+        otherwise=Status.WARN,
+    ),
+    IntegrityCheck(
+        "digests",
+        "pixels and labels give the recorded digests",
+        on_set=whole_set.digests,
+        figure=whole_set.digests_figure,
+    ),
+    IntegrityCheck(
+        "pinned",
+        "digests are those that this package pins",
+        whole_set.is_pinned,
+        on_set=whole_set.pinned,
+        figure=whole_set.pinned_figure,
+    ),
+)
+"""Every integrity check, in the order of the report: a new one is a new row."""
+
+
+def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress: bool = False) -> Measured:
+    """Reads every row of a set and makes every check that applies to it.
+
+    engine: where rows are read, default one process per core for sets of some size.
+    """
+    seen = examine(stored, engine, progress)
+    checks = []
+    for check in CHECKS:
+        if not check.applies(stored):
+            continue
+        if check.on_set is not None:
+            for finding in check.on_set(stored, seen):
+                seen.findings.add(check.name, finding)
+        cause = seen.findings.cause(check.name)
+        figure = check.figure(stored, seen) if check.figure else ""
+        status = check.otherwise if cause else Status.PASS
+        checks.append(Check(stored.name, check.name, status, figure, check.meaning, cause=cause))
+    appearance = implied_appearance(stored, checks)
+    return Measured((*checks, *appearance))
+
+
+def examine(stored: StoredSet, engine: Engine | None, progress: bool) -> Examined:
+    """Everything that is known of the rows, read chunk by chunk."""
+    whole = Examined()
+    tasks = []
+    step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
+    config = stored.manifest.configs.get(stored.default_config)
+    for split in config.splits if config else ():
+        try:
+            rows = stored.count(stored.default_config, split)
+        except StoredSetError as error:
+            whole.findings.add("readable", str(error))
+            continue
+        tasks += [(split, start, min(start + step, rows)) for start in range(0, rows, step)]
+    pixels = sum(
+        split.rows * config.size**2 for config in stored.manifest.configs.values() for split in config.splits.values()
+    )
+    engine = engine or Engine(None if pixels >= PARALLEL_PIXELS else 1)
+    with bar_over(stored.name, len(tasks), "chunk", progress) as bar:
+        for part in engine.in_order(partial(examine_chunk, stored), tasks):
+            whole.merge(part)
+            bar.update()
+    return whole
+
+
+def examine_chunk(stored: StoredSet, task: tuple[str, int, int]) -> Examined:
+    """What is known of rows [start, stop) of a split, in every config."""
+    split, start, stop = task
+    seen = Examined()
+    chunk = read_chunk(stored, split, start, stop, seen)
+    for check in CHECKS:
+        if check.on_rows is not None and check.applies(stored):
+            for finding in check.on_rows(chunk):
+                seen.findings.add(check.name, finding)
+    compare_borders(chunk, seen)
+    return seen
+
+
+def implied_appearance(stored: StoredSet, checks: list[Check]) -> list[Check]:
+    """For `qi`: that no pixel gives the label away follows from checks above, and a probe for it could not fail."""
+    if stored.spec.name != QI.name:
+        return []
+    needed = ("labels", "balance", "patch", "background")
+    proved = all(check.status is Status.PASS for check in checks if check.name in needed)
+    return [
+        Check(
+            stored.name,
+            "appearance",
+            Status.PASS if proved else Status.FAIL,
+            "implied",
+            "both labels have the same patches on black: no pixel gives the label away, only its place",
+            cause="" if proved else f"it follows from {', '.join(needed)}, of which one failed",
+        )
+    ]

@@ -1,0 +1,193 @@
+"""Integrity checks on a set as a whole: its files, its manifest, its sources, its digests."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from qi_datasets.building.selection import selection_digest
+from qi_datasets.errors import OptionError, StoredSetError
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.verification.integrity.chunk import Examined
+from qi_datasets.verification.stored import StoredSet
+
+SHORT = 12
+"""Hex digits of a digest that a message shows."""
+
+
+def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """A manifest that contradicts the spec table or itself."""
+    spec, record = stored.spec, stored.manifest
+    if record.spec_version != SPEC_VERSION:
+        yield f"{MANIFEST} is of spec version {record.spec_version}, this package knows {SPEC_VERSION}; build again"
+    option = spec.size_option
+    try:
+        if option is None and record.size != spec.size:
+            yield f"{MANIFEST} says {record.size} pixels per side, the specification {spec.size}"
+        elif option is not None:
+            option.check(record.size)
+    except OptionError as error:
+        yield f"{MANIFEST}: {error}"
+    if stored.default_config not in record.configs:
+        yield f"{MANIFEST} has no config {stored.default_config}"
+    for name, config in record.configs.items():
+        if name != spec.config_of(config.border):
+            yield f"{MANIFEST}: config {name} has border {config.border}"
+        if config.size != record.size + 2 * config.border:
+            yield f"{MANIFEST}: config {name} has images of {config.size} pixels, not {record.size} and borders"
+        if list(config.splits) != list(spec.splits):
+            yield f"{MANIFEST}: config {name} has the splits {', '.join(config.splits)}, not {', '.join(spec.splits)}"
+        unlisted = [file for split in config.splits.values() for file in split.files if file not in record.files]
+        if unlisted:
+            yield f"{MANIFEST} names {unlisted[0]}, but not its size and SHA-256"
+
+
+def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Files that are gone, cut off, changed, or that nobody listed."""
+    for name, record in stored.manifest.files.items():
+        try:
+            found = stored.file_record(name)
+        except OSError as error:
+            yield f"{name} can't be read ({error.strerror or type(error).__name__})"
+            continue
+        if found.bytes != record.bytes:
+            yield f"{name} has {found.bytes} bytes, the manifest says {record.bytes}"
+        elif found.sha256 != record.sha256:
+            yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
+    for name in stored.parquet_files():
+        if name not in stored.manifest.files:
+            yield f"{name} is not in the manifest, yet stock loaders may read it"
+
+
+def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Files whose columns or types are not the specification's."""
+    # `datasets` takes a second to import, and workers don't need it.
+    from qi_datasets.storage.schema import schema_of
+
+    wanted = schema_of(stored.spec)
+    for config, record in stored.manifest.configs.items():
+        for split in record.splits:
+            try:
+                for file, group, _ in stored.row_groups(config, split):
+                    if group == 0 and not file.schema_arrow.equals(wanted):
+                        found = ", ".join(f"{field.name} {field.type}" for field in file.schema_arrow)
+                        yield f"{config}/{split} has the columns {found}"
+            except (OSError, ValueError):
+                continue  # `readable` tells
+
+
+def counts(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Splits with more or fewer rows than the manifest, the specification or the manifest's list of sources says."""
+    spec = stored.spec
+    for config, record in stored.manifest.configs.items():
+        for split, part in record.splits.items():
+            try:
+                found = stored.count(config, split)
+            except StoredSetError:
+                continue  # `readable` tells
+            wanted = {"the manifest": part.rows}
+            if not spec.needs_images and split in spec.splits:
+                wanted["the specification"] = spec.rows(split)
+            if spec.needs_images:
+                sources = len(stored.manifest.sources.get(split, []))
+                wanted[f"{spec.rows_per_source} per source of the manifest"] = sources * spec.rows_per_source
+            if stored.manifest.canonical and split in spec.splits:
+                wanted["the specification of a canonical set"] = spec.rows(split)
+            for who, rows in wanted.items():
+                if found != rows:
+                    yield f"{config}/{split} has {found} rows, but {rows} by {who}"
+
+
+def balance(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Splits in which one label is more frequent than another."""
+    for split, labels in seen.labels.items():
+        found = Counter(labels)
+        numbers = [found[label] for label in range(len(stored.spec.labels))]
+        if len(set(numbers)) > 1 or sum(numbers) != len(labels):
+            yield f"{split} has {', '.join(f'{n} {name}' for n, name in zip(numbers, stored.spec.labels, strict=True))}"
+
+
+def balance_figure(stored: StoredSet, seen: Examined) -> str:
+    """Rows per label."""
+    found = Counter(label for labels in seen.labels.values() for label in labels)
+    return " / ".join(str(found[label]) for label in range(len(stored.spec.labels)))
+
+
+def sources(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Rows whose source or synset is not the manifest's, and sources that occur in two splits."""
+    per_source = stored.spec.rows_per_source
+    for split, names in seen.sources.items():
+        recorded = stored.manifest.sources.get(split, [])
+        for number, name, wnid in zip(seen.numbers[split], names, seen.wnids[split], strict=True):
+            where = f"{stored.default_config}/{split} row {number}"
+            if number // per_source >= len(recorded):
+                continue  # `counts` tells
+            source = recorded[number // per_source]
+            if name != source.name:
+                yield f"{where} has the source {name}, the manifest says {source.name}"
+            elif wnid != source.wnid:
+                yield f"{where} ({name}) has the synset {wnid!r}, the manifest says {source.wnid!r}"
+    home: dict[str, str] = {}
+    for split, names in seen.sources.items():
+        for name in dict.fromkeys(names):
+            if name in home:
+                yield f"{name} is in {home[name]} and in {split}"
+            home.setdefault(name, split)
+
+
+def sources_figure(stored: StoredSet, seen: Examined) -> str:
+    """Number of sources by split."""
+    return ", ".join(f"{split} {len(set(names))}" for split, names in seen.sources.items())
+
+
+def digests(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Splits whose digest, computed from the stored pixels, labels and sources, is not the manifest's."""
+    for config, record in stored.manifest.configs.items():
+        for split, part in record.splits.items():
+            found = seen.split_digest(config, split)
+            if found != part.digest:
+                yield f"{config}/{split} has the digest {found[:SHORT]}..., the manifest says {part.digest[:SHORT]}..."
+
+
+def digests_figure(stored: StoredSet, seen: Examined) -> str:
+    """How many digests were computed."""
+    return f"{len(seen.digests)} splits"
+
+
+def is_pinned(stored: StoredSet) -> bool:
+    """Whether the package knows this set's digests, or its selection, beforehand."""
+    official_size = stored.manifest.size == stored.spec.size
+    return official_size and bool(stored.spec.digests or (stored.spec.selection_digest and stored.manifest.canonical))
+
+
+def pinned(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Splits whose digest, or selections whose digest, is not the one that this package pins."""
+    spec = stored.spec
+    for split, wanted in spec.digests.items():
+        found = seen.split_digest(stored.default_config, split)
+        if found != wanted:
+            yield f"{split} has the digest {found[:SHORT]}..., data version {SPEC_VERSION} has {wanted[:SHORT]}..."
+    if spec.selection_digest and stored.manifest.canonical:
+        chosen = {split: [record.name for record in stored.manifest.sources.get(split, [])] for split in spec.splits}
+        if selection_digest(chosen) != spec.selection_digest:
+            yield f"the manifest says canonical, but its sources are not the official selection of {spec.title}"
+
+
+def pinned_figure(stored: StoredSet, seen: Examined) -> str:
+    """What is pinned."""
+    return f"{len(stored.spec.digests)} splits" if stored.spec.digests else "the official selection"
+
+
+def duplicates(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """Pictures that occur under several sources in different splits."""
+    homes: dict[bytes, dict[str, str]] = {}
+    for split, contents in seen.contents.items():
+        for content, source in zip(contents, seen.sources[split], strict=True):
+            homes.setdefault(content, {}).setdefault(split, source)
+    for places in homes.values():
+        if len(places) > 1:
+            yield "the same pixels: " + ", ".join(f"{source} ({split})" for split, source in places.items())
+
+
+def duplicates_figure(stored: StoredSet, seen: Examined) -> str:
+    """How many pictures are in several splits."""
+    return f"{seen.findings.counts['duplicates']} pictures"

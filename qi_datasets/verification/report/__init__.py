@@ -1,0 +1,1 @@
+"""What a verification found, as objects, JSON and a page."""

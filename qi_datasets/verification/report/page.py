@@ -1,0 +1,48 @@
+"""The report as one HTML page that needs nothing else: style and figures are inside it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from qi_datasets.errors import VerificationError
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.verification.report.report import Plot, Report, Tiles, write_text
+
+PAGE = "index.html"
+TEMPLATE = "verification.html.jinja"
+
+
+def require_drawing() -> None:
+    """VerificationError when figures will be measured that can't be drawn."""
+    if find_spec("torch") is not None and find_spec("matplotlib") is None:
+        raise VerificationError("a report draws with matplotlib: python -m pip install 'qi-datasets[torch]'")
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """Writes the page into a folder, made if need be; the page's path. OutputError when it can't be written."""
+    path = folder / PAGE
+    write_text(path, render(report))
+    return path
+
+
+def render(report: Report) -> str:
+    """The page as text; figures are SVG within it."""
+    environment = Environment(
+        loader=PackageLoader("qi_datasets.cards", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    drawn = [(figure, drawing(figure)) for figure in report.figures]
+    by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
+    template = environment.get_template(TEMPLATE)
+    return template.render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
+
+
+def drawing(figure: Plot | Tiles) -> str:
+    """A figure as SVG text."""
+    from qi_datasets.verification.report.drawing import draw_plot, draw_tiles
+
+    return draw_plot(figure) if isinstance(figure, Plot) else draw_tiles(figure)

@@ -1,0 +1,1 @@
+"""Whether networks read location from a set as claimed. Needs the extra `torch`."""

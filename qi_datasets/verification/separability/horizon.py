@@ -1,0 +1,133 @@
+"""Up to which border networks of several depths and strides tell the corners apart, beside the bound computed for each.
+
+A few of the set's sources, with borders added here pixel by pixel, so that the last border is found exactly. (That a
+stored border is the added one is what integrity checks.)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qi_datasets.networks.features import extract_features
+from qi_datasets.networks.padding import Padding
+from qi_datasets.networks.receptive_field import location_horizon
+from qi_datasets.networks.reference import QuadrantNet
+from qi_datasets.networks.tolerance import is_equal
+from qi_datasets.pixels.geometry import Pixels
+from qi_datasets.progress import bar_over
+from qi_datasets.verification.report.report import Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.separability.options import NetworkOptions
+from qi_datasets.verification.stored import StoredSet
+
+STRIDES = ((1, 1, 1, 1), (2, 2, 2), (2, 2, 2, 2), (2, 2, 2, 2, 2))
+CHANNELS = 16
+PADDINGS: tuple[tuple[Padding, bool], ...] = (
+    ("same", False),
+    ("valid", False),
+    ("full", False),
+    ("same", True),
+    ("valid", True),
+    ("full", True),
+)
+"""Paddings, and whether there are biases."""
+
+SOURCES = 2
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far one network reads location. last: widest border at which the corners' features differ, None if at none.
+
+    horizon: the border from which on they can't, by geometry.
+    """
+
+    strides: tuple[int, ...]
+    padding: Padding
+    biased: bool
+    field: int
+    total_stride: int
+    horizon: int
+    last: int | None
+
+    @property
+    def name(self) -> str:
+        """The padding, and whether there are biases."""
+        return f"{self.padding}, biased" if self.biased else self.padding
+
+
+def check_horizons(stored: StoredSet, options: NetworkOptions) -> Measured:
+    """Measures every network; the check fails if one reads location from beyond its bound."""
+    split = list(stored.spec.splits)[-1]
+    rows = min(SOURCES, len(stored.manifest.sources[split])) * stored.spec.rows_per_source
+    images = stored.images(stored.default_config, split, 0, rows)
+    reaches = []
+    with bar_over(f"{stored.name}, horizons", len(STRIDES) * len(PADDINGS), "network", options.progress) as bar:
+        for strides in STRIDES:
+            for padding, biased in PADDINGS:
+                reaches.append(reach(images, strides, padding, biased, options.device))
+                bar.update()
+    beyond = [one for one in reaches if one.last is not None and one.last >= one.horizon]
+    cause = "; ".join(
+        f"{one.name}, strides {one.strides}: the corners differ at border {one.last}, beyond {one.horizon}"
+        for one in beyond[:3]
+    )
+    meaning = "no network reads location from beyond the bound that its receptive field gives"
+    check = Check(
+        stored.name, "horizon", Status.FAIL if cause else Status.PASS, f"{len(reaches)} networks", meaning, cause=cause
+    )
+    return Measured((check,), (table_of(reaches),), (plot_of(reaches),))
+
+
+def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bool, device: str) -> Reach:
+    """Tries borders from one beyond the bound inwards, until the corners differ.
+
+    images: (rows, c, h, w) uint8, both corners of a source after one another.
+    """
+    channels = (images.shape[1], *[CHANNELS] * len(strides))
+    network = QuadrantNet(padding, bias=biased, strides=strides, channels=channels)
+    horizon = location_horizon(network.field, padding, biased=biased)
+    last = None
+    for border in reversed(range(horizon + 2)):
+        bordered = np.pad(images, [(0, 0), (0, 0), (border, border), (border, border)])
+        features = extract_features(network, bordered, device=device)
+        if not is_equal(features[0::2], features[1::2]):
+            last = border
+            break
+    return Reach(strides, padding, biased, network.field.size, network.field.stride, horizon, last)
+
+
+def table_of(reaches: list[Reach]) -> Table:
+    """One line per depth and stride, one column per padding."""
+    names = list(dict.fromkeys(one.name for one in reaches))
+    rows = []
+    for strides in STRIDES:
+        of = {one.name: one for one in reaches if one.strides == strides}
+        cells = [f"{'none' if of[name].last is None else of[name].last} / {of[name].horizon - 1}" for name in names]
+        cells = [cell.replace("/ -1", "/ none") for cell in cells]
+        first = next(iter(of.values()))
+        rows.append((",".join(map(str, strides)), f"{first.field}", f"{first.total_stride}", *cells))
+    return Table(
+        "qi: widest border at which the corners differ / at which they can, by receptive field",
+        ("strides", "receptive field", "total stride", *names),
+        tuple(rows),
+        f"3x3 layers with random weights, {SOURCES} sources, borders tried from one beyond the bound inwards.",
+    )
+
+
+def plot_of(reaches: list[Reach]) -> Plot:
+    """Measured reach and bound against receptive field, without biases."""
+    curves = []
+    for padding in ("same", "valid"):
+        of = [one for one in reaches if one.padding == padding and not one.biased]
+        x = tuple(float(one.field) for one in of)
+        curves.append(
+            Curve(f"{padding}, measured", x, tuple(float(-1 if one.last is None else one.last) for one in of))
+        )
+        curves.append(Curve(f"{padding}, bound", x, tuple(float(one.horizon - 1) for one in of)))
+    return Plot(
+        "Quadrant ImageNet: how far networks read location",
+        "Widest border at which the two corners still give different features, measured and computed, without biases.",
+        "receptive field in pixels",
+        "border in pixels",
+        tuple(curves),
+    )

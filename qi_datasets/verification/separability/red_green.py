@@ -1,0 +1,168 @@
+"""Whether `red_green` shows what it claims: nets that read location fail where pictures never were in training."""
+
+from functools import partial
+
+import numpy as np
+
+from qi_datasets.networks.features import Images, extract_features
+from qi_datasets.networks.padding import PADDINGS, Padding
+from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.reference import RedGreenNet
+from qi_datasets.networks.tolerance import is_equal, relative_difference
+from qi_datasets.progress import bar_over
+from qi_datasets.protocols.red_green import EPOCHS, Epoch, LabelledImages, RedGreenRun, train_red_green
+from qi_datasets.verification.report.report import Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.separability.options import NetworkOptions
+from qi_datasets.verification.stored import StoredSet
+
+TESTS = ("test_similar", "test_dissimilar")
+BLIND: tuple[Padding, ...] = ("circular", "full")
+RANDOM_NETS, FULL_RANDOM_NETS = 1, 3
+ENOUGH = 200
+"""Rows that show that answers differ; that they are alike is shown on all."""
+FULL_SEEDS = 10
+
+PAPER = {"valid": (100.0, 0.2), "same": (99.8, 8.4), "circular": (73.7, 73.7), "full": (89.7, 89.7)}
+"""Accuracy in % on the similar and on the dissimilar test (arXiv 2003.07064, experiment 2; 10 seeds)."""
+
+REQUIRED = {"valid": (0.99, 0.02), "same": (0.98, 0.20)}
+"""Least accuracy on the similar test, greatest on the dissimilar one, of nets that read location."""
+
+
+def check(stored: StoredSet, options: NetworkOptions) -> Measured:
+    """Random weights: full and circular answer both tests alike, row by row. With `full`, trained nets too."""
+    images = {split: load(stored, split) for split in TESTS}
+    checks, rows = [], []
+    nets = FULL_RANDOM_NETS if options.full else RANDOM_NETS
+    for padding in PADDINGS:
+        tests = [images[split].images[: None if padding in BLIND else ENOUGH] for split in TESTS]
+        worst, equal = random_difference(tests, padding, range(nets), options.device)
+        rows.append((padding, f"{worst:.1e}", "yes" if equal else "no"))
+        checks.append(judged_untrained(stored, padding, worst, equal))
+    table = Table(
+        "red_green: largest difference between the paired rows of the two tests, random weights",
+        ("padding", "difference of scale", "equal"),
+        tuple(rows),
+    )
+    trained = train(stored, options) if options.full else not_trained(stored)
+    return Measured((*checks, *trained.checks), (table, *trained.tables), trained.figures)
+
+
+def load(stored: StoredSet, split: str) -> LabelledImages:
+    """All rows of a split."""
+    rows = stored.count(stored.default_config, split)
+    images = stored.images(stored.default_config, split, 0, rows)
+    return LabelledImages(images, stored.labels(stored.default_config, split, 0, rows))
+
+
+def random_difference(tests: list[Images], padding: Padding, seeds: range, device: str) -> tuple[float, bool]:
+    """Largest relative difference between the logits of paired rows, and whether all count as equal."""
+    worst, equal = 0.0, True
+    for seed in seeds:
+        net = seeded(seed, partial(RedGreenNet, padding))
+        logits = [extract_features(net, images, device=device) for images in tests]
+        worst = max(worst, relative_difference(*logits))
+        equal = equal and is_equal(*logits)
+    return worst, equal
+
+
+def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: bool) -> Check:
+    """Whether random nets of one padding answer the two tests alike exactly if they should."""
+    figure, name = f"{worst:.1e} of scale", f"{padding}, random weights"
+    if padding in BLIND:
+        cause = "" if equal else f"logits of paired rows differ by {figure}"
+        meaning = "untrained, it answers both tests alike, row by row"
+    else:
+        cause = "logits of all paired rows are equal: the tests show this padding nothing" if equal else ""
+        meaning = "untrained, it answers the tests differently: location reaches its answers"
+    return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, cause=cause)
+
+
+def not_trained(stored: StoredSet) -> Measured:
+    """The line that says that training was left out."""
+    meaning = "accuracies of trained nets: add --full (minutes per seed on a CPU; --seeds N)"
+    return Measured((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
+
+
+def train(stored: StoredSet, options: NetworkOptions) -> Measured:
+    """The paper's protocol, for every padding and seed."""
+    data = {split: load(stored, split) for split in stored.spec.splits}
+    seeds = range(options.seeds or FULL_SEEDS)
+    tests = {split: data[split] for split in TESTS}
+    runs: dict[Padding, list[RedGreenRun]] = {}
+    with bar_over(f"{stored.name}, training", len(PADDINGS) * len(seeds) * EPOCHS, "epoch", options.progress) as bar:
+
+        def count(_: Epoch) -> None:
+            bar.update()
+
+        for number, padding in enumerate(PADDINGS):
+            runs[padding] = []
+            for done, seed in enumerate(seeds, start=number * len(seeds) + 1):
+                run = train_red_green(
+                    data["train"], data["validation"], tests, padding, seed, device=options.device, progress=count
+                )
+                runs[padding].append(run)
+                bar.update(done * EPOCHS - bar.n)  # it may have stopped early
+    return Measured(
+        tuple(judged(stored, padding, of) for padding, of in runs.items()),
+        (comparison(runs),),
+        (training_curves(runs),),
+    )
+
+
+def accuracies(runs: list[RedGreenRun]) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracies on the similar and on the dissimilar test, one per seed."""
+    similar, dissimilar = (np.array([run.accuracies[split] for run in runs]) for split in TESTS)
+    return similar, dissimilar
+
+
+def judged(stored: StoredSet, padding: Padding, runs: list[RedGreenRun]) -> Check:
+    """Whether nets of one padding do what the paper found."""
+    similar, dissimilar = (float(values.mean()) for values in accuracies(runs))
+    figure = f"{similar:.1%} / {dissimilar:.1%}"
+    if padding in BLIND:
+        unequal = [run.seed for run in runs if not is_equal(*(run.logits[split] for split in TESTS))]
+        worst = max(relative_difference(*(run.logits[split] for split in TESTS)) for run in runs)
+        cause = f"seed {unequal[0]}: logits of paired rows differ, up to {worst:.1e} of scale" if unequal else ""
+        meaning = f"{len(runs)} trained nets answer both tests alike, row by row (similar / dissimilar)"
+    else:
+        least, most = REQUIRED[padding]
+        ok = similar >= least and dissimilar <= most
+        cause = "" if ok else f"{figure}, but at least {least:.0%} and at most {most:.0%} are expected"
+        meaning = f"{len(runs)} trained nets answer by location (similar / dissimilar)"
+    status = Status.FAIL if cause else Status.PASS
+    return Check(stored.name, f"{padding}, trained", status, figure, meaning, cause=cause)
+
+
+def comparison(runs: dict[Padding, list[RedGreenRun]]) -> Table:
+    """Trained accuracies beside the paper's."""
+
+    def cell(values: np.ndarray) -> str:
+        return f"{100 * values.mean():.1f}" + (f" ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else "")
+
+    rows = []
+    for padding, of in runs.items():
+        similar, dissimilar = accuracies(of)
+        paper = [f"{figure:.1f}" for figure in PAPER[padding]]
+        difference = max(relative_difference(*(run.logits[split] for split in TESTS)) for run in of)
+        rows.append((padding, f"{len(of)}", cell(similar), cell(dissimilar), *paper, f"{difference:.1e}"))
+    return Table(
+        "red_green: accuracy in % on the two tests",
+        ("padding", "seeds", "similar", "dissimilar", "paper similar", "paper dissimilar", "paired rows differ by"),
+        tuple(rows),
+        "Mean and standard deviation over seeds. The paper's test sets repeat training images, these don't.",
+    )
+
+
+def training_curves(runs: dict[Padding, list[RedGreenRun]]) -> Plot:
+    """Validation loss by epoch, of each padding's first seed."""
+    curves = tuple(
+        Curve(
+            f"{padding}, seed {of[0].seed}",
+            tuple(float(epoch.number) for epoch in of[0].epochs),
+            tuple(epoch.validation_loss for epoch in of[0].epochs),
+        )
+        for padding, of in runs.items()
+    )
+    caption = "Training stops after 8 epochs without a better validation loss, and the best weights are restored."
+    return Plot("Red-green: validation loss", caption, "epoch", "cross-entropy", curves)

@@ -1,0 +1,302 @@
+"""`load_dataset` takes what the stock call takes, makes what it can, and says what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+import qi_datasets
+from qi_datasets import QIDatasetsError, load_dataset
+from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceError, StoredSetError, UnknownSetError
+from qi_datasets.specs import SPECS
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from tests import expected, pictures
+
+GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_set_that_needs_no_input_is_made_on_first_use(name: str, home: Path) -> None:
+    rows = load_dataset(name)
+
+    assert isinstance(rows, datasets.DatasetDict)
+    assert {split: part.num_rows for split, part in rows.items()} == dict(SPECS[name].splits)
+    assert {path.name for path in home.iterdir()} == {name, f".{name}.lock"}
+
+
+def test_the_second_use_reads_what_the_first_made(home: Path, untouched) -> None:
+    load_dataset("rook")
+    before = untouched(home)
+
+    load_dataset("rook", border=7)
+
+    assert untouched(home) == before
+
+
+def test_where_sets_are_kept(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_dataset("corner", output=str(tmp_path / "given"))
+    monkeypatch.setenv("QI_DATASETS_HOME", "~/sets")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    load_dataset("corner")
+    monkeypatch.delenv("QI_DATASETS_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    load_dataset("corner")
+
+    found = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(MANIFEST)}
+    assert {"given/corner", "me/sets/corner"} < found
+    assert len(found) == 3
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_kinds_are_those_of_the_stock_call(streaming: bool, small_qi: Path) -> None:
+    one, many = (
+        (datasets.IterableDataset, datasets.IterableDatasetDict)
+        if streaming
+        else (datasets.Dataset, datasets.DatasetDict)
+    )
+    for border in (0, 9):
+        assert type(load_dataset("qi", border=border, output=small_qi, streaming=streaming)) is many
+        assert type(load_dataset("qi", border=border, split="test", output=small_qi, streaming=streaming)) is one
+
+
+@pytest.mark.parametrize("border", [0, 9])
+def test_slices_sums_and_lists_of_splits(border: int, small_qi: Path) -> None:
+    def rows(split: object) -> datasets.Dataset:
+        return load_dataset("qi", border=border, split=split, output=small_qi)
+
+    train = rows("train")
+    assert rows("train[2:5]")["source"][:] == train["source"][2:5]
+    assert rows("train[:50%]").num_rows == 4
+    assert rows("train+test").num_rows == 16
+    assert rows("train+test")[9]["image"].size == (120 + 2 * border,) * 2
+    assert [part[0]["image"].size for part in rows(["train", "test"])] == [(120 + 2 * border,) * 2] * 2
+
+
+def test_a_config_says_the_same_as_a_border(small_qi: Path) -> None:
+    named = load_dataset("qi", "border_16", split="test", output=small_qi)
+    given = load_dataset("qi", border=np.int64(16), split="test", output=small_qi)
+    both = load_dataset("qi", "border_16", border=16, split="test", output=small_qi)
+
+    for rows in zip(named, given, both, strict=True):
+        assert len({row["image"].tobytes() for row in rows}) == 1
+        assert all(row["border"] == 16 for row in rows)
+    assert load_dataset("qi", "border_41", split="test", output=small_qi)[0]["image"].size == (202, 202)
+    assert load_dataset("rook", "default", border=2)["train"][0]["image"].size == (36, 36)
+
+
+def test_further_arguments_go_to_the_stock_call(small_qi: Path, tmp_path: Path) -> None:
+    rows = load_dataset("qi", split="test", output=small_qi, cache_dir=str(tmp_path / "cache"), keep_in_memory=True)
+
+    assert rows.num_rows == 8
+    assert any((tmp_path / "cache").iterdir())
+
+
+def test_a_size_and_a_canvas_of_ones_own(flat_folder: str, qi_build, tmp_path: Path) -> None:
+    image = np.asarray(load_dataset("corner", size=9)["train"][1]["image"])
+    assert image.shape == (9, 9)
+    assert image[8, 8] == 255
+    options = ("--per-split", 4, "--canvas", 128, "--border", 0, "--set", "qi")
+    assert qi_build("--imagenet-val", flat_folder, "--output", tmp_path, *options).exit_code == 0
+
+    row = load_dataset("qi", canvas=128, border=10, split="train", output=tmp_path)[1]
+
+    assert (row["image"].size, row["x"], row["y"], row["border"]) == ((148, 148), 82, 82, 10)
+    with pytest.raises(NotBuiltError):
+        load_dataset("qi", output=tmp_path)
+
+
+def test_stock_loading_needs_nothing_of_ours(small_qi: Path, album: dict[str, bytes], tmp_path: Path) -> None:
+    script = (
+        "import sys, datasets\n"
+        f"cache = {str(tmp_path)!r}\n"
+        f"rows = datasets.load_dataset({str(small_qi / 'qi')!r}, 'border_16', split='test', cache_dir=cache)\n"
+        "assert not [name for name in sys.modules if name.startswith('qi_datasets.')]\n"
+        "sys.stdout.buffer.write(rows[3]['image'].tobytes())\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+
+    assert loaded.returncode == 0, loaded.stderr
+    name = expected.in_order(album)[9]
+    assert loaded.stdout == expected.quadrant_image(expected.quadrant_patch(album[name]), 1, 16).tobytes()
+
+
+def test_imagenet_val_builds_what_is_not_built_yet(official_folder: Path, home: Path, untouched) -> None:
+    rows = load_dataset("qi", border=64, imagenet_val=official_folder)
+
+    assert {split: part.num_rows for split, part in rows.items()} == dict.fromkeys(
+        ("train", "validation", "test"), 2000
+    )
+    assert rows["test"][0]["image"].size == (248, 248)
+    manifest = Manifest.read(home / "qi")
+    assert manifest.canonical
+    assert manifest.borders == set(SPECS["qi"].borders)
+    before = untouched(home)
+    again = load_dataset("qi", split="test", imagenet_val=str(official_folder))
+    assert again.num_rows == 2000
+    assert untouched(home) == before
+
+
+def test_imagenet_val_is_no_matter_to_a_set_that_needs_no_input(flat_folder: str) -> None:
+    assert load_dataset("corner", imagenet_val=flat_folder)["train"].num_rows == 2
+
+
+def test_a_warning_about_kaggles_table_is_passed_on(tmp_path: Path, home: Path) -> None:
+    files = {pictures.name_of(number): b"no image" for number in expected.official_ids()[:3000]}
+    place = Path(pictures.kaggle(files, tmp_path / "kaggle"))
+    (place / pictures.KAGGLE_TABLE).unlink()
+
+    with pytest.warns(match=pictures.KAGGLE_TABLE), pytest.raises(SourceError):
+        load_dataset("qi", imagenet_val=place)
+
+    assert not home.exists()
+
+
+BAD_CALLS = {
+    "a negative border": (
+        {"path": "qi", "border": -16},
+        OptionError,
+        "border must be an integer from 0 to 4096, not -16",
+    ),
+    "a border as text": ({"path": "qi", "border": "64"}, OptionError, "not '64'"),
+    "a fractional border": ({"path": "qi", "border": 1.5}, OptionError, r"not 1\.5"),
+    "a border that is true": ({"path": "qi", "border": True}, OptionError, "not True"),
+    "too wide a border": ({"path": "qi", "border": 4097}, OptionError, "not 4097"),
+    "an unknown set": (
+        {"path": "q1"},
+        UnknownSetError,
+        r"no set is called 'q1' \(did you mean 'qi'\?\); there are rook",
+    ),
+    "a path": ({"path": "./qi"}, UnknownSetError, "no set is called './qi'"),
+    "nothing": ({"path": None}, UnknownSetError, "no set is called None"),
+    "an unknown config": (
+        {"path": "qi", "name": "bordr_64"},
+        UnknownSetError,
+        "no config 'bordr_64'.*did you mean 'border_64'",
+    ),
+    "a config out of range": ({"path": "qi", "name": "border_5000"}, OptionError, "not 5000"),
+    "a config of digits without end": ({"path": "qi", "name": f"border_{'9' * 5000}"}, QIDatasetsError, ""),
+    "a config that is a number": ({"path": "qi", "name": 64}, UnknownSetError, "no config 64"),
+    "another set's config": ({"path": "rook", "name": "border_0"}, UnknownSetError, "rook has no config 'border_0'"),
+    "a config against a border": (
+        {"path": "qi", "name": "border_64", "border": 0},
+        OptionError,
+        "contradict each other",
+    ),
+    "a border where none is": ({"path": "corner", "border": 3}, OptionError, "corner takes no border"),
+    "a size where none is": ({"path": "rook", "size": 64}, OptionError, "rook takes no size, but size=64"),
+    "a canvas where none is": ({"path": "corner", "canvas": 120}, OptionError, "corner takes no canvas"),
+    "too small a size": ({"path": "corner", "size": 0}, OptionError, "size must be an integer from 3 to 1024, not 0"),
+    "a size as text": ({"path": "corner", "size": "5"}, OptionError, "not '5'"),
+    "an odd canvas": ({"path": "qi", "canvas": 113}, OptionError, "canvas must be an even integer"),
+    "not built": ({"path": "qi"}, NotBuiltError, "qi is not built in .*qi-build --imagenet-val PATH.*qi-build --demo"),
+    "no such images": ({"path": "qi", "imagenet_val": "/no/such/path"}, SourceError, "no such path: /no/such/path"),
+    "an unknown split": ({"path": "corner", "split": "test"}, QIDatasetsError, "test"),
+}
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), BAD_CALLS.values(), ids=BAD_CALLS)
+def test_a_bad_call_is_one_of_our_errors_and_leaves_nothing(
+    call: dict[str, object], kind: type[QIDatasetsError], message: str, home: Path
+) -> None:
+    with pytest.raises(kind, match=message) as raised:
+        load_dataset(**call)
+
+    assert len(str(raised.value).splitlines()) == 1
+    assert not home.exists() or call["path"] == "corner"
+
+
+def test_our_errors_are_value_errors_where_a_value_is_wrong() -> None:
+    with pytest.raises(ValueError, match="not -1"):
+        load_dataset("qi", border=-1)
+
+
+@pytest.mark.parametrize("where", ["a file/out", "/proc/1/out"])
+def test_an_output_that_cannot_be_written_is_one_of_our_errors(where: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("mine")
+
+    with pytest.raises(OutputError, match="choose another output folder"):
+        load_dataset("rook", output=tmp_path / where)
+
+
+def test_an_output_may_have_any_name(tmp_path: Path) -> None:
+    output = tmp_path / "sets [old] * ä, 1"
+
+    assert load_dataset("rook", output=output)["train"].num_rows == 2
+
+
+@pytest.mark.parametrize("place", ["output", "imagenet_val"])
+def test_the_home_of_a_user_who_is_not_there_is_one_of_our_errors(place: str) -> None:
+    with pytest.raises(QIDatasetsError, match="~no-such-user"):
+        load_dataset("qi", **{place: "~no-such-user/sets"})
+
+
+def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
+    path = qi_copy / "qi" / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
+
+    with pytest.raises(StoredSetError, match=r"spec version 0\.9\.0.*qi-build --force"):
+        load_dataset("qi", output=qi_copy)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off", "no manifest"])
+def test_a_damaged_set_is_not_read(damage: str, qi_copy: Path) -> None:
+    folder = qi_copy / "qi"
+    name = MANIFEST if damage == "no manifest" else next(iter(Manifest.read(folder).files))
+    if damage == "cut off":
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    else:
+        (folder / name).unlink()
+
+    with pytest.raises(StoredSetError, match=name):
+        load_dataset("qi", output=qi_copy)
+
+
+def test_a_damaged_set_that_needs_no_input_is_made_again(home: Path) -> None:
+    load_dataset("rook")
+    for path in home.rglob("*.parquet"):
+        path.unlink()
+
+    assert load_dataset("rook")["train"].num_rows == 2
+
+
+def test_a_set_built_again_is_not_read_from_a_stale_cache(album: dict[str, bytes], qi_build, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "out", "--set", "qi", "--border", 0, "--per-split", 1)
+    renamed = dict(zip(album, reversed(album.values()), strict=True))
+    for number, files in enumerate((album, renamed)):
+        place = pictures.flat(files, tmp_path / f"images {number}")
+        assert qi_build("--imagenet-val", place, "--force", *options).exit_code == 0
+        row = load_dataset("qi", split="train", output=tmp_path / "out")[0]
+        patch = expected.quadrant_patch(files[expected.in_order(files)[0]])
+        np.testing.assert_array_equal(np.asarray(row["image"]), expected.quadrant_image(patch, 0, 0))
+
+
+def test_the_package_offers_what_it_says() -> None:
+    assert set(qi_datasets.__all__) >= {"QIDatasetsError", "__version__", "as_stock", "load_dataset"}
+    assert all(hasattr(qi_datasets, name) for name in qi_datasets.__all__)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = qi_datasets.nonsense
+
+
+@pytest.mark.parametrize("module", ["qi_datasets", "qi_datasets.specs", "qi_datasets.commands.build"])
+def test_importing_is_light(module: str) -> None:
+    script = f"import sys, {module}; print(*{{'datasets', 'pyarrow', 'torch', 'numpy', 'PIL'}} & set(sys.modules))"
+
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (found.returncode, found.stdout.strip()) == (0, ""), found.stderr
+
+
+def test_loading_and_building_never_import_torch(tmp_path: Path) -> None:
+    calls = "from qi_datasets import load_dataset; load_dataset('rook', border=3)"
+    script = f"import sys; {calls}; print('torch' in sys.modules)"
+    environment = os.environ | {"QI_DATASETS_HOME": str(tmp_path), "USE_TORCH": "0"}
+
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+
+    assert found.stdout.strip() == "False", found.stderr

@@ -1,0 +1,11 @@
+"""Without torch these tests are left out, as the networks are."""
+
+from importlib.util import find_spec
+
+if find_spec("torch") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    import torch
+
+    # The tests' images are small: more threads cost more than they bring.
+    torch.set_num_threads(1)

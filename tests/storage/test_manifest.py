@@ -1,0 +1,160 @@
+"""Manifests survive the way to disk and back, and nothing else passes for one."""
+
+import json
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qi_datasets import load_dataset
+from qi_datasets.errors import QIDatasetsError, StoredSetError
+from qi_datasets.specs import SPECS
+from qi_datasets.storage.manifest import (
+    MANIFEST,
+    ConfigRecord,
+    FileRecord,
+    Manifest,
+    SourceRecord,
+    SplitRecord,
+    library_versions,
+    pixels_verified,
+)
+
+texts, numbers = st.text(max_size=8), st.integers(0, 10**12)
+splits = st.builds(SplitRecord, numbers, texts, st.lists(texts, max_size=2), numbers)
+configs = st.builds(ConfigRecord, numbers, numbers, st.dictionaries(texts, splits, max_size=2))
+manifests = st.builds(
+    Manifest,
+    name=texts,
+    spec_version=texts,
+    package_version=texts,
+    canonical=st.booleans(),
+    pixels=texts,
+    layout=texts,
+    size=numbers,
+    configs=st.dictionaries(texts, configs, max_size=3),
+    sources=st.dictionaries(
+        texts, st.lists(st.builds(SourceRecord, texts, texts, numbers, texts, texts), max_size=2), max_size=2
+    ),
+    files=st.dictionaries(texts, st.builds(FileRecord, numbers, texts), max_size=3),
+    libraries=st.dictionaries(texts, texts, max_size=3),
+)
+everything = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(manifests)
+def test_a_manifest_survives_the_way_to_disk_and_back(tmp_path: Path, manifest: Manifest) -> None:
+    manifest.write(tmp_path)
+
+    assert Manifest.read(tmp_path) == manifest
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(everything)
+def test_other_json_is_no_manifest(tmp_path: Path, content: Any) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+
+    with pytest.raises(StoredSetError, match="is no manifest of this package"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_other_bytes_are_no_manifest(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_bytes(content)
+
+    with pytest.raises(StoredSetError, match="is no manifest of this package"):
+        Manifest.read(tmp_path)
+
+
+def test_without_a_manifest_a_folder_is_no_set(tmp_path: Path) -> None:
+    with pytest.raises(StoredSetError, match=f"without it {tmp_path} is no set"):
+        Manifest.read(tmp_path)
+
+
+def damaged(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Manifests with one thing wrong, by what is wrong."""
+    config, record = manifest["configs"]["border_0"], next(iter(manifest["files"].values()))
+    split = config["splits"]["train"]
+    return {
+        "no configs": manifest | {"configs": {}},
+        "another config alone": manifest | {"configs": {"border_7": config}},
+        "a config without splits": manifest | {"configs": {"border_0": config | {"splits": {}}}},
+        "no version": {name: value for name, value in manifest.items() if name != "spec_version"},
+        "something new": manifest | {"colour": "red"},
+        "files as a list": manifest | {"files": [record]},
+        "a file without a hash": manifest | {"files": {"README.md": {"bytes": 3}}},
+        "a size that is a text": manifest | {"files": {"README.md": record | {"bytes": "three"}}},
+        "files of a split that are a number": manifest
+        | {"configs": {"border_0": config | {"splits": {"train": split | {"files": 3}}}}},
+        "another version": manifest | {"spec_version": "0.9.0"},
+    }
+
+
+DAMAGES = (
+    "no configs",
+    "another config alone",
+    "a config without splits",
+    "no version",
+    "something new",
+    "files as a list",
+    "a file without a hash",
+    "a size that is a text",
+    "files of a split that are a number",
+    "another version",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_manifest_is_one_of_our_errors(damage: str, qi_copy: Path) -> None:
+    path = qi_copy / "qi" / MANIFEST
+    path.write_text(json.dumps(damaged(json.loads(path.read_text()))[damage]))
+
+    with pytest.raises(QIDatasetsError):
+        load_dataset("qi", output=qi_copy)
+
+
+def test_files_that_are_gone_or_cut_off_are_found(qi_copy: Path) -> None:
+    folder = qi_copy / "qi"
+    manifest = Manifest.read(folder)
+    gone, cut, *_ = manifest.files
+    assert manifest.missing_files(folder) == []
+
+    (folder / gone).unlink()
+    (folder / cut).write_bytes((folder / cut).read_bytes()[:-1])
+
+    assert manifest.missing_files(folder) == [gone, cut]
+
+
+def test_it_says_with_which_libraries_a_set_was_made() -> None:
+    versions = library_versions()
+
+    assert versions["pillow"] == version("pillow")
+    assert versions["numpy"] == version("numpy")
+    assert {"libjpeg_turbo", "jpg"} & versions.keys()
+
+
+@pytest.mark.parametrize("name", ["rook", "red_green"])
+def test_pixels_are_pinned_if_every_split_has_the_pinned_digest(name: str) -> None:
+    spec = SPECS[name]
+    config = ConfigRecord(0, spec.size, {s: SplitRecord(2, digest, [], 0) for s, digest in spec.digests.items()})
+    first = next(iter(config.splits))
+    changed = config.splits | {first: replace(config.splits[first], digest="0" * 64)}
+
+    assert pixels_verified(spec, config) == "pinned"
+    assert pixels_verified(spec, replace(config, splits=changed)) == "unverified"
+
+
+def test_pixels_of_a_set_without_pinned_digests_are_unverified(small_qi: Path) -> None:
+    manifest = Manifest.read(small_qi / "qi")
+
+    assert manifest.pixels == "unverified"
+    assert manifest.borders == {0, 16}

@@ -1,0 +1,289 @@
+"""What the sabotage table does not hold: damage to the manifest, further sets, sets of other packages."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from qi_datasets import registry
+from qi_datasets.builder import GeneratedSet, Row
+from qi_datasets.building.build import build_set
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import plan_set
+from qi_datasets.pixels.geometry import whole
+from qi_datasets.specs import QI, SetSpec
+from qi_datasets.verification.integrity import integrity
+from qi_datasets.verification.integrity.across import check_across
+from qi_datasets.verification.integrity.integrity import CHECKS, check_integrity
+from qi_datasets.verification.integrity.quadrant import leaking_strides
+from qi_datasets.verification.report.report import Status
+from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.verify import verify
+from tests.verification.sabotage import flip, hide, pixels, put, read_manifest, rewrite, write_manifest
+
+
+def failing(report):
+    return {check.name: check.cause for check in report.checks if check.status is Status.FAIL}
+
+
+def edited(folder, change):
+    manifest = read_manifest(folder)
+    change(manifest)
+    write_manifest(folder, manifest)
+    return verify(folder, only="integrity")
+
+
+def test_names_in_the_table_are_unique():
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "words"),
+    [
+        (lambda m: m.update(spec_version="0.9.0"), "manifest", "spec version 0.9.0"),
+        (lambda m: m.update(size=7), "manifest", "canvas must be"),
+        (lambda m: m["configs"]["border_16"].update(border=17), "manifest", "config border_16 has border 17"),
+        (lambda m: m["configs"]["border_16"].update(size=150), "manifest", "images of 150 pixels"),
+        (lambda m: m["configs"].pop("border_0"), "manifest", "no config border_0"),
+        (lambda m: m["configs"]["border_0"]["splits"].pop("test"), "manifest", "has the splits train, validation"),
+        (lambda m: m["files"].pop("border_0/test-00000-of-00001.parquet"), "files", "is not in the manifest"),
+        (lambda m: m["files"].update(lost={"bytes": 1, "sha256": ""}), "files", "lost can't be read"),
+        (lambda m: m["configs"]["border_0"]["splits"]["test"].update(rows=9), "counts", "8 rows, but 9"),
+        (lambda m: m["configs"]["border_16"]["splits"]["test"].update(digest="0"), "digests", "border_16/test has the"),
+        (lambda m: m["sources"]["test"].pop(), "counts", "8 rows, but 6 by 2 per source"),
+        (lambda m: m.update(canonical=True), "pinned", "not the official selection"),
+        (lambda m: m.update(canonical=True), "counts", "2000 by the specification of a canonical set"),
+        (lambda m: m["sources"]["test"][1].update(patch_sha256="0"), "patch", "not the one that the manifest"),
+        (lambda m: m["sources"]["test"][1].update(wnid="n1"), "sources", "has the synset '', the manifest says 'n1'"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_lies_is_told(copy, change, check, words):
+    assert words in failing(edited(copy("qi"), change))[check]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": 3}', "{"])
+def test_a_manifest_that_is_none_is_one_failed_check(copy, content):
+    folder = copy("rook")
+    (folder / "manifest.json").write_text(content)
+    report = verify(folder)
+    assert list(failing(report)) == ["manifest"]
+    assert "\n" not in failing(report)["manifest"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("rows", "8"), ("files", "x"), ("digest", None)])
+def test_a_manifest_of_wrong_types_is_one_failed_check(copy, name, value):
+    report = edited(copy("rook"), lambda m: m["configs"]["default"]["splits"]["train"].update({name: value}))
+    assert "wrong types" in failing(report)["manifest"]
+
+
+def test_files_that_are_gone_or_no_parquet_are_told(copy):
+    folder = copy("qi")
+    (folder / "border_0/train-00000-of-00001.parquet").unlink()
+    (folder / "border_16/test-00000-of-00001.parquet").write_bytes(b"no Parquet file at all")
+    found = failing(verify(folder))
+    assert "border_0/train" in found["readable"]
+    assert "border_16/test" in found["readable"]
+    assert "can't be read" in found["files"]
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.4, 0.6, 0.8, 0.99, 0.999])
+def test_a_flipped_byte_anywhere_is_told_and_never_raises(copy, share):
+    folder = copy("qi")
+    flip(folder / "border_0/train-00000-of-00001.parquet", lambda data: int(share * len(data)))
+    assert "border_0/train-00000-of-00001.parquet has SHA-256" in failing(verify(folder, only="integrity"))["files"]
+
+
+def test_networks_are_not_tried_on_a_damaged_set(copy):
+    folder = copy("rook")
+    (folder / "default/train-00000-of-00001.parquet").unlink()
+    report = verify(folder)
+    assert report.check("rook", "separability").status is Status.NOT_CHECKED
+    assert "damaged" in report.check("rook", "separability").cause
+    assert report.exit_status == 1
+
+
+def test_another_column_type_is_told(copy):
+    folder = copy("corner")
+    path = folder / "default/train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(1, "label", table["label"].cast("int32")), path)
+    hide(folder)
+    assert "label int32" in failing(verify(folder, only="integrity"))["schema"]
+
+
+def test_an_image_of_another_size_or_mode_is_told(copy):
+    folder = copy("qi")
+    rewrite(folder, "test", lambda rows, border: put(rows[0], pixels(rows[0])[1:, 1:]), ["border_0"])
+    rewrite(folder, "train", lambda rows, border: put(rows[0], pixels(rows[0])[:, :, 0]), ["border_16"])
+    found = failing(verify(folder, only="integrity"))
+    assert "border_0/test row 0 is 119x119 RGB, not 120x120 RGB" in found["images"]
+    assert "border_16/train row 0 is 152x152 L, not 152x152 RGB" in found["images"]
+    assert "no such row in border_0" in found["borders"]
+
+
+def test_columns_of_a_border_config_must_follow_the_border(copy):
+    folder = copy("qi")
+    rewrite(folder, "test", lambda rows, border: rows[2].update(x=rows[2]["x"] + 1), ["border_16"])
+    hide(folder)
+    assert "border_16/test row 2: x is 17, but 16 by border_0" in failing(verify(folder, only="integrity"))["borders"]
+
+
+def test_a_border_that_is_not_black_is_told(copy):
+    def change(rows, border):
+        image = pixels(rows[0])
+        image[0, 0] = 1
+        put(rows[0], image)
+
+    folder = copy("qi")
+    rewrite(folder, "test", change, ["border_16"])
+    hide(folder)
+    cause = failing(verify(folder, only="integrity"))["borders"]
+    assert "border_16/test row 0: there is content from row 0, column 0" in cause
+
+
+def test_columns_of_a_generated_set_are_compared_with_its_builder(copy):
+    folder = copy("red_green")
+    rewrite(folder, "train", lambda rows, border: rows[3].update(ry=0))
+    found = failing(verify(folder, only="integrity"))
+    assert found["columns"].startswith("default/train row 3: ry is 0, but ")
+    assert "default/train row 3" in found["boxes"]
+
+
+def test_a_label_that_is_more_frequent_is_told(copy):
+    folder = copy("qi")
+    rewrite(folder, "test", lambda rows, border: rows[2].update(label=1))
+    found = failing(verify(folder, only="integrity"))
+    assert found["balance"] == "test has 3 upper_left, 5 bottom_right"
+    assert "one failed" in found["appearance"]
+
+
+def test_moved_dissimilar_pictures_are_told(copy):
+    folder = copy("red_green")
+    rewrite(folder, "test_dissimilar", lambda rows, border: put(rows[4], np.roll(pixels(rows[4]), 1, axis=0)))
+    hide(folder)
+    found = failing(verify(folder, only="integrity"))
+    assert "test_dissimilar row 4 is not the image of test_similar row 4 moved by 16 rows" in found["pairs"]
+    assert {"pixels", "boxes", "pinned"} <= found.keys()
+
+
+def test_shifted_pairs_label_and_image_follow_from_the_names(copy):
+    folder = copy("shifted")
+
+    def change(rows, border):
+        rows[0]["pairs"][2][1] += 1
+        rows[1]["label"] = 7
+        rows[2]["image"], rows[3]["image"] = rows[3]["image"], rows[2]["image"]
+
+    rewrite(folder, "test", change)
+    hide(folder, digests=False)
+    found = failing(verify(folder, only="integrity"))
+    assert "default/test row 0: pairs" in found["drawn"]
+    assert "row 1: label 7, but -1 is no synset" in found["drawn"]
+    assert "row 2" in found["base"]
+    assert "row 3" in found["base"]
+    assert "files" not in found
+
+
+def test_the_same_pixels_under_two_names_are_a_warning(copy):
+    taken = {}
+
+    def keep(rows, border):
+        taken[border] = [row["image"] for row in rows[:2]]
+
+    def change(rows, border):
+        for row, image in zip(rows, taken[border], strict=False):
+            row["image"] = image
+
+    folder = copy("qi")
+    rewrite(folder, "train", keep)
+    rewrite(folder, "test", change)
+    manifest = read_manifest(folder)
+    manifest["sources"]["test"][0]["patch_sha256"] = manifest["sources"]["train"][0]["patch_sha256"]
+    write_manifest(folder, manifest)
+    hide(folder)
+    report = verify(folder, only="integrity")
+    check = report.check("qi", "duplicates")
+    assert check.status is Status.WARN
+    assert "(train)" in check.cause
+    assert "(test)" in check.cause
+    assert report.exit_status == 0
+
+
+def test_worker_processes_find_what_one_process_finds(copy):
+    folder = copy("qi")
+    rewrite(folder, "train", lambda rows, border: [row.update(label=0) for row in rows])
+    stored = StoredSet.open(folder)
+    alone, together = (check_integrity(stored, engine=Engine(workers)) for workers in (1, 2))
+    assert alone == together
+    assert any(check.status is Status.FAIL for check in alone.checks)
+
+
+def test_memory_stays_flat_because_rows_are_read_in_chunks(good, monkeypatch):
+    asked = []
+    read = integrity.read_chunk
+
+    def counted(stored, split, start, stop, seen):
+        asked.append(stop - start)
+        return read(stored, split, start, stop, seen)
+
+    monkeypatch.setattr(integrity, "read_chunk", counted)
+    check_integrity(StoredSet.open(good / "red_green"))
+    assert max(asked) == 100
+    assert sum(asked) == 5000
+
+
+@pytest.mark.parametrize(
+    ("distance", "strides"), [(64, []), (56, [16, 32, 64]), (32, [64]), (57, [2, 4, 8, 16, 32, 64])]
+)
+def test_leaking_strides(distance, strides):
+    assert leaking_strides(distance) == strides
+
+
+@pytest.mark.parametrize(("source", "status"), [("qi", Status.FAIL), ("other/qi", Status.PASS)])
+def test_sets_that_share_an_order_of_images_share_no_source(good, tmp_path, monkeypatch, source, status):
+    later = replace(QI, name="later", first_rank_after=QI.name)
+    monkeypatch.setattr(registry, "SPECS", dict(registry.SPECS) | {"later": later})
+    (tmp_path / "later").mkdir()
+    manifest = json.loads((good / source / "manifest.json").read_text()) | {"name": "later"}
+    (tmp_path / "later" / "manifest.json").write_text(json.dumps(manifest))
+    (check,) = check_across([good / "qi", tmp_path / "later"]).checks
+    assert (check.set, check.name, check.status) == ("later", "disjoint", status)
+    assert ("is in later (train) and in qi" in check.cause) == (status is Status.FAIL)
+
+
+class Stripes(GeneratedSet):
+    """A set of another package."""
+
+    spec = SetSpec(
+        name="stripes",
+        title="Stripes",
+        summary="",
+        builder="",
+        mode="L",
+        size=6,
+        labels=("a", "b"),
+        splits={"train": 4},
+    )
+
+    def rows(self, split):
+        for number in range(4):
+            image = np.zeros((6, 6), np.uint8)
+            image[number] = 9
+            yield Row(whole(image), number % 2)
+
+
+def test_a_set_of_another_package_gets_the_generic_checks(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "third_party_builders", lambda: {"stripes": Stripes})
+    folder = build_set(plan_set(Stripes.spec), tmp_path).folder
+    report = verify(tmp_path)
+    assert report.exit_status == 0
+    names = {check.name for check in report.checks}
+    assert {"files", "labels", "pixels", "digests"} <= names
+    assert "separability" not in names
+    rewrite(folder, "train", lambda rows, border: put(rows[1], pixels(rows[1]) + 1))
+    hide(folder)
+    found = failing(verify(tmp_path))
+    assert list(found) == ["pixels"]
+    assert "default/train row 1: 36 pixels differ" in found["pixels"]
