@@ -90,7 +90,7 @@ def test_no_module_imports_from_a_higher_room(name: str) -> None:
     assert not climbs(name, modules()[name].read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("low", "high"), pairwise(ROOMS))
+@pytest.mark.parametrize(("low", "high"), list(pairwise(ROOMS)))
 def test_an_import_of_the_next_room_up_is_found(low: str, high: str) -> None:
     for line in (f"import qi_datasets.{high}", f"from qi_datasets.{high} import x", f"from qi_datasets import {high}"):
         assert climbs(low, f"def f():\n    {line}"), line

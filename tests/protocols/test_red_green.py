@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from qi_datasets.errors import VerificationError
-from qi_datasets.networks import red_green_training
+from qi_datasets.protocols import red_green as red_green_training
 from qi_datasets.networks.tolerance import is_equal
 from qi_datasets.protocols.red_green import LabelledImages, train_red_green
 from tests.networks.pictures import boxes
