@@ -10,15 +10,11 @@ class QIDatasetsError(Exception):
 
 
 class OptionError(QIDatasetsError, ValueError):
-    """An argument or option has a value outside its range or of a wrong type."""
+    """A bad argument: outside its range, of a wrong type or shape, or without effect."""
 
 
 class UnknownSetError(OptionError):
     """No set, config or split of that name."""
-
-
-class GeometryError(QIDatasetsError, ValueError):
-    """An array is no image, or does not fit where it is to be placed."""
 
 
 class SourceError(QIDatasetsError):
@@ -47,10 +43,6 @@ class NotBuiltError(QIDatasetsError):
 
 class StoredSetError(QIDatasetsError):
     """A stored set can't be read: no valid manifest, or files that differ from it."""
-
-
-class VerificationError(QIDatasetsError):
-    """A check was given something that it can't check."""
 
 
 class MissingExtraError(QIDatasetsError, ImportError):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import padding_per_side
 
 
@@ -55,9 +55,9 @@ def exactly(layer: nn.Module, x: Grounded) -> Grounded:
 
     Knows `nn.Sequential`, `nn.Conv2d` (any stride, dilation, groups; its own padding is ignored), `nn.BatchNorm2d` in
     eval mode, `nn.ReLU`, `nn.MaxPool2d` (fully padded too) and `nn.Identity`; further layer types are registered on
-    this function. Raises `VerificationError` for any other layer, and for batch norm that normalises by its batch.
+    this function. Raises `OptionError` for any other layer, and for batch norm that normalises by its batch.
     """
-    raise VerificationError(f"exact full convolution is not defined for a {type(layer).__name__} layer")
+    raise OptionError(f"exact full convolution is not defined for a {type(layer).__name__} layer")
 
 
 @exactly.register
@@ -79,7 +79,7 @@ def _(layer: nn.Conv2d, x: Grounded) -> Grounded:
 @exactly.register
 def _(layer: nn.BatchNorm2d, x: Grounded) -> Grounded:
     if layer.training or layer.running_mean is None or layer.running_var is None:
-        raise VerificationError("exact full convolution needs batch norm in eval mode, with running statistics")
+        raise OptionError("exact full convolution needs batch norm in eval mode, with running statistics")
     # Map and ground go through the same two operations, so that black and ground stay equal to the last bit.
     scale = torch.rsqrt(layer.running_var + layer.eps)
     if layer.weight is not None:
@@ -113,13 +113,13 @@ def add(first: Grounded, second: Grounded) -> Grounded:
     """Sum of two branches of a residual block, the smaller map padded with its ground to the size of the larger.
 
     Half of the missing rows and columns go on each side, an odd one to the top and to the left. Maps (N, C, H, W) of
-    one N and C. Raises `VerificationError` if they differ in those, or if neither is the larger in both directions.
+    one N and C. Raises `OptionError` if they differ in those, or if neither is the larger in both directions.
     """
     small, large = sorted((first, second), key=lambda x: x.values.shape[2:].numel())
     missing_y, missing_x = (b - a for a, b in zip(small.values.shape[2:], large.values.shape[2:], strict=True))
     if small.values.shape[:2] != large.values.shape[:2] or missing_y < 0 or missing_x < 0:
         shapes = f"{tuple(first.values.shape)} and {tuple(second.values.shape)}"
-        raise VerificationError(f"the branches of a residual block do not fit together: {shapes}")
+        raise OptionError(f"the branches of a residual block do not fit together: {shapes}")
     small = small.padded(missing_y - missing_y // 2, missing_y // 2, missing_x - missing_x // 2, missing_x // 2)
     return first.become(small.values + large.values, small.ground + large.ground)
 
@@ -129,7 +129,7 @@ class ExactFull(nn.Module):
 
     Input (N, C, H, W), floating point, black 0; output (N, C_out). Shares its weights with `layers`, and ignores the
     paddings that those were made with. `exact=False` pads every layer with zeros instead, to show what that lets
-    through. Raises `VerificationError` as `exactly`.
+    through. Raises `OptionError` as `exactly`.
     """
 
     def __init__(self, layers: nn.Module, *, exact: bool = True) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 
 Images = Tensor | NDArray[np.generic]
 
@@ -43,15 +43,15 @@ def ieee_float32() -> Iterator[None]:
 def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """Images (N, C, H, W) as a network takes them: uint8 is divided by 255, floating point keeps its values.
 
-    Raises `VerificationError` for another number of dimensions or another type.
+    Raises `OptionError` for another number of dimensions or another type.
     """
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4:
-        raise VerificationError(f"images have the shape (N, C, H, W), got {tuple(tensor.shape)}")
+        raise OptionError(f"images have the shape (N, C, H, W), got {tuple(tensor.shape)}")
     if tensor.dtype == torch.uint8:
         return tensor.to(device=device, dtype=dtype) / 255
     if not tensor.is_floating_point():
-        raise VerificationError(f"images are uint8 or floating point, got {tensor.dtype}")
+        raise OptionError(f"images are uint8 or floating point, got {tensor.dtype}")
     return tensor.to(device=device, dtype=dtype)
 
 
@@ -72,7 +72,7 @@ def extract_features(
 
     `images` is one array (N, C, H, W) or an iterable of such arrays, read one at a time; uint8 (divided by 255) or
     floating point. Larger arrays are cut into passes that suit the device. The network itself is left as it is.
-    Raises `VerificationError` as `as_input`, and if there are no images at all.
+    Raises `OptionError` as `as_input`, and if there are no images at all.
     """
     frozen = copy.deepcopy(network).to(device, dtype).to(memory_format=torch.channels_last).eval()
     batches = [images] if isinstance(images, Tensor | np.ndarray) else images
@@ -87,6 +87,6 @@ def extract_features(
                 ready = as_input(tensor[rows], device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
                 answers.append(frozen(ready).cpu())
     if not answers:
-        raise VerificationError("there are no images to compute features of")
+        raise OptionError("there are no images to compute features of")
     features: NDArray[np.floating] = torch.cat(answers).numpy()
     return features

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 
 Padding = Literal["valid", "same", "circular", "full"]
 PADDINGS: tuple[Padding, ...] = get_args(Padding)
@@ -16,7 +16,7 @@ PADDINGS: tuple[Padding, ...] = get_args(Padding)
 def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> int:
     """Pixels that `padding` adds on each side: valid 0, same and circular half the kernel, full all of it but one.
 
-    Raises `VerificationError` for an unknown name, and for same or circular padding of an even kernel, which would
+    Raises `OptionError` for an unknown name, and for same or circular padding of an even kernel, which would
     need different paddings on the two sides.
     """
     reach = dilation * (kernel_size - 1)
@@ -25,9 +25,9 @@ def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> i
     if padding == "full":
         return reach
     if padding not in ("same", "circular"):
-        raise VerificationError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
+        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
     if kernel_size % 2 == 0:
-        raise VerificationError(f"{padding} padding needs an odd kernel, got kernel size {kernel_size}")
+        raise OptionError(f"{padding} padding needs an odd kernel, got kernel size {kernel_size}")
     return reach // 2
 
 
@@ -38,7 +38,7 @@ class FullConv2d(nn.Conv2d):
     arguments of `nn.Conv2d`, so that it can stand in for it anywhere; `padding` is accepted and replaced. Input
     (N, C_in, H, W), output (N, C_out, H', W') with `H' = (H + dilation * (kernel_size - 1) - 1) // stride + 1`.
 
-    Raises `VerificationError` for a `padding_mode` other than "zeros". Source: arXiv 2003.07064, figure 2 (F-Conv).
+    Raises `OptionError` for a `padding_mode` other than "zeros". Source: arXiv 2003.07064, figure 2 (F-Conv).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class FullConv2d(nn.Conv2d):
         **factory: Any,
     ) -> None:
         if padding_mode != "zeros":
-            raise VerificationError(f"full convolution pads with zeros, got padding_mode={padding_mode!r}")
+            raise OptionError(f"full convolution pads with zeros, got padding_mode={padding_mode!r}")
         height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         along_y, along_x = (dilation, dilation) if isinstance(dilation, int) else dilation
         full = (padding_per_side("full", height, along_y), padding_per_side("full", width, along_x))
@@ -77,7 +77,7 @@ def make_conv2d(
 ) -> nn.Conv2d:
     """A square convolution of the named padding; its weights are drawn as `nn.Conv2d` draws them.
 
-    Equal random state gives equal weights whatever the padding. Raises `VerificationError` as `padding_per_side`.
+    Equal random state gives equal weights whatever the padding. Raises `OptionError` as `padding_per_side`.
     """
     per_side = padding_per_side(padding, kernel_size, dilation)
     if padding == "full":

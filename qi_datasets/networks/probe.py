@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.tolerance import equal_tolerance
 
 
@@ -18,13 +18,13 @@ class LinearProbe:
     """
 
     def __init__(self, features: NDArray[np.floating], labels: NDArray[np.integer], *, penalty: float = 1.0) -> None:
-        """`features` (N, F), finite; `labels` (N,), 0 or 1, both present. Raises `VerificationError` otherwise."""
+        """`features` (N, F), finite; `labels` (N,), 0 or 1, both present. Raises `OptionError` otherwise."""
         values, target = torch.as_tensor(features).double(), torch.as_tensor(labels).double()
         if values.ndim != 2 or target.shape != values.shape[:1] or not bool(values.isfinite().all()):
             shapes = f"{tuple(values.shape)} and {tuple(target.shape)}"
-            raise VerificationError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}")
+            raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}")
         if sorted(set(target.tolist())) != [0.0, 1.0] or not penalty > 0:
-            raise VerificationError("a probe takes labels 0 and 1, both present, and a penalty above 0")
+            raise OptionError("a probe takes labels 0 and 1, both present, and a penalty above 0")
         self.mean, deviation = values.mean(0), values.std(0, correction=0)
         # A feature that varies by rounding alone is constant: standardised, its rounding would become a signal.
         rounding = equal_tolerance(torch.as_tensor(features).dtype) * values.abs().amax(0)
@@ -69,4 +69,4 @@ def _fit_logistic(inputs: Tensor, target: Tensor, penalty: float) -> Tensor:
         while length > 1e-10 and objective(weights - length * step) > value - 1e-4 * length * decrease:
             length /= 2
         weights = weights - length * step
-    raise VerificationError("the linear probe did not converge within 100 Newton steps")
+    raise OptionError("the linear probe did not converge within 100 Newton steps")

@@ -26,7 +26,7 @@ from functools import singledispatch
 
 from torch import nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import PADDINGS, Padding
 
 
@@ -47,10 +47,10 @@ def follow(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
     """The receptive field after `layer`, given the one before it.
 
     Further layer types are registered on this function. Knows `nn.Sequential`, `nn.Conv2d`, `nn.MaxPool2d` and
-    `nn.AvgPool2d` with square kernels, and layers that act on each position alone. Raises `VerificationError` for any
+    `nn.AvgPool2d` with square kernels, and layers that act on each position alone. Raises `OptionError` for any
     other layer.
     """
-    raise VerificationError(f"the receptive field of a {type(layer).__name__} layer is not known")
+    raise OptionError(f"the receptive field of a {type(layer).__name__} layer is not known")
 
 
 @follow.register
@@ -78,7 +78,7 @@ def _(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
 def receptive_field(network: nn.Module) -> ReceptiveField:
     """Receptive field and total stride, in input pixels, of a network without its global pooling and head.
 
-    Raises `VerificationError` for layers that `follow` does not know.
+    Raises `OptionError` for layers that `follow` does not know.
     """
     return follow(network, ReceptiveField())
 
@@ -88,10 +88,10 @@ def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -
 
     Below it the corners can differ; how far they do depends on the weights. `biased` says whether black turns into
     something else than 0 within the network. 0 means at no border. Holds for a displacement that is a multiple of
-    `field.stride`; derived at the head of this module. Raises `VerificationError` for an unknown padding.
+    `field.stride`; derived at the head of this module. Raises `OptionError` for an unknown padding.
     """
     if padding not in PADDINGS:
-        raise VerificationError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
+        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
     if padding == "circular" or (padding == "same" and not biased):
         return field.size // 2
     if padding == "full" and not biased:
@@ -103,5 +103,5 @@ def _side(size: int | tuple[int, ...]) -> int:
     if isinstance(size, int):
         return size
     if len(set(size)) != 1:
-        raise VerificationError(f"the receptive field is computed for square kernels and strides, got {tuple(size)}")
+        raise OptionError(f"the receptive field is computed for square kernels and strides, got {tuple(size)}")
     return size[0]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.exact import ExactFull
 from qi_datasets.networks.padding import Padding, make_conv2d, padding_per_side
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
@@ -20,10 +20,10 @@ def conv_stack(
 ) -> nn.Sequential:
     """Convolutions of one padding, each followed by ReLU: `channels` has one entry more than `strides`.
 
-    Raises `VerificationError` if it has not.
+    Raises `OptionError` if it has not.
     """
     if len(channels) != len(strides) + 1:
-        raise VerificationError(f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}")
+        raise OptionError(f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}")
     layers: list[nn.Module] = []
     for before, after, stride in zip(channels, channels[1:], strides, strict=False):
         layers += [make_conv2d(before, after, kernel_size, padding, stride=stride, bias=bias), nn.ReLU(inplace=True)]
@@ -127,7 +127,7 @@ def corner_maxima(images: Tensor, padding: Padding, filters: Tensor | None = Non
     """The maximum of each filter's feature map: images (N, 1, H, W), filters (K, 1, k, k), result (N, K).
 
     By default all nine one-hot 3x3 filters. Dtype and device are those of the images; rows and columns of the filters
-    are equal in number. Raises `VerificationError` as `padding_per_side`.
+    are equal in number. Raises `OptionError` as `padding_per_side`.
     """
     filters = one_hot_filters() if filters is None else filters
     per_side = padding_per_side(padding, filters.shape[-1])

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.exact import Grounded, add, exactly
 from qi_datasets.networks.receptive_field import ReceptiveField, follow
 
@@ -32,9 +32,7 @@ def _(block: Block, field: ReceptiveField) -> ReceptiveField:
     branch = follow(_branch(block), field)
     identity = follow(block.downsample, field) if block.downsample is not None else field
     if branch.stride != identity.stride:
-        raise VerificationError(
-            f"the branches of a residual block differ in stride: {branch.stride}, {identity.stride}"
-        )
+        raise OptionError(f"the branches of a residual block differ in stride: {branch.stride}, {identity.stride}")
     return max(branch, identity, key=lambda path: path.size)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 
 Values = torch.Tensor | NDArray[np.floating]
 
@@ -18,11 +18,11 @@ def relative_difference(first: Values, second: Values) -> float:
     """Largest absolute difference of two arrays of one shape, divided by the largest absolute value in either.
 
     0.0 for two empty or all-zero arrays; infinity if a value is not finite, so that such arrays are never equal.
-    Raises `VerificationError` if the shapes differ.
+    Raises `OptionError` if the shapes differ.
     """
     a, b = (torch.as_tensor(values).detach().cpu().double() for values in (first, second))
     if a.shape != b.shape:
-        raise VerificationError(f"only arrays of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}")
+        raise OptionError(f"only arrays of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}")
     if a.numel() == 0:
         return 0.0
     scale = max(a.abs().max().item(), b.abs().max().item())
@@ -35,19 +35,19 @@ def relative_difference(first: Values, second: Values) -> float:
 def equal_tolerance(dtype: torch.dtype) -> float:
     """The relative difference below which values computed in `dtype` (float32 or float64) count as equal.
 
-    Raises `VerificationError` for any other dtype.
+    Raises `OptionError` for any other dtype.
     """
     if dtype not in _EQUAL:
-        raise VerificationError(f"equality is defined for float32 and float64, got {dtype}")
+        raise OptionError(f"equality is defined for float32 and float64, got {dtype}")
     return _EQUAL[dtype]
 
 
 def is_equal(first: Values, second: Values) -> bool:
     """Whether two arrays of one shape and one dtype (float32 or float64) are equal up to rounding.
 
-    Raises `VerificationError` if shapes or dtypes differ, or for a dtype without a tolerance.
+    Raises `OptionError` if shapes or dtypes differ, or for a dtype without a tolerance.
     """
     dtypes = {torch.as_tensor(first).dtype, torch.as_tensor(second).dtype}
     if len(dtypes) != 1:
-        raise VerificationError(f"only arrays of one dtype can be compared, got {' and '.join(map(str, dtypes))}")
+        raise OptionError(f"only arrays of one dtype can be compared, got {' and '.join(map(str, dtypes))}")
     return relative_difference(first, second) < equal_tolerance(dtypes.pop())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from qi_datasets.errors import GeometryError
+from qi_datasets.errors import OptionError
 from qi_datasets.specs import CIRCULAR, CROP, ZERO
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -21,7 +21,7 @@ class Placed:
     """An image that is black (0) outside one rectangle, kept as that rectangle and its place.
 
     content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB); its top-left pixel is at row `y`, column `x` of an image of
-    `height` x `width` pixels. Raises GeometryError when content is no such array or reaches beyond the image.
+    `height` x `width` pixels. Raises OptionError when content is no such array or reaches beyond the image.
     """
 
     content: Pixels
@@ -33,10 +33,10 @@ class Placed:
     def __post_init__(self) -> None:
         content = self.content
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] not in (1, 3):
-            raise GeometryError(f"content must be uint8 of shape (h, w, 1 or 3), not {content.dtype} {content.shape}")
+            raise OptionError(f"content must be uint8 of shape (h, w, 1 or 3), not {content.dtype} {content.shape}")
         h, w, _ = content.shape
         if not (0 <= self.y <= self.height - h and 0 <= self.x <= self.width - w):
-            raise GeometryError(
+            raise OptionError(
                 f"{h}x{w} pixels at row {self.y}, column {self.x} do not fit an image of {self.height}x{self.width}"
             )
 
@@ -48,7 +48,7 @@ class Placed:
     def bordered(self, border: int) -> "Placed":
         """The same image with `border` black pixels added on all four sides."""
         if border < 0:
-            raise GeometryError(f"a border is 0 or more pixels, not {border}")
+            raise OptionError(f"a border is 0 or more pixels, not {border}")
         around = 2 * border
         return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
@@ -65,7 +65,7 @@ def whole(image: npt.ArrayLike) -> Placed:
     pixels = np.asarray(image)
     content = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if content.ndim != 3:
-        raise GeometryError(f"an image has the shape (h, w) or (h, w, c), not {pixels.shape}")
+        raise OptionError(f"an image has the shape (h, w) or (h, w, c), not {pixels.shape}")
     return Placed(content, 0, 0, content.shape[0], content.shape[1])
 
 
@@ -104,10 +104,10 @@ def bordered(image: Image.Image, border: int) -> Image.Image:
 
 
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
-    """`side` x `side` pixels of an (h, w[, c]) image from row `y`, column `x` on; GeometryError beyond the image."""
+    """`side` x `side` pixels of an (h, w[, c]) image from row `y`, column `x` on; OptionError beyond the image."""
     height, width = image.shape[:2]
     if not (0 <= y <= height - side and 0 <= x <= width - side):
-        raise GeometryError(f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}")
+        raise OptionError(f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}")
     return image[y : y + side, x : x + side]
 
 
@@ -120,7 +120,7 @@ def centre(image: Pixels, side: int) -> Pixels:
 def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
     """The central window's content moved by `shift` pixels down and right; what enters is the base's own content.
 
-    base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises GeometryError when the base has no room for it.
+    base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises OptionError when the base has no room for it.
     """
     height, width = base.shape[:2]
     return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)

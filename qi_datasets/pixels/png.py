@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qi_datasets.errors import GeometryError
+from qi_datasets.errors import OptionError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2}  # PNG section 11.2.1: channels -> greyscale, truecolour
@@ -246,14 +246,14 @@ class PatchEncoder:
         content: uint8 (h, w, c), h and w at least 1, c 1 (grey) or 3 (RGB). It is copied.
 
     Raises:
-        GeometryError: the content has another shape or dtype.
+        OptionError: the content has another shape or dtype.
     """
 
     def __init__(self, content: npt.NDArray[np.uint8]) -> None:
         if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
-            raise GeometryError(f"content must be a uint8 array, got {getattr(content, 'dtype', type(content))}")
+            raise OptionError(f"content must be a uint8 array, got {getattr(content, 'dtype', type(content))}")
         if content.ndim != 3 or 0 in content.shape or content.shape[2] not in _COLOUR_TYPES:
-            raise GeometryError(f"content must have the shape (h, w, 1) or (h, w, 3), got {content.shape}")
+            raise OptionError(f"content must have the shape (h, w, 1) or (h, w, 3), got {content.shape}")
         self._shape = h, w, c = content.shape
         residuals = _paeth_residuals(content)
         codes, lengths = _row_codes()
@@ -274,13 +274,13 @@ class PatchEncoder:
         """PNG file of a black image with the content's top-left pixel at row `y` and column `x`, all in pixels.
 
         Raises:
-            GeometryError: the content does not lie within the `height` x `width` canvas.
+            OptionError: the content does not lie within the `height` x `width` canvas.
         """
         # NumPy integers, which callers may have from a table's columns, would overflow in the sums below.
         y, x, height, width = map(operator.index, (y, x, height, width))
         h, w, c = self._shape
         if not (0 <= y <= height - h and 0 <= x <= width - w):
-            raise GeometryError(f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}")
+            raise OptionError(f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}")
         stride = 1 + width * c
         if x + w < width:
             rows, right = self._inside, (width - x - w - 1) * c

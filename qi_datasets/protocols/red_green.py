@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import as_input, ieee_float32, slices
 from qi_datasets.networks.padding import Padding
 from qi_datasets.networks.reference import RedGreenNet
@@ -74,11 +74,11 @@ def train_red_green(
     """Train on `train`, stop by `validation`, test on each of `tests`; `progress` is called after each epoch.
 
     `seed` decides the initial weights and the order of the training images, on every device; global random state is
-    left as it is. Raises `VerificationError` for images or labels of another shape, type or range, and for an unknown
+    left as it is. Raises `OptionError` for images or labels of another shape, type or range, and for an unknown
     padding.
     """
     if epochs < 1 or patience < 1:
-        raise VerificationError(f"epochs and patience are at least 1, got {epochs} and {patience}")
+        raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}")
     with torch.random.fork_rng(devices=[]), ieee_float32():
         torch.manual_seed(seed)
         net = RedGreenNet(padding).to(device)
@@ -159,7 +159,7 @@ def _load(data: LabelledImages, device: str | torch.device) -> tuple[Tensor, Ten
     images = as_input(data.images, device=device).contiguous()
     labels = torch.as_tensor(data.labels, device=device).long()
     if labels.shape != images.shape[:1] or len(labels) == 0:
-        raise VerificationError(f"one label per image is needed, got {tuple(labels.shape)} for {len(images)} images")
+        raise OptionError(f"one label per image is needed, got {tuple(labels.shape)} for {len(images)} images")
     if images.shape[1] != 3 or labels.min() < 0 or labels.max() > 1:
-        raise VerificationError("red-green takes images (N, 3, H, W) and labels 0 and 1")
+        raise OptionError("red-green takes images (N, 3, H, W) and labels 0 and 1")
     return images, labels

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import Padding, padding_per_side
 from qi_datasets.networks.reference import RookNet
 
@@ -72,7 +72,7 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     `images` (2, 1, H, W), float32 in [0, 1], of labels 0 and 1. The images never change, so a convolution is a product
     of their windows, cut out once, with all filters; only the window of each filter's maximum has a gradient. The
     logits in the result are computed by convolution. Global random state is left as it is.
-    Raises `VerificationError` for images of another shape or dtype, for no seed and for an unknown padding.
+    Raises `OptionError` for images of another shape or dtype, for no seed and for an unknown padding.
     """
     _check(images, seeds)
     nets = [_draw(padding, seed) for seed in seeds]
@@ -140,6 +140,6 @@ def _distinct_windows(image: Tensor) -> Tensor:
 def _check(images: Tensor, seeds: Sequence[int]) -> None:
     if images.ndim != 4 or images.shape[:2] != (2, 1) or images.dtype != torch.float32:
         shape = tuple(images.shape)
-        raise VerificationError(f"rook takes two images (2, 1, H, W) in float32, got {shape} in {images.dtype}")
+        raise OptionError(f"rook takes two images (2, 1, H, W) in float32, got {shape} in {images.dtype}")
     if len(seeds) == 0:
-        raise VerificationError("at least one seed is needed to train a rook net")
+        raise OptionError("at least one seed is needed to train a rook net")

@@ -7,7 +7,7 @@ with its two-sided 95 % interval. The protocols are those of Zhang (ICML 2019) a
 import numpy as np
 import numpy.typing as npt
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.scores.intervals import Interval, group_interval, wilson_interval
 
 
@@ -15,7 +15,7 @@ def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[In
     """Share of right answers at each shift.
 
     predictions: (S, N) integers, row s being the answers at the s-th shift. labels: (N,) integers. Returns S intervals,
-    Wilson's, since the sources at one shift are independent. Raises VerificationError for other shapes, for no data,
+    Wilson's, since the sources at one shift are independent. Raises OptionError for other shapes, for no data,
     and for unknown labels (-1).
     """
     right = right_answers(predictions, labels)
@@ -37,18 +37,18 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
 
     predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`. sources: (P,)
     names or numbers of the sources. A source gives several pairs, so the interval is a normal one over sources, each
-    of which weighs the same. Raises VerificationError for other shapes and for no data.
+    of which weighs the same. Raises OptionError for other shapes and for no data.
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:
-        raise VerificationError(f"pairs need two predictions (P,) of one length, got {a.shape} and {b.shape}")
+        raise OptionError(f"pairs need two predictions (P,) of one length, got {a.shape} and {b.shape}")
     return group_interval(a == b, sources)
 
 
 def flip_matrix(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Share of sources whose answer differs between two shifts: (S, S), symmetric, 0 on the diagonal.
 
-    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed. Raises VerificationError for other
+    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed. Raises OptionError for other
     shapes and for no data.
     """
     answers = shifts_by_sources(predictions)
@@ -59,9 +59,9 @@ def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDAr
     """(S, N): whether the answer is the label."""
     answers, truth = shifts_by_sources(predictions), class_numbers(labels)
     if truth.shape != answers.shape[1:]:
-        raise VerificationError(f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}")
+        raise OptionError(f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}")
     if unknown := int((truth < 0).sum()):
-        raise VerificationError(
+        raise OptionError(
             f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out, or build with --labels FILE"
         )
     right: npt.NDArray[np.bool_] = answers == truth
@@ -72,13 +72,13 @@ def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
     """Predictions as an array (S, N) of integers, neither of them 0."""
     answers = class_numbers(predictions)
     if answers.ndim != 2 or answers.size == 0:
-        raise VerificationError(f"predictions must be (shifts, sources), not {answers.shape}")
+        raise OptionError(f"predictions must be (shifts, sources), not {answers.shape}")
     return answers
 
 
 def class_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Values as an array of integers; VerificationError for anything else, such as logits."""
+    """Values as an array of integers; OptionError for anything else, such as logits."""
     numbers = np.asarray(values)
     if not np.issubdtype(numbers.dtype, np.integer):
-        raise VerificationError(f"predictions and labels are class numbers, integers, not {numbers.dtype}")
+        raise OptionError(f"predictions and labels are class numbers, integers, not {numbers.dtype}")
     return numbers

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from qi_datasets.errors import GeometryError, OptionError
+from qi_datasets.errors import OptionError
 from qi_datasets.specs import QUADRANT
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -17,7 +17,7 @@ class ZeroBackgroundNormalize(torch.nn.Module):
     """Normalises the patch of a QI image, and leaves everything outside it exactly 0.
 
     Plain normalisation turns black into -2.1 and paints a visible frame where zero padding begins: see
-    cards/specification.md, "Zero background". Put it first among transforms that move pixels: it raises GeometryError
+    cards/specification.md, "Zero background". Put it first among transforms that move pixels: it raises OptionError
     when something outside the patch is not black, rather than normalise the wrong place.
 
     mean, std: per channel, of images in [0, 1].
@@ -33,7 +33,7 @@ class ZeroBackgroundNormalize(torch.nn.Module):
         image: PIL; or a tensor (C, H, W) or (B, C, H, W), uint8 or floating point in [0, 1]. x, y: the patch's
         top-left pixel, an integer or (B,) integers, as in the columns of those names; they may be left out for a PIL
         image with `image.info["patch"]`, such as those of QuadrantImageNet. Returns (C, H, W) or (B, C, H, W). Raises
-        OptionError when the place is not told, GeometryError when the image can't have its patch there.
+        OptionError when the place is not told, or the image can't have its patch there.
         """
         width = height = QUADRANT.patch
         if x is None and y is None:
@@ -44,17 +44,17 @@ class ZeroBackgroundNormalize(torch.nn.Module):
         tensor = functional.to_dtype(tensor, torch.float32, scale=True).as_subclass(torch.Tensor)
         images = tensor if tensor.ndim == 4 else tensor[None]
         if images.ndim != 4 or images.shape[1] != len(self.mean):
-            raise GeometryError(f"images must be (C, H, W) or (B, C, H, W) with C={len(self.mean)}, not {tensor.shape}")
+            raise OptionError(f"images must be (C, H, W) or (B, C, H, W) with C={len(self.mean)}, not {tensor.shape}")
         result = torch.zeros_like(images)
         for one, normal, left, top in zip(images, result, *places(len(images), x, y), strict=True):
             inside = (slice(None), slice(top, top + height), slice(left, left + width))
             patch = one[inside]
             if min(left, top) < 0 or patch.shape[1:] != (height, width):
-                raise GeometryError(
+                raise OptionError(
                     f"no patch of {width}x{height} at x={left}, y={top} fits an image of {one.shape[2]}x{one.shape[1]}"
                 )
             if torch.count_nonzero(one) != torch.count_nonzero(patch):
-                raise GeometryError(
+                raise OptionError(
                     f"the image is not black outside its patch at x={left}, y={top}; "
                     "put ZeroBackgroundNormalize before transforms that move pixels or change black"
                 )
@@ -67,7 +67,7 @@ class ZeroBackgroundNormalize(torch.nn.Module):
 
 
 def place_of(image: Any) -> tuple[int, int, int, int]:
-    """x, y, width and height of the patch, as the image itself tells them; OptionError or GeometryError otherwise."""
+    """x, y, width and height of the patch, as the image itself tells them; OptionError otherwise."""
     info = getattr(image, "info", {})
     found = info.get("patch")
     if found is None:
@@ -75,7 +75,7 @@ def place_of(image: Any) -> tuple[int, int, int, int]:
             f"{type(image).__name__} without info['patch']: take images of QuadrantImageNet, or give x and y"
         )
     if image.size != info.get("patch_in", image.size):
-        raise GeometryError(
+        raise OptionError(
             f"info['patch'] is of an image of {info['patch_in']}, not {image.size}; "
             "put ZeroBackgroundNormalize before transforms that resize or crop"
         )

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, VerificationError
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.registry import nearest, specs
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SPECS
 from qi_datasets.storage.location import Place, default_output, exists, file_system, joined, place_of
@@ -177,7 +177,7 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
     try:
         with threads_for(options):
             return check(stored, options)
-    except (StoredSetError, VerificationError) as error:
+    except (StoredSetError, OptionError) as error:
         return not_checked(str(error))
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.exact import ExactFull, Grounded, add, exactly
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.receptive_field import receptive_field
@@ -130,7 +130,7 @@ def test_branches_are_padded_with_ground():
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 2, 3, 9), (1, 2, 9, 3)])
 def test_branches_that_do_not_fit_are_refused(shape):
-    with pytest.raises(VerificationError, match="residual"):
+    with pytest.raises(OptionError, match="residual"):
         add(Grounded.on_black(torch.zeros(1, 2, 4, 4)), Grounded.on_black(torch.zeros(shape)))
 
 
@@ -140,7 +140,7 @@ def test_branches_that_do_not_fit_are_refused(shape):
     ids=["training", "no statistics", "unknown"],
 )
 def test_layers_without_an_exact_form_are_refused(layer):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         ExactFull(nn.Sequential(layer))(torch.zeros(1, 3, 4, 4))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks import features
 from qi_datasets.networks.features import as_input, extract_features, ieee_float32
 from qi_datasets.networks.probe import LinearProbe
@@ -62,7 +62,7 @@ class TestExtraction:
 
     @pytest.mark.parametrize("images", [IMAGES[0], IMAGES.astype(np.int32), []], ids=["shape", "dtype", "none"])
     def test_unusable_images_are_refused(self, images):
-        with pytest.raises(VerificationError):
+        with pytest.raises(OptionError):
             extract_features(QuadrantNet("same"), images)
 
     def test_input_range(self):
@@ -163,5 +163,5 @@ class TestProbe:
         ids=["shape", "length", "nan", "one label", "three labels", "penalty", "dtype"],
     )
     def test_unusable_input_is_refused(self, values, labels, penalty):
-        with pytest.raises(VerificationError):
+        with pytest.raises(OptionError):
             LinearProbe(values, np.array(labels), penalty=penalty)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import PADDINGS, FullConv2d, make_conv2d, padding_per_side
 
 
@@ -26,7 +26,7 @@ def test_padding_per_side(padding, kernel_size, dilation, expected):
 
 @pytest.mark.parametrize(("padding", "kernel_size"), [("half", 3), ("same", 4), ("circular", 2)])
 def test_impossible_paddings_are_refused(padding, kernel_size):
-    with pytest.raises(VerificationError, match=padding):
+    with pytest.raises(OptionError, match=padding):
         padding_per_side(padding, kernel_size)
 
 
@@ -70,7 +70,7 @@ def test_full_convolution_stands_in_for_conv2d():
 
 
 def test_full_convolution_pads_with_zeros_only():
-    with pytest.raises(VerificationError, match="reflect"):
+    with pytest.raises(OptionError, match="reflect"):
         FullConv2d(1, 1, 3, padding_mode="reflect")
 
 

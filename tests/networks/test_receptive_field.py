@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.receptive_field import ReceptiveField, location_horizon, receptive_field
@@ -48,14 +48,14 @@ def test_receptive_field_is_what_one_output_sees(layers):
 
 @pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Conv2d(1, 1, (3, 5)), nn.Conv2d(1, 1, 1, stride=(1, 2))])
 def test_layers_without_a_known_field_are_refused(layer):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         receptive_field(nn.Sequential(nn.ReLU(), layer))
 
 
 def test_residual_branches_of_different_stride_are_refused():
     block = BasicBlock(4, 4)
     block.conv2.stride = (2, 2)
-    with pytest.raises(VerificationError, match="stride"):
+    with pytest.raises(OptionError, match="stride"):
         receptive_field(block)
 
 
@@ -68,7 +68,7 @@ def test_horizons(padding, unbiased, biased):
 
 
 def test_horizon_of_an_unknown_padding_is_refused():
-    with pytest.raises(VerificationError, match="half"):
+    with pytest.raises(OptionError, match="half"):
         location_horizon(ReceptiveField(31, 16), "half", biased=False)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.reference import (
@@ -98,5 +98,5 @@ def test_of_the_unbiased_versions_full_convolution_alone_is_blind_at_every_borde
 
 
 def test_channels_and_strides_have_to_fit():
-    with pytest.raises(VerificationError, match="3 strides"):
+    with pytest.raises(OptionError, match="3 strides"):
         conv_stack((3, 8, 8), (1, 2, 2), "same", bias=False)

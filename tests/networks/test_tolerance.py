@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.tolerance import equal_tolerance, is_equal, relative_difference
 
 
@@ -31,9 +31,9 @@ def test_tolerance_follows_the_dtype(dtype, equal, different):
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(VerificationError, match="shape"):
+    with pytest.raises(OptionError, match="shape"):
         relative_difference(np.zeros(2), np.zeros(3))
-    with pytest.raises(VerificationError, match="dtype"):
+    with pytest.raises(OptionError, match="dtype"):
         is_equal(np.zeros(2, np.float32), np.zeros(2))
-    with pytest.raises(VerificationError, match="float16"):
+    with pytest.raises(OptionError, match="float16"):
         equal_tolerance(torch.float16)

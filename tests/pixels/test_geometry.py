@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from qi_datasets.errors import GeometryError
+from qi_datasets.errors import OptionError
 from qi_datasets.pixels.geometry import Placed, central_square, nonzero_box, whole
 from tests import expected, pictures
 
@@ -83,7 +83,7 @@ def test_a_whole_image_fills_its_canvas(content: Pixels) -> None:
     ids=lambda content: f"{content.dtype} {content.shape}",
 )
 def test_what_is_no_image_is_refused_with_its_shape(content: npt.NDArray[np.generic]) -> None:
-    with pytest.raises(GeometryError, match="uint8 of shape") as raised:
+    with pytest.raises(OptionError, match="uint8 of shape") as raised:
         Placed(content, 0, 0, 10, 10)
 
     assert f"{content.dtype} {content.shape}" in str(raised.value)
@@ -91,18 +91,18 @@ def test_what_is_no_image_is_refused_with_its_shape(content: npt.NDArray[np.gene
 
 @pytest.mark.parametrize("shape", [(), (5,)])
 def test_an_array_without_two_sides_is_no_whole_image(shape: tuple[int, ...]) -> None:
-    with pytest.raises(GeometryError):
+    with pytest.raises(OptionError):
         whole(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize(("y", "x"), [(-1, 0), (0, -1), (7, 0), (0, 8)])
 def test_content_must_lie_inside(y: int, x: int) -> None:
-    with pytest.raises(GeometryError, match=f"row {y}, column {x} do not fit an image of 10x10"):
+    with pytest.raises(OptionError, match=f"row {y}, column {x} do not fit an image of 10x10"):
         Placed(np.zeros((4, 3, 1), np.uint8), y, x, 10, 10)
 
 
 def test_a_border_is_not_negative() -> None:
-    with pytest.raises(GeometryError, match="-1"):
+    with pytest.raises(OptionError, match="-1"):
         whole(np.ones((2, 2), np.uint8)).bordered(-1)
 
 

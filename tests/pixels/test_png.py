@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qi_datasets.errors import GeometryError
+from qi_datasets.errors import OptionError
 from qi_datasets.pixels.png import PatchEncoder
 
 Pixels = npt.NDArray[np.uint8]
@@ -259,7 +259,7 @@ def test_files_are_about_as_small_as_pillows() -> None:
     ],
 )
 def test_content_that_is_no_image(content: Any) -> None:
-    with pytest.raises(GeometryError, match="content must"):
+    with pytest.raises(OptionError, match="content must"):
         PatchEncoder(content)
 
 
@@ -268,5 +268,5 @@ def test_content_that_is_no_image(content: Any) -> None:
 )
 def test_content_that_does_not_fit(place: tuple[int, int, int, int]) -> None:
     y, x, height, width = place
-    with pytest.raises(GeometryError, match=f"4x5 at row {y}, column {x} does not fit a canvas of {height}x{width}"):
+    with pytest.raises(OptionError, match=f"4x5 at row {y}, column {x} does not fit a canvas of {height}x{width}"):
         PatchEncoder(np.zeros((4, 5, 1), np.uint8)).png(*place)

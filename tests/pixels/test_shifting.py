@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from qi_datasets.errors import GeometryError
+from qi_datasets.errors import OptionError
 from qi_datasets.pixels.geometry import SHIFTS, bordered, centre, window
 
 Pixels = npt.NDArray[np.uint8]
@@ -55,7 +55,7 @@ def test_without_a_shift_every_mode_is_the_centre_crop() -> None:
 
 @pytest.mark.parametrize("shift", [-MARGIN - 1, MARGIN + 1])
 def test_a_crop_beyond_the_base_is_an_error(shift: int) -> None:
-    with pytest.raises(GeometryError, match="17x17"):
+    with pytest.raises(OptionError, match="17x17"):
         SHIFTS["crop"](BASE, shift, SIDE)
 
 
@@ -66,7 +66,7 @@ def test_a_content_that_has_left_is_black(shift: int) -> None:
 
 @pytest.mark.parametrize(("y", "x"), [(-1, 0), (0, -1), (9, 0), (0, 9)])
 def test_a_window_beyond_the_image_is_an_error(y: int, x: int) -> None:
-    with pytest.raises(GeometryError, match=f"row {y}, column {x}"):
+    with pytest.raises(OptionError, match=f"row {y}, column {x}"):
         window(BASE, y, x, SIDE)
 
 

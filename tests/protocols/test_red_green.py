@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qi_datasets.errors import VerificationError
-from qi_datasets.protocols import red_green as red_green_training
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.tolerance import is_equal
+from qi_datasets.protocols import red_green as red_green_training
 from qi_datasets.protocols.red_green import LabelledImages, train_red_green
 from tests.networks.pictures import boxes
 
@@ -108,13 +108,13 @@ def test_floating_point_images_are_taken_as_they_are():
     ids=["channels", "labels missing", "label 2", "label -1", "no batch", "dtype", "empty"],
 )
 def test_unusable_data_are_refused(data):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         train_red_green(data, VALIDATION, {}, "same", 0)
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"patience": 0}, {"padding": "half"}])
 def test_unusable_options_are_refused(options):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         run(**options)
 
 

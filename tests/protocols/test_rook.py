@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.reference import RookNet
 from qi_datasets.protocols.rook import train_rook, train_rook_one_by_one
@@ -77,11 +77,11 @@ def test_the_number_of_threads_is_left():
 @pytest.mark.parametrize("train", [train_rook, train_rook_one_by_one])
 def test_unusable_input_is_refused(train):
     for images in (towers()[:1], towers().double(), towers()[:, 0]):
-        with pytest.raises(VerificationError, match=r"\(2, 1, H, W\)"):
+        with pytest.raises(OptionError, match=r"\(2, 1, H, W\)"):
             train(images, "same", [0])
-    with pytest.raises(VerificationError, match="seed"):
+    with pytest.raises(OptionError, match="seed"):
         train(towers(), "same", [])
-    with pytest.raises(VerificationError, match="half"):
+    with pytest.raises(OptionError, match="half"):
         train(towers(), "half", [0])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.scores.consistency import consistency, diagonal_mean, flip_matrix, top1_per_shift
 
 LABELS = [0, 1, 2, 3]
@@ -72,5 +72,5 @@ def test_the_flip_matrix_compares_every_two_shifts() -> None:
     ],
 )
 def test_what_can_not_be_measured_is_an_error(call: Any, message: str) -> None:
-    with pytest.raises(VerificationError, match=message):
+    with pytest.raises(OptionError, match=message):
         call()

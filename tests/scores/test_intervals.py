@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import OptionError
 from qi_datasets.scores.intervals import group_interval, wilson_interval
 
 
@@ -46,7 +46,7 @@ def test_wilson_interval_covers_the_truth_about_95_times_in_100():
 
 @pytest.mark.parametrize(("successes", "trials"), [(1, 0), (0, 0), (-1, 5), (6, 5)])
 def test_impossible_counts_are_refused(successes, trials):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         wilson_interval(successes, trials)
 
 
@@ -83,5 +83,5 @@ def test_group_interval_covers_the_truth_about_95_times_in_100():
 
 @pytest.mark.parametrize(("correct", "groups"), [([], []), ([1, 0], [1]), ([[1, 0]], [[1, 2]])])
 def test_rows_without_groups_are_refused(correct, groups):
-    with pytest.raises(VerificationError):
+    with pytest.raises(OptionError):
         group_interval(correct, groups)

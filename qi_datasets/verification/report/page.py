@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from qi_datasets.errors import VerificationError
+from qi_datasets.errors import MissingExtraError
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.verification.report.report import Plot, Report, Tiles, write_text
 
@@ -14,9 +14,9 @@ TEMPLATE = "verification.html.jinja"
 
 
 def require_drawing() -> None:
-    """VerificationError when figures will be measured that can't be drawn."""
+    """MissingExtraError when figures will be measured that can't be drawn."""
     if find_spec("torch") is not None and find_spec("matplotlib") is None:
-        raise VerificationError("a report draws with matplotlib: python -m pip install 'qi-datasets[torch]'")
+        raise MissingExtraError("a report draws with matplotlib: python -m pip install 'qi-datasets[torch]'")
 
 
 def write_page(report: Report, folder: Path) -> Path:
