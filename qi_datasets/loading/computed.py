@@ -1,20 +1,21 @@
-"""Image columns that are computed, when they are read, from the image that is stored; and tables of such columns."""
+"""Image columns that are computed, when they are read, from the image that is stored."""
 
 import io
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.table import InMemoryTable, Table
+from datasets.features.features import register_feature
 from PIL import Image
 
-from qi_datasets.pixels.geometry import Pixels
+from qi_datasets.pixels.geometry import SHIFTS, Pixels, bordered, window
+from qi_datasets.specs import SHIFTED_GEOMETRY
 
 STORED = ".border_0.png"
 """Paths of images end so that are as they were stored; whatever rewrites an image drops its path."""
@@ -83,6 +84,50 @@ class ComputedImage:
         return storage
 
 
+@dataclass
+class BorderedImage(ComputedImage):
+    """The stored image with `border` black pixels added on all four sides."""
+
+    border: int
+    _type: str = field(default="BorderedImage", init=False, repr=False)
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The bordered image."""
+        return bordered(Image.open(io.BytesIO(stored)), self.border)
+
+
+@dataclass
+class ShiftedImage(ComputedImage):
+    """The stored image moved by `shift` pixels, down and right, in the way that `mode` names."""
+
+    mode: str
+    shift: int
+    _type: str = field(default="ShiftedImage", init=False, repr=False)
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The moved image."""
+        return Image.fromarray(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
+
+
+@dataclass
+class WindowImage(ComputedImage):
+    """A window of the stored image; each row has its own place (`y`, `x`: the window's top-left pixel)."""
+
+    _type: str = field(default="WindowImage", init=False, repr=False)
+    pa_type: ClassVar[Any] = pa.struct(
+        {"stored": pa.binary(), "y": pa.int32(), "x": pa.int32(), "bytes": pa.binary(), "path": pa.string()}
+    )
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The window."""
+        return Image.fromarray(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
+
+
+with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
+    for _kind in (BorderedImage, ShiftedImage, WindowImage):
+        register_feature(_kind, _kind.__name__)
+
+
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
     """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
@@ -99,46 +144,3 @@ def apart(storage: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
         # The usual case: the bytes are passed on as they lie, not copied.
         return data, nothing, path
     return pc.if_else(is_stored, data, nothing), pc.if_else(is_stored, nothing, data), path
-
-
-Step = Callable[[pa.Table], pa.Table]
-"""What is done to a table: picklable."""
-
-
-class ComputedTable(InMemoryTable):  # type: ignore[misc]
-    """A table that shares its buffers with the one it is computed from.
-
-    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
-    process nor a fingerprint gets a copy of every image.
-    """
-
-    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
-        table = base.table
-        for step in steps:
-            table = step(table)
-        super().__init__(table)
-        self.base, self.steps = base, steps
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ComputedTable, (self.base, self.steps)
-
-
-def _stock_method(name: str) -> Callable[..., ComputedTable]:
-    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
-        return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
-
-    return method
-
-
-def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
-    return getattr(InMemoryTable(table), name)(*args, **kwargs).table
-
-
-STOCK_METHODS = (
-    *("slice", "filter", "flatten", "combine_chunks", "cast", "replace_schema_metadata", "rename_columns"),
-    *("add_column", "append_column", "remove_column", "set_column", "drop", "select"),
-)
-"""The methods of a table that yield a table: each adds a step, as those of `MemoryMappedTable` do for a file."""
-
-for _name in STOCK_METHODS:
-    setattr(ComputedTable, _name, _stock_method(_name))

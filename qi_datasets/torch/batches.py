@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError
-from qi_datasets.loading.views import BorderedImage
+from qi_datasets.loading.computed import BorderedImage
 
 Batch = dict[str, Any]
 
