@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from datasets.table import InMemoryTable, Table
 
-from qi_datasets.loading.computed import WindowImage, apart
+from qi_datasets.loading.computed import WindowImage, from_stock
 from qi_datasets.loading.views import AnyDataset, streamed
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
@@ -51,10 +51,10 @@ def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> 
     offsets = pairs.reshape(stored.num_rows, SHIFTED_GEOMETRY.pairs, len(OFFSETS))[:, k]
     columns = {name: pa.array(offsets[:, place], pa.int32()) for place, name in enumerate(OFFSETS)}
     columns |= {name: stored.column(name) for name in KEPT}
-    data, rewritten, path = apart(stored.column("image"))
+    photos = stored.column("image")
+    shared = from_stock(photos)
     for image, y, x in (("image_a", *OFFSETS[:2]), ("image_b", *OFFSETS[2:])):
-        parts = [data, columns[y], columns[x], rewritten, path]
-        columns[image] = pa.StructArray.from_arrays(parts, fields=list(WindowImage.pa_type))
+        columns[image] = features[image].column(photos.is_null(), **shared, y=columns[y], x=columns[x])
     return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
 
 
