@@ -69,6 +69,7 @@ class Licence:
 
 
 MIT = Licence("mit")
+UNKNOWN_TERMS = Licence("unknown")
 IMAGENET_TERMS = Licence("other", "imagenet", "https://www.image-net.org/download.php")
 
 
@@ -122,8 +123,8 @@ class SetSpec:
     size_option: IntegerOption | None = None
     label_in_digest: bool = True
     rows_per_file: int = 10_000
-    licence: Licence = MIT
-    publishable: bool = True
+    licence: Licence = UNKNOWN_TERMS
+    publishable: bool = False
     integrity: tuple[str, ...] = ()
     separability: str = ""
     demo_splits: Mapping[str, int] = field(default_factory=dict)
@@ -214,6 +215,8 @@ ROOK = SetSpec(
     splits={"train": 2},
     takes_border=True,
     integrity=("balance",),
+    licence=MIT,
+    publishable=True,
     separability="qi_datasets.verification.separability.rook:check",
     digests={"train": "7d60997c4c1f6a53303fba71fb65eda240ff878f4eb43bd2190d7fa725b61719"},
 )
@@ -229,6 +232,8 @@ CORNER = SetSpec(
     labels=CORNERS,
     splits={"train": 2},
     integrity=("balance",),
+    licence=MIT,
+    publishable=True,
     separability="qi_datasets.verification.separability.corner:check",
     digests={"train": "01e2c2862ca7c915013f4beec0a83ed5a02e4daedcca8452761ea391d98e9788"},
 )
@@ -244,6 +249,8 @@ RED_GREEN_SET = SetSpec(
     splits={"train": 2000, "validation": 1000, "test_similar": 1000, "test_dissimilar": 1000},
     columns={"lx": "int32", "ly": "int32", "rx": "int32", "ry": "int32"},
     integrity=("balance", "boxes", "pairs", "repeats"),
+    licence=MIT,
+    publishable=True,
     separability="qi_datasets.verification.separability.red_green:check",
     digests={
         "train": "872a6e675c60b7ede855dcbabeae185f3a30a1257bd5f583b408589b631eabee",

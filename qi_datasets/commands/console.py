@@ -13,7 +13,7 @@ P = ParamSpec("P")
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns this package's exceptions into one line on standard error, in the command's words, and their exit status."""
+    """Turns this package's exceptions into one line on standard error, in flags, and their exit status."""
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:

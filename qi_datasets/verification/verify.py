@@ -100,9 +100,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
             yield "sets made for this run", folders, (note,)
         return
     if not there:
-        raise NotBuiltError(
-            f"there are no sets in {root}; build some with the command qi-build, or give another folder"
-        )
+        raise NotBuiltError(f"there are no sets in {root}; build some with qi-build, or give another folder")
     known = specs()
     if asked is None:
         official = [name for name in known if name in there]
