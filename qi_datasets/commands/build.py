@@ -201,13 +201,10 @@ def plan_for(
     )
 
 
-def folder_name(built: "BuiltSet") -> str:
-    """The last part of the place where a set is."""
-    return str(built.folder).rpartition("/")[2]
-
-
 def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> None:
     """The table of what was built, where it is, and what was not built and why."""
+    from qi_datasets.storage.location import folder_name
+
     rows = []
     for one in built:
         seconds = f"{one.seconds:.1f}" if one.made else "up to date"
@@ -215,13 +212,15 @@ def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> 
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
             cells = [f"{count}", f"{size / MEGABYTE:.1f}", config.digest[:SHORT], seconds if number == 0 else ""]
-            rows.append([folder_name(one) if number == 0 else "", name, *cells])
+            rows.append([folder_name(one.folder) if number == 0 else "", name, *cells])
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
     click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
     click.echo(f"in {root}")
     for one in built:
         if not one.made:
-            click.echo(f"{folder_name(one)}: nothing to do, it was built from the same input; --force builds it again")
+            click.echo(
+                f"{folder_name(one.folder)}: nothing to do, it was built from the same input; --force builds it again"
+            )
     for note in notes:
         click.echo(note)
 

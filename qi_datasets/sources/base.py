@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from qi_datasets.errors import SourceError
+from qi_datasets.errors import SourceError, one_line
 
 VAL_FILE = re.compile(r"(ILSVRC2012_val_\d{8})(?:_(n\d{8}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII)
 """Name of an ImageNet validation file: its id, and the synset that the Hub's copy appends."""
@@ -107,7 +107,7 @@ class SourceImage:
             raise SourceError(f"{self.location} is no image file; replace it, or remove it") from error
         except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
             raise SourceError(
-                f"{self.location} cannot be decoded as an image ({' '.join(str(error).split())}); "
+                f"{self.location} cannot be decoded as an image ({one_line(error)}); "
                 "replace the file with an intact copy"
             ) from error
 

@@ -13,7 +13,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qi_datasets.errors import SourceError
+from qi_datasets.errors import SourceError, one_line
 from qi_datasets.sources.base import VAL_FILE, Source, SourceImage, SpanLocation, by_name
 
 VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
@@ -106,8 +106,7 @@ def validation_shards(url: str) -> list[str]:
         others = any(map(OTHER_SPLITS.match, (name for names in parts.values() for name in names)))
         return validation or ([] if others else [shard for shard in parts if is_of_imagenet(shard)])
     except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"cannot list {url}: {reason}; check the URL and your access to it") from error
+        raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
 
 
 @contextmanager
