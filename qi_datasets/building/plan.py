@@ -8,8 +8,9 @@ from qi_datasets.building.selection import official_selection, select
 from qi_datasets.errors import OptionError
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import builder_of
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import Source, SourceImage
-from qi_datasets.specs import BORDER, SetSpec
+from qi_datasets.specs import BORDER
 
 Splits = Mapping[str, Mapping[str, int]]
 """Set name -> split name -> number of sources, for sets that are not to have their official sizes."""

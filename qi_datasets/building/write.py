@@ -19,8 +19,9 @@ from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError, OutputError
 from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
 from qi_datasets.progress import bar_over
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import SourceImage
-from qi_datasets.specs import SPEC_VERSION, SetSpec
+from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.manifest import (
     GENERATED,

@@ -14,8 +14,9 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.loading.views import BorderView, PairView, ShiftView, View, viewed
 from qi_datasets.registry import nearest, spec_named
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
-from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION, SetSpec
+from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION
 from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import Manifest
 

@@ -8,7 +8,7 @@ import fsspec
 from platformdirs import user_cache_path
 
 from qi_datasets.errors import OptionError
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 
 HOME = "QI_DATASETS_HOME"
 """The variable that names the folder where sets are kept."""

@@ -11,8 +11,8 @@ from PIL import features as pillow_features
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import MIT, Licence, SetSpec
 from qi_datasets.storage.location import Place, file_size, joined, read_text
 
 MANIFEST = "manifest.json"

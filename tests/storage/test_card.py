@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from qi_datasets.specs import SPECS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.card import write_card
 from qi_datasets.storage.manifest import ConfigRecord, Manifest, SplitRecord
 
