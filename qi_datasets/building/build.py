@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from qi_datasets.building.engine import Engine
+from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
 from qi_datasets.building.write import write_set
 from qi_datasets.errors import OutputError, StoredSetError
@@ -41,6 +42,7 @@ def build_set(
             plan, found = with_what_is_there(plan, folder)
             if found is not None:
                 return BuiltSet(folder, found, time.perf_counter() - start, made=False)
+        require_room(plan, output)
         with replaced_whole(folder) as staging:
             manifest = write_set(plan, staging, engine or Engine(), progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
@@ -50,11 +52,13 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     """The plan with the borders that were built before, and the manifest if all of it is there already."""
     if not exists(folder):
         return plan, None
-    again = "add --force to replace it, or choose another output folder"
+    again = "add force=True to replace it, or choose another output folder"
     try:
         manifest = Manifest.read(folder)
     except StoredSetError as error:
         raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+    if foreign := manifest.foreign_files(folder):
+        raise OutputError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or {again}")
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))

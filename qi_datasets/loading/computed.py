@@ -1,6 +1,5 @@
 """Image columns that are computed, when they are read, from the image that is stored."""
 
-import io
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from datasets.features.features import register_feature
 from PIL import Image
 
+from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import SHIFTS, Pixels, bordered, window
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
@@ -115,7 +115,7 @@ class BorderedImage(ComputedImage):
 
     def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
         """The bordered image."""
-        return bordered(Image.open(io.BytesIO(stored)), self.border)
+        return bordered(decoded(stored), self.border)
 
 
 @dataclass
@@ -151,7 +151,7 @@ with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
     """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
-    return np.asarray(Image.open(io.BytesIO(png)))
+    return np.asarray(decoded(png))
 
 
 def stored_file(cell: Mapping[str, Any]) -> bytes | None:

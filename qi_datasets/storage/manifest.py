@@ -2,7 +2,7 @@
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -11,8 +11,9 @@ from PIL import features as pillow_features
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
-from qi_datasets.specs import SetSpec
-from qi_datasets.storage.location import Place, file_size, joined, read_text
+from qi_datasets.set_spec import MIT, Licence, SetSpec
+from qi_datasets.sources import DemoSource
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
@@ -20,7 +21,10 @@ LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
 GENERATED = "generated"
 """The layout of a set that needs no input."""
 
-PINNED, UNVERIFIED = "pinned", "unverified"
+PINNED, VERIFIED, UNVERIFIED = "pinned", "verified", "unverified"
+"""What is known of a set's pixels: they are the official ones; they are those of another manifest; nothing."""
+
+DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,46 @@ class Manifest:
     sources: dict[str, list[SourceRecord]]
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    verified_against: str = ""
+
+    @property
+    def demo(self) -> bool:
+        """Whether the set is made from the built-in demo pictures."""
+        return self.layout == DemoSource.layout
+
+    @property
+    def pictures(self) -> tuple[int, int]:
+        """How many sources have different pixels, and how many sources there are."""
+        sources = [source for members in self.sources.values() for source in members]
+        return len({source.patch_sha256 for source in sources}), len(sources)
+
+    @property
+    def repeats(self) -> str:
+        """A sentence on pictures that stand under several names; "" if every name has a picture of its own."""
+        distinct, names = self.pictures
+        if distinct == names:
+            return ""
+        official = ": this is not ImageNet's validation set" if self.canonical else ""
+        return f"{self.name}: {distinct} distinct pictures under {names} names{official}"
+
+    @property
+    def knowledge(self) -> str:
+        """What is known of the set, in words: whether its selection is the official one, and of its pixels."""
+        pixels = {
+            PINNED: "pixels are the official ones",
+            VERIFIED: f"pixels verified against {self.verified_against}",
+        }.get(self.pixels, "pixels not verified")
+        if self.layout == GENERATED:
+            return pixels
+        return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
+
+    def licence(self, spec: SetSpec) -> Licence:
+        """The terms of this set's pixels."""
+        return MIT if self.demo else spec.licence
+
+    def publishable(self, spec: SetSpec) -> bool:
+        """Whether anybody may publish this set's pixels."""
+        return self.demo or spec.publishable
 
     @property
     def borders(self) -> frozenset[int]:
@@ -122,6 +166,11 @@ class Manifest:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
 
+    def foreign_files(self, folder: Place) -> list[str]:
+        """Files in the set's folder, by relative path, that are not the set's."""
+        known = {MANIFEST, *self.files}
+        return [name for name in files_below(folder) if name not in known]
+
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
         return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
@@ -134,7 +183,11 @@ def library_versions() -> dict[str, str]:
     return found | {decoder: pillow_features.version(decoder) or "unknown"}
 
 
-def pixels_verified(spec: SetSpec, config: ConfigRecord) -> str:
-    """ "pinned" if the split digests of the default config are the ones that the package pins, else "unverified"."""
-    digests = {split: record.digest for split, record in config.splits.items()}
-    return PINNED if digests == dict(spec.digests) else UNVERIFIED
+def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
+    """The manifest with what is known of its pixels: whether the package pins the digests of its default config."""
+    digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
+    if digests == dict(spec.digests):
+        return replace(manifest, pixels=PINNED, verified_against="")
+    if manifest.demo and digests == dict(spec.demo_digests):
+        return replace(manifest, pixels=VERIFIED, verified_against=DEMO_DIGESTS)
+    return replace(manifest, pixels=UNVERIFIED, verified_against="")
