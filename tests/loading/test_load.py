@@ -326,7 +326,7 @@ def test_files_that_are_no_parquet_are_a_damaged_set(streaming: bool, qi_copy: P
     for file in (qi_copy / "qi").rglob("*.parquet"):
         file.write_bytes(bytes(file.stat().st_size))
 
-    with pytest.raises(StoredSetError, match="is damaged: .*; build it again"):
+    with pytest.raises(StoredSetError, match=r"is damaged: .*; build it again"):
         load_dataset("qi", output=qi_copy, streaming=streaming)
 
 
