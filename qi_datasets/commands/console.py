@@ -12,6 +12,17 @@ from qi_datasets.errors import QIDatasetsError, one_line
 P = ParamSpec("P")
 
 
+def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a command of a function with options: `-h`, `--version`, and errors in one line."""
+
+    def made(function: Callable[..., None]) -> click.Command:
+        settings = {"help_option_names": ["-h", "--help"]}
+        versioned = click.version_option(package_name="qi-datasets")(one_line_errors(function))
+        return click.command(epilog=epilog, context_settings=settings)(versioned)
+
+    return made
+
+
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Turns this package's exceptions into one line on standard error, in flags, and their exit status."""
 
