@@ -121,11 +121,15 @@ def main(
         plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=not quiet)
         for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
     }
+    refreshed, damaged = refresh_sets(left_out, root, progress=not quiet)
+    built |= refreshed
+    left_out = [spec for spec in left_out if spec.name not in built]
+    notes += damaged
     if not quiet:
         if left_out:
             needing = ", ".join(spec.name for spec in left_out)
             notes.append(f"left out: {needing}, made from images: run qi-build --imagenet-val PATH, or qi-build --demo")
-        report([built[plan.spec.name] for plan in plans], root, notes)
+        report([built[spec.name] for spec in chosen if spec.name in built], root, notes)
 
 
 def split_sizes(demo: bool, given: Mapping[str, int | None]) -> dict[str, dict[str, int]]:
@@ -185,13 +189,32 @@ def plan_for(
     )
 
 
+def refresh_sets(specs: Sequence["SetSpec"], root: "Place", progress: bool) -> tuple[dict[str, "BuiltSet"], list[str]]:
+    """Refreshes those sets that an earlier version left in `root`, by name; and a line for each that can't be."""
+    from qi_datasets.building.build import refresh_set
+    from qi_datasets.errors import StoredSetError
+    from qi_datasets.storage.location import set_folder
+
+    refreshed: dict[str, BuiltSet] = {}
+    notes = []
+    for spec in specs:
+        try:
+            one = refresh_set(set_folder(root, spec, spec.size), progress=progress)
+        except StoredSetError as error:
+            notes.append(f"not refreshed: {error}")
+        else:
+            refreshed |= {} if one is None else {spec.name: one}
+    return refreshed, notes
+
+
 def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> None:
-    """The table of what was built, where it is, and what was not built and why."""
+    """The table of what was built, where it is, what was only refreshed, and what was not built and why."""
+    from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 
     rows = []
     for one in built:
-        seconds = f"{one.seconds:.1f}" if one.made else "up to date"
+        seconds = one.outcome if one.outcome is Outcome.FOUND else f"{one.seconds:.1f}"
         for number, (name, config) in enumerate(one.manifest.configs.items()):
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
@@ -201,10 +224,14 @@ def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> 
     click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
     click.echo(f"in {root}")
     for one in built:
-        if not one.made:
-            click.echo(
-                f"{folder_name(one.folder)}: nothing to do, it was built from the same input; --force builds it again"
-            )
+        match one.outcome:
+            case Outcome.FOUND:
+                said = "nothing to do, it was built from the same input; --force builds it again"
+            case Outcome.REFRESHED:
+                said = "refreshed: its images are as they were; labels, card and manifest are this version's"
+            case Outcome.MADE:
+                continue
+        click.echo(f"{folder_name(one.folder)}: {said}")
     for note in notes:
         click.echo(note)
 
