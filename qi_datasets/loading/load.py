@@ -63,7 +63,14 @@ def load_dataset(
     side = checked_side(spec, size=size, canvas=canvas)
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
-    files = stored_files(spec, folder)
+    manifest = stored_manifest(spec, folder)
+    if manifest.outdated:
+        warnings.warn(
+            f"{folder} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
+            "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
+            stacklevel=2,
+        )
+    files = stored_files(spec, folder, manifest)
     check_split(spec, split, files)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
     if view is None:
@@ -161,8 +168,8 @@ def is_current(folder: Place) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
-    """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
+def stored_manifest(spec: SetSpec, folder: Place) -> Manifest:
+    """The manifest of a stored set; StoredSetError if the set is incomplete or of another version of the data."""
     manifest = Manifest.read(folder)
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
@@ -171,6 +178,11 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
+    return manifest
+
+
+def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, list[str]]:
+    """The Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
     try:
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.

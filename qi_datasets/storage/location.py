@@ -112,6 +112,12 @@ def read_text(place: Place) -> str:
     return str(fs.cat_file(path).decode("utf-8"))
 
 
+def fetch(place: Place, target: Path) -> None:
+    """Copies a file to a path of this machine; OSError if it can't be read."""
+    fs, path = file_system(place)
+    fs.get_file(path, str(target))
+
+
 def replace_below(place: Place, folder: Path, last: str) -> None:
     """Puts a folder's files in the place of whatever is there, the file `last` last, after removing it first.
 
