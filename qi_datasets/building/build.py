@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qi_datasets.building.engine import Engine
+from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
 from qi_datasets.building.refresh import refresh
 from qi_datasets.building.write import write_set
@@ -71,6 +72,7 @@ def build_set(
                 return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
             except StoredSetError:
                 pass  # Only the images can mend it.
+        require_room(plan, output)
         with replaced_whole(folder) as staging:
             manifest = write_set(plan, staging, engine or Engine(), progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.MADE)
@@ -106,6 +108,8 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
         raise
     except StoredSetError as error:
         raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+    if foreign := manifest.foreign_files(folder):
+        raise OutputError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or {again}")
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))

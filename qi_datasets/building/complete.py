@@ -8,7 +8,7 @@ from qi_datasets.builder import Builder
 from qi_datasets.errors import OutputError
 from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
 from qi_datasets.pixels.decoding import decoded
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.parquet import PREVIEW_ROWS, WrittenSplit, file_record, stored_rows

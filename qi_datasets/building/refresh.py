@@ -13,7 +13,8 @@ from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.imagenet import label_of, val_wnid, wnids
 from qi_datasets.progress import bar_over
 from qi_datasets.registry import builder_of, spec_named
-from qi_datasets.specs import SPECS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import Place, fetch, joined
 from qi_datasets.storage.manifest import MANIFEST_VERSION, FileRecord, Manifest, SourceRecord, with_pixels
 from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows

@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCardData
 
 from qi_datasets import specs
 from qi_datasets.cards import template
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.manifest import ConfigRecord, Manifest
 
 CARD = "README.md"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from qi_datasets import load_dataset
 from qi_datasets.errors import NewerSetError, QIDatasetsError, StoredSetError
+from qi_datasets.set_spec import IMAGENET_TERMS, MIT, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import IMAGENET_TERMS, MIT, SPECS, SetSpec
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import (
     GENERATED,
     MANIFEST,
