@@ -106,6 +106,15 @@ def files_below(place: Place) -> list[str]:
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
 
 
+def read_bytes(place: Place) -> bytes:
+    """A file's bytes, none if it can't be read."""
+    try:
+        fs, path = file_system(place)
+        return bytes(fs.cat_file(path))
+    except OSError:
+        return b""
+
+
 def read_text(place: Place) -> str:
     """A file's UTF-8 text; OSError if it can't be read."""
     fs, path = file_system(place)

@@ -129,6 +129,24 @@ class Manifest:
             return pixels
         return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a figure measured on this set should be quoted with; the names and values are JSON's."""
+        return {
+            "set": self.name,
+            "data_version": self.spec_version,
+            "package_version": self.package_version,
+            "official_selection": self.canonical,
+            "pixels": self.pixels,
+            "verified_against": self.verified_against,
+            "layout": self.layout,
+            "size": self.size,
+            "digests": {
+                name: {split: part.digest for split, part in config.splits.items()}
+                for name, config in self.configs.items()
+            },
+        }
+
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""
         return MIT if self.demo else spec.licence
