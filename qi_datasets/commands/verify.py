@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING
 
 import click
@@ -85,7 +84,7 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
                 for split, digest in splits.items():
                     click.echo(f"  {config} {split} {digest}")
             rows = [[check.name, check.status, figure_of(check)] for check in checks]
-            click.echo(indent(table(["check", "status", "figure"], rows), "  "))
+            click.echo(fitted(["check", "status", "figure"], rows))
     if verbose:
         for one in found.tables:
             click.echo(f"\n{wrapped(one.title)}\n{fitted(one.header, one.rows)}")

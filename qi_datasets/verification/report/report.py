@@ -157,7 +157,6 @@ class Report:
 
     where: str
     checks: tuple[Check, ...]
-    sets: tuple[VerifiedSet, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Plot | Tiles, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = ()
@@ -165,6 +164,7 @@ class Report:
     seconds: float = 0.0
     package_version: str = ""
     libraries: dict[str, str] = field(default_factory=dict, repr=False)
+    sets: tuple[VerifiedSet, ...] = ()
 
     def having(self, *statuses: Status) -> list[Check]:
         """The checks that ended so."""
