@@ -29,7 +29,7 @@ def build_set(
 ) -> BuiltSet:
     """Makes the planned set in the folder of its name below `output`, or finds that it is there.
 
-    output: a folder, or an fsspec URL. engine: where sources are decoded and encoded, default one process per core; it
+    output: a folder, or an fsspec URL. engine: where sources are decoded and encoded, default one thread per core; it
     never changes a byte. force: make it again, whatever is there.
     progress: show a bar, if standard error is a terminal. Raises SourceError for an image that is damaged, OutputError
     when the folder can't be written or holds another set that must not vanish silently; then nothing is changed.

@@ -3,11 +3,11 @@
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from PIL import Image
@@ -121,7 +121,7 @@ def write_rows(
         images = stack.enter_context(plan.source.at_hand(images, staging))
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
         ship = engine.dask is not None and not plan.source.on_shared_files
-        encoded = encoded_in_order(plan.builder, images, plan.borders, engine, ship)
+        encoded = stack.enter_context(encoded_in_order(plan.builder, images, plan.borders, engine, ship))
         for split, members in plan.images.items():
             sources[split] = []
             for source in islice(encoded, len(members)):
@@ -135,16 +135,17 @@ def write_rows(
     return sources
 
 
+@contextmanager
 def encoded_in_order(
     builder: ImageSet, images: list[SourceImage], borders: tuple[int, ...], engine: Engine, ship: bool
-) -> Iterator[EncodedSource]:
+) -> Iterator[Iterator[EncodedSource]]:
     """Every source with its rows, in the given order. ship: send the images' bytes along with the work."""
     work = partial(encode_batch, builder, borders=borders)
     batches: Iterable[list[SourceImage]] = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     if ship:
         batches = ([image.held() for image in batch] for batch in batches)
-    for batch in engine.in_order(work, batches):
-        yield from batch
+    with engine.in_order(work, batches) as encoded:
+        yield chain.from_iterable(encoded)
 
 
 def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:

@@ -1,5 +1,6 @@
 """Writes the rows of a set as Parquet files that the Hub and stock `datasets` read as they are."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
@@ -14,7 +15,7 @@ from qi_datasets.pixels.digests import split_digest
 from qi_datasets.specs import SetSpec
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
-from qi_datasets.storage.schema import schema_of
+from qi_datasets.storage.schema import IMAGE, schema_of
 
 ROW_GROUP_ROWS = 100
 """At most so many rows a row group, so that streaming starts at once."""
@@ -26,7 +27,7 @@ class SplitWriter:
     """Writes one split of one config below a set's folder.
 
     rows: how many will be written, which decides the number of files. thread: an executor with one thread, in which
-    the files are written while further rows are encoded; at most two row groups are held in memory. After the `with`
+    the files are written and hashed while further rows are encoded; at most two row groups are held in memory. After the `with`
     block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first` (a few
     rows, for the preview).
     """
@@ -40,6 +41,7 @@ class SplitWriter:
         self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
         self.first: list[EncodedRow] = []
         self.rows = self.image_bytes = 0
+        self._last = rows
         self._digests = bytearray()
         self._group: list[EncodedRow] = []
         self._writer: pq.ParquetWriter | None = None
@@ -58,9 +60,10 @@ class SplitWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._hand_over()
+            self._hand_over(ends_file=True)
             self._wait()
-        self._thread.submit(self._close).result()
+        else:
+            self._thread.submit(self._abandon).result()
 
     def write(self, row: EncodedRow) -> None:
         """Adds a row; raises OSError when the file system did at an earlier one."""
@@ -70,45 +73,47 @@ class SplitWriter:
         self.image_bytes += len(row.png)
         self._group.append(row)
         self.rows += 1
-        if len(self._group) == ROW_GROUP_ROWS or self.rows % self.spec.rows_per_file == 0:
-            self._hand_over()
+        ends_file = self.rows % self.spec.rows_per_file == 0 or self.rows == self._last
+        if len(self._group) == ROW_GROUP_ROWS or ends_file:
+            self._hand_over(ends_file)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, ends_file: bool) -> None:
         self._wait()
         if self._group:
-            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group))
+            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group), ends_file)
             self._group = []
 
     def _wait(self) -> None:
         if self._pending is not None:
             self._pending.result()
 
-    def _store(self, rows: Sequence[EncodedRow], first: int) -> None:
-        if first % self.spec.rows_per_file == 0:
-            self._close()
-            self._open(list(self.files)[first // self.spec.rows_per_file])
-        columns = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
+    def _store(self, rows: Sequence[EncodedRow], first: int, ends_file: bool) -> None:
+        name = list(self.files)[first // self.spec.rows_per_file]
+        if self._writer is None:
+            self._writer = self._opened(self.folder / name)
         # The path marks a stored image: a border is added on reading only where it is still there.
-        columns["image"] = [
-            {"bytes": row.png, "path": f"{self.split}_{number:05d}.border_{self.border}.png"}
-            for number, row in enumerate(rows, start=first)
-        ]
-        if self._writer is not None:
-            self._writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
+        paths = [f"{self.split}_{number:05d}.border_{self.border}.png" for number in range(first, first + len(rows))]
+        image = pa.StructArray.from_arrays(
+            [pa.array([row.png for row in rows], pa.binary()), pa.array(paths, pa.string())], fields=list(IMAGE)
+        )
+        others = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
+        table = pa.table({"image": image, **others}, schema=self.schema)
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        if ends_file:
+            self._writer.close()
+            self._writer = None
+            self.files[name] = file_record(self.folder / name)
 
-    def _open(self, name: str) -> None:
-        path = self.folder / name
+    def _opened(self, path: Path) -> pq.ParquetWriter:
         path.parent.mkdir(exist_ok=True)
         # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
         others = [column for column in self.schema.names if column != "image"]
-        self._writer = pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
-        self._name = name
+        return pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
 
-    def _close(self) -> None:
+    def _abandon(self) -> None:
         if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self.files[self._name] = file_record(self.folder / self._name)
+            with contextlib.suppress(OSError, pa.ArrowException):  # the set is given up for another error already
+                self._writer.close()
 
 
 def stored_rows(path: Path) -> int:
