@@ -47,3 +47,8 @@ class StoredSetError(QIDatasetsError):
 
 class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text without line breaks; its kind if it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

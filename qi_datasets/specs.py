@@ -3,13 +3,12 @@
 Cards, checks, loader, commands and tests read these facts from here; they are written down nowhere else in the code.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from qi_datasets.errors import OptionError
-from qi_datasets.imagenet import Wnids
+from qi_datasets.imagenet import wnids
+from qi_datasets.set_spec import IMAGENET_TERMS, MIT, IntegerOption, SetSpec
 
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
@@ -17,32 +16,7 @@ SPEC_VERSION = "1.0.0"
 DRAW_PREFIX = "qi-datasets/v1"
 """Every draw is the SHA-256 of a string that starts so."""
 
-IMAGENET_VAL_IMAGES = 50_000
-IMAGENET_VAL_NAME = "ILSVRC2012_val_{:08d}"
-
 CORNERS = ("upper_left", "bottom_right")
-
-
-@dataclass(frozen=True)
-class IntegerOption:
-    """An integer that a user may choose: its range, its default, and the check that says so."""
-
-    name: str
-    default: int
-    low: int
-    high: int
-    step: int = 1
-
-    def check(self, value: object) -> int:
-        """`value` as an int; OptionError when it is none (bool included), or out of range."""
-        if isinstance(value, Integral) and not isinstance(value, bool):
-            number = int(value)
-            if self.low <= number <= self.high and (number - self.low) % self.step == 0:
-                return number
-        kind = "an integer" if self.step == 1 else "an even integer"
-        raise OptionError(
-            f"{self.name} must be {kind} from {self.low} to {self.high}, not {value!r} ({type(value).__name__})"
-        )
 
 
 BORDER = IntegerOption("border", default=0, low=0, high=4096)
@@ -53,61 +27,6 @@ BORDER_COLUMNS = ("x", "y", "border")
 
 SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
 """Pixels by which a view of `shifted` moves its content, down and to the right."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetSpec:
-    """One row of the table: everything about a set but its pixels.
-
-    splits: split name -> number of *sources* (sets made from images) or of rows (sets that need no input).
-    columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
-    lists). borders: the border of each config, or () for the one config `default`. size: side of the square image at
-    border 0, where `size_option` doesn't say otherwise. views: what `load_dataset(mode=...)` computes of the stored
-    image. count_option: the option of `qi-build` for the number of sources per split. first_rank_after: the set whose
-    sources come before this one's in the order. digests: pinned split digests, by split.
-    selection_digest: pinned SHA-256 of the official selection (`selection.selection_digest`).
-    """
-
-    name: str
-    title: str
-    summary: str
-    builder: str
-    mode: str
-    size: int
-    labels: Sequence[str]
-    splits: Mapping[str, int]
-    columns: Mapping[str, str] = field(default_factory=dict)
-    needs_images: bool = False
-    rows_per_source: int = 1
-    first_rank_after: str | None = None
-    count_option: str = "--per-split"
-    borders: tuple[int, ...] = ()
-    takes_border: bool = False
-    views: tuple[str, ...] = ()
-    size_option: IntegerOption | None = None
-    label_in_digest: bool = True
-    rows_per_file: int = 10_000
-    demo_splits: Mapping[str, int] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)
-    selection_digest: str = ""
-
-    @property
-    def channels(self) -> int:
-        """1 for mode L, 3 for RGB."""
-        return len(self.mode)
-
-    @property
-    def configs(self) -> tuple[str, ...]:
-        """Names of the official configs, the default one first."""
-        return tuple(map(self.config_of, self.borders)) if self.borders else ("default",)
-
-    def config_of(self, border: int) -> str:
-        """Name of the config with that border."""
-        return f"border_{border}" if self.borders else "default"
-
-    def rows(self, split: str) -> int:
-        """Official number of rows of a split."""
-        return self.splits[split] * self.rows_per_source
 
 
 @dataclass(frozen=True)
@@ -173,6 +92,10 @@ ROOK = SetSpec(
     labels=CORNERS,
     splits={"train": 2},
     takes_border=True,
+    integrity=("balance",),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.rook:check",
     digests={"train": "7d60997c4c1f6a53303fba71fb65eda240ff878f4eb43bd2190d7fa725b61719"},
 )
 
@@ -186,6 +109,10 @@ CORNER = SetSpec(
     size_option=IntegerOption("size", default=5, low=3, high=1024),
     labels=CORNERS,
     splits={"train": 2},
+    integrity=("balance",),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.corner:check",
     digests={"train": "01e2c2862ca7c915013f4beec0a83ed5a02e4daedcca8452761ea391d98e9788"},
 )
 
@@ -199,6 +126,10 @@ RED_GREEN_SET = SetSpec(
     labels=("red_left_of_green", "green_left_of_red"),
     splits={"train": 2000, "validation": 1000, "test_similar": 1000, "test_dissimilar": 1000},
     columns={"lx": "int32", "ly": "int32", "rx": "int32", "ry": "int32"},
+    integrity=("balance", "boxes", "pairs", "repeats"),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.red_green:check",
     digests={
         "train": "872a6e675c60b7ede855dcbabeae185f3a30a1257bd5f583b408589b631eabee",
         "validation": "95f853e288ff4dadf205d56a7b2a04b72aa6b787e33cff33ebf7afdf2ad39533",
@@ -222,7 +153,16 @@ QI = SetSpec(
     rows_per_source=2,
     borders=(0, 16, 32, 64, 128, 256, 512),
     takes_border=True,
+    licence=IMAGENET_TERMS,
+    publishable=False,
+    integrity=("balance", "place", "background", "patch", "displacement"),
+    separability="qi_datasets.verification.separability.quadrant:check",
     demo_splits={"train": 100, "validation": 100, "test": 100},
+    demo_digests={
+        "train": "06fc7fd750ceb720083e1090b2b6508021470892e1923427504ab487ab8a136b",
+        "validation": "7be641c6ef023130926e060edd06330b388bb76b634f3dc1b19c0db094be6521",
+        "test": "e4e7f3239391be8a9ab1b5aab1301a5bd47a297063a2c42f201210483b5929d2",
+    },
     selection_digest="5156abcbc44e880a2f04134a716aad9b809c355c3d7efcacfbc44650aa7acc70",
 )
 
@@ -233,16 +173,20 @@ SHIFTED = SetSpec(
     builder="qi_datasets.builders.shifted:Shifted",
     mode="RGB",
     size=SHIFTED_GEOMETRY.base,
-    labels=Wnids(),
+    labels=wnids(),
     splits={"test": 5000},
     columns={"source": "string", "wnid": "string", "pairs": f"int32[{SHIFTED_GEOMETRY.pairs},4]"},
     needs_images=True,
     first_rank_after=QI.name,
-    count_option="--shifted-images",
+    count_option="shifted_images",
     views=(CROP, ZERO, CIRCULAR, PAIRS),
     label_in_digest=False,
     rows_per_file=1000,
+    licence=IMAGENET_TERMS,
+    publishable=False,
+    integrity=("base", "drawn"),
     demo_splits={"test": 200},
+    demo_digests={"test": "1b98eac1d81d8cffb458265ae9662c81291ec50f562d15d647b4cc9959f77abd"},
     selection_digest="17a00bbea89be42fb43d47c88417da924eee1470d2360fc0bbdbbf5ce4ba17a6",
 )
 

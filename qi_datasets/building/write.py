@@ -19,8 +19,9 @@ from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError, OutputError
 from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
 from qi_datasets.progress import bar_over
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import SourceImage
-from qi_datasets.specs import SPEC_VERSION, SetSpec
+from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.manifest import (
     GENERATED,
@@ -30,7 +31,7 @@ from qi_datasets.storage.manifest import (
     SourceRecord,
     SplitRecord,
     library_versions,
-    pixels_verified,
+    with_pixels,
 )
 from qi_datasets.storage.parquet import PREVIEW_ROWS, SplitWriter, file_record, stored_rows
 from qi_datasets.storage.rows import EncodedRow, EncodedSource
@@ -76,7 +77,7 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         sources=sources,
         libraries=library_versions(),
     )
-    manifest = replace(manifest, pixels=pixels_verified(spec, manifest.default_config))
+    manifest = with_pixels(spec, manifest)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     first = next(row for writer in writers.values() for row in writer.first)

@@ -8,7 +8,7 @@ import fsspec
 from platformdirs import user_cache_path
 
 from qi_datasets.errors import OptionError
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 
 HOME = "QI_DATASETS_HOME"
 """The variable that names the folder where sets are kept."""
@@ -44,6 +44,11 @@ def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
     """Where a set lies below an output place; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
     return joined(output, f"{spec.name}{option}")
+
+
+def folder_name(place: Place) -> str:
+    """The last part of a place: the name of a set's folder."""
+    return place.name if isinstance(place, Path) else place.rpartition("/")[2]
 
 
 def joined(place: Place, name: str) -> Place:

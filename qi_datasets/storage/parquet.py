@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qi_datasets.pixels.digests import split_digest
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
 from qi_datasets.storage.schema import IMAGE, schema_of

@@ -15,7 +15,7 @@ from qi_datasets.building.encoding import RowEncoder
 from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError
 from qi_datasets.pixels.geometry import Placed, whole
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.schema import schema_of
 from tests import expected

@@ -13,7 +13,8 @@ from qi_datasets.building.build import build_set
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.pixels.geometry import whole
-from qi_datasets.specs import QI, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import QI
 from qi_datasets.verification.integrity import integrity
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import CHECKS, check_integrity
