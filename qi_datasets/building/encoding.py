@@ -1,4 +1,8 @@
-"""From sources to encoded rows: the work that is done in parallel."""
+"""From sources to encoded rows: what workers do, and what is done with what they hand back.
+
+Pillow decodes, resizes and compresses without holding the interpreter, so these are the workers' part. The rest holds
+it most of the time, whichever thread it runs in, and is done in one.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,47 +12,60 @@ from qi_datasets.pixels.digests import row_digest, sha256_hex
 from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
 from qi_datasets.pixels.png import PatchEncoder, photograph_png
 from qi_datasets.sources import SourceImage
-from qi_datasets.storage.rows import EncodedRow, EncodedSource
+from qi_datasets.storage.rows import EncodedRow
 
 PHOTOGRAPH = 100 * 100
-"""Pixels from which an image that has no black around its content is written as a photograph."""
+"""Pixels from which an image without black around its content is written as a photograph."""
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """What a set takes of one source. file: the bytes of its image file."""
+class DecodedSource:
+    """What a worker makes of one source: little, so that handing it over is cheap.
+
+    size: bytes of its file.
+    sha256: of its file, in hex.
+    patch_sha256: of its patch, in hex; it tells later whether a file or a decoder differs.
+    rows: at border 0.
+    photographs: by row, the PNG file of an image that is stored as a photograph, else None.
+    """
 
     image: SourceImage
     size: int
     sha256: str
-    patch: Pixels
+    patch_sha256: str
+    rows: list[Row]
+    photographs: list[bytes | None]
 
 
-def encode_batch(builder: ImageSet, images: Sequence[SourceImage], *, borders: Sequence[int]) -> list[EncodedSource]:
-    """The rows of some sources at every border; each source is read and decoded once.
-
-    Raises SourceError for a file that is missing or damaged.
-    """
-    # Decoding throws our code out of the processor's caches. Encoding one source after the other, it is there again.
-    taken = [_take(builder, image) for image in images]
-    return [_encode(builder, source, borders) for source in taken]
+def decode_batch(builder: ImageSet, images: Sequence[SourceImage]) -> list[DecodedSource]:
+    """The rows of some sources; each is read and decoded once. Raises SourceError for a missing or damaged file."""
+    return [decode_source(builder, image) for image in images]
 
 
-def _take(builder: ImageSet, image: SourceImage) -> _Taken:
+def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
+    """The rows of one source. Raises SourceError for a file that is missing or damaged."""
     data = image.read()
-    return _Taken(image, len(data), sha256_hex(data), builder.patch(image.decode(data)))
-
-
-def _encode(builder: ImageSet, source: _Taken, borders: Sequence[int]) -> EncodedSource:
-    rows = builder(source.patch, source.image.name, source.image.wnid)
-    encoder = RowEncoder(builder.spec.label_in_digest)
-    return EncodedSource(
-        image=source.image,
-        size=source.size,
-        sha256=source.sha256,
-        patch_sha256=sha256_hex(source.patch.tobytes()),
-        rows={border: [encoder.encode(row.bordered(border), source.image.name) for row in rows] for border in borders},
+    patch = builder.patch(image.decode(data))
+    rows = builder(patch, image.name, image.wnid)
+    return DecodedSource(
+        image=image,
+        size=len(data),
+        sha256=sha256_hex(data),
+        patch_sha256=sha256_hex(patch.tobytes()),
+        rows=rows,
+        photographs=[photograph_png(row.image.content) if is_photograph(row.image) else None for row in rows],
     )
+
+
+def encode_source(
+    source: DecodedSource, borders: Sequence[int], label_in_digest: bool
+) -> Iterator[tuple[int, EncodedRow]]:
+    """Border and row, for every border and every row of a source."""
+    encoder = RowEncoder(label_in_digest)
+    for border in borders:
+        for row, photograph in zip(source.rows, source.photographs, strict=True):
+            png = photograph if border == 0 else None
+            yield border, encoder.encode(row.bordered(border), source.image.name, png)
 
 
 def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
@@ -73,13 +90,17 @@ class RowEncoder:
         self.patch: PatchEncoder | None
         self.box: Box
 
-    def encode(self, row: Row, source: str) -> EncodedRow:
-        """The row as it is stored. source: the source's name, or the row's number, for the digest."""
+    def encode(self, row: Row, source: str, png: bytes | None = None) -> EncodedRow:
+        """The row as it is stored.
+
+        source: the source's name, or the row's number, for the digest.
+        png: the image's file, where it is known already.
+        """
         image = row.image
         if image.content is not self.content:
             self.content, self.patch, self.box = image.content, None, nonzero_box(image.content)
         return EncodedRow(
-            png=self.png(image),
+            png=png or self.png(image),
             digest=row_digest(image, row.label if self.label_in_digest else "", source, self.box),
             values={"label": row.label, **row.columns},
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, ImageSet
-from qi_datasets.building.encoding import encode_batch, encode_generated
+from qi_datasets.building.encoding import DecodedSource, decode_batch, encode_generated, encode_source
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError, OutputError
@@ -34,7 +34,7 @@ from qi_datasets.storage.manifest import (
     with_pixels,
 )
 from qi_datasets.storage.parquet import PREVIEW_ROWS, SplitWriter, file_record, stored_rows
-from qi_datasets.storage.rows import EncodedRow, EncodedSource
+from qi_datasets.storage.rows import EncodedRow
 
 PREVIEW = "preview.png"
 
@@ -122,31 +122,30 @@ def write_rows(
         images = stack.enter_context(plan.source.at_hand(images, staging))
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
         ship = engine.dask is not None and not plan.source.on_shared_files
-        encoded = stack.enter_context(encoded_in_order(plan.builder, images, plan.borders, engine, ship))
+        decoded = stack.enter_context(decoded_in_order(plan.builder, images, engine, ship))
         for split, members in plan.images.items():
             sources[split] = []
-            for source in islice(encoded, len(members)):
+            for source in islice(decoded, len(members)):
                 sources[split].append(
                     SourceRecord(source.image.name, source.image.wnid, source.size, source.sha256, source.patch_sha256)
                 )
-                for border, rows in source.rows.items():
-                    for row in rows:
-                        writers[border, split].write(row)
+                for border, row in encode_source(source, plan.borders, plan.spec.label_in_digest):
+                    writers[border, split].write(row)
                 bar.update()
     return sources
 
 
 @contextmanager
-def encoded_in_order(
-    builder: ImageSet, images: list[SourceImage], borders: tuple[int, ...], engine: Engine, ship: bool
-) -> Iterator[Iterator[EncodedSource]]:
+def decoded_in_order(
+    builder: ImageSet, images: list[SourceImage], engine: Engine, ship: bool
+) -> Iterator[Iterator[DecodedSource]]:
     """Every source with its rows, in the given order. ship: send the images' bytes along with the work."""
-    work = partial(encode_batch, builder, borders=borders)
+    work = partial(decode_batch, builder)
     batches: Iterable[list[SourceImage]] = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     if ship:
         batches = ([image.held() for image in batch] for batch in batches)
-    with engine.in_order(work, batches) as encoded:
-        yield chain.from_iterable(encoded)
+    with engine.in_order(work, batches) as decoded:
+        yield chain.from_iterable(decoded)
 
 
 def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:

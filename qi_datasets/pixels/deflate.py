@@ -133,12 +133,12 @@ class Code:
         joined = codes | codes[:, None] << lengths.astype(np.uint32)
         return joined.ravel(), (lengths + lengths[:, None]).ravel()
 
-    def coded(self, residuals: npt.NDArray[np.uint8]) -> list[bytes]:
-        """Bit strings of the rows of `residuals`, (h, n)."""
-        h, n = residuals.shape
+    def coded(self, rows: npt.NDArray[np.uint8]) -> list[bytes]:
+        """Bit strings of rows of literals, (h, n)."""
+        h, n = rows.shape
         unused = -n % _JOINED
         padded = np.zeros((h, n + unused), np.uint8)
-        padded[:, :n] = residuals
+        padded[:, :n] = rows
         pairs = padded.view("<u2")
         codes, lengths = (table.take(pairs) for table in self._pairs)
         joined = codes[:, 1::2].astype(np.uint64)
@@ -148,9 +148,9 @@ class Code:
         ends = joined_lengths.cumsum(dtype=np.int64)
         starts = ends - joined_lengths.ravel()
         bits = _laid_end_to_end(joined.ravel(), starts)
-        row = padded.shape[1] // _JOINED
-        row_ends = ends[row - 1 :: row] - unused * len(self.literals[0])
-        return [bits[start:end] for start, end in zip(starts[::row].tolist(), row_ends.tolist(), strict=True)]
+        per_row = padded.shape[1] // _JOINED
+        row_ends = ends[per_row - 1 :: per_row] - unused * len(self.literals[0])
+        return [bits[start:end] for start, end in zip(starts[::per_row].tolist(), row_ends.tolist(), strict=True)]
 
     def zeros(self, count: int) -> bytes:
         """Bit string of `count` >= 0 zero bytes."""
@@ -160,19 +160,6 @@ class Code:
         longest, rest = divmod(count - 1, _LONGEST_MATCH)
         last = self._matches[rest - 3] if rest >= 3 else self.literals[0] * rest
         return self.literals[0] + self._longest * longest + last
-
-
-def _laid_end_to_end(codes: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64]) -> bytes:
-    """Bit string of codes of 1 to 63 bits that begin at these bits: each ends where the next begins."""
-    word = starts // _WORD
-    shift = (starts % _WORD).astype(np.uint64)
-    last = np.append(np.flatnonzero(word[1:] != word[:-1]), len(word) - 1)  # of the codes that begin in each word
-    first = np.append(0, last[:-1] + 1)
-    words = np.zeros(len(last) + 1, np.uint64)
-    np.bitwise_or.reduceat(codes << shift, first, out=words[:-1])
-    # What of a word's last code is beyond the word; two shifts, since one by 64 has no defined result.
-    words[1:] |= codes[last] >> np.uint64(1) >> np.uint64(_WORD - 1) - shift[last]
-    return np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), bitorder="little").tobytes()
 
 
 @functools.cache
@@ -196,3 +183,15 @@ def black_code() -> Code:
     weights[257:_LONGEST] = [1 << 5] * 28
     weights[_LONGEST] = 1 << 20
     return Code(weights)
+
+
+def _laid_end_to_end(codes: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64]) -> bytes:
+    """Bit string of codes of 1 to 63 bits that begin at these bits: each ends where the next begins."""
+    word, shift = starts >> 6, (starts & _WORD - 1).astype(np.uint64)
+    last = np.append(np.flatnonzero(word[1:] != word[:-1]), len(word) - 1)  # of the codes that begin in each word
+    first = np.append(0, last[:-1] + 1)
+    words = np.zeros(len(last) + 1, np.uint64)
+    np.bitwise_or.reduceat(codes << shift, first, out=words[:-1])
+    # What of a word's last code is beyond the word; two shifts, since one by 64 has no defined result.
+    words[1:] |= codes[last] >> np.uint64(1) >> np.uint64(_WORD - 1) - shift[last]
+    return np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), bitorder="little").tobytes()

@@ -1,7 +1,8 @@
 """PNG files: of images that are black outside one rectangle, without compressing black, and of photographs.
 
 `photograph_png` is Pillow's writer. The rest of this page is about the other images, most of which is black.
-The same content is written many times, at other places on other canvases. So the work is split in two. `PatchEncoder(content)` filters and Huffman-codes the rows of the content once.
+The same content is written many times, at other places on other canvases. So the work is split in two.
+`PatchEncoder(content)` filters and Huffman-codes the rows of the content once.
 `PatchEncoder.png` then joins those rows with the code of the black between them, which depends on widths alone.
 
 How the file is made ("PNG" is the W3C PNG specification):
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from qi_datasets.errors import OptionError
-from qi_datasets.pixels.deflate import LAST, MORE, black_code, row_codes
+from qi_datasets.pixels.deflate import LAST, MORE, Code, black_code, row_codes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2}  # PNG section 11.2.1: channels -> greyscale, truecolour
@@ -42,42 +43,55 @@ def _paeth_residuals(content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     `content` is uint8 (h, w, c) with black on all sides; the result is uint8 (h, (w + 1) * c).
     """
     h, w, c = content.shape
-    framed = np.zeros((h + 1, (w + 2) * c), np.int16)
+    stride = (w + 2) * c
+    framed = np.zeros((h + 1, stride), np.uint8)
     framed[1:, c:-c] = content.reshape(h, w * c)
-    left, up, corner = framed[1:, :-c], framed[:-1, c:], framed[:-1, :-c]
-    from_left = up - corner
-    from_up = left - corner
-    from_corner = np.abs(from_left + from_up)
-    np.abs(from_left, out=from_left)
-    np.abs(from_up, out=from_up)
-    predicted = np.where(from_up <= from_corner, up, corner)
-    np.copyto(predicted, left, where=from_left <= np.minimum(from_up, from_corner))
-    return (framed[1:, c:] - predicted).astype(np.uint8)
+    flat = framed.ravel()
+    here, left, up, corner = flat[stride + c :], flat[stride:-c], flat[c:-stride], flat[: -stride - c]
+    # The predictor left + up - corner may not fit a byte, but its distances do. Where corner lies outside [left, up],
+    # the distance to it is the sum of those to left and up, so that it is never the nearest.
+    from_left, from_up = _distance(up, corner), _distance(left, corner)
+    predicted = _chosen(from_left <= from_up, left, up)
+    nearest = _distance(from_left, from_up) < np.minimum(from_left, from_up)
+    nearest &= (up > corner) != (left > corner)
+    residuals = np.empty((h, stride), np.uint8)
+    np.subtract(here, _chosen(nearest, corner, predicted), out=residuals.ravel()[:-c])
+    return residuals[:, :-c]
 
 
-class _Rows(NamedTuple):
-    """The residuals of a content's rows, coded, and the sums over them that Adler-32 needs.
+def _distance(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.maximum(one, other) - np.minimum(one, other)
+
+
+def _chosen(
+    condition: npt.NDArray[np.bool_], one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """`one` where the condition holds, else `other`: numpy.where, several times as fast for bytes."""
+    chosen = one ^ other
+    chosen &= np.negative(condition.view(np.uint8))
+    chosen ^= other
+    return chosen
+
+
+class _Sums(NamedTuple):
+    """Sums over residuals, in [0, 255] each, that Adler-32 needs.
 
     Fields:
-        bits: per row, the bit string of its residuals.
-        total: sum of the residuals, in [0, 255] each.
-        by_row: sum of residual times row.
-        by_column: sum of residual times its byte offset from the row's first residual.
+        total: of the residuals.
+        by_row: of residual times row.
+        by_column: of residual times its byte offset from the row's first residual.
     """
 
-    bits: list[bytes]
     total: int
     by_row: int
     by_column: int
 
     @classmethod
-    def of(cls, bits: list[bytes], residuals: npt.NDArray[np.uint8]) -> Self:
-        """The rows with their sums."""
+    def of(cls, residuals: npt.NDArray[np.uint8]) -> Self:
+        """The sums over residuals, (h, n)."""
         h, n = residuals.shape
-        row_sums = residuals.sum(axis=1, dtype=np.int64)
-        column_sums = residuals.sum(axis=0, dtype=np.int64)
-        by_row, by_column = row_sums @ np.arange(h), column_sums @ np.arange(n)
-        return cls(bits, int(row_sums.sum()), int(by_row), int(by_column))
+        row_sums, column_sums = residuals.sum(axis=1, dtype=np.int64), residuals.sum(axis=0, dtype=np.int64)
+        return cls(int(row_sums.sum()), int(row_sums @ np.arange(h)), int(column_sums @ np.arange(n)))
 
 
 def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
@@ -85,14 +99,14 @@ def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
     return struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-_END_CHUNK = b"".join(_chunk(b"IEND", b""))
+_END = b"".join(_chunk(b"IEND", b""))
 
 
 class PatchEncoder:
     """Writes PNG files of black images that hold the same content at any place.
 
     The files have one IDAT chunk and depend on the arguments alone. Making the encoder takes some 50 bytes of memory
-    per byte of content, and keeping it some 16.
+    per byte of content, and keeping it some 8.
 
     Args:
         content: uint8 (h, w, c), h and w at least 1, c 1 (grey) or 3 (RGB). It is copied.
@@ -107,20 +121,23 @@ class PatchEncoder:
         if content.ndim != 3 or 0 in content.shape or content.shape[2] not in _COLOUR_TYPES:
             raise OptionError(f"content must have the shape (h, w, 1) or (h, w, 3), got {content.shape}")
         self._shape = content.shape
-        self._residuals = _paeth_residuals(content)
+        residuals = _paeth_residuals(content)
         codes, lengths = row_codes()
-        counts = np.bincount(self._residuals.ravel(), minlength=256)
+        counts = np.bincount(residuals.ravel(), minlength=256)
         self._code = codes[int((lengths @ counts).argmin())]
-        self._inside = _Rows.of(self._code.coded(self._residuals), self._residuals)
+        self._rows = self._code.coded(residuals)
+        self._sums = _Sums.of(residuals)
+        self._right = residuals[:, -content.shape[2] :].copy()
 
     @functools.cached_property
-    def _at_edge(self) -> _Rows:
-        """The rows at the canvas's right edge: without the residuals of the column to the content's right."""
+    def _at_edge(self) -> tuple[list[bytes], _Sums]:
+        """Rows and sums at the canvas's right edge, where there is no column to the content's right."""
+        cut = self._code.lengths[self._right].sum(axis=1).tolist()
+        rows = [row[:-count] for row, count in zip(self._rows, cut, strict=True)]
+        (total, by_row, by_column), right = self._sums, _Sums.of(self._right)
         _, w, c = self._shape
-        residuals, right = self._residuals[:, : w * c], self._residuals[:, w * c :]
-        cut = self._code.lengths[right].sum(axis=1).tolist()
-        bits = [row[:-count] for row, count in zip(self._inside.bits, cut, strict=True)]
-        return _Rows.of(bits, residuals)
+        by_column -= right.by_column + w * c * right.total
+        return rows, _Sums(total - right.total, by_row - right.by_row, by_column)
 
     def png(self, y: int, x: int, height: int, width: int) -> bytes:
         """PNG file of a black image with the content's top-left pixel at row `y` and column `x`, all in pixels.
@@ -128,40 +145,78 @@ class PatchEncoder:
         Raises:
             OptionError: the content does not lie within the `height` x `width` canvas.
         """
-        # NumPy integers, which callers may have from a table's columns, would overflow in the sums below.
-        y, x, height, width = map(operator.index, (y, x, height, width))
-        h, w, c = self._shape
-        if not (0 <= y <= height - h and 0 <= x <= width - w):
-            raise OptionError(f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}")
-        stride = 1 + width * c
-        if x + w < width:
-            rows, right = self._inside, (width - x - w - 1) * c
-        else:
-            rows, right = self._at_edge, 0
-        below = (height - y - h) * stride
+        frame = _frame(self._code, self._shape, y, x, height, width)
+        rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)
+        first, *others = rows
+        pieces = [frame.above + frame.opening + first, *others]
+        pieces[-1] += self._code.end + frame.below
+        deflated = np.packbits(np.frombuffer(frame.between.join(pieces), np.uint8), bitorder="little")
+        return b"".join([frame.head, *_chunk(b"IDAT", b"".join([_ZLIB_HEADER, deflated, frame.adler(sums)])), _END])
 
-        code, black = self._code, black_code()
-        row_start = code.literals[_PAETH] + code.zeros(x * c)
-        bits = b"".join(
-            [
-                MORE + black.start + black.zeros(y * stride) + black.end,
-                MORE + code.start + row_start + (code.zeros(right) + row_start).join(rows.bits) + code.end,
-                LAST + black.start + black.zeros(right + below) + black.end,
-            ]
-        )
-        deflated = np.packbits(np.frombuffer(bits, np.uint8), bitorder="little").tobytes()
 
-        # Adler-32: 1 + the sum of all bytes, and the sum of that sum's values after each byte.
-        size = height * stride
-        total = _PAETH * h + rows.total
-        rows_above = y * total + _PAETH * h * (h - 1) // 2 + rows.by_row
-        by_position = stride * rows_above + (1 + x * c) * rows.total + rows.by_column
-        low = (1 + total) % _ADLER_BASE
-        high = (size * (1 + total) - by_position) % _ADLER_BASE
+class _Frame(NamedTuple):
+    """What a file owes to its content's place, code and shape: the same for many contents.
 
-        header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[c], 0, 0, 0)
-        data = b"".join([_ZLIB_HEADER, deflated, struct.pack(">HH", high, low)])
-        return b"".join([_SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", data), _END_CHUNK])
+    Fields:
+        head: the file up to its IDAT chunk.
+        above, below: bit strings of the two blocks of black.
+        opening: bit string of all from there to the first row's residuals.
+        between: bit string of all from one row's residuals to the next's.
+        at_edge: whether the content ends at the canvas's right edge.
+        fixed, by_total, by_row: terms and factors of the higher half of the Adler-32.
+        filters: sum of the filter types of the content's rows.
+    """
+
+    head: bytes
+    above: bytes
+    below: bytes
+    opening: bytes
+    between: bytes
+    at_edge: bool
+    fixed: int
+    by_total: int
+    by_row: int
+    filters: int
+
+    def adler(self, sums: _Sums) -> bytes:
+        """Adler-32: 1 + the sum of all bytes, and the sum of that sum's values after each byte."""
+        low = 1 + self.filters + sums.total
+        high = self.fixed + self.by_total * sums.total - self.by_row * sums.by_row - sums.by_column
+        return struct.pack(">HH", high % _ADLER_BASE, low % _ADLER_BASE)
+
+
+@functools.lru_cache(maxsize=256)
+def _frame(code: Code, shape: tuple[int, int, int], y: int, x: int, height: int, width: int) -> _Frame:
+    # NumPy integers, which callers may have from a table's columns, would overflow in the sums below.
+    y, x, height, width = map(operator.index, (y, x, height, width))
+    h, w, c = shape
+    if not (0 <= y <= height - h and 0 <= x <= width - w):
+        raise OptionError(f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}")
+    stride, at_edge = 1 + width * c, x + w == width
+    right = 0 if at_edge else (width - x - w - 1) * c
+    row_start = code.literals[_PAETH] + code.zeros(x * c)
+    size, filters = height * stride, _PAETH * h
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[c], 0, 0, 0)
+    return _Frame(
+        head=b"".join([_SIGNATURE, *_chunk(b"IHDR", header)]),
+        above=_black_block(MORE, y * stride),
+        below=_black_block(LAST, right + (height - y - h) * stride),
+        opening=MORE + code.start + row_start,
+        between=code.zeros(right) + row_start,
+        at_edge=at_edge,
+        # The byte at position p is counted size - p times.
+        fixed=size * (1 + filters) - stride * (y * filters + filters * (h - 1) // 2),
+        by_total=size - stride * y - 1 - x * c,
+        by_row=stride,
+        filters=filters,
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _black_block(opening: bytes, count: int) -> bytes:
+    """Bit string of a block of `count` zero bytes."""
+    black = black_code()
+    return opening + black.start + black.zeros(count) + black.end
 
 
 def photograph_png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from qi_datasets.pixels.digests import split_digest
 from qi_datasets.set_spec import SetSpec
+from qi_datasets.storage.columns import array_of
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
 from qi_datasets.storage.schema import IMAGE, schema_of
@@ -27,9 +28,9 @@ class SplitWriter:
     """Writes one split of one config below a set's folder.
 
     rows: how many will be written, which decides the number of files. thread: an executor with one thread, in which
-    the files are written and hashed while further rows are encoded; at most two row groups are held in memory. After the `with`
-    block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first` (a few
-    rows, for the preview).
+    the files are written and hashed while further rows are encoded; at most two row groups are held in memory. After
+    the `with` block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first`
+    (a few rows, for the preview).
     """
 
     def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
@@ -90,30 +91,34 @@ class SplitWriter:
     def _store(self, rows: Sequence[EncodedRow], first: int, ends_file: bool) -> None:
         name = list(self.files)[first // self.spec.rows_per_file]
         if self._writer is None:
-            self._writer = self._opened(self.folder / name)
+            path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
+            self._writer = parquet_writer(path, self.schema)
         # The path marks a stored image: a border is added on reading only where it is still there.
         paths = [f"{self.split}_{number:05d}.border_{self.border}.png" for number in range(first, first + len(rows))]
+        files = [row.png for row in rows]
         image = pa.StructArray.from_arrays(
-            [pa.array([row.png for row in rows], pa.binary()), pa.array(paths, pa.string())], fields=list(IMAGE)
+            [array_of(files, pa.binary()), array_of(paths, pa.string())], fields=list(IMAGE)
         )
-        others = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
-        table = pa.table({"image": image, **others}, schema=self.schema)
-        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        others = [field for field in self.schema if field.name != "image"]
+        columns = [image, *(array_of([row.values[field.name] for row in rows], field.type) for field in others)]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
         if ends_file:
             self._writer.close()
             self._writer = None
             self.files[name] = file_record(self.folder / name)
 
-    def _opened(self, path: Path) -> pq.ParquetWriter:
-        path.parent.mkdir(exist_ok=True)
-        # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
-        others = [column for column in self.schema.names if column != "image"]
-        return pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
-
     def _abandon(self) -> None:
         if self._writer is not None:
             with contextlib.suppress(OSError, pa.ArrowException):  # the set is given up for another error already
                 self._writer.close()
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of files with a set's rows; its tables must have at most ROW_GROUP_ROWS rows."""
+    # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
+    others = [column for column in schema.names if column != "image"]
+    return pq.ParquetWriter(path, schema, write_page_index=True, use_dictionary=others)
 
 
 def stored_rows(path: Path) -> int:
