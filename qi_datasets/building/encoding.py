@@ -37,11 +37,6 @@ class DecodedSource:
     photographs: list[bytes | None]
 
 
-def decode_batch(builder: ImageSet, images: Sequence[SourceImage]) -> list[DecodedSource]:
-    """The rows of some sources; each is read and decoded once. Raises SourceError for a missing or damaged file."""
-    return [decode_source(builder, image) for image in images]
-
-
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
     """The rows of one source. Raises SourceError for a file that is missing or damaged."""
     data = image.read()

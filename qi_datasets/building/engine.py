@@ -4,10 +4,12 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from threading import Event
 from typing import TypeVar
 
 from qi_datasets.errors import OptionError, WorkerError
@@ -16,11 +18,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4
-"""Items per worker that are handed out before their results are asked for."""
+"""Batches per worker that are handed out before their results are asked for."""
 
 TURN_SECONDS = 0.0005
-"""How long a thread that comes from Pillow waits at most before it is given the interpreter; Python's own value, ten
-times as much, is longer than decoding takes."""
+"""How long a thread that comes back from Pillow waits at most before it is given the interpreter. Python's own value,
+ten times as much, is longer than decoding a photograph takes."""
 
 CLUSTER_SECONDS = 10
 """How long a scheduler, and then a first worker, may take to answer."""
@@ -38,48 +40,74 @@ class Engine:
     dask: str | None = None
 
     @contextmanager
-    def in_order(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Iterator[Result]]:
-        """An iterator over `work` of each item, a few items ahead, so that memory doesn't grow with their number.
+    def in_order(
+        self, work: Callable[[Item], Result], items: Iterable[Item], batch: int = 1
+    ) -> Iterator[Iterator[Result]]:
+        """An iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
 
-        However the `with` block ends, what was handed out and not begun is dropped, and what runs is awaited: no thread
-        outlives it.
+        However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
+        with the item at hand; no thread outlives the block.
+
+        work: called in other threads, or on other machines: then it, items and results are pickled.
+        items: taken as they are needed, by the caller's thread.
+        batch: how many items are handed over at a time.
+
         Raises what `work` raises, OptionError when there is no cluster, WorkerError when a cluster fails.
         """
-        with self._executor() as (executor, workers):
-            pending: deque[Future[Result]] = deque()
+        with self._executor() as (executor, workers, stopped):
+            pending: deque[Future[list[Result]]] = deque()
             try:
-                yield _results(executor, work, iter(items), pending, AHEAD * workers)
+                yield _results(
+                    executor, partial(_each, work, stopped), _batches(items, batch), pending, AHEAD * workers
+                )
             finally:
+                if stopped is not None:
+                    stopped.set()
                 for future in pending:
                     future.cancel()
-                wait(pending)
 
     @contextmanager
-    def _executor(self) -> Iterator[tuple[Executor, int]]:
-        """Where to submit work, and how many workers there are."""
+    def _executor(self) -> Iterator[tuple[Executor, int, Event | None]]:
+        """Where to submit work, how many workers there are, and what tells them to stop."""
         if self.dask is not None:
-            with _cluster(self.dask) as found:
-                yield found
+            with _cluster(self.dask) as (executor, workers):
+                yield executor, workers, None
         else:
             workers = self.workers or usable_cores()
             with _short_turns(), ThreadPoolExecutor(workers, thread_name_prefix="qi-datasets") as threads:
-                yield threads, workers
+                yield threads, workers, Event()
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _each(work: Callable[[Item], Result], stopped: Event | None, items: list[Item]) -> list[Result]:
+    """`work` of each item, until nobody waits for it."""
+    results = []
+    for item in items:
+        if stopped is not None and stopped.is_set():
+            break
+        results.append(work(item))
+    return results
 
 
 def _results(
     executor: Executor,
-    work: Callable[[Item], Result],
-    items: Iterator[Item],
-    pending: deque[Future[Result]],
+    work: Callable[[list[Item]], list[Result]],
+    batches: Iterator[list[Item]],
+    pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
     """The results in the order of the items; at most `ahead` futures are in `pending`."""
-    pending.extend(executor.submit(work, item) for item in islice(items, ahead))
+    pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
     while pending:
-        result = pending[0].result()
+        results = pending[0].result()
         pending.popleft()
-        pending.extend(executor.submit(work, item) for item in islice(items, 1))
-        yield result
+        pending.extend(executor.submit(work, batch) for batch in islice(batches, 1))
+        yield from results
 
 
 @contextmanager
@@ -116,11 +144,12 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=CLUSTER_SECONDS)  # type: ignore[no-untyped-call]
+            client.wait_for_workers(1, timeout=CLUSTER_SECONDS)
         except TimeoutError as error:
             raise WorkerError(f"the Dask cluster at {address!r} has no workers; start some and try again") from error
         try:
-            yield client.get_executor(), sum(client.nthreads().values())
+            threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+            yield client.get_executor(pure=False), threads  # type: ignore[no-untyped-call]
         except KilledWorker as error:
             raise WorkerError(f"Dask workers died again and again over the same images ({error})") from error
         except CancelledError as error:

@@ -1,26 +1,25 @@
 """Writes a planned set into an empty folder: rows, pictures, card, manifest."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, ImageSet
-from qi_datasets.building.encoding import DecodedSource, decode_batch, encode_generated, encode_source
+from qi_datasets.building.encoding import decode_source, encode_generated, encode_source
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError, OutputError
 from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
 from qi_datasets.progress import bar_over
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.sources import SourceImage
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.manifest import (
@@ -122,7 +121,8 @@ def write_rows(
         images = stack.enter_context(plan.source.at_hand(images, staging))
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
         ship = engine.dask is not None and not plan.source.on_shared_files
-        decoded = stack.enter_context(decoded_in_order(plan.builder, images, engine, ship))
+        given = (image.held() for image in images) if ship else images
+        decoded = stack.enter_context(engine.in_order(partial(decode_source, plan.builder), given, BATCH))
         for split, members in plan.images.items():
             sources[split] = []
             for source in islice(decoded, len(members)):
@@ -133,19 +133,6 @@ def write_rows(
                     writers[border, split].write(row)
                 bar.update()
     return sources
-
-
-@contextmanager
-def decoded_in_order(
-    builder: ImageSet, images: list[SourceImage], engine: Engine, ship: bool
-) -> Iterator[Iterator[DecodedSource]]:
-    """Every source with its rows, in the given order. ship: send the images' bytes along with the work."""
-    work = partial(decode_batch, builder)
-    batches: Iterable[list[SourceImage]] = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    if ship:
-        batches = ([image.held() for image in batch] for batch in batches)
-    with engine.in_order(work, batches) as decoded:
-        yield chain.from_iterable(decoded)
 
 
 def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:

@@ -61,7 +61,7 @@ PATH may be any of these; the layout is recognised:
     type=int,
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Threads [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table.")
