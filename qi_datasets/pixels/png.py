@@ -151,7 +151,8 @@ class PatchEncoder:
         pieces = [frame.above + frame.opening + first, *others]
         pieces[-1] += self._code.end + frame.below
         deflated = np.packbits(np.frombuffer(frame.between.join(pieces), np.uint8), bitorder="little")
-        return b"".join([frame.head, *_chunk(b"IDAT", b"".join([_ZLIB_HEADER, deflated.data, frame.adler(sums)])), _END])
+        data = b"".join([_ZLIB_HEADER, deflated.data, frame.adler(sums)])
+        return b"".join([frame.head, *_chunk(b"IDAT", data), _END])
 
 
 class _Frame(NamedTuple):
