@@ -50,7 +50,7 @@ def build_set(
     again.
 
     output: a folder, or an fsspec URL.
-    engine: where sources are decoded and encoded, default one process per core; it never changes a byte.
+    engine: where sources are decoded and encoded, default one thread per core; it never changes a byte.
     force: make it again, whatever is there.
     progress: show a bar, if standard error is a terminal.
 

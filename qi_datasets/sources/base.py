@@ -32,7 +32,8 @@ class FileLocation:
 
     def read(self) -> bytes:
         """The file's bytes."""
-        return Path(self.path).read_bytes()
+        with open(self.path, "rb") as file:
+            return file.read()
 
     def __str__(self) -> str:
         return self.path
