@@ -36,7 +36,7 @@ def build_set(
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
-    with locked(folder):
+    with locked(folder, progress):
         if not force:
             plan, found = with_what_is_there(plan, folder)
             if found is not None:

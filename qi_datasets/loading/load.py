@@ -19,6 +19,8 @@ from qi_datasets.sources import open_source
 from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION
 from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.staging import standing
+from qi_datasets.storage.steady import read_steadily
 
 BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
@@ -58,9 +60,13 @@ def load_dataset(
     side = checked_side(spec, size=size, canvas=canvas)
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
-    files = stored_files(spec, folder)
-    check_split(spec, split, files)
-    loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
+
+    def read(place: Place) -> Any:
+        files = stored_files(spec, place)
+        check_split(spec, split, files)
+        return datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
+
+    loaded = read_steadily(folder, read)
     if view is None:
         return loaded
     if isinstance(loaded, list):
@@ -131,7 +137,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
-        if not exists(folder):
+        if not exists(standing(folder)):
             raise NotBuiltError(
                 f"{spec.name} is not built in {root}: pass imagenet_val=PATH to build it from ImageNet's validation "
                 "images, or output=OUT for a folder that the command qi-build wrote"

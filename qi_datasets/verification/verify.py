@@ -1,6 +1,5 @@
 """`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from qi_datasets.storage.location import (
     place_of,
 )
 from qi_datasets.storage.manifest import MANIFEST, library_versions
+from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.report.report import Check, Measured, Report, Status
@@ -101,9 +101,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
-        with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
+        with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
-            folders = [build_set(plan_set(SPECS[name]), Path(temporary)).folder for name in names]
+            folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]
             note = f"nothing is built in {root}: the sets that need no images were made for this run"
             yield "sets made for this run", folders, (note,)
         return
@@ -130,7 +130,8 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
 def names_in(root: Place) -> list[str]:
     """The names of the folders that hold a set."""
     fs, path = file_system(root)
-    return sorted(str(found).split("/")[-2] for found in fs.glob(f"{path}/*/{MANIFEST}"))
+    names = (str(found).split("/")[-2] for found in fs.glob(f"{path}/*/{MANIFEST}"))
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def is_toy(name: str) -> bool:
