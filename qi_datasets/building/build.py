@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from qi_datasets.building.engine import Engine
+from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
 from qi_datasets.building.write import write_set
 from qi_datasets.errors import OutputError, StoredSetError
@@ -41,6 +42,7 @@ def build_set(
             plan, found = with_what_is_there(plan, folder)
             if found is not None:
                 return BuiltSet(folder, found, time.perf_counter() - start, made=False)
+        require_room(plan, output)
         with replaced_whole(folder) as staging:
             manifest = write_set(plan, staging, engine or Engine(), progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
@@ -55,6 +57,8 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
         manifest = Manifest.read(folder)
     except StoredSetError as error:
         raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+    if foreign := manifest.foreign_files(folder):
+        raise OutputError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or {again}")
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))

@@ -28,16 +28,16 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 def with_flags(text: str) -> str:
     """A message that names arguments of Python (`per_split=N`, `force=True`), with the running command's flags."""
-    for parameter in click.get_current_context().command.params:
-        if not parameter.name or not isinstance(parameter, click.Option):
-            continue
+    options = [each for each in click.get_current_context().command.params if isinstance(each, click.Option)]
+    for parameter in options:
         flag, is_flag = parameter.opts[0], parameter.is_flag
 
         def spelled(match: "re.Match[str]", flag: str = flag, is_flag: bool = is_flag) -> str:
             return flag if is_flag or not match[1] else f"{flag} {match[1]}"
 
-        value = r"('[^']*'|[\w./-]*)"
+        value = r"('[^']*'|[\w./,:-]*\w|)"
         text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
+        text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
     return text
 
 

@@ -13,7 +13,7 @@ from qi_datasets.errors import StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.storage.location import Place, file_size, joined, read_text
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
@@ -92,6 +92,32 @@ class Manifest:
         """Whether the set is made from the built-in demo pictures."""
         return self.layout == DemoSource.layout
 
+    @property
+    def pictures(self) -> tuple[int, int]:
+        """How many sources have different pixels, and how many sources there are."""
+        sources = [source for members in self.sources.values() for source in members]
+        return len({source.patch_sha256 for source in sources}), len(sources)
+
+    @property
+    def repeats(self) -> str:
+        """A sentence on pictures that stand under several names; "" if every name has a picture of its own."""
+        distinct, names = self.pictures
+        if distinct == names:
+            return ""
+        official = ": this is not ImageNet's validation set" if self.canonical else ""
+        return f"{self.name}: {distinct} distinct pictures under {names} names{official}"
+
+    @property
+    def knowledge(self) -> str:
+        """What is known of the set, in words: whether its selection is the official one, and of its pixels."""
+        pixels = {
+            PINNED: "pixels are the official ones",
+            VERIFIED: f"pixels verified against {self.verified_against}",
+        }.get(self.pixels, "pixels not verified")
+        if self.layout == GENERATED:
+            return pixels
+        return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
+
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""
         return MIT if self.demo else spec.licence
@@ -139,6 +165,11 @@ class Manifest:
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
+
+    def foreign_files(self, folder: Place) -> list[str]:
+        """Files in the set's folder, by relative path, that are not the set's."""
+        known = {MANIFEST, *self.files}
+        return [name for name in files_below(folder) if name not in known]
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""

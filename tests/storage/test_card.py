@@ -55,7 +55,7 @@ def test_the_text_says_what_the_manifest_says(spec: SetSpec, tmp_path: Path) -> 
 
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
 
-    for fact in (spec.summary, "1.2.3", "4.5.6", "flat folder", "canonical: yes; pixels: pinned", "ab" * 32):
+    for fact in (spec.summary, "1.2.3", "4.5.6", "flat folder", manifest.knowledge, "ab" * 32):
         assert fact in card
     assert all(f"`{column}`" in card for column in ("image", "label", *spec.columns))
     assert len(spec.labels) > 10 or all(label in card for label in spec.labels)
