@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, table
+from qi_datasets.commands.console import one_line_errors, say, table
 
 if TYPE_CHECKING:
     from qi_datasets.verification.report.report import Check, Report
@@ -55,7 +55,7 @@ def main(
         page = write_page(found, report)
     show(found, quiet)
     if report is not None and not quiet:
-        click.echo(f"report: {page}")
+        say(f"report: {page}")
     if found.exit_status:
         raise click.exceptions.Exit(found.exit_status)
 
@@ -64,19 +64,19 @@ def show(found: "Report", quiet: bool) -> None:
     """The table of checks, the tables of figures, and a line for each check that did not pass."""
     if not quiet:
         rows = [[check.set, check.name, check.status, figure_of(check), check.meaning] for check in found.checks]
-        click.echo(table(["set", "check", "status", "figure", "what it means"], rows))
+        say(table(["set", "check", "status", "figure", "what it means"], rows))
         for one in found.tables:
-            click.echo(f"\n{one.title}\n{table(one.header, one.rows)}")
+            say(f"\n{one.title}\n{table(one.header, one.rows)}")
             if one.note:
-                click.echo(one.note)
-        click.echo()
+                say(one.note)
+        say()
     for check in found.checks:
         if check.cause and not (quiet and check.status == "warn"):
-            click.echo(f"{check.status}: {check.set}, {check.name}: {check.cause}", err=quiet)
+            say(f"{check.status}: {check.set}, {check.name}: {check.cause}", err=quiet)
     if not quiet:
         for note in found.notes:
-            click.echo(f"note: {note}")
-        click.echo(found.summary)
+            say(f"note: {note}")
+        say(found.summary)
 
 
 def figure_of(check: "Check") -> str:

@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Self
+from typing import BinaryIO, ClassVar, Self, cast
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
@@ -49,7 +49,10 @@ class TarSource(Source):
 def members(archive: Path) -> Iterator[SourceImage]:
     """The validation images of a tar, in its order. A tar without its end-of-archive blocks is an error."""
     try:
-        with open_regular(str(archive)) as file, tarfile.open(fileobj=_Headers(file), mode="r:") as tar:
+        with (
+            open_regular(str(archive)) as file,
+            tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:") as tar,
+        ):
             last = -1
             for member in tar:
                 if member.size < 0 or not last < member.offset <= member.offset_data <= tar.offset:
