@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, say, table, with_flags
+from qi_datasets.commands.console import command, say, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import Built
@@ -28,7 +28,7 @@ PATH may be any of these; the layout is recognised:
 """
 
 
-@click.command(epilog=EPILOG)
+@command(EPILOG)
 @click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only ever read.")
 @click.option("--demo", is_flag=True, help="Built-in procedural pictures in place of ImageNet.")
 @click.option(
@@ -64,7 +64,6 @@ PATH may be any of these; the layout is recognised:
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large, and how long it would take.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table: only warnings and errors.")
 @click.argument("paths", nargs=-1, metavar="")
-@one_line_errors
 def main(
     imagenet_val: str | None,
     demo: bool,

@@ -21,6 +21,17 @@ CANNOT_WRITE = 2
 """Exit status when standard output takes no more."""
 
 
+def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a command of a function with options: `-h`, `--version`, and errors in one line."""
+
+    def made(function: Callable[..., None]) -> click.Command:
+        settings = {"help_option_names": ["-h", "--help"]}
+        versioned = click.version_option(package_name="qi-datasets")(one_line_errors(function))
+        return click.command(epilog=epilog, context_settings=settings)(versioned)
+
+    return made
+
+
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Turns this package's exceptions, signals and a full disk under the output into one line and an exit status.
 

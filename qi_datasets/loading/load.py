@@ -3,7 +3,8 @@
 import glob
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import datasets
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
-from qi_datasets.loading.views import BorderView, PairView, ShiftView, View, viewed
+from qi_datasets.loading.pairs import paired
+from qi_datasets.loading.views import with_border, with_shift
 from qi_datasets.registry import nearest, spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
@@ -21,6 +23,9 @@ from qi_datasets.storage.location import Place, default_output, exists, joined, 
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.staging import standing
 from qi_datasets.storage.steady import read_steadily
+
+View = Callable[[Any], Any]
+"""Computes a view of a stored dataset, map-style or iterable, of one split."""
 
 BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
@@ -69,11 +74,11 @@ def load_dataset(
     loaded = read_steadily(folder, read)
     if view is None:
         return loaded
-    if isinstance(loaded, list):
-        return [viewed(rows, view) for rows in loaded]
     if isinstance(loaded, dict):
-        return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
-    return viewed(loaded, view)
+        return type(loaded)({part: view(rows) for part, rows in loaded.items()})
+    if isinstance(loaded, list):
+        return [view(rows) for rows in loaded]
+    return view(loaded)
 
 
 def check_split(spec: SetSpec, split: object, known: Mapping[str, object]) -> None:
@@ -97,13 +102,13 @@ def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | N
             moving = ", ".join(name for name in spec.views if name != PAIRS)
             known = f"give mode= one of {moving}" if moving else "leave it out"
             raise OptionError(f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; {known}")
-        return None if mode is None else PairView()
-    return ShiftView(mode, SHIFT.default if shift is None else SHIFT.check(shift))
+        return None if mode is None else paired
+    return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
 
 
 def border_view(border: int) -> View | None:
     """The view with that border; None for the stored images as they are."""
-    return BorderView(border) if border else None
+    return partial(with_border, border=border) if border else None
 
 
 def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:

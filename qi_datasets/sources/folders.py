@@ -13,6 +13,7 @@ from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection
 from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
+from qi_datasets.sources.reading import open_regular
 
 Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
@@ -122,6 +123,22 @@ def checked_name(path: str) -> str:
     return path
 
 
+def _unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"cannot read {error.filename}: {error.strerror}; without it another selection would be made, so mend its "
+        "permissions, or leave it out of the folder"
+    ) from error
+
+
+def is_built_set(folder: Path) -> bool:
+    """Whether a folder holds a set that this package wrote: images, but none to make a set of."""
+    try:
+        with open_regular(str(folder / "manifest.json")) as file:
+            return b'"spec_version"' in file.read(1000)
+    except (OSError, SourceError):
+        return False
+
+
 @lru_cache(maxsize=1)
 def image_suffixes() -> frozenset[str]:
     """The endings of the image files that are read."""
@@ -138,8 +155,11 @@ class AnyFolder(FileSource):
         """The source, or None if there is no image at any depth."""
         found: list[Found] = []
         training = True
-        for parent, folders, files in os.walk(folder):
+        for parent, folders, files in os.walk(folder, onerror=_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if is_built_set(Path(parent)):
+                folders.clear()
+                continue
             inside = Path(parent).relative_to(folder)
             wnid = inside.name if WNID.fullmatch(inside.name) else ""
             for file in sorted(files):

@@ -31,6 +31,8 @@ def place_of(given: str | Path) -> Place:
             fsspec.url_to_fs(text)
             return text.rstrip("/")
         local = url2pathname(urlsplit(text).path) if text.startswith("file://") else given
+        if "::" in str(local):
+            raise ValueError("`datasets` takes '::' for a chain of URLs")
         path = Path(local).expanduser().absolute()
         path.exists()
     except (OSError, RuntimeError, ValueError, ImportError) as error:
@@ -75,7 +77,6 @@ def joined(place: Place, name: str) -> Place:
 def file_system(place: Place) -> tuple[Any, str]:
     """fsspec's file system and its path for a place."""
     if isinstance(place, Path):
-        # Not by URL: a folder's name may hold "::" or "://".
         return LocalFileSystem(), str(place)
     fs, path = fsspec.url_to_fs(place)
     # Another process may have changed what is there since it was last listed.
