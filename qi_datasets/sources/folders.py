@@ -135,7 +135,7 @@ def is_built_set(folder: Path) -> bool:
     try:
         with open_regular(str(folder / "manifest.json")) as file:
             return b'"spec_version"' in file.read(1000)
-    except (OSError, SourceError):
+    except OSError:
         return False
 
 

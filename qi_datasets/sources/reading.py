@@ -1,5 +1,6 @@
 """The one place where files of a source are opened: regular files alone, and of an image no more than a cap."""
 
+import errno
 import os
 import stat
 from typing import BinaryIO
@@ -14,14 +15,14 @@ LARGEST_IMAGE = 50_000_000
 
 
 def open_regular(path: str) -> BinaryIO:
-    """A file, open for reading; SourceError for what is no regular file once links are followed, OSError as usual."""
+    """A file, open for reading; OSError, also for what is no regular file once links are followed."""
     # A pipe or a device may give no end, or wait for ever; opening some of them does something already.
     if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
-    raise SourceError(f"cannot read {path}: it is no regular file (a pipe, a device, a folder?); take it away")
+    raise OSError(errno.EINVAL, "it is no regular file, but a pipe, a device, or a folder", path)
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -32,8 +33,7 @@ def _without_waiting(path: str, flags: int) -> int:
 def read_image(path: str, where: object, offset: int = 0, size: int | None = None) -> bytes:
     """The bytes of an image file, or `size` bytes from `offset` on inside a larger file.
 
-    where: what messages call the image. Raises SourceError for too large a file, for one that ends too early, and for
-    what is no regular file; OSError as usual.
+    where: what messages call the image. Raises SourceError for too large a file, and for one that ends too early.
     """
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size

@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 from qi_datasets.errors import OptionError
 from qi_datasets.set_spec import SetSpec
+from qi_datasets.sources.reading import open_regular
 
 HOME = "QI_DATASETS_HOME"
 """The variable that names the folder where sets are kept."""
@@ -106,10 +107,16 @@ def files_below(place: Place) -> list[str]:
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
 
 
-def read_text(place: Place) -> str:
-    """A file's UTF-8 text; OSError if it can't be read."""
+def open_file(place: Place) -> Any:
+    """A file, open for reading; OSError if there is none, or if it is a pipe or a device."""
     fs, path = file_system(place)
-    return str(fs.cat_file(path).decode("utf-8"))
+    return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
+
+
+def read_bytes(place: Place, most: int) -> bytes:
+    """A file's bytes, at most one more than `most`; OSError if it can't be read."""
+    with open_file(place) as file:
+        return bytes(file.read(most + 1))
 
 
 def replace_below(place: Place, folder: Path, last: str) -> None:

@@ -1,19 +1,19 @@
 """The manifest of a stored set: what it is, what it was made from, and the digests that prove it."""
 
-import json
 import platform
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from PIL import features as pillow_features
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_bytes
+from qi_datasets.storage.manifest_file import LARGEST, MANIFEST_VERSION, parsed, text_of
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
@@ -86,6 +86,7 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     verified_against: str = ""
+    manifest_version: int = MANIFEST_VERSION
 
     @property
     def demo(self) -> bool:
@@ -138,14 +139,14 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Writes the manifest into the set's folder."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(text_of(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Place) -> Self:
         """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
         path = joined(folder, MANIFEST)
         try:
-            content: dict[str, Any] = json.loads(read_text(path))
+            content = parsed(read_bytes(path, LARGEST))
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -163,8 +164,8 @@ class Manifest:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
+        except ValueError as error:
+            raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
         """Files in the set's folder, by relative path, that are not the set's."""

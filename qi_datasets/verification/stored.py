@@ -21,7 +21,7 @@ from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.storage.location import Place, file_system, folder_name, joined
+from qi_datasets.storage.location import Place, file_system, folder_name, joined, open_file
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
@@ -60,8 +60,7 @@ class StoredSet:
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
         """A file of the set, open for reading; OSError when there is none."""
-        fs, path = file_system(joined(self.folder, name))
-        with fs.open(path, "rb") as file:
+        with open_file(joined(self.folder, name)) as file:
             yield file
 
     def file_record(self, name: str) -> FileRecord:

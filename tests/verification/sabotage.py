@@ -13,6 +13,7 @@ from PIL import Image
 from qi_datasets.pixels.digests import row_digest, split_digest
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS, file_record
 
 SPLITS = {"train": 8, "validation": 4, "test": 4}
@@ -26,7 +27,7 @@ def read_manifest(folder):
 
 
 def write_manifest(folder, manifest):
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(text_of(manifest))
 
 
 def pixels(row):

@@ -15,6 +15,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import QI
+from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.verification.integrity import integrity
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import CHECKS, check_integrity
@@ -248,7 +249,7 @@ def test_sets_that_share_an_order_of_images_share_no_source(good, tmp_path, monk
     monkeypatch.setattr(registry, "SPECS", dict(registry.SPECS) | {"later": later})
     (tmp_path / "later").mkdir()
     manifest = json.loads((good / source / "manifest.json").read_text()) | {"name": "later"}
-    (tmp_path / "later" / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "later" / "manifest.json").write_text(text_of(manifest))
     (check,) = check_across([good / "qi", tmp_path / "later"]).checks
     assert (check.set, check.name, check.status) == ("later", "disjoint", status)
     assert ("is in later (train) and in qi" in check.cause) == (status is Status.FAIL)
