@@ -84,7 +84,7 @@ def main(
     if paths:
         raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
 
-    from qi_datasets.building.dataset import BuildRequest, Built, build_all
+    from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.storage.location import default_output, output_of
 
@@ -104,11 +104,10 @@ def main(
         say(f"source: {source}")
     for warning in source.warnings if source is not None else ():
         say(f"warning: {warning}", err=True)
-    plans, notes = request.plans(source)
     if dry_run:
-        foretell(plans, root, workers, notes)
+        foretell(*request.plans(source), root, workers)
         return
-    built = Built(build_all(plans, root, Engine(workers, dask), force=force, progress=not quiet), root, tuple(notes))
+    built = build_requested(request, source, root, Engine(workers, dask), force=force, progress=not quiet)
     for warning in built.warnings:
         say(f"warning: {warning}", err=quiet)
     if not quiet:
@@ -117,11 +116,12 @@ def main(
 
 def report(built: "Built") -> None:
     """The table of what was built, what is known of it, where it is, and what was not built and why."""
+    from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 
     rows = []
     for one in built.sets.values():
-        seconds = f"{one.seconds:.1f}" if one.made else "up to date"
+        seconds = one.outcome if one.outcome is Outcome.FOUND else f"{one.seconds:.1f}"
         for number, (name, config) in enumerate(one.manifest.configs.items()):
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
@@ -130,14 +130,18 @@ def report(built: "Built") -> None:
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
     say(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
     say(f"in {built.root}")
+    told = {
+        Outcome.MADE: "",
+        Outcome.REFRESHED: "; refreshed, it was of an earlier version of this package: its images stayed as they were",
+        Outcome.FOUND: "; nothing to do, it was built from the same input (--force builds it again)",
+    }
     for one in built.sets.values():
-        nothing = "" if one.made else "; nothing to do, it was built from the same input (--force builds it again)"
-        say(f"{folder_name(one.folder)}: {one.manifest.knowledge}{nothing}")
+        say(f"{folder_name(one.folder)}: {one.manifest.knowledge}{told[one.outcome]}")
     for note in built.notes:
         say(with_flags(note))
 
 
-def foretell(plans: "Sequence[Plan]", root: "Place", workers: int | None, notes: "Sequence[str]") -> None:
+def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
     """The table of what would be built, how large it would be, and how long that would take."""
     from qi_datasets.building.forecast import forecast
 

@@ -67,7 +67,14 @@ def load_dataset(
     folder = ensure_built(spec, side, root, imagenet_val)
 
     def read(place: Place) -> Any:
-        files = stored_files(spec, place)
+        manifest = stored_manifest(spec, place, side)
+        if manifest.outdated:
+            warnings.warn(
+                f"{place} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
+                "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
+                stacklevel=4,
+            )
+        files = stored_files(spec, place, manifest)
         check_split(spec, split, files)
         return datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
 
@@ -167,9 +174,14 @@ def is_current(folder: Place) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
-    """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
+def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
+    """The manifest of a stored set; StoredSetError if it is another set, incomplete or of another data version."""
     manifest = Manifest.read(folder)
+    if (manifest.name, manifest.size) != (spec.name, side):
+        raise StoredSetError(
+            f"{folder} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; move it to its own "
+            "folder, or build again"
+        )
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
@@ -177,6 +189,11 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
+    return manifest
+
+
+def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, list[str]]:
+    """The Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
     try:
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.

@@ -119,6 +119,12 @@ def read_bytes(place: Place, most: int) -> bytes:
         return bytes(file.read(most + 1))
 
 
+def fetch(place: Place, target: Path) -> None:
+    """Copies a file to a path of this machine; OSError if it can't be read."""
+    fs, path = file_system(place)
+    fs.get_file(path, str(target))
+
+
 def replace_below(place: Place, folder: Path, last: str) -> None:
     """Puts a folder's files in the place of whatever is there, the file `last` last, after removing it first.
 

@@ -1,6 +1,7 @@
 """The manifest of a stored set: what it is, what it was made from, and the digests that prove it."""
 
 import platform
+import re
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Self
 
 from PIL import features as pillow_features
 
-from qi_datasets.errors import StoredSetError, one_line
+from qi_datasets.errors import NewerSetError, StoredSetError, one_line
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
@@ -16,7 +17,10 @@ from qi_datasets.storage.location import Place, file_size, files_below, joined, 
 from qi_datasets.storage.manifest_file import LARGEST, MANIFEST_VERSION, parsed, text_of
 
 MANIFEST = "manifest.json"
+
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
+
+PARQUET_NAME = re.compile(r"\w+/\w+-\d{5}-of-\d{5}\.parquet", re.ASCII)
 
 GENERATED = "generated"
 """The layout of a set that needs no input."""
@@ -29,12 +33,11 @@ DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """One split of one config: its number of rows, its digest (hex), its files and their size in bytes."""
+    """One split of one config: its number of rows, its digest (hex), and its files."""
 
     rows: int
     digest: str
     files: list[str]
-    image_bytes: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
 
+    manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
     name: str
     spec_version: str
     package_version: str
@@ -86,7 +90,6 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     verified_against: str = ""
-    manifest_version: int = MANIFEST_VERSION
 
     @property
     def demo(self) -> bool:
@@ -128,6 +131,11 @@ class Manifest:
         return self.demo or spec.publishable
 
     @property
+    def outdated(self) -> bool:
+        """Whether the set was written by an earlier version of this package, which stored less."""
+        return self.manifest_version < MANIFEST_VERSION
+
+    @property
     def borders(self) -> frozenset[int]:
         """The borders of the configs."""
         return frozenset(config.border for config in self.configs.values())
@@ -143,7 +151,10 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
+        """The manifest in a set's folder, of this or an earlier version.
+
+        Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
+        """
         path = joined(folder, MANIFEST)
         try:
             content = parsed(read_bytes(path, LARGEST))
@@ -164,13 +175,15 @@ class Manifest:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
+        except NewerSetError as error:
+            raise NewerSetError(f"{path} {error}") from error
         except ValueError as error:
             raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
-        """Files in the set's folder, by relative path, that are not the set's."""
+        """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
         known = {MANIFEST, *self.files}
-        return [name for name in files_below(folder) if name not in known]
+        return [name for name in files_below(folder) if name not in known and not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""

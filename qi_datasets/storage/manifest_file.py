@@ -7,8 +7,15 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-MANIFEST_VERSION = 2
-"""What this package writes: 0.1.0 wrote 1, without saying so."""
+from qi_datasets.errors import NewerSetError
+
+MANIFEST_VERSION = 1
+"""Version of what is stored beside the pixels.
+
+0: package 0.1.0, whose manifests name no version; labels of ImageNet's images may be missing.
+1: every ImageNet image has its synset; cards state the terms; splits no longer count the bytes of their images; the
+    manifest holds its own digest.
+"""
 
 SEAL, VERSION = "manifest_sha256", "manifest_version"
 LARGEST = 1_000_000_000
@@ -25,7 +32,8 @@ _SOURCE_FIELDS = {"name", "wnid", "bytes", "sha256", "patch_sha256"}
 def parsed(data: bytes) -> dict[str, Any]:
     """The fields of a manifest; ValueError that says in one line what is wrong with it.
 
-    One of version 1 gets its number; from version 2 on its own digest must agree, and is left out of the result.
+    One of version 0 gets its number; from version 1 on its own digest must agree, and is left out of the result.
+    Raises NewerSetError for one of a later version.
     """
     if len(data) > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
@@ -34,12 +42,16 @@ def parsed(data: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if isinstance(content, dict) and isinstance(content.get(VERSION), int) and content[VERSION] > MANIFEST_VERSION:
-        raise ValueError(f"it is of version {content[VERSION]}, written by a newer qi-datasets; upgrade it")
+        raise NewerSetError(
+            f"has version {content[VERSION]}, this package knows {MANIFEST_VERSION}; upgrade qi-datasets"
+        )
     check_schema(content)
     seal = content.pop(SEAL, None)
     if seal is not None and seal != sealing(content):
         raise ValueError("it was changed after it was written: its own SHA-256 differs")
-    content.setdefault(VERSION, 1)
+    if content.setdefault(VERSION, 0) == 0:
+        for split in (split for config in content["configs"].values() for split in config["splits"].values()):
+            split.pop("image_bytes", None)
     return dict(content)
 
 

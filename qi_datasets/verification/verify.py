@@ -110,8 +110,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         raise OptionError(f"{root} can't be read: {error.strerror or error}; check it and its permissions") from error
     if out is not None and is_set:
         if asked not in (None, [folder_name(root)]):
-            names = ", ".join(asked or ())
-            raise OptionError(f"{root} is one set, but sets={names} is asked for; give the folder above it")
+            raise OptionError(
+                f"{root} is one set, but sets={', '.join(asked or ())} is asked for; give the folder above it"
+            )
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):

@@ -17,7 +17,7 @@ def manifest_of(spec: SetSpec, **changes: Any) -> Manifest:
         name: ConfigRecord(
             border,
             spec.size + 2 * border,
-            {s: SplitRecord(spec.rows(s), "ab" * 32, [f"{name}/{s}-00000-of-00001.parquet"], 9) for s in spec.splits},
+            {s: SplitRecord(spec.rows(s), "ab" * 32, [f"{name}/{s}-00000-of-00001.parquet"]) for s in spec.splits},
         )
         for name, border in zip(spec.configs, spec.borders or (0,), strict=True)
     }

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qi_datasets import load_dataset
-from qi_datasets.errors import QIDatasetsError, StoredSetError
+from qi_datasets.errors import NewerSetError, QIDatasetsError, StoredSetError
 from qi_datasets.set_spec import IMAGENET_TERMS, MIT, SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPECS
@@ -39,6 +39,7 @@ from qi_datasets.storage.manifest_file import (
     parsed,
     text_of,
 )
+from tests.old_sets import as_0_1_0
 
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=8)
 numbers, names = st.integers(0, 10**12), st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,8}", fullmatch=True)
@@ -46,7 +47,7 @@ hexes = st.binary(min_size=32, max_size=32).map(bytes.hex)
 paths = st.lists(names, min_size=1, max_size=3).map("/".join)
 wnids = st.just("") | st.from_regex(r"n[0-9]{8}", fullmatch=True)
 sides = st.integers(1, 9336)
-splits = st.builds(SplitRecord, numbers, hexes, st.lists(paths, min_size=1, max_size=2, unique=True), numbers)
+splits = st.builds(SplitRecord, numbers, hexes, st.lists(paths, min_size=1, max_size=2, unique=True))
 configs = st.builds(ConfigRecord, st.integers(0, 4096), sides, st.dictionaries(names, splits, min_size=1, max_size=2))
 manifests = st.builds(
     Manifest,
@@ -119,6 +120,11 @@ def damaged(manifest: dict[str, Any]) -> dict[str, Any]:
         "files of a split that are a number": manifest
         | {"configs": {"border_0": config | {"splits": {"train": split | {"files": 3}}}}},
         "another version": manifest | {"spec_version": "0.9.0"},
+        **{
+            f"manifest version {number!r}": manifest | {"manifest_version": number}
+            for number in (2, -1, "1", True, 1.0)
+        },
+        "manifest version 0 without its fields": manifest | {"manifest_version": 0},
     }
 
 
@@ -133,6 +139,12 @@ DAMAGES = (
     "a size that is a text",
     "files of a split that are a number",
     "another version",
+    "manifest version 2",
+    "manifest version -1",
+    "manifest version '1'",
+    "manifest version True",
+    "manifest version 1.0",
+    "manifest version 0 without its fields",
 )
 
 
@@ -142,6 +154,31 @@ def test_a_damaged_manifest_is_one_of_our_errors(damage: str, qi_copy: Path) -> 
     path.write_text(text_of(damaged(json.loads(path.read_text()))[damage]))
 
     with pytest.raises(QIDatasetsError):
+        load_dataset("qi", output=qi_copy)
+
+
+def test_a_manifest_states_its_version(small_qi: Path) -> None:
+    content = json.loads((small_qi / "qi" / MANIFEST).read_text())
+
+    assert content["manifest_version"] == MANIFEST_VERSION
+    assert not Manifest.read(small_qi / "qi").outdated
+
+
+def test_a_manifest_of_0_1_0_is_read_as_version_0(qi_copy: Path) -> None:
+    fresh = Manifest.read(qi_copy / "qi")
+    as_0_1_0(qi_copy / "qi")
+
+    old = Manifest.read(qi_copy / "qi")
+
+    assert (old.manifest_version, old.outdated, old.package_version) == (0, True, "0.1.0")
+    assert old.configs == fresh.configs
+
+
+def test_a_later_version_asks_for_an_upgrade(qi_copy: Path) -> None:
+    path = qi_copy / "qi" / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"manifest_version": 2, "configs": "something new"}))
+
+    with pytest.raises(NewerSetError, match=r"manifest\.json has version 2, this package knows 1; upgrade qi-datasets"):
         load_dataset("qi", output=qi_copy)
 
 
@@ -167,7 +204,7 @@ def test_it_says_with_which_libraries_a_set_was_made() -> None:
 
 def with_digests(spec: SetSpec, layout: str, digests: Mapping[str, str]) -> Manifest:
     """A manifest of a set of that layout whose splits have those digests."""
-    splits = {split: SplitRecord(2, digest, [], 0) for split, digest in digests.items()}
+    splits = {split: SplitRecord(2, digest, []) for split, digest in digests.items()}
     config = ConfigRecord(0, spec.size, splits)
     return Manifest(spec.name, "1.0.0", "1", True, "?", layout, spec.size, {spec.config_of(0): config}, {})
 
@@ -250,7 +287,6 @@ CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "a library without a version": (("libraries", "numpy"), None),
     "a split whose name leads out": (("configs", "border_0", "splits", "../x"), {}),
     "a name with an escape": (("name",), "qi\x1b[2J"),
-    "a newer version": (("manifest_version",), MANIFEST_VERSION + 1),
 }
 
 
@@ -277,10 +313,10 @@ def test_one_without_a_version_reads_as_of_0_1_0(small_qi: Path) -> None:
     content = json.loads((small_qi / "qi" / MANIFEST).read_text())
     del content[SEAL], content[VERSION], content["verified_against"]
 
-    assert parsed(json.dumps(content).encode())[VERSION] == 1
+    assert parsed(json.dumps(content).encode())[VERSION] == 0
     for half in (SEAL, VERSION):
         with pytest.raises(ValueError, match="is a dependency of"):
-            parsed(json.dumps(content | {half: "0" * 64 if half == SEAL else 2}).encode())
+            parsed(json.dumps(content | {half: "0" * 64 if half == SEAL else 1}).encode())
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"sources":[{"a":'])
