@@ -237,7 +237,7 @@ def build_requested(
             refreshed = refresh_set(set_folder(root, spec, spec.size), progress=progress)
         except StoredSetError as error:
             notes.append(f"not refreshed: {error}")
-            continue
+            refreshed = None
         if refreshed is None:
             left_out.append(spec.name)
         else:

@@ -150,6 +150,15 @@ def test_synsets_that_a_layout_told_stay_unless_imagenet_has_others(album: dict[
     assert refreshed[val].manifest.sources["test"][0].wnid == expected.val_wnid(official)
 
 
+def test_what_is_known_of_the_pixels_is_this_versions(tmp_path: Path) -> None:
+    folder = build_set(plan_set(ROOK), tmp_path).folder
+    as_0_1_0(folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"pixels": "unverified"}))
+
+    assert refresh_set(folder).manifest.pixels == "pinned"
+
+
 def test_stock_datasets_reads_the_new_labels_not_its_cache_of_the_old(old_qi: Path, tmp_path: Path) -> None:
     def stock() -> list[str]:
         return datasets.load_dataset(str(old_qi), "border_16", split="test", cache_dir=str(tmp_path / "cache"))["wnid"][

@@ -270,7 +270,7 @@ def test_a_contradiction_in_the_layout_is_a_warning(tmp_path: Path) -> None:
     for other in others:
         pictures.write(tmp_path / expected.val_wnid(other) / f"{other}.JPEG", b"no image")
 
-    with pytest.warns(match=f"{name} is {expected.val_wnid(name)}, here n01440764"), pytest.raises(SourceError):
+    with pytest.warns(match=rf"{name} is {expected.val_wnid(name)} \(here n01440764\)"), pytest.raises(SourceError):
         load_dataset("qi", imagenet_val=tmp_path)
 
 
