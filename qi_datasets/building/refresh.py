@@ -16,7 +16,8 @@ from qi_datasets.registry import builder_of, spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import Place, fetch, joined
-from qi_datasets.storage.manifest import MANIFEST_VERSION, FileRecord, Manifest, SourceRecord, with_pixels
+from qi_datasets.storage.manifest import FileRecord, Manifest, SourceRecord, with_pixels
+from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows
 from qi_datasets.storage.schema import schema_of
 

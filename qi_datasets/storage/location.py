@@ -60,9 +60,14 @@ def default_output() -> Place:
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
-    """Where a set lies below an output place; one of another size than the official has a folder of its own."""
+    """Where a set lies below an output place."""
+    return joined(output, set_name(spec, size))
+
+
+def set_name(spec: SetSpec, size: int) -> str:
+    """The name of a set's folder; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
-    return joined(output, f"{spec.name}{option}")
+    return f"{spec.name}{option}"
 
 
 def folder_name(place: Place) -> str:
@@ -105,6 +110,24 @@ def files_below(place: Place) -> list[str]:
     fs, path = file_system(place)
     root = fs._strip_protocol(path)
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
+
+
+def entries_below(place: Place) -> list[tuple[str, str]]:
+    """Relative path and kind ("file", "directory", "link", "other") of all that lies below a place, sorted.
+
+    Links to files of a local folder count as files, as in the Hub's cache; other links are not followed.
+    """
+    fs, path = file_system(place)
+    if not isinstance(fs, LocalFileSystem):
+        return [(name, "file") for name in files_below(place)]
+    found = []
+    for parent, folders, files in os.walk(path):
+        inside = Path(parent).relative_to(path)
+        for name in folders:
+            found.append(((inside / name).as_posix(), "link" if Path(parent, name).is_symlink() else "directory"))
+        for name in files:
+            found.append(((inside / name).as_posix(), "file" if Path(parent, name).is_file() else "other"))
+    return sorted(found)
 
 
 def open_file(place: Place) -> Any:
