@@ -15,6 +15,8 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import QI
+from qi_datasets.storage.card import write_card
+from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.verification.integrity import integrity
 from qi_datasets.verification.integrity.across import check_across
@@ -53,7 +55,7 @@ def test_names_in_the_table_are_unique():
         (lambda m: m["files"].pop("border_0/test-00000-of-00001.parquet"), "list", "belongs to the set"),
         (lambda m: m["files"].update(lost={"bytes": 1, "sha256": "0" * 64}), "files", "lost can't be read"),
         (lambda m: m["configs"]["border_0"]["splits"]["test"].update(rows=9), "counts", "8 rows, but 9"),
-        (lambda m: m["configs"]["border_16"]["splits"]["test"].update(digest="0" * 64), "digests", "border_16/test has"),
+        (lambda m: m["configs"]["border_16"]["splits"]["test"].update(digest="0" * 64), "digests", "border_16/test"),
         (lambda m: m["sources"]["test"].pop(), "counts", "8 rows, but 6 by 2 per source"),
         (lambda m: m.update(canonical=True), "pinned", "not the official selection"),
         (lambda m: m.update(canonical=True), "counts", "2000 by the specification of a canonical set"),
@@ -204,6 +206,8 @@ def test_the_same_pixels_under_two_names_are_a_warning(copy):
     manifest = read_manifest(folder)
     manifest["sources"]["test"][0]["patch_sha256"] = manifest["sources"]["train"][0]["patch_sha256"]
     write_manifest(folder, manifest)
+    hide(folder)
+    write_card(folder, QI, Manifest.read(folder))
     hide(folder)
     report = verify(folder, only="integrity")
     check = report.check("qi", "duplicates")
