@@ -11,7 +11,7 @@ from qi_datasets.pixels.decoding import decoded
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.manifest import Manifest
-from qi_datasets.storage.parquet import PREVIEW_ROWS, WrittenSplit, file_record, stored_rows
+from qi_datasets.storage.parquet import WrittenSplit, file_record, stored_rows
 
 PREVIEW = "preview.png"
 
@@ -45,11 +45,19 @@ def check_counts(folder: Path, manifest: Manifest) -> None:
 
 
 def strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
-    """Lines of the contact sheet: every split of the first config, then the first split of each other config."""
-    first_split = next(iter(spec.splits))
-    for split in splits:
-        if split.border == 0 or split.split == first_split:
-            # Wide borders take long to shrink and show little: half as many will do.
-            rows = split.first if split.border == 0 else split.first[: PREVIEW_ROWS // 2]
-            captions = [spec.labels[label] if label >= 0 else "unknown" for _, label in rows]
-            yield Strip(f"{split.config}\n{split.split}", [decoded(png) for png, _ in rows], captions)
+    """Lines of the contact sheet: one source at every border, if there are several; then each split's first rows."""
+    unbordered = [split for split in splits if split.border == 0]
+    at_borders = [split for split in splits if split.split == unbordered[0].split]
+    if len(at_borders) > 1:
+        for number in range(min(spec.rows_per_source, len(unbordered[0].first))):
+            images = [decoded(split.first[number][0]) for split in at_borders]
+            label = unbordered[0].first[number][1]
+            yield Strip(label_name(spec, label), images, [f"border {split.border}" for split in at_borders])
+    for split in unbordered:
+        captions = [label_name(spec, label) for _, label in split.first]
+        yield Strip(split.split, [decoded(png) for png, _ in split.first], captions)
+
+
+def label_name(spec: SetSpec, label: int) -> str:
+    """The name of a label; "" if it is not known."""
+    return spec.labels[label] if label >= 0 else ""
