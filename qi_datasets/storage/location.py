@@ -137,9 +137,12 @@ def open_file(place: Place) -> Any:
 
 
 def read_bytes(place: Place, most: int) -> bytes:
-    """A file's bytes, at most one more than `most`; OSError if it can't be read."""
+    """A file's bytes, but of one with more than `most` only the beginning, which is longer; OSError as usual."""
+    data = bytearray()
     with open_file(place) as file:
-        return bytes(file.read(most + 1))
+        while len(data) <= most and (piece := file.read(1 << 20)):
+            data += piece
+    return bytes(data)
 
 
 def fetch(place: Place, target: Path) -> None:
