@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,8 @@ def pngs(rng: random.Random) -> bytes:
             where, value = rng.choice(((0, 4), (4, 4), (8, 1), (9, 1), (12, 1))), rng.choice(ODD_NUMBERS)
             content = content[: where[0]] + (value % 256 ** where[1]).to_bytes(where[1]) + content[sum(where) :]
         elif action == 2 and name == b"IDAT":
-            content = zlib.compress(flipped(zlib.decompress(content), rng)) if number == 1 else content
+            with suppress(zlib.error):  # damaged or cut off by now
+                content = zlib.compress(flipped(zlib.decompress(content), rng))
         elif action == 3:
             chunks.insert(number, chunks[rng.randrange(len(chunks))])
         elif action == 4:
