@@ -59,7 +59,7 @@ def build_set(
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
-    with locked(folder):
+    with locked(folder, progress):
         found = None
         if not force:
             plan, found = with_what_is_there(plan, folder)

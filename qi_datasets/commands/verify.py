@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import command, table, width, with_flags, wrapped
+from qi_datasets.commands.console import command, say, table, width, with_flags, wrapped
 
 if TYPE_CHECKING:
     from qi_datasets.verification.report.report import Check, Report
@@ -59,7 +59,7 @@ def main(
         page = write_page(found, report)
     show(found, verbose=verbose, quiet=quiet)
     if report is not None and not quiet:
-        click.echo(f"report: {page}")
+        say(f"report: {page}")
     if found.exit_status:
         raise click.exceptions.Exit(found.exit_status)
 
@@ -69,31 +69,31 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
     if quiet:
         for check in found.having_cause:
             if check.status != "warn":
-                click.echo(with_flags(check.line), err=True)
+                say(with_flags(check.line), err=True)
         return
     for note in found.notes:
-        click.echo(wrapped(with_flags(f"note: {note}")))
+        say(wrapped(with_flags(f"note: {note}")))
     from qi_datasets.verification.report.report import counted
 
     digests = {one.name: one.provenance["digests"] for one in found.sets}
     for name in dict.fromkeys(check.set for check in found.checks):
         checks = found.of(name)
-        click.echo(f"{name}: {counted(checks)}")
+        say(f"{name}: {counted(checks)}")
         if verbose:
             for config, splits in digests.get(name, {}).items():
                 for split, digest in splits.items():
-                    click.echo(f"  {config} {split} {digest}")
+                    say(f"  {config} {split} {digest}")
             rows = [[check.name, check.status, figure_of(check)] for check in checks]
-            click.echo(fitted(["check", "status", "figure"], rows))
+            say(fitted(["check", "status", "figure"], rows))
     if verbose:
         for one in found.tables:
-            click.echo(f"\n{wrapped(one.title)}\n{fitted(one.header, one.rows)}")
+            say(f"\n{wrapped(one.title)}\n{fitted(one.header, one.rows)}")
             if one.note:
-                click.echo(wrapped(one.note))
-        click.echo()
+                say(wrapped(one.note))
+        say()
     for check in found.having_cause:
-        click.echo(wrapped(with_flags(check.line)))
-    click.echo(wrapped(f"{found.verdict}. {found.summary}"))
+        say(wrapped(with_flags(check.line)))
+    say(wrapped(f"{found.verdict}. {found.summary}"))
 
 
 def fitted(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

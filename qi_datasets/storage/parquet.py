@@ -43,6 +43,17 @@ class WrittenSplit:
     first: Sequence[tuple[bytes, int]]
 
 
+def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
+    """The names, relative to the set's folder, of the files in which so many rows of a split lie."""
+    count = max(1, -(-rows // spec.rows_per_file))
+    return [f"{spec.config_of(border)}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+
+
+def image_path(split: str, number: int, border: int) -> str:
+    """The path that is stored with the image of a row: it says which border the stored image has."""
+    return f"{split}_{number:05d}.border_{border}.png"
+
+
 class SplitWriter:
     """Writes one split of one config below a set's folder. After the `with` block, `written` says what it wrote.
 
@@ -55,8 +66,7 @@ class SplitWriter:
         self.folder, self.config, self.border, self.split = folder, spec.config_of(border), border, split
         self.spec = spec
         self.schema = schema_of(spec)
-        count = max(1, -(-rows // spec.rows_per_file))
-        names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        names = file_names(spec, border, split, rows)
         self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
         self.first: list[tuple[bytes, int]] = []
         self.rows = 0
@@ -115,7 +125,7 @@ class SplitWriter:
             path.parent.mkdir(exist_ok=True)
             self._writer = parquet_writer(path, self.schema)
         # The path marks a stored image: a border is added on reading only where it is still there.
-        paths = [f"{self.split}_{number:05d}.border_{self.border}.png" for number in range(first, first + len(rows))]
+        paths = [image_path(self.split, number, self.border) for number in range(first, first + len(rows))]
         files = [row.png for row in rows]
         image = pa.StructArray.from_arrays(
             [array_of(files, pa.binary()), array_of(paths, pa.string())], fields=list(IMAGE)

@@ -1,6 +1,5 @@
 """`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from qi_datasets.storage.location import (
     read_bytes,
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
+from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
@@ -34,6 +34,9 @@ from qi_datasets.verification.stored import StoredSet
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
+
+LARGEST_PREVIEW = 2_000_000
+"""Bytes of a preview that a report shows."""
 
 NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -109,7 +112,9 @@ def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
         with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest tells
             manifest = Manifest.read(folder)
             public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
-            picture = read_bytes(joined(folder, PREVIEW)) if public else b""
+            picture = b""
+            with suppress(OSError):  # the check of the files tells
+                picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
             yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
 
@@ -129,9 +134,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
-        with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
+        with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
-            folders = [build_set(plan_set(SPECS[name]), Path(temporary)).folder for name in names]
+            folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]
             note = f"nothing is built in {root}: the sets that need no images were made for this run"
             yield "sets made for this run", folders, (note,)
         return
@@ -162,7 +167,9 @@ def names_in(root: Place) -> list[str]:
         folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
     except FileNotFoundError:
         return []
-    return sorted(folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    names = (folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    # What a build left when it was killed is no set.
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def is_toy(name: str) -> bool:

@@ -18,7 +18,8 @@ from qi_datasets.errors import NewerSetError, OptionError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.sources import open_source
 from qi_datasets.specs import QI, RED_GREEN_SET, ROOK, SHIFTED, SPECS
-from qi_datasets.storage.manifest import MANIFEST, MANIFEST_VERSION, Manifest
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import file_record
 from tests import expected, pictures
 from tests.building.small_builds import ALONE, FOUR, built, digests
@@ -287,7 +288,7 @@ def test_a_manifest_names_no_file_outside_its_set(name: str, tmp_path: Path) -> 
     manifest["files"][name.format(file)] = manifest["files"][file]
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
-    with pytest.raises(StoredSetError, match="is no name of a set's file"):
+    with pytest.raises(StoredSetError, match="is no manifest of this package"):
         refresh_set(folder)
 
 

@@ -16,6 +16,7 @@ from qi_datasets import QIDatasetsError, load_dataset
 from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceError, StoredSetError, UnknownSetError
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import text_of
 from tests import expected, pictures
 from tests.old_sets import as_0_1_0
 
@@ -303,7 +304,7 @@ def test_the_home_of_a_user_who_is_not_there_is_one_of_our_errors(place: str) ->
 
 def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
     path = qi_copy / "qi" / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
+    path.write_text(text_of(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
 
     with pytest.raises(StoredSetError, match=r"spec version 0\.9\.0.*qi-build"):
         load_dataset("qi", output=qi_copy)

@@ -22,7 +22,7 @@ FAILED, NOT_ALL_CHECKED = 1, 3
 class Status(StrEnum):
     """How a check ended."""
 
-    PASS = "pass"  # noqa: S105  (no password)
+    PASS = "pass"  # noqa: S105 (no password)  # nosec B105
     SHOWN = "shown"
     """Reported for the reader; nothing is required of it."""
     LEFT_OUT = "left out"
