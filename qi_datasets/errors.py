@@ -45,10 +45,21 @@ class StoredSetError(QIDatasetsError):
     """A stored set can't be read: no valid manifest, or files that differ from it."""
 
 
+class NewerSetError(StoredSetError):
+    """A stored set was written by a later version of this package, which may store what this one doesn't know."""
+
+
 class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks; its kind if it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An exception's text without line breaks and control characters; its kind if it has no text."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows and doesn't obey: line breaks stay, other control characters are spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qi_datasets.building.build import BuiltSet, build_set
+from qi_datasets.building.build import BuiltSet, build_set, refresh_set
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan, plan_set
 from qi_datasets.building.selection import ranks
-from qi_datasets.errors import OptionError, TooFewImagesError
+from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.registry import spec_named, specs
-from qi_datasets.set_spec import SetSpec
+from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
-from qi_datasets.storage.location import Place, default_output, output_of
+from qi_datasets.storage.location import Place, default_output, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
 """The arguments that set a number of sources, and the least that each may be: with none, a set is left out."""
+
+MOST_IMAGES = 1_000_000
+"""What each of these arguments may be at most."""
 
 
 def sized_by(option: str) -> Callable[[SetSpec], bool]:
@@ -65,8 +68,8 @@ class BuildRequest:
             raise OptionError("borders=[] asks for no border at all; leave it out, or give some")
         for option, least in COUNT_OPTIONS.items():
             number = getattr(self, option)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
-                raise OptionError(f"{option} must be an integer of {least} or more, not {number!r}")
+            if number is not None:
+                IntegerOption(option, default=least, low=least, high=MOST_IMAGES).check(number)
         object.__setattr__(self, "counts", self._sizes(usual=False))
         chosen = [spec_named(name) for name in self.sets]
         for option, concerns in EFFECTS.items():
@@ -103,9 +106,8 @@ class BuildRequest:
             spec for spec in specs().values() if sum(self.counts.get(spec.name, spec.splits).values()) > 0
         ]
         plans, notes = [], []
-        without = [] if self.sets or source else [spec.name for spec in chosen if spec.needs_images]
         for spec in chosen:
-            if spec.name in without:
+            if spec.needs_images and source is None and not self.sets:
                 continue
             try:
                 plans.append(self._plan(spec, source))
@@ -114,8 +116,6 @@ class BuildRequest:
                 if self.sets or spec.first_rank_after is None or (spec.name in self.counts and not self.demo):
                     raise
                 notes.append(f"left out: {error}")
-        if without:
-            notes.append(f"left out: {', '.join(without)}, made from images: give imagenet_val=PATH, or demo=True")
         return plans, notes
 
     def _plan(self, spec: SetSpec, source: Source | None) -> Plan:
@@ -216,17 +216,32 @@ def build_dataset(
         dask=dask,
     )
     root = default_output() if output is None else output_of(output)
-    plans, notes = request.plans(request.source())
-    return Built(build_all(plans, root, Engine(workers, dask), force=force, progress=progress), root, tuple(notes))
+    return build_requested(request, request.source(), root, Engine(workers, dask), force=force, progress=progress)
 
 
-def build_all(
-    plans: Sequence[Plan], root: Place, engine: Engine, *, force: bool = False, progress: bool = False
-) -> dict[str, BuiltSet]:
-    """Builds the planned sets; the result has the plans' order."""
+def build_requested(
+    request: BuildRequest, source: Source | None, root: Place, engine: Engine, *, force: bool, progress: bool
+) -> Built:
+    """Builds what is asked for; without images, sets made from them that an earlier version left are refreshed."""
+    plans, notes = request.plans(source)
     # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
     built = {
         plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=progress)
         for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
     }
-    return {plan.spec.name: built[plan.spec.name] for plan in plans}
+    left_out = []
+    for spec in specs().values():
+        if source is not None or request.sets or not spec.needs_images:
+            continue
+        try:
+            refreshed = refresh_set(set_folder(root, spec, spec.size), progress=progress)
+        except StoredSetError as error:
+            notes.append(f"not refreshed: {error}")
+            refreshed = None
+        if refreshed is None:
+            left_out.append(spec.name)
+        else:
+            built[spec.name] = refreshed
+    if left_out:
+        notes.append(f"left out: {', '.join(left_out)}, made from images: give imagenet_val=PATH, or demo=True")
+    return Built({name: built[name] for name in (request.sets or specs()) if name in built}, root, tuple(notes))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, table, with_flags
+from qi_datasets.commands.console import command, say, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import Built
@@ -28,7 +28,7 @@ PATH may be any of these; the layout is recognised:
 """
 
 
-@click.command(epilog=EPILOG)
+@command(EPILOG)
 @click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only ever read.")
 @click.option("--demo", is_flag=True, help="Built-in procedural pictures in place of ImageNet.")
 @click.option(
@@ -58,13 +58,12 @@ PATH may be any of these; the layout is recognised:
     type=int,
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Threads [default: one per core].")
+@click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Threads [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large, and how long it would take.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table: only warnings and errors.")
 @click.argument("paths", nargs=-1, metavar="")
-@one_line_errors
 def main(
     imagenet_val: str | None,
     demo: bool,
@@ -85,7 +84,7 @@ def main(
     if paths:
         raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
 
-    from qi_datasets.building.dataset import BuildRequest, Built, build_all
+    from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.storage.location import default_output, output_of
 
@@ -102,43 +101,47 @@ def main(
     root = default_output() if output is None else output_of(output)
     source = request.source()
     if source is not None and not quiet:
-        click.echo(f"source: {source}")
+        say(f"source: {source}")
     for warning in source.warnings if source is not None else ():
-        click.echo(f"warning: {warning}", err=True)
-    plans, notes = request.plans(source)
+        say(f"warning: {warning}", err=True)
     if dry_run:
-        foretell(plans, root, workers, notes)
+        foretell(*request.plans(source), root, workers)
         return
-    built = Built(build_all(plans, root, Engine(workers, dask), force=force, progress=not quiet), root, tuple(notes))
+    built = build_requested(request, source, root, Engine(workers, dask), force=force, progress=not quiet)
     for warning in built.warnings:
-        click.echo(f"warning: {warning}", err=quiet)
+        say(f"warning: {warning}", err=quiet)
     if not quiet:
         report(built)
 
 
 def report(built: "Built") -> None:
     """The table of what was built, what is known of it, where it is, and what was not built and why."""
+    from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 
     rows = []
     for one in built.sets.values():
-        seconds = f"{one.seconds:.1f}" if one.made else "up to date"
+        seconds = one.outcome if one.outcome is Outcome.FOUND else f"{one.seconds:.1f}"
         for number, (name, config) in enumerate(one.manifest.configs.items()):
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
             cells = [f"{count}", f"{size / MEGABYTE:.1f}", config.digest[:SHORT], seconds if number == 0 else ""]
             rows.append([folder_name(one.folder) if number == 0 else "", name, *cells])
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
-    click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
-    click.echo(f"in {built.root}")
+    say(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
+    say(f"in {built.root}")
+    told = {
+        Outcome.MADE: "",
+        Outcome.REFRESHED: "; refreshed, it was of an earlier version of this package: its images stayed as they were",
+        Outcome.FOUND: "; nothing to do, it was built from the same input (--force builds it again)",
+    }
     for one in built.sets.values():
-        nothing = "" if one.made else "; nothing to do, it was built from the same input (--force builds it again)"
-        click.echo(f"{folder_name(one.folder)}: {one.manifest.knowledge}{nothing}")
+        say(f"{folder_name(one.folder)}: {one.manifest.knowledge}{told[one.outcome]}")
     for note in built.notes:
-        click.echo(with_flags(note))
+        say(with_flags(note))
 
 
-def foretell(plans: "Sequence[Plan]", root: "Place", workers: int | None, notes: "Sequence[str]") -> None:
+def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
     """The table of what would be built, how large it would be, and how long that would take."""
     from qi_datasets.building.forecast import forecast
 
@@ -151,10 +154,10 @@ def foretell(plans: "Sequence[Plan]", root: "Place", workers: int | None, notes:
             [plan.spec.name, borders, f"{count}", f"{expected.bytes / MEGABYTE:.1f}", f"{expected.seconds:.0f}"]
         )
     header = ["set", "borders", "rows", "MB, about", "seconds, about"]
-    click.echo(table(header, rows, right=frozenset(header[2:])))
-    click.echo(f"would go to {root}; nothing was written")
+    say(table(header, rows, right=frozenset(header[2:])))
+    say(f"would go to {root}; nothing was written")
     for note in notes:
-        click.echo(with_flags(note))
+        say(with_flags(note))
 
 
 if __name__ == "__main__":

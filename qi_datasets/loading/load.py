@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, one_line
+from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
 from qi_datasets.loading.arguments import (
     View,
     check_concerned,
@@ -27,6 +27,8 @@ from qi_datasets.sources import open_source
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.staging import standing
+from qi_datasets.storage.steady import read_steadily
 
 
 def load_dataset(
@@ -76,11 +78,25 @@ def load_dataset(
     check_stock(spec, stock, view, streaming)
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
-    files = stored_files(spec, folder)
+
+    def read(place: Place) -> Any:
+        manifest = stored_manifest(spec, place, side)
+        if manifest.outdated:
+            warnings.warn(
+                f"{place} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
+                "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
+                stacklevel=4,
+            )
+        files = stored_files(spec, place, manifest)
+        # The files were written and listed by this package: nothing is downloaded.
+        return datasets.load_dataset(  # nosec B615
+            "parquet", data_files=files, split=split, streaming=streaming, **stock
+        )
+
     # The pairs' columns are made of others.
     shown = stock.pop("columns", None) if view is paired else None
     try:
-        loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
+        loaded = read_steadily(folder, read)
     except (DatasetGenerationError, pa.ArrowInvalid) as error:
         if isinstance(error.__cause__, OSError):
             raise
@@ -89,6 +105,8 @@ def load_dataset(
             raise OptionError(f"{spec.name} can't be loaded with this {', '.join(stock)}: {reason}") from error
         raise StoredSetError(f"{folder} is damaged: {reason}; build it again") from error
     except ValueError as error:
+        if isinstance(error, QIDatasetsError):
+            raise
         raise OptionError(f"{spec.name} can't be loaded so: {one_line(error)}") from error
     if view is None:
         return loaded
@@ -108,7 +126,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
-        if not exists(folder):
+        if not exists(standing(folder)):
             size = f"{spec.size_option.name}={side}" if spec.size_option and side != spec.size else ""
             call = ", ".join(filter(None, (f'build_dataset("{spec.name}"', size, "imagenet_val=PATH)")))
             wanted = " with ".join(filter(None, (spec.name, size)))
@@ -137,9 +155,14 @@ def is_current(folder: Place) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
-    """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
+def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
+    """The manifest of a stored set; StoredSetError if it is another set, incomplete or of another data version."""
     manifest = Manifest.read(folder)
+    if (manifest.name, manifest.size) != (spec.name, side):
+        raise StoredSetError(
+            f"{folder} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; move it to its own "
+            "folder, or build again"
+        )
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
@@ -147,6 +170,11 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
+    return manifest
+
+
+def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, list[str]]:
+    """The Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
     try:
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.

@@ -15,9 +15,14 @@ BASE = "card.md.jinja"
 
 
 def write_card(folder: Path, spec: SetSpec, manifest: Manifest) -> None:
-    """Writes the card; a set without a template of its own (another package's) gets the common one."""
-    text = template(f"{spec.name}.md.jinja", BASE).render(spec=spec, manifest=manifest, facts=specs)
-    (folder / CARD).write_text(f"---\n{front_matter(spec, manifest).to_yaml()}\n---\n\n{text}", encoding="utf-8")
+    """Writes the card: its head between two lines of dashes, and its text."""
+    head = front_matter(spec, manifest).to_yaml()
+    (folder / CARD).write_text(f"---\n{head}\n---\n\n{card_text(spec, manifest)}", encoding="utf-8")
+
+
+def card_text(spec: SetSpec, manifest: Manifest) -> str:
+    """What people read; a set without a template of its own (another package's) gets the common one."""
+    return str(template(f"{spec.name}.md.jinja", BASE).render(spec=spec, manifest=manifest, facts=specs))
 
 
 def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
@@ -39,9 +44,12 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
 
 def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
     """One config of the card's head."""
+    # Package 0.1.0 wrote no version of the manifest.
+    version = f", manifest version {manifest.manifest_version}" if manifest.manifest_version else ""
     return {
         "config_name": name,
-        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart.
-        "description": f"{spec.title}, data version {manifest.spec_version}, digest {config.digest}",
+        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart, the
+        # manifest's version what was stored before a refresh from what is after it.
+        "description": f"{spec.title}, data version {manifest.spec_version}{version}, digest {config.digest}",
         "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in config.splits],
     }

@@ -1,7 +1,7 @@
 """The manifest of a stored set: what it is, what it was made from, and the digests that prove it."""
 
-import json
 import platform
+import re
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,14 +9,18 @@ from typing import Any, Self
 
 from PIL import features as pillow_features
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import NewerSetError, StoredSetError, one_line
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_bytes
+from qi_datasets.storage.manifest_file import LARGEST, MANIFEST_VERSION, parsed, text_of
 
 MANIFEST = "manifest.json"
+
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
+
+PARQUET_NAME = re.compile(r"\w+/\w+-\d{5}-of-\d{5}\.parquet", re.ASCII)
 
 GENERATED = "generated"
 """The layout of a set that needs no input."""
@@ -29,12 +33,11 @@ DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """One split of one config: its number of rows, its digest (hex), its files and their size in bytes."""
+    """One split of one config: its number of rows, its digest (hex), and its files."""
 
     rows: int
     digest: str
     files: list[str]
-    image_bytes: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
 
+    manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
     name: str
     spec_version: str
     package_version: str
@@ -118,6 +122,24 @@ class Manifest:
             return pixels
         return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a figure measured on this set should be quoted with; the names and values are JSON's."""
+        return {
+            "set": self.name,
+            "data_version": self.spec_version,
+            "package_version": self.package_version,
+            "official_selection": self.canonical,
+            "pixels": self.pixels,
+            "verified_against": self.verified_against,
+            "layout": self.layout,
+            "size": self.size,
+            "digests": {
+                name: {split: part.digest for split, part in config.splits.items()}
+                for name, config in self.configs.items()
+            },
+        }
+
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""
         return MIT if self.demo else spec.licence
@@ -125,6 +147,11 @@ class Manifest:
     def publishable(self, spec: SetSpec) -> bool:
         """Whether anybody may publish this set's pixels."""
         return self.demo or spec.publishable
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the set was written by an earlier version of this package, which stored less."""
+        return self.manifest_version < MANIFEST_VERSION
 
     @property
     def borders(self) -> frozenset[int]:
@@ -138,14 +165,17 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Writes the manifest into the set's folder."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(text_of(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
+        """The manifest in a set's folder, of this or an earlier version.
+
+        Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
+        """
         path = joined(folder, MANIFEST)
         try:
-            content: dict[str, Any] = json.loads(read_text(path))
+            content = parsed(read_bytes(path, LARGEST))
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -163,13 +193,15 @@ class Manifest:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
+        except NewerSetError as error:
+            raise NewerSetError(f"{path} {error}") from error
+        except ValueError as error:
+            raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
-        """Files in the set's folder, by relative path, that are not the set's."""
+        """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
         known = {MANIFEST, *self.files}
-        return [name for name in files_below(folder) if name not in known]
+        return [name for name in files_below(folder) if name not in known and not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""

@@ -9,7 +9,8 @@ import pytest
 from qi_datasets import load_dataset
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import Manifest
-from tests import pictures
+from tests import expected, pictures
+from tests.old_sets import as_0_1_0
 
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
 SMALL_QI = ("--per-split", 2, "--border", 16)
@@ -87,6 +88,71 @@ def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, tmp
     assert "nothing to do" not in first.stdout
     assert [line.partition(":")[0] for line in second.stdout.splitlines() if "nothing to do" in line] == list(SPECS)
     assert untouched(tmp_path) == before
+
+
+def old(output: Path) -> None:
+    """Turns the sets in an output folder into those of 0.1.0."""
+    for name in SPECS:
+        blank = {"qi": ("wnid",), "shifted": ("wnid", "label")}.get(name, ())
+        as_0_1_0(output / name, *blank)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_sets_of_0_1_0_are_refreshed_and_never_nothing_to_do(
+    with_images: bool, qi_build, flat_folder: str, tmp_path: Path, untouched
+) -> None:
+    images = ("--imagenet-val", flat_folder)
+    options = ("--output", tmp_path, *SMALL)
+    qi_build(*images, *options)
+    fresh = {name: digest for name, (_, digest) in untouched(tmp_path).items()}
+    old(tmp_path)
+
+    result = qi_build(*((*images, *options) if with_images else ("--output", tmp_path)))
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert "nothing to do" not in result.stdout
+    assert "left out" not in result.stdout
+    assert [line.partition(": ")[0] for line in result.stdout.splitlines() if "; refreshed" in line] == list(SPECS)
+    assert {name: digest for name, (_, digest) in untouched(tmp_path).items()} == fresh
+    again = qi_build(*images, *options)
+    assert again.stdout.count("nothing to do") == len(SPECS)
+
+
+def test_a_damaged_set_of_0_1_0_is_left_out_with_the_reason(qi_build, flat_folder: str, tmp_path: Path) -> None:
+    options = ("--output", tmp_path, *SMALL)
+    qi_build("--imagenet-val", flat_folder, *options)
+    old(tmp_path)
+    path = tmp_path / "qi" / "border_0" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[::-1])
+
+    result = qi_build("--output", tmp_path)
+
+    assert result.exit_code == 0, result.output
+    assert f"not refreshed: {tmp_path}/qi is not as its manifest says (border_0/test-00000-of" in result.stdout
+    assert "left out: qi, made from images" in result.stdout
+    mended = qi_build("--imagenet-val", flat_folder, *options)
+    (line,) = [line for line in mended.stdout.splitlines() if line.startswith("qi: ")]
+    assert "refreshed" not in line
+    assert "nothing to do" not in line
+
+
+def test_a_layout_that_contradicts_the_published_synsets_is_one_warning(
+    qi_build, album: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name, content in album.items():
+        pictures.write(tmp_path / "val" / "n01440764" / f"{name}.JPEG", content)
+
+    result = qi_build("--imagenet-val", tmp_path / "val", "--output", tmp_path / "out", "--set", "qi", *SMALL_QI)
+
+    assert result.exit_code == 0, result.output
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith(
+        "warning: synsets here contradict those of ImageNet val, which are taken: ILSVRC2012_val_0"
+    )
+    assert warning.endswith(", and 12 more")
+    rows = load_dataset("qi", output=tmp_path / "out")["train"]
+    assert rows["wnid"][:] == list(map(expected.val_wnid, rows["source"]))
 
 
 def test_force_builds_again(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
