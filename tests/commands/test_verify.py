@@ -1,6 +1,7 @@
 """`qi-verify`: options in, tables out, exit status."""
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -36,7 +37,10 @@ def test_a_good_folder_prints_tables_and_ends_with_0(sets):
     pytest.importorskip("torch")
     result = run(sets)
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[:2] == ["rook: 15 pass", "corner: 14 pass"]
+    rook, corner, last = result.output.splitlines()
+    assert re.fullmatch(r"rook: \d+ pass", rook)
+    assert re.fullmatch(r"corner: \d+ pass", corner)
+    assert last.startswith("Nothing failed. ")
     assert "checks in" in result.output.splitlines()[-1]
 
 
