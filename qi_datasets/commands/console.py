@@ -3,7 +3,9 @@
 import errno
 import os
 import re
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -89,6 +91,18 @@ def with_flags(text: str) -> str:
         text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
         text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
     return text
+
+
+def width() -> int:
+    """Columns of the terminal, 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def wrapped(text: str) -> str:
+    """A sentence in lines that fit the terminal; where the output is no terminal, one line."""
+    if not sys.stdout.isatty():
+        return text
+    return textwrap.fill(text, width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:

@@ -5,7 +5,7 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import features as pillow_features
 
@@ -121,6 +121,24 @@ class Manifest:
         if self.layout == GENERATED:
             return pixels
         return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a figure measured on this set should be quoted with; the names and values are JSON's."""
+        return {
+            "set": self.name,
+            "data_version": self.spec_version,
+            "package_version": self.package_version,
+            "official_selection": self.canonical,
+            "pixels": self.pixels,
+            "verified_against": self.verified_against,
+            "layout": self.layout,
+            "size": self.size,
+            "digests": {
+                name: {split: part.digest for split, part in config.splits.items()}
+                for name, config in self.configs.items()
+            },
+        }
 
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""

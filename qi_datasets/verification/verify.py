@@ -9,9 +9,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
+from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
-from qi_datasets.registry import nearest, specs
+from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import (
     Place,
@@ -21,17 +22,21 @@ from qi_datasets.storage.location import (
     folder_name,
     joined,
     place_of,
+    read_bytes,
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
 from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
-from qi_datasets.verification.report.report import Check, Measured, Report, Status
+from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
+
+LARGEST_PREVIEW = 2_000_000
+"""Bytes of a preview that a report shows."""
 
 NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -71,7 +76,7 @@ def verify(
     if asked == []:
         raise OptionError("sets=[] asks for nothing to be verified; leave it out, or name some")
     with sets_at(out, asked) as (where, folders, notes):
-        repeats = tuple(told_first(folders))
+        repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
             part
             for folder in folders
@@ -82,6 +87,7 @@ def verify(
     return Report(
         where=where,
         checks=tuple(check for part in measured for check in part.checks),
+        sets=described,
         tables=tuple(table for part in measured for table in part.tables),
         figures=tuple(figure for part in measured for figure in part.figures),
         notes=(*repeats, *notes),
@@ -98,6 +104,18 @@ def told_first(folders: Iterable[Place]) -> Iterator[str]:
         with suppress(StoredSetError):  # its own check of the manifest tells
             if repeats := Manifest.read(folder).repeats:
                 yield repeats
+
+
+def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
+    """What each set says of itself; its preview only if anybody may see its pixels."""
+    for folder in folders:
+        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest tells
+            manifest = Manifest.read(folder)
+            public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
+            picture = b""
+            with suppress(OSError):  # the check of the files tells
+                picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
+            yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
 
 @contextmanager

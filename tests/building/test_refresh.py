@@ -151,6 +151,16 @@ def test_synsets_that_a_layout_told_stay_unless_imagenet_has_others(album: dict[
     assert refreshed[val].manifest.sources["test"][0].wnid == expected.val_wnid(official)
 
 
+def test_a_users_file_in_the_folder_is_kept(old_qi: Path, untouched) -> None:
+    (old_qi / "notes.txt").write_text("mine")
+    before = untouched(old_qi)
+
+    with pytest.raises(StoredSetError, match=r"qi holds notes\.txt, which is not a file of the set; move it elsewhere"):
+        refresh_set(old_qi)
+
+    assert untouched(old_qi) == before
+
+
 def test_what_is_known_of_the_pixels_is_this_versions(tmp_path: Path) -> None:
     folder = build_set(plan_set(ROOK), tmp_path).folder
     as_0_1_0(folder)

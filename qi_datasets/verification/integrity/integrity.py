@@ -175,8 +175,11 @@ def examine(stored: StoredSet, engine: Engine | None, progress: bool) -> Examine
         split.rows * config.size**2 for config in stored.manifest.configs.values() for split in config.splits.values()
     )
     engine = engine or Engine(None if pixels >= PARALLEL_PIXELS else 1)
-    with bar_over(stored.name, len(tasks), "chunk", progress) as bar:
-        for part in engine.in_order(partial(examine_chunk, stored), tasks):
+    with (
+        bar_over(stored.name, len(tasks), "chunk", progress) as bar,
+        engine.in_order(partial(examine_chunk, stored), tasks) as parts,
+    ):
+        for part in parts:
             whole.merge(part)
             bar.update()
     return whole
