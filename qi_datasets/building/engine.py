@@ -13,6 +13,7 @@ from threading import Event
 from typing import TypeVar
 
 from qi_datasets.errors import OptionError, WorkerError
+from qi_datasets.set_spec import IntegerOption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +24,8 @@ AHEAD = 4
 TURN_SECONDS = 0.0005
 """How long a thread that comes back from Pillow waits at most before it is given the interpreter. Python's own value,
 ten times as much, is longer than decoding a photograph takes."""
+
+MOST_WORKERS = 1024
 
 CLUSTER_SECONDS = 10
 """How long a scheduler, and then a first worker, may take to answer."""
@@ -38,6 +41,10 @@ class Engine:
 
     workers: int | None = None
     dask: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            IntegerOption("workers", default=1, low=1, high=MOST_WORKERS).check(self.workers)
 
     @contextmanager
     def in_order(

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -53,6 +54,11 @@ class StoredSet:
         """The name of the config that has no border."""
         return self.spec.config_of(0)
 
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """The names and types of the columns that each file must have."""
+        return schema_of(self.spec).remove_metadata()
+
     def border(self, config: str) -> int:
         """The border of a config in pixels, as the manifest says."""
         return self.manifest.configs[config].border
@@ -93,7 +99,7 @@ class StoredSet:
         try:
             for file, group, count in self.row_groups(config, split):
                 if first < stop and first + count > start:
-                    if not file.schema_arrow.remove_metadata().equals(schema_of(self.spec).remove_metadata()):
+                    if not file.schema_arrow.remove_metadata().equals(self.columns):
                         raise ValueError("the columns have other names or types than specified")
                     table = file.read_row_group(group)
                     rows += table.slice(

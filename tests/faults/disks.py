@@ -168,6 +168,7 @@ while not os.path.exists(done):
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     loads += 1
+    open(f"{done}-{os.getpid()}", "w").close()
 print(loads)
 """
 
@@ -202,6 +203,9 @@ def swaps(count: int, seed: int, folder: Path) -> str:
         for _ in range(2)
     ]
     try:
+        while not all(Path(f"{done}-{reader.pid}").exists() for reader in readers):
+            assert all(reader.poll() is None for reader in readers), readers[0].communicate()[1][-2000:]
+            time.sleep(0.1)
         subprocess.run([sys.executable, "-c", SWAPPER, folder / "out" / "qi", *spares, str(count)], check=True)
     finally:
         done.touch()

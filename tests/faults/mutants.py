@@ -214,6 +214,9 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from tests.faults.mutants import READERS, read_all
+good = Path(sys.argv[2], "good")
+if good.exists():  # libraries that are imported on first use take address space, but no memory
+    READERS[sys.argv[1]](good)
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + {memory}, used + {memory}))
 read_all(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
@@ -232,6 +235,7 @@ def mutants(kind: str, count: int, seed: int, folder: Path) -> str:
         options = ("--set", "qi", "--per-split", 2, "--border", 16, "--quiet", "--output", folder / "set")
         assert run("qi-build", "--imagenet-val", place, *options)[0] == 0
         text = (folder / "set" / "qi" / MANIFEST).read_text()
+        (folder / "good").write_text(text)
         make = lambda rng: manifests(text, rng)  # noqa: E731
     else:
         make = {"jpeg": jpegs, "png": pngs, "tar": tars, "parquet": parquets}[kind]

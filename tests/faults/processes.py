@@ -17,10 +17,13 @@ from pathlib import Path
 
 MARK = "QI_DATASETS_FAULTS"
 SECONDS_TO_DIE = 2.0
-BUILD = ("--demo", "--set", "qi", "--per-split", "12", "--border", "16", "--workers", "2")
+BUILD = ("--demo", "--set", "qi", "--per-split", "30", "--border", "16", "--workers", "2")
 VERIFY = ("--only", "integrity")
-EARLY, LATE = 0.3, 3.5
-"""Seconds between which a command is hit: while it imports, draws, writes, swaps, or has just ended."""
+EARLY, SET_UP, LATE = 0.3, 0.8, 3.0
+"""Seconds between which a command is hit: while it imports, draws, writes, swaps, or has just ended.
+
+Before it is set up, Python itself answers a signal.
+"""
 
 
 @dataclass
@@ -186,7 +189,7 @@ def signals(count: int, seed: int, folder: Path) -> str:
             )
             running = Running(command, arguments, terminal=turn % 2 == 0)
             try:
-                time.sleep(rng.uniform(1.0, LATE))
+                time.sleep(rng.uniform(SET_UP, LATE))
                 alive = running.process.poll() is None
                 with suppress(ProcessLookupError):
                     # A terminal sends its signal to all of its processes.

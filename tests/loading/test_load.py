@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -414,3 +415,26 @@ def test_loading_and_building_never_import_torch(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
 
     assert found.stdout.strip() == "False", found.stderr
+
+
+def test_a_set_that_a_stopped_swap_left_aside_is_read_where_it_lies(qi_copy: Path, untouched) -> None:
+    aside = qi_copy / ".qi.replaced-abcdefgh"
+    aside.mkdir()
+    (qi_copy / "qi").rename(aside / "qi")
+    before = untouched(qi_copy)
+
+    loaded = load_dataset("qi", output=qi_copy, border=16)
+
+    assert loaded["test"][0]["image"].size == (152, 152)
+    assert untouched(qi_copy) == before
+
+
+def test_another_set_under_this_name_is_not_read(home: Path) -> None:
+    load_dataset("corner")
+    load_dataset("corner", size=7)
+    shutil.copytree(home / "corner", home / "rook")
+    shutil.copytree(home / "corner", home / "corner-size_9")
+
+    for name, size in (("rook", None), ("corner", 9)):
+        with pytest.raises(StoredSetError, match=r"holds corner of 5 pixels, not"):
+            load_dataset(name, size=size)

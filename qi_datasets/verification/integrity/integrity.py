@@ -103,6 +103,7 @@ CHECKS = (
         on_set=quadrant.displacement,
         figure=quadrant.displacement_figure,
     ),
+    IntegrityCheck("constant", "no picture is of one colour all over", None, quadrant.constant, otherwise=Status.WARN),
     IntegrityCheck("base", "every image is the recorded one", None, shifted.base),
     IntegrityCheck("drawn", "pairs and label are those that the names decide", None, shifted.drawn),
     IntegrityCheck("borders", "borders are black, their centre is border 0", bordered),

@@ -6,7 +6,7 @@ import numpy as np
 
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.pixels.geometry import Pixels
-from qi_datasets.specs import CORNERS, QUADRANT
+from qi_datasets.specs import CORNERS, QI, QUADRANT
 from qi_datasets.verification.integrity.chunk import Chunk, DecodedRow, Examined
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
@@ -62,6 +62,16 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
         if index < len(recorded) and sha256_hex(patches[0].tobytes()) != recorded[index].patch_sha256:
             name = recorded[index].name
             yield f"{chunk.where(pair[0])} ({source}): the patch is not the one that the manifest recorded for {name}"
+
+
+def constant(chunk: Chunk) -> Iterator[str]:
+    """Sources of one colour all over, such as those of a camera with its cap on: there is nothing in them to see."""
+    pictures = patch_of if chunk.stored.spec.name == QI.name else lambda row: row.image
+    for row in chunk.rows:
+        if row.number % chunk.stored.spec.rows_per_source == 0:
+            picture = pictures(row)
+            if picture is not None and (picture == picture[:1, :1]).all():
+                yield f"{chunk.where(row)} ({row.values['source']}) is of one colour"
 
 
 def displacement(stored: StoredSet, seen: Examined) -> Iterator[str]:

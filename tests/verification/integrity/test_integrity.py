@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from qi_datasets import registry
 from qi_datasets.builder import GeneratedSet, Row
@@ -14,7 +15,8 @@ from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import QI
+from qi_datasets.sources import open_source
+from qi_datasets.specs import QI, SHIFTED
 from qi_datasets.storage.card import write_card
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import text_of
@@ -25,6 +27,7 @@ from qi_datasets.verification.integrity.quadrant import leaking_strides
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.stored import StoredSet
 from qi_datasets.verification.verify import verify
+from tests import pictures
 from tests.verification.sabotage import flip, hide, pixels, put, read_manifest, rewrite, write_manifest
 
 
@@ -293,3 +296,18 @@ def test_a_set_of_another_package_gets_the_generic_checks(tmp_path, monkeypatch)
     found = failing(verify(tmp_path))
     assert list(found) == ["pixels"]
     assert "default/train row 1: 36 pixels differ" in found["pixels"]
+
+
+def test_pictures_of_one_colour_are_counted_and_no_failure(tmp_path):
+    colours = {pictures.name_of(n): pictures.encoded(Image.new("RGB", (60, 60), (n, 2 * n, 0))) for n in (1, 2, 3, 4)}
+    album = {pictures.name_of(n): pictures.encoded(pictures.picture(n, (60, 50))) for n in range(1, 15)} | colours
+    source = open_source(pictures.flat(album, tmp_path / "images"))
+    splits = {QI.name: dict.fromkeys(QI.splits, 2), SHIFTED.name: {"test": 8}}
+    for spec in (QI, SHIFTED):
+        folder = build_set(plan_set(spec, source, splits=splits, official=False, borders=[0]), tmp_path / "out").folder
+        check = verify(folder, only="integrity").check(spec.name, "constant")
+        used = [name for records in read_manifest(folder)["sources"].values() for name in (r["name"] for r in records)]
+        found = sorted(set(used) & colours.keys())
+        assert check.status is (Status.WARN if found else Status.PASS)
+        assert sum(name in check.cause for name in used) == min(len(found), 3)
+        assert ("and 1 more" in check.cause) == (len(found) == 4)
