@@ -14,6 +14,9 @@ from qi_datasets.imagenet import Wnids
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
 
+SPEC_DATE = "2026-11-22"
+"""The day from which on this version of the data holds."""
+
 DRAW_PREFIX = "qi-datasets/v1"
 """Every draw is the SHA-256 of a string that starts so."""
 

@@ -22,13 +22,17 @@ from qi_datasets.progress import bar_over
 from qi_datasets.sources import SourceImage
 from qi_datasets.specs import SPEC_VERSION, SetSpec
 from qi_datasets.storage.card import CARD, write_card
+from qi_datasets.storage.compare import compare
+from qi_datasets.storage.croissant import CROISSANT, write_croissant
 from qi_datasets.storage.manifest import (
     GENERATED,
     UNVERIFIED,
+    VERIFIED,
     ConfigRecord,
     Manifest,
     SourceRecord,
     SplitRecord,
+    columns_of,
     library_versions,
     with_pixels,
 )
@@ -75,17 +79,21 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         configs=configs,
         sources=sources,
         libraries=library_versions(),
+        columns=columns_of(spec),
     )
     manifest = with_pixels(spec, manifest)
+    if plan.recipe and manifest.pixels == UNVERIFIED and compare(manifest, plan.recipe.manifest).same_pixels:
+        manifest = replace(manifest, pixels=VERIFIED, verified_against=plan.recipe.where)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     first = next(row for writer in writers.values() for row in writer.first)
     pictures = {PREVIEW: list(strips(spec, writers)), **plan.builder.pictures(opened(first))}
     for name, lines in pictures.items():
         contact_sheet(lines, staging / name)
-    write_card(staging, spec, manifest)
     files = {name: record for writer in writers.values() for name, record in writer.files.items()}
-    files |= {name: file_record(staging / name) for name in (CARD, *pictures)}
+    write_card(staging, spec, manifest)
+    write_croissant(staging, spec, manifest, files)
+    files |= {name: file_record(staging / name) for name in (CARD, CROISSANT, *pictures)}
     manifest = replace(manifest, files=files)
     manifest.write(staging)
     check_counts(staging, manifest)

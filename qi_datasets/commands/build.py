@@ -30,6 +30,10 @@ PATH may be any of these; the layout is recognised:
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
 
 \b
+RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH and made
+into the same set; each image whose file or decoder differs is named, and exit status 1 says that some do.
+
+\b
 FILE of --labels may be any of these:
   ILSVRC2012_validation_ground_truth.txt of the development kit, with the kit's meta.mat in the same folder
   ILSVRC2012_devkit_t12.tar.gz
@@ -69,6 +73,7 @@ FILE of --labels may be any of these:
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
 @click.option("--labels", metavar="FILE", help="The images' synsets, for layouts that don't tell them.")
+@click.option("--recipe", metavar="RECIPE", help="Make the set of this manifest again, and compare: see below.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
@@ -84,6 +89,7 @@ def main(
     per_split: int | None,
     shifted_images: int | None,
     labels: str | None,
+    recipe: str | None,
     workers: int | None,
     dask: str | None,
     force: bool,
@@ -97,10 +103,15 @@ def main(
 
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
+    from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
     from qi_datasets.errors import TooFewImagesError
     from qi_datasets.registry import spec_named, specs
     from qi_datasets.storage.location import default_output, place_of
 
+    if recipe is not None:
+        refuse_beside_recipe(names, borders, canvas, per_split, shifted_images)
+        make_again(recipe, source_for(imagenet_val, demo, labels, {}), output, Engine(workers, dask), force, quiet)
+        return
     counts = split_sizes(demo, {PER_SPLIT: per_split, SHIFTED_IMAGES: shifted_images})
     chosen = [spec_named(name) for name in dict.fromkeys(names)] or [
         spec for spec in specs().values() if sum(counts.get(spec.name, spec.splits).values()) > 0

@@ -72,7 +72,13 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
+    """What `manifest.json` says.
+
+    size: side of the images at border 0.
+    sources: by split, in row order.
+    verified_against: what the pixels were compared with, where `pixels` is "verified".
+    columns: name -> type of the columns beside `image`; empty in manifests of older versions.
+    """
 
     name: str
     spec_version: str
@@ -86,6 +92,12 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     verified_against: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> bool:
+        """Whether it says how a set is made and holds none of its files."""
+        return not any(split.files for config in self.configs.values() for split in config.splits.values())
 
     @property
     def demo(self) -> bool:
@@ -110,14 +122,19 @@ class Manifest:
         """The first config."""
         return next(iter(self.configs.values()))
 
+    @property
+    def text(self) -> str:
+        """The manifest as its file holds it."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
     def write(self, folder: Path) -> None:
         """Writes the manifest into the set's folder."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(self.text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
-        path = joined(folder, MANIFEST)
+        """The manifest in a set's folder, or in a JSON file; StoredSetError when none can be understood there."""
+        path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
         try:
             content: dict[str, Any] = json.loads(read_text(path))
             configs = {
@@ -143,6 +160,11 @@ class Manifest:
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
         return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
+
+
+def columns_of(spec: SetSpec) -> dict[str, str]:
+    """The columns of a set beside its image, as manifests name their types."""
+    return {"label": "label", **spec.columns}
 
 
 def library_versions() -> dict[str, str]:
