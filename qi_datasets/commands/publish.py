@@ -126,7 +126,7 @@ def report(done: "Published") -> None:
         click.echo(f"{name}: published as {place.page}, {place.revision} is {done.commit}{tags}")
     else:
         click.echo(f"{name}: nothing to do, {place.page} has it all; {place.revision} is {done.commit}")
-    click.echo(f"load it with: {done.line}")
+    click.echo(f"{'make' if done.publication.content.manifest.recipe else 'load'} it with: {done.line}")
 
 
 if __name__ == "__main__":

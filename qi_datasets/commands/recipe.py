@@ -45,6 +45,8 @@ def make_again(
     from qi_datasets.storage.published import manifest_at
 
     where, manifest = manifest_at(location)
+    if source is not None and not quiet:
+        click.echo(f"source: {source}")
     plan = plan_recipe(Recipe(where, manifest), source)
     root = default_output() if output is None else place_of(output)
     built = build_set(plan, root, engine=engine, force=force, progress=not quiet)
@@ -52,8 +54,9 @@ def make_again(
     for difference in found.differences:
         click.echo(str(difference), err=quiet)
     if not quiet:
+        number = len(found.differences)
         against = f" ({built.manifest.verified_against})" if built.manifest.verified_against else ""
-        click.echo(f"{built.folder}: {'nothing' if found.same else len(found.differences)} differs from {where}")
+        click.echo(f"{built.folder}: {number or 'no'} difference{'' if number == 1 else 's'} from {where}")
         click.echo(f"pixels: {built.manifest.pixels}{against}")
     if not found.same_pixels:
         raise click.exceptions.Exit(DIFFERENT)

@@ -9,7 +9,7 @@ from qi_datasets.errors import OptionError
 from qi_datasets.registry import spec_named
 from qi_datasets.specs import SetSpec
 from qi_datasets.storage.card import CARD, card_text
-from qi_datasets.storage.hub import HubPlace
+from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 from qi_datasets.storage.parquet import file_record
 
@@ -38,12 +38,13 @@ class Content:
     free: bool
 
 
-def content_of(folder: Path, place: HubPlace, *, recipe_only: bool) -> Content:
-    """What is published of the set in a folder. place: where, for the card of a recipe."""
+def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
+    """What is published of the set in a folder. place, tag: where, and as what, for the card of a recipe."""
     manifest = Manifest.read(folder)
     spec = spec_named(manifest.name)
     if recipe_only:
-        return recipe_of(spec, manifest, place)
+        named = tag or (manifest.spec_version if place.revision == MAIN else place.revision)
+        return recipe_of(spec, manifest, HubPlace(place.repo_id, named))
     records = {**manifest.files, MANIFEST: file_record(folder / MANIFEST)}
     files = {name: LocalFile(folder / name, record.bytes, record.sha256) for name, record in records.items()}
     if manifest.recipe:

@@ -35,9 +35,10 @@ class Published:
     def line(self) -> str:
         """What loads the set, or makes it again, wherever somebody may read it."""
         place = HubPlace(self.publication.place.repo_id, self.publication.revision)
-        spec = self.publication.content.spec
-        if self.publication.content.manifest.recipe:
-            return f"qi-build {'--imagenet-val PATH ' if spec.needs_images else ''}--recipe {place}"
+        spec, manifest = self.publication.content.spec, self.publication.content.manifest
+        if manifest.recipe:
+            images = "--demo " if manifest.demo else "--imagenet-val PATH " if spec.needs_images else ""
+            return f"qi-build {images}--recipe {place}"
         border = f", border={spec.borders[len(spec.borders) // 2]}" if spec.borders else ""
         return f'load_dataset("{spec.name}"{border}, repo_id="{place.repo_id}", revision="{place.revision}")'
 
@@ -100,7 +101,7 @@ def publish(
         asked(HfApi().whoami, target)
         publications = [
             plan_publication(
-                content_of(folder, named(place, tag), recipe_only=recipe_only),
+                content_of(folder, place, recipe_only=recipe_only, tag=tag),
                 remote_at(place),
                 private=private,
                 gated=gated,
@@ -114,11 +115,6 @@ def publish(
             Published(publication, carry_out(publication, progress=progress), publication.tags)
             for publication in publications
         )
-
-
-def named(place: HubPlace, tag: str | None) -> HubPlace:
-    """The place by the name that a recipe's card should give it."""
-    return HubPlace(place.repo_id, tag or place.revision)
 
 
 def check(root: Path, names: Sequence[str] | None, progress: bool) -> None:

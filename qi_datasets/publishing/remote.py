@@ -9,7 +9,7 @@ from huggingface_hub.hf_api import RepoFile
 from qi_datasets.errors import NotOnHubError, PublishError, StoredSetError
 from qi_datasets.publishing.access import Access
 from qi_datasets.publishing.content import LocalFile
-from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked
+from qi_datasets.storage.hub import MAIN, HubPlace, asked
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.published import kept, published_set, tree
 
@@ -60,7 +60,7 @@ def remote_at(place: HubPlace) -> Remote:
 
 def access_of(place: HubPlace) -> Access:
     """The settings of a repository; NotOnHubError where there is none that the caller may see."""
-    info = asked(lambda: HfApi().dataset_info(place.repo_id, timeout=SILENCE), place)
+    info = asked(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
 

@@ -34,13 +34,10 @@ def carry_out(publication: Publication, *, progress: bool = False) -> str:
     uploader = Uploader(publication)
     if publication.changes_settings:
         uploader.make_settings()
-    commit = publication.remote.head
-    if publication.changes_files:
-        with uploader.staging(), bars(progress):
-            commit = uploader.commit()
-    for tag in publication.tags:
-        uploader.tag(tag, commit)
-    return commit
+    if not publication.changes_files:
+        return uploader.tagged(publication.remote.head)
+    with uploader.staging(), bars(progress):
+        return uploader.tagged(uploader.commit())
 
 
 class Uploader:
@@ -171,17 +168,19 @@ class Uploader:
                 "is; run again"
             )
 
-    def tag(self, tag: str, commit: str) -> None:
-        """Names a commit. Raises HubError when the name is taken meanwhile."""
+    def tagged(self, commit: str) -> str:
+        """The commit, by all names that it is to have; HubError when one was taken meanwhile."""
+        for tag in self.publication.tags:
 
-        def there() -> bool | None:
-            return refs_of(self.place)[1].get(tag) == commit or None
+            def there(tag: str = tag) -> bool | None:
+                return refs_of(self.place)[1].get(tag) == commit or None
 
-        def make() -> bool:
-            self.api.create_tag(**self.repo, tag=tag, revision=commit)
-            return True
+            def make(tag: str = tag) -> bool:
+                self.api.create_tag(**self.repo, tag=tag, revision=commit)
+                return True
 
-        asked(make, self.place, done=there)
+            asked(make, self.place, done=there)
+        return commit
 
 
 @contextmanager

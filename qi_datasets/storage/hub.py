@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import _http, httpx  # type: ignore[attr-defined]
 from huggingface_hub.utils import logging as hub_logging
 
-from qi_datasets.errors import HubError, NotOnHubError, OptionError, QIDatasetsError
+from qi_datasets.errors import HubError, NotOnHubError, OptionError
 
 Result = TypeVar("Result")
 
@@ -128,7 +128,7 @@ def _timed(client: Any, silence: float) -> Any:
         # Many calls ask for no time-out, whatever the client's own is.
         limits = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
-        request.extensions["timeout"] = {name: limits.get(name) or silence for name in names}
+        request.extensions["timeout"] = {name: min(limits.get(name) or silence, silence) for name in names}
         try:
             return send(request, *args, **kwargs)
         except httpx.TimeoutException:
@@ -159,11 +159,9 @@ def asked(
     for wait in (*WAITS, None) if again else (None,):
         try:
             return call()
-        except QIDatasetsError:
-            raise
         except Exception as error:
             cause = _root(error)
-            if not isinstance(cause, (OSError, httpx.HTTPError, ValueError)):
+            if cause is error and not isinstance(cause, OSError | httpx.HTTPError | ValueError | HubError):
                 raise
             message, kind = _told(cause, place), _kind(cause)
             pause = _pause(cause, wait)
@@ -196,12 +194,16 @@ def _pause(error: BaseException, wait: float | None) -> float | None:
 
 
 def _kind(error: BaseException) -> type[HubError]:
+    if isinstance(error, HubError):
+        return type(error)
     absent = (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError)
     return NotOnHubError if isinstance(error, absent) and not isinstance(error, GatedRepoError) else HubError
 
 
 def _told(error: BaseException, place: HubPlace) -> str:
     """An error in one line that says what to do, without addresses, which may hold secrets, and without the token."""
+    if isinstance(error, HubError):
+        return str(error)
     said, status = _said(error), _status(error)
     full = status in FULL or (status == 403 and OF_STORAGE.search(said))
     of_kind = next((text for kind, text in BY_KIND.items() if isinstance(error, kind)), None)

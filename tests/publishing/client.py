@@ -42,6 +42,7 @@ class Client:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         leaking = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "QI_DATASETS_REPO")
         kept = {name: value for name, value in os.environ.items() if name not in leaking}
         home = {"HF_HOME": str(folder / "hf"), "QI_DATASETS_HOME": str(folder / "home")}
@@ -91,6 +92,9 @@ def serve() -> None:
     for module in ("commands.publish", "loading.load", "loading.hub", "verification.verify", "building.build"):
         with suppress(ModuleNotFoundError):
             import_module(f"qi_datasets.{module}")
+    from qi_datasets.storage import hub
+
+    hub.WAITS = tuple(wait / 20 for wait in hub.WAITS)
     for line in sys.stdin:
         call = json.loads(line)
         child = os.fork()
