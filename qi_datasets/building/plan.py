@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from qi_datasets.builder import Builder
 from qi_datasets.building.selection import NAMED, official_selection, select
 from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import builder_of, spec_named
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import Source, SourceImage
-from qi_datasets.specs import BORDER, SPEC_VERSION, SetSpec
+from qi_datasets.specs import BORDER, QI, QUADRANT, SPEC_VERSION
 from qi_datasets.storage.manifest import Manifest
 
 Splits = Mapping[str, Mapping[str, int]]
@@ -44,6 +46,12 @@ class Plan:
         """The set's row of the spec table."""
         return self.builder.spec
 
+    @property
+    def content(self) -> tuple[int, int, int]:
+        """Shape (h, w, c) of the part of an image that may not be black, as far as the set's geometry says."""
+        side = QUADRANT.patch if self.spec == QI else self.builder.size
+        return side, side, self.spec.channels
+
     def rows(self, split: str) -> int:
         """Number of rows that a split will have."""
         return len(self.images[split]) * self.spec.rows_per_source if self.images else self.spec.rows(split)
@@ -71,9 +79,17 @@ def plan_set(
         return Plan(builder, wanted, None, {}, builder.size == spec.size)
     if source is None:
         raise OptionError(f"{spec.name} is made from images: give imagenet_val=PATH, or demo=True to try it without")
-    chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
-    canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
-    images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}
+    from_val = source.collection == IMAGENET_VAL
+    chosen = select(
+        spec,
+        source.names,
+        collection=source.collection,
+        official=official and from_val,
+        splits=splits,
+        where=str(source),
+    )
+    canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
+    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)
 
 
@@ -95,7 +111,10 @@ def plan_recipe(recipe: Recipe, source: Source | None = None) -> Plan:
     if not spec.needs_images:
         return Plan(builder, borders, None, {}, builder.size == spec.size, recipe)
     if source is None:
-        raise OptionError(f"{spec.name} is made from images, and a recipe holds none: say where they are")
+        raise OptionError(
+            f"{spec.name} is made from images, and a recipe holds none: give imagenet_val=PATH, or demo=True for a "
+            "recipe of demo pictures"
+        )
     chosen = {split: [record.name for record in records] for split, records in manifest.sources.items()}
     missing = [name for names in chosen.values() for name in names if name not in source.names]
     if missing:
@@ -103,6 +122,7 @@ def plan_recipe(recipe: Recipe, source: Source | None = None) -> Plan:
         raise TooFewImagesError(
             f"{spec.name}: {source} lacks {len(missing)} images of the recipe: {', '.join(missing[:NAMED])}{more}"
         )
-    canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
-    images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}
+    from_val = source.collection == IMAGENET_VAL
+    canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
+    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, borders, source, images, canonical, recipe)

@@ -7,9 +7,20 @@ from typing import ParamSpec
 
 import click
 
-from qi_datasets.errors import QIDatasetsError
+from qi_datasets.errors import QIDatasetsError, one_line
 
 P = ParamSpec("P")
+
+
+def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a command of a function with options: `-h`, `--version`, and errors in one line."""
+
+    def made(function: Callable[..., None]) -> click.Command:
+        settings = {"help_option_names": ["-h", "--help"]}
+        versioned = click.version_option(package_name="qi-datasets")(one_line_errors(function))
+        return click.command(epilog=epilog, context_settings=settings)(versioned)
+
+    return made
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
@@ -20,7 +31,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except QIDatasetsError as error:
-            click.echo(f"error: {with_flags(' '.join(str(error).split()))}", err=True)
+            click.echo(f"error: {with_flags(one_line(error))}", err=True)
             raise click.exceptions.Exit(error.exit_status) from error
 
     return wrapper
@@ -28,16 +39,16 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 def with_flags(text: str) -> str:
     """A message that names arguments of Python (`per_split=N`, `force=True`), with the running command's flags."""
-    for parameter in click.get_current_context().command.params:
-        if not parameter.name or not isinstance(parameter, click.Option):
-            continue
+    options = [each for each in click.get_current_context().command.params if isinstance(each, click.Option)]
+    for parameter in options:
         flag, is_flag = parameter.opts[0], parameter.is_flag
 
         def spelled(match: "re.Match[str]", flag: str = flag, is_flag: bool = is_flag) -> str:
             return flag if is_flag or not match[1] else f"{flag} {match[1]}"
 
-        value = r"('[^']*'|[\w./-]*)"
+        value = r"('[^']*'|[\w./,:-]*\w|)"
         text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
+        text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
     return text
 
 

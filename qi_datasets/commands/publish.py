@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, table
+from qi_datasets.commands.console import command, table
 
 if TYPE_CHECKING:
     from qi_datasets.publishing.plan import Publication
@@ -28,7 +28,7 @@ Exit status: 0 published, or nothing to do; 1 a set fails a check; 2 wrong usage
 """
 
 
-@click.command(epilog=EPILOG)
+@command(EPILOG)
 @click.argument("out", required=False)
 @click.option("--repo-id", metavar="ORG/NAME", required=True, help="The repository.")
 @click.option("--set", "names", metavar="NAME", multiple=True, help="Publish this set only; repeatable [default: all].")
@@ -41,7 +41,6 @@ Exit status: 0 published, or nothing to do; 1 a set fails a check; 2 wrong usage
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; nothing is written.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables; needs --yes or --dry-run.")
-@one_line_errors
 def main(
     out: str | None,
     repo_id: str,
@@ -84,7 +83,7 @@ def main(
         tag=tag,
         dry_run=dry_run,
         confirm=agreed,
-        silence=SILENCE if timeout is None else timeout,
+        timeout=SILENCE if timeout is None else timeout,
         progress=not quiet,
     )
     if dry_run:

@@ -9,7 +9,8 @@ import datasets
 import pyarrow.parquet as pq
 
 from qi_datasets.errors import NotOnHubError, OptionError, StoredSetError
-from qi_datasets.specs import SPEC_VERSION, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.location import set_folder
 from qi_datasets.storage.published import PublishedSet, published_set
@@ -65,7 +66,11 @@ def names(spec: SetSpec, found: PublishedSet) -> dict[str, list[str]]:
     """The names of the files at border 0, by split; StoredSetError if the manifest names none."""
     config = found.manifest.configs.get(spec.config_of(0))
     files = {} if config is None else {split: list(record.files) for split, record in config.splits.items()}
-    if not files or not all(files.values()) or not all(name in found.manifest.files for ns in files.values() for name in ns):
+    if (
+        not files
+        or not all(files.values())
+        or not all(name in found.manifest.files for ns in files.values() for name in ns)
+    ):
         raise StoredSetError(f"the manifest of {found.place} names no files at border 0; tell its owners")
     return files
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qi_datasets.errors import OptionError
 from qi_datasets.registry import spec_named
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, card_text
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest

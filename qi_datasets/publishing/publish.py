@@ -12,9 +12,8 @@ from qi_datasets.publishing.plan import Publication, plan_publication
 from qi_datasets.publishing.remote import remote_at
 from qi_datasets.publishing.upload import carry_out
 from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
-from qi_datasets.storage.location import default_output, place_of
+from qi_datasets.storage.location import default_output, folder_name, place_of
 from qi_datasets.verification.report.report import Status
-from qi_datasets.verification.stored import name_of
 from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
 
 
@@ -55,7 +54,7 @@ def publish(
     tag: str | None = None,
     dry_run: bool = False,
     confirm: Callable[[Sequence[Publication]], bool] | None = None,
-    silence: float = SILENCE,
+    timeout: float = SILENCE,
     progress: bool = False,
 ) -> tuple[Published, ...]:
     """Publishes sets as data sets of the Hub, safely by default, and checks them first.
@@ -75,7 +74,7 @@ def publish(
     tag: a further tag of your own, beside that of the data version; with it, other data may go to the branch.
     dry_run: only read, and return what would be done.
     confirm: called with what is to be done before anything is written; False ends it.
-    silence: seconds for which the Hub may be silent.
+    timeout: seconds for which the Hub may be silent.
     progress: show bars on a terminal.
 
     Raises FailedCheckError for a set that fails an integrity check, PublishError for what terms or earlier versions
@@ -83,8 +82,8 @@ def publish(
     """
     if is_offline_mode():
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
-    if isinstance(silence, bool) or not isinstance(silence, int | float) or not silence > 0:
-        raise OptionError(f"silence must be a number of seconds above 0, not {silence!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise OptionError(f"timeout must be a number of seconds above 0, not {timeout!r}")
     target = HubPlace(repo_id, revision)
     root = default_output() if output is None else place_of(output)
     if not isinstance(root, Path):
@@ -95,9 +94,9 @@ def publish(
     with sets_at(root, names) as (_, folders, _):
         places = {Path(folder): target for folder in folders}
     if len(places) > 1:
-        places = {folder: HubPlace(f"{repo_id}-{name_of(folder)}", revision) for folder in places}
+        places = {folder: HubPlace(f"{repo_id}-{folder_name(folder)}", revision) for folder in places}
     check(root, names, progress)
-    with connection(silence):
+    with connection(timeout):
         asked(HfApi().whoami, target)
         publications = [
             plan_publication(

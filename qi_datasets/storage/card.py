@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCardData
 
 from qi_datasets import specs
 from qi_datasets.cards import template
-from qi_datasets.specs import Licence, SetSpec
+from qi_datasets.set_spec import IMAGENET_TERMS, MIT, Licence, SetSpec
 from qi_datasets.storage.manifest import ConfigRecord, Manifest
 
 CARD = "README.md"
@@ -35,7 +35,7 @@ def card_text(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
 def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
     """The card's head: terms, and where the files of each config and split lie, so that stock tools load them."""
     licence = manifest.licence(spec)
-    from_imagenet = licence == specs.IMAGENET_TERMS
+    from_imagenet = licence == IMAGENET_TERMS
     return DatasetCardData(
         pretty_name=spec.title,
         license=licence.id,
@@ -62,14 +62,14 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
 def recipe_front_matter(spec: SetSpec) -> DatasetCardData:
     """The head of a recipe's card: hashes and names alone, under this package's own licence."""
     return DatasetCardData(
-        pretty_name=f"{spec.title} (recipe)", license=specs.MIT.id, task_categories=["image-classification"], tags=TAGS
+        pretty_name=f"{spec.title} (recipe)", license=MIT.id, task_categories=["image-classification"], tags=TAGS
     )
 
 
 def gate(licence: Licence) -> dict[str, Any]:
     """What the Hub asks of people who want to see pixels that not everybody may see."""
     prompt = template(GATE).render(licence=licence)
-    terms = "I have agreed to the terms of access of ImageNet" if licence == specs.IMAGENET_TERMS else "I agree"
+    terms = "I have agreed to the terms of access of ImageNet" if licence == IMAGENET_TERMS else "I agree"
     fields = {"Name": "text", "Affiliation": "text", terms: "checkbox"}
     fields["I use the images for non-commercial research or education only"] = "checkbox"
     return {"extra_gated_prompt": " ".join(prompt.split()), "extra_gated_fields": fields}
@@ -85,7 +85,9 @@ def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord
     """One config of the card's head."""
     return {
         "config_name": name,
-        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart.
-        "description": f"{spec.title}, data version {manifest.spec_version}, digest {config.digest}",
+        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart, the
+        # manifest's version what was stored before a refresh from what is after it.
+        "description": f"{spec.title}, data version {manifest.spec_version}, manifest version "
+        f"{manifest.manifest_version}, digest {config.digest}",
         "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in config.splits],
     }

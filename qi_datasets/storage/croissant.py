@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from qi_datasets.specs import SPEC_DATE, Licence, SetSpec
+from qi_datasets.set_spec import Licence, SetSpec
+from qi_datasets.specs import SPEC_DATE
 from qi_datasets.storage.manifest import FileRecord, Manifest
 from qi_datasets.storage.schema import NESTED
 

@@ -1,6 +1,5 @@
 """Batches of tensors from a border view, padded a whole batch at a time, on the device that uses them. Needs torch."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError
-from qi_datasets.loading.views import BorderedImage
+from qi_datasets.loading.computed import BorderedImage, stored_file
+from qi_datasets.pixels.decoding import decoded
 
 Batch = dict[str, Any]
 
@@ -62,7 +61,7 @@ class StoredRows(Dataset[Batch]):
         for name in rows.column_names:
             values = rows.column(name)
             if name == "image":
-                batch[name] = _stacked([cell["stored"] for cell in values.to_pylist()])
+                batch[name] = _stacked([stored_file(cell) for cell in values.to_pylist()])
             elif isinstance(values.type.to_pandas_dtype()(), np.number):
                 batch[name] = torch.from_numpy(values.to_numpy().astype(np.int64))
             else:
@@ -73,7 +72,7 @@ class StoredRows(Dataset[Batch]):
 def _stacked(files: Sequence[bytes | None]) -> torch.Tensor:
     if None in files:
         raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
-    images = [np.asarray(Image.open(io.BytesIO(file))) for file in files if file is not None]
+    images = [np.asarray(decoded(file)) for file in files if file is not None]
     pixels = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

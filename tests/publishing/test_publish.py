@@ -271,7 +271,7 @@ def other_pixels(demo_copy: Path) -> Path:
     from qi_datasets.specs import QI
 
     splits = {"qi": dict.fromkeys(QI.splits, 3)}
-    source = DemoSource("demo", {f"demo_{number:05d}": number for number in range(20, 29)}, False)
+    source = DemoSource("demo", {f"demo_{number:05d}": number for number in range(20, 29)})
     plan = plan_set(QI, source, splits=splits, official=False, borders=[16])
     build_set(plan, demo_copy / "other", engine=Engine(1))
     return demo_copy / "other"
@@ -418,7 +418,7 @@ def test_a_recipe_is_card_and_manifest_without_pixels(hub: Hub, publish: Publish
         (("{sets}", "--set", "rock", "--repo-id", "lab/a"), "did you mean 'rook'?"),
         (("memory://x", "--repo-id", "lab/a"), "published from a folder of this machine"),
         (("{sets}", "--repo-id", "lab/a", "--set", "rook", "--tag", "1.0.0"), "is the data version"),
-        (("{sets}", "--repo-id", "lab/a", "--set", "rook", "--timeout", "-1"), "silence must be"),
+        (("{sets}", "--repo-id", "lab/a", "--set", "rook", "--timeout", "-1"), "--timeout must be"),
         (("{sets}", "--repo-id", "bob/a", "--set", "rook"), "you may not do this to bob/a"),
     ],
 )
