@@ -13,6 +13,7 @@ import datasets
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.loading import hub
 from qi_datasets.loading.pairs import paired
 from qi_datasets.loading.views import with_border, with_shift
 from qi_datasets.registry import nearest, spec_named
@@ -41,6 +42,8 @@ def load_dataset(
     shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
+    repo_id: str | None = None,
+    revision: str | None = None,
     **stock: Any,
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
@@ -51,16 +54,27 @@ def load_dataset(
     mode: the view of `shifted`: "crop", "zero" or "circular", moved by `shift` pixels down and right, an integer from
     -32 to 32, default 0; or "pairs", a row for every pair of windows (a slice of a split counts sources, not pairs).
     output: the folder that `qi-build` wrote, default `$QI_DATASETS_HOME` or the platform's cache. imagenet_val: where
-    ImageNet's validation images are; the set is built from them unless it is there. stock: further arguments of
-    `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
+    ImageNet's validation images are; the set is built from them unless it is there. repo_id: "ORG/NAME" of the Hub,
+    where `qi-publish` put the set; default `$QI_DATASETS_REPO` for what is built nowhere here. revision: its version
+    ("1.0.0"), branch or commit, default main; the files are checked, and a stream fetches each when its rows are due.
+    stock: further arguments of `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
 
     Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
     Sets that need no input are made on first use. Raises UnknownSetError, OptionError, NotBuiltError, StoredSetError,
-    and what building raises (SourceError, OutputError).
+    HubError, and what building raises (SourceError, OutputError).
     """
     spec = spec_named(path)
     view = checked_view(spec, mode, shift) or border_view(checked_border(spec, name, border))
     side = checked_side(spec, size=size, canvas=canvas)
+    repo = hub.repo_for(spec, side, repo_id, revision, output=output, imagenet_val=imagenet_val)
+    if repo is not None:
+        found = hub.published(spec, side, repo, revision)
+        names = hub.names(spec, found)
+        check_split(spec, split, names)
+        if streaming:
+            return seen(hub.stream(found, names, split, stock), view)
+        files = hub.local_files(found, names, wanted_splits(split, names))
+        return seen(datasets.load_dataset("parquet", data_files=files, split=split, **stock), view)
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
     manifest = stored_manifest(spec, folder)
@@ -72,7 +86,11 @@ def load_dataset(
         )
     files = stored_files(spec, folder, manifest)
     check_split(spec, split, files)
-    loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
+    return seen(datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock), view)
+
+
+def seen(loaded: Any, view: View | None) -> Any:
+    """What was loaded, dataset by dataset, in a view; as it is without one."""
     if view is None:
         return loaded
     if isinstance(loaded, dict):
@@ -84,12 +102,23 @@ def load_dataset(
 
 def check_split(spec: SetSpec, split: object, known: Mapping[str, object]) -> None:
     """UnknownSetError if a split, or a part of `train[:10]+test` or of a list, names none of the known ones."""
-    parts = split if isinstance(split, list) else [split]
-    for name in (term.partition("[")[0].strip() for part in parts if isinstance(part, str) for term in part.split("+")):
+    for name in named_splits(split):
         if name not in (*known, "all"):
             raise UnknownSetError(
                 f"{spec.name} has no split {name!r}{nearest(name, known)}; there are {', '.join(known)}"
             )
+
+
+def named_splits(split: object) -> list[str]:
+    """The splits that a request such as `train[:10]+test`, or a list of such, names."""
+    parts = split if isinstance(split, list) else [split]
+    return [term.partition("[")[0].strip() for part in parts if isinstance(part, str) for term in part.split("+")]
+
+
+def wanted_splits(split: object, known: Mapping[str, object]) -> list[str]:
+    """The splits whose files a request needs."""
+    named = named_splits(split)
+    return list(known) if "all" in named or not named else [name for name in known if name in named]
 
 
 def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | None:
@@ -146,7 +175,8 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         if not exists(folder):
             raise NotBuiltError(
                 f"{spec.name} is not built in {root}: pass imagenet_val=PATH to build it from ImageNet's validation "
-                "images, or output=OUT for a folder that the command qi-build wrote"
+                "images, output=OUT for a folder that the command qi-build wrote, or repo_id='ORG/NAME' (or set "
+                f"${hub.REPO}) for one that qi-publish put on the Hub"
             )
         return folder
     if imagenet_val is not None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from qi_datasets.errors import HubError, StoredSetError
 from qi_datasets.registry import spec_named
-from qi_datasets.storage.hub import SILENCE, HubPlace, asked
+from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
 from qi_datasets.storage.location import Place, place_of, set_folder
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.parquet import file_record
@@ -138,16 +138,19 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
     Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files are
     fetched once, and stay in the Hub's cache. Raises HubError and StoredSetError.
     """
-    found = published_set(place)
-    at_commit = HubPlace(place.repo_id, found.commit)
-    if is_offline_mode():
-        names: Iterable[str] = (MANIFEST, *found.manifest.files)
-    else:
-        names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
-    with tempfile.TemporaryDirectory(dir=kept(place, found.commit)) as folder:
-        top = Path(str(set_folder(Path(folder), spec_named(found.manifest.name), found.manifest.size)))
-        for name in names:
-            source = kept(place, found.commit) / MANIFEST if name == MANIFEST else fetched(at_commit, name)
+    with ExitStack() as stack:
+        with connection():
+            found = published_set(place)
+            at_commit = HubPlace(place.repo_id, found.commit)
+            if is_offline_mode():
+                names: Iterable[str] = (MANIFEST, *found.manifest.files)
+            else:
+                names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
+            home = kept(place, found.commit)
+            sources = {name: home / name if name == MANIFEST else fetched(at_commit, name) for name in names}
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home)))
+        top = folder / str(set_folder(Path(), spec_named(found.manifest.name), found.manifest.size))
+        for name, source in sources.items():
             target = top / name
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

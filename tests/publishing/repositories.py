@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 ATTRIBUTES = ".gitattributes"
 LFS_ENDINGS = (".parquet", ".png")
@@ -84,6 +85,15 @@ class Repository:
         commit = Commit(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), parent, title, files)
         self.commits[commit.oid] = commit
         return commit
+
+    def hold(self, folder: Path, *tags: str) -> None:
+        """Puts what lies in a folder on main, as one commit, under some tags."""
+        paths = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        files = {name: File(data, lfs=name.endswith(LFS_ENDINGS)) for name, data in paths.items()}
+        files[ATTRIBUTES] = File(ATTRIBUTES_TEXT, lfs=False)
+        self.store |= {file.sha256: file.data for file in files.values() if file.lfs}
+        self.branches["main"] = self.add_commit(self.branches["main"], "held", files).oid
+        self.tags |= dict.fromkeys(tags, self.branches["main"])
 
     def at(self, revision: str) -> Commit:
         """The commit that a branch, a tag or an id names."""
