@@ -72,5 +72,12 @@ class FailedCheckError(PublishError):
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks; its kind if it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An exception's text without line breaks and control characters; its kind if it has no text."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows and doesn't obey: line breaks stay, other control characters are spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

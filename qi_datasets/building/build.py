@@ -50,7 +50,7 @@ def build_set(
     again.
 
     output: a folder, or an fsspec URL.
-    engine: where sources are decoded and encoded, default one process per core; it never changes a byte.
+    engine: where sources are decoded and encoded, default one thread per core; it never changes a byte.
     force: make it again, whatever is there.
     progress: show a bar, if standard error is a terminal.
 
@@ -59,7 +59,7 @@ def build_set(
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
-    with locked(folder):
+    with locked(folder, progress):
         found = None
         if not force:
             plan, found = with_what_is_there(plan, folder)
@@ -83,7 +83,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
 
     progress: show a bar, if standard error is a terminal.
 
-    Raises StoredSetError for a set that is damaged, OutputError when the folder can't be written.
+    Raises StoredSetError for a set that is damaged or holds files of somebody else's, OutputError when the folder can't
+    be written.
     """
     start = time.perf_counter()
     if not exists(folder):
@@ -92,6 +93,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
         manifest = Manifest.read(folder)
         if not manifest.outdated or manifest.spec_version != SPEC_VERSION:
             return None
+        if foreign := manifest.foreign_files(folder):
+            raise StoredSetError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere")
         with replaced_whole(folder) as staging:
             manifest = refresh(folder, manifest, staging, progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)

@@ -17,9 +17,10 @@ from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.hub import MAIN, HubPlace
-from qi_datasets.storage.location import default_output, exists, set_folder
+from qi_datasets.storage.location import default_output, exists, set_folder, set_name
 from qi_datasets.storage.published import PublishedSet, published_set
 from qi_datasets.storage.schema import schema_of
+from qi_datasets.storage.staging import standing
 
 REPO = "QI_DATASETS_REPO"
 """The variable that names the repository from which sets come that are built nowhere on this machine."""
@@ -52,7 +53,7 @@ def repo_for(
     if revision is not None:
         raise OptionError(f"revision={revision!r} has no effect without repo_id='ORG/NAME' (or ${REPO})")
     here = output is not None or imagenet_val is not None or not spec.needs_images
-    return None if here or exists(set_folder(default_output(), spec, side)) else default
+    return None if here or exists(standing(set_folder(default_output(), spec, side))) else default
 
 
 def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
@@ -61,13 +62,12 @@ def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> P
     side: of the images at border 0, in pixels.
     Raises HubError, NotOnHubError, and StoredSetError for another set, size or data version, or a recipe.
     """
-    folder = str(set_folder(Path(), spec, side))
     place = HubPlace(repo_id, MAIN if revision is None else revision)
     try:
         found = published_set(place)
     except NotOnHubError as error:
         try:
-            found = published_set(HubPlace(f"{repo_id}-{folder}", place.revision))
+            found = published_set(HubPlace(f"{repo_id}-{set_name(spec, side)}", place.revision))
         except NotOnHubError:
             raise error from None
     manifest = found.manifest
@@ -142,7 +142,5 @@ def stream(found: PublishedSet, files: dict[str, list[str]], split: str | None, 
     """
     if stock:
         raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out")
-    if isinstance(split, list) or "[" in str(split):
-        raise OptionError(f"a stream has whole splits, not {split!r}; give one of {', '.join(files)}")
     builder = Shards(hash=found.commit, found=found, shards=files)
     return builder.as_streaming_dataset(split)

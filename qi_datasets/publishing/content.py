@@ -8,7 +8,7 @@ from pathlib import Path
 from qi_datasets.errors import OptionError
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.storage.card import CARD, card_text
+from qi_datasets.storage.card import CARD, whole_card
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 from qi_datasets.storage.parquet import file_record
@@ -59,7 +59,7 @@ def recipe_of(spec: SetSpec, manifest: Manifest, place: HubPlace) -> Content:
         for name, config in manifest.configs.items()
     }
     bare = replace(manifest, configs=configs, files={})
-    card = card_text(spec, bare, recipe=str(place)).encode()
+    card = whole_card(spec, bare, recipe=str(place)).encode()
     digest = hashlib.sha256(card).hexdigest()
     bare = replace(bare, files={CARD: FileRecord(len(card), digest)})
     text = bare.text.encode()

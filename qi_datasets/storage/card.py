@@ -18,18 +18,23 @@ TAGS = ["translation-invariance", "absolute-position", "zero-padding"]
 
 def write_card(folder: Path, spec: SetSpec, manifest: Manifest) -> None:
     """Writes the card."""
-    (folder / CARD).write_text(card_text(spec, manifest), encoding="utf-8")
+    (folder / CARD).write_text(whole_card(spec, manifest), encoding="utf-8")
+
+
+def whole_card(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
+    """The card: its head between two lines of dashes, and its text. recipe: as for `card_text`."""
+    head = recipe_front_matter(spec) if recipe else front_matter(spec, manifest)
+    return f"---\n{head.to_yaml()}\n---\n\n{card_text(spec, manifest, recipe)}"
 
 
 def card_text(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
-    """The card; a set without a template of its own (another package's) gets the common one.
+    """What people read; a set without a template of its own (another package's) gets the common one.
 
     recipe: where the manifest is published that the set is to be made again from; a card with it has no files or
     pictures beside it, and says how.
     """
-    text = template(f"{spec.name}.md.jinja", BASE).render(spec=spec, manifest=manifest, facts=specs, recipe=recipe)
-    head = recipe_front_matter(spec) if recipe else front_matter(spec, manifest)
-    return f"---\n{head.to_yaml()}\n---\n\n{text}"
+    card = template(f"{spec.name}.md.jinja", BASE)
+    return str(card.render(spec=spec, manifest=manifest, facts=specs, recipe=recipe))
 
 
 def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
@@ -83,11 +88,12 @@ def size_category(rows: int) -> str:
 
 def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
     """One config of the card's head."""
+    # Package 0.1.0 wrote no version of the manifest.
+    version = f", manifest version {manifest.manifest_version}" if manifest.manifest_version else ""
     return {
         "config_name": name,
         # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart, the
         # manifest's version what was stored before a refresh from what is after it.
-        "description": f"{spec.title}, data version {manifest.spec_version}, manifest version "
-        f"{manifest.manifest_version}, digest {config.digest}",
+        "description": f"{spec.title}, data version {manifest.spec_version}{version}, digest {config.digest}",
         "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in config.splits],
     }

@@ -1,10 +1,9 @@
 """A set on the Hub as this machine sees it: its manifest at one commit, and its files, fetched once and checked."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -24,9 +23,10 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from qi_datasets.errors import HubError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
-from qi_datasets.storage.location import Place, place_of, set_folder
+from qi_datasets.storage.location import Place, place_of, set_name
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.parquet import file_record
+from qi_datasets.storage.scratch import scratch_folder
 
 LIBRARY = "qi-datasets"
 COMMIT_HEADER = "X-Repo-Commit"
@@ -138,23 +138,22 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
     Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files are
     fetched once, and stay in the Hub's cache. Raises HubError and StoredSetError.
     """
-    with ExitStack() as stack:
-        with connection():
-            found = published_set(place)
-            at_commit = HubPlace(place.repo_id, found.commit)
-            if is_offline_mode():
-                names: Iterable[str] = (MANIFEST, *found.manifest.files)
-            else:
-                names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
-            home = kept(place, found.commit)
-            sources = {name: home / name if name == MANIFEST else fetched(at_commit, name) for name in names}
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home)))
-        top = folder / str(set_folder(Path(), spec_named(found.manifest.name), found.manifest.size))
+    with connection():
+        found = published_set(place)
+        at_commit = HubPlace(place.repo_id, found.commit)
+        if is_offline_mode():
+            names: Iterable[str] = (MANIFEST, *found.manifest.files)
+        else:
+            names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
+        home = kept(place, found.commit)
+        sources = {name: home / name if name == MANIFEST else fetched(at_commit, name) for name in names}
+    with scratch_folder() as folder:
+        top = folder / set_name(spec_named(found.manifest.name), found.manifest.size)
         for name, source in sources.items():
             target = top / name
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(source.resolve(), target)
+                target.symlink_to(source)
             except OSError:
                 shutil.copyfile(source, target)
         yield top

@@ -21,8 +21,9 @@ from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.storage.location import Place, file_system, folder_name, joined
-from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
+from qi_datasets.storage.location import Place, folder_name, joined, open_file
+from qi_datasets.storage.manifest import FileRecord, Manifest
+from qi_datasets.storage.schema import schema_of
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
 UNREADABLE = (OSError, ValueError, pa.ArrowException)
@@ -40,7 +41,6 @@ class StoredSet:
     def open(cls, folder: Place) -> Self:
         """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
         manifest = Manifest.read(folder)
-        check_types(manifest, folder)
         return cls(folder, spec_named(manifest.name), manifest)
 
     @property
@@ -60,8 +60,7 @@ class StoredSet:
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
         """A file of the set, open for reading; OSError when there is none."""
-        fs, path = file_system(joined(self.folder, name))
-        with fs.open(path, "rb") as file:
+        with open_file(joined(self.folder, name)) as file:
             yield file
 
     def file_record(self, name: str) -> FileRecord:
@@ -69,11 +68,6 @@ class StoredSet:
         with self.file(name) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileRecord(file.seek(0, io.SEEK_END), digest)
-
-    def parquet_files(self) -> list[str]:
-        """The names, relative to the set's folder, of all Parquet files there, listed or not."""
-        fs, path = file_system(self.folder)
-        return sorted(str(name)[len(path) :].lstrip("/") for name in fs.find(path) if str(name).endswith(".parquet"))
 
     def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
         """Every row group of a split: its file, its number there, its number of rows."""
@@ -99,6 +93,8 @@ class StoredSet:
         try:
             for file, group, count in self.row_groups(config, split):
                 if first < stop and first + count > start:
+                    if not file.schema_arrow.remove_metadata().equals(schema_of(self.spec).remove_metadata()):
+                        raise ValueError("the columns have other names or types than specified")
                     table = file.read_row_group(group)
                     rows += table.slice(
                         max(0, start - first), min(count, stop - first) - max(0, start - first)
@@ -138,20 +134,3 @@ def opened(stored: Any) -> Image.Image:
         return decoded(data)
     except UnidentifiedImageError as error:  # its text names a buffer
         raise ValueError("it is no image file") from error
-
-
-def check_types(manifest: Manifest, folder: Place) -> None:
-    """StoredSetError unless what verification counts and compares has the types that the manifest declares."""
-    configs = manifest.configs.values()
-    splits = [split for config in configs for split in config.splits.values()]
-    right = (
-        isinstance(manifest.size, int)
-        and isinstance(manifest.name, str)
-        and all(isinstance(number, int) for config in configs for number in (config.border, config.size))
-        and all(isinstance(split.rows, int) and isinstance(split.digest, str) for split in splits)
-        and all(
-            isinstance(split.files, list) and all(isinstance(name, str) for name in split.files) for split in splits
-        )
-    )
-    if not (right and configs):
-        raise StoredSetError(f"{joined(folder, MANIFEST)} is no manifest of this package (wrong types); build it again")

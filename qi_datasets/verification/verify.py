@@ -1,6 +1,5 @@
 """`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,9 +9,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
+from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
-from qi_datasets.registry import nearest, specs
+from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
@@ -23,17 +23,22 @@ from qi_datasets.storage.location import (
     folder_name,
     joined,
     place_of,
+    read_bytes,
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
 from qi_datasets.storage.published import whole_copy
+from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
-from qi_datasets.verification.report.report import Check, Measured, Report, Status
+from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
+
+LARGEST_PREVIEW = 2_000_000
+"""Bytes of a preview that a report shows."""
 
 NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -74,7 +79,7 @@ def verify(
     if asked == []:
         raise OptionError("sets=[] asks for nothing to be verified; leave it out, or name some")
     with sets_at(out, asked) as (where, folders, notes):
-        repeats = tuple(told_first(folders))
+        repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
             part
             for folder in folders
@@ -85,6 +90,7 @@ def verify(
     return Report(
         where=where,
         checks=tuple(check for part in measured for check in part.checks),
+        sets=described,
         tables=tuple(table for part in measured for table in part.tables),
         figures=tuple(figure for part in measured for figure in part.figures),
         notes=(*repeats, *notes),
@@ -101,6 +107,18 @@ def told_first(folders: Iterable[Place]) -> Iterator[str]:
         with suppress(StoredSetError):  # its own check of the manifest tells
             if repeats := Manifest.read(folder).repeats:
                 yield repeats
+
+
+def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
+    """What each set says of itself; its preview only if anybody may see its pixels."""
+    for folder in folders:
+        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest tells
+            manifest = Manifest.read(folder)
+            public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
+            picture = b""
+            with suppress(OSError):  # the check of the files tells
+                picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
+            yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
 
 @contextmanager
@@ -126,9 +144,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
-        with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
+        with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
-            folders = [build_set(plan_set(SPECS[name]), Path(temporary)).folder for name in names]
+            folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]
             note = f"nothing is built in {root}: the sets that need no images were made for this run"
             yield "sets made for this run", folders, (note,)
         return
@@ -159,7 +177,9 @@ def names_in(root: Place) -> list[str]:
         folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
     except FileNotFoundError:
         return []
-    return sorted(folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    names = (folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    # What a build left when it was killed is no set.
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def is_toy(name: str) -> bool:

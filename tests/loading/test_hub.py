@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import text_of
 from tests.publishing.client import Client, Ended
 from tests.publishing.hub import READER, WRITER, Fault, Hub
 
@@ -134,7 +135,7 @@ def two_files(folder: Path, target: Path) -> None:
         pq.write_table(table.slice(3 * number, 3), target / name)
         manifest["files"][name] = vars(file_record(target / name))
     manifest["configs"]["border_0"]["splits"]["test"]["files"] = names
-    (target / "manifest.json").write_text(json.dumps(manifest))
+    (target / "manifest.json").write_text(text_of(manifest))
 
 
 def test_the_words_of_the_readme_work_where_nothing_is_built(published: Hub, fresh: Client, demo_sets: Path) -> None:
@@ -261,8 +262,11 @@ def test_a_flipped_byte_is_named(published: Hub, fresh: Client, way: str) -> Non
         ('"qi", repo_id="lab/demo", output="x"', "output and repo_id exclude each other"),
         ('"qi", revision="1.0.0"', "revision='1.0.0' has no effect without repo_id"),
         ('"qi", repo_id="lab/demo", split="tset"', "did you mean 'test'?"),
-        ('"qi", repo_id="lab/demo", split="test[:1]", streaming=True', "a stream has whole splits"),
-        ('"qi", repo_id="lab/demo", split="test", streaming=True, num_proc=2', "num_proc has no effect on a stream"),
+        ('"qi", repo_id="lab/demo", split="test[:1]", streaming=True', "can't be streamed"),
+        (
+            '"qi", repo_id="lab/demo", split="test", streaming=True, num_proc=2',
+            "num_proc=2 has no effect with streaming=True",
+        ),
     ],
 )
 def test_a_refusal_says_what_to_do(published: Hub, client: Client, demo_sets: Path, call: str, words: str) -> None:
@@ -273,7 +277,7 @@ def test_a_refusal_says_what_to_do(published: Hub, client: Client, demo_sets: Pa
             split["files"] = []
     recipe = published.make("lab/recipe")
     head = recipe.at("main")
-    file = type(head.files[".gitattributes"])(json.dumps(manifest).encode(), lfs=False)
+    file = type(head.files[".gitattributes"])(text_of(manifest).encode(), lfs=False)
     recipe.branches["main"] = recipe.add_commit(head.oid, "recipe", head.files | {"manifest.json": file}).oid
 
     result = client.python(f"{LOAD}load_dataset({call})")

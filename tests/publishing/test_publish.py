@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import text_of
 from tests.publishing.client import Client, Ended
 from tests.publishing.hub import READER, Hub
 
@@ -30,7 +31,7 @@ def mended(folder: Path) -> None:
     digest = hashlib.sha256(card.read_bytes()).hexdigest()
     manifest["files"]["README.md"] = {"bytes": card.stat().st_size, "sha256": digest}
     manifest["package_version"] = "99.0"
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(text_of(manifest))
 
 
 def test_a_set_becomes_one_commit_with_a_tag(hub: Hub, publish: Publish, demo_sets: Path) -> None:
@@ -327,7 +328,7 @@ def test_columns_belong_to_a_data_version(hub: Hub, publish: Publish, demo_copy:
     commit = hub.repositories["lab/rook"].at("main")
     manifest = json.loads(commit.files["manifest.json"].data)
     manifest["columns"]["x"] = "int32"
-    changed = type(commit.files["manifest.json"])(json.dumps(manifest).encode(), lfs=False)
+    changed = type(commit.files["manifest.json"])(text_of(manifest).encode(), lfs=False)
     # The tag of somebody's hand-made set: the same digests, another column.
     made = hub.repositories["lab/rook"].add_commit(commit.oid, "x", commit.files | {"manifest.json": changed})
     hub.repositories["lab/rook"].tags["1.0.0"] = made.oid

@@ -17,7 +17,9 @@ from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
 from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
+from qi_datasets.pixels.png_chunks import addition
 from qi_datasets.registry import builder_of
+from qi_datasets.storage.parquet import image_path
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
 
@@ -139,10 +141,14 @@ def numbered_rows(
         findings.add("readable", str(error))
         return
     wanted = {"image", "label", *stored.spec.columns}
+    border = stored.border(config)
     for number, row in enumerate(rows, start=start):
         if missing := wanted - {name for name, value in row.items() if value is not None}:
             findings.add("readable", f"{config}/{split} row {number} has no {', '.join(sorted(missing))}")
             continue
+        path, wanted_path = row["image"]["path"], image_path(split, number, border)
+        if path != wanted_path:
+            findings.add("paths", f"{config}/{split} row {number} is stored as {path!r}, not {wanted_path!r}")
         yield number, row
 
 
@@ -159,6 +165,8 @@ def usable_image(
         return None
     if image.format != "PNG":
         findings.add("images", f"{where} is stored as {image.format}, which need not keep pixels; PNG does")
+    elif more := addition(values["image"]["bytes"], stored.spec.mode):
+        findings.add("images", f"{where} is a PNG with {more}, of which loaders may make another picture")
     if image.size != (side, side) or image.mode != stored.spec.mode:
         found, wanted = f"{image.width}x{image.height} {image.mode}", f"{side}x{side} {stored.spec.mode}"
         findings.add("images", f"{where} is {found}, not {wanted}")

@@ -9,7 +9,7 @@ from qi_datasets.errors import StoredSetError
 from qi_datasets.progress import bar_over
 from qi_datasets.specs import QI
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
-from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, whole_set
+from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, stored_files, whole_set
 from qi_datasets.verification.integrity.borders import compare_borders
 from qi_datasets.verification.integrity.chunk import Chunk, Examined, read_chunk
 from qi_datasets.verification.report.report import Check, Measured, Status
@@ -66,11 +66,15 @@ class IntegrityCheck:
 
 CHECKS = (
     IntegrityCheck("manifest", "the manifest agrees with the specification", on_set=whole_set.manifest),
-    IntegrityCheck("files", "every file has its recorded size and SHA-256", on_set=whole_set.files),
+    IntegrityCheck("files", "every file has its recorded size and SHA-256", on_set=stored_files.files),
+    IntegrityCheck("list", "the folder holds what the manifest lists, and nothing else", on_set=stored_files.listed),
+    IntegrityCheck("card", "the card's head is what the manifest gives", on_set=stored_files.card),
+    IntegrityCheck("croissant", "croissant.json is what the manifest gives", on_set=stored_files.croissant),
     IntegrityCheck("readable", "every row can be read and every image decoded"),
-    IntegrityCheck("schema", "the columns have the specified types", on_set=whole_set.schema),
+    IntegrityCheck("schema", "the columns have the specified types and features", on_set=stored_files.schema),
     IntegrityCheck("counts", "every split has its number of rows", on_set=whole_set.counts),
-    IntegrityCheck("images", "PNG, in the specified size and mode"),
+    IntegrityCheck("images", "PNG of pixels alone, in the specified size and mode"),
+    IntegrityCheck("paths", "stored images are named as their border says"),
     IntegrityCheck("labels", "every label is the specified one", on_rows=rows.labels),
     IntegrityCheck(
         "balance",
@@ -146,8 +150,7 @@ def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress
         if not check.is_for(stored):
             continue
         if check.on_set is not None:
-            for finding in check.on_set(stored, seen):
-                seen.findings.add(check.name, finding)
+            seen.findings.gather(check.name, check.on_set(stored, seen))
         cause = seen.findings.cause(check.name)
         figure = check.figure(stored, seen) if check.figure else ""
         status = check.otherwise if cause else Status.PASS
@@ -173,8 +176,11 @@ def examine(stored: StoredSet, engine: Engine | None, progress: bool) -> Examine
         split.rows * config.size**2 for config in stored.manifest.configs.values() for split in config.splits.values()
     )
     engine = engine or Engine(None if pixels >= PARALLEL_PIXELS else 1)
-    with bar_over(stored.name, len(tasks), "chunk", progress) as bar:
-        for part in engine.in_order(partial(examine_chunk, stored), tasks):
+    with (
+        bar_over(stored.name, len(tasks), "chunk", progress) as bar,
+        engine.in_order(partial(examine_chunk, stored), tasks) as parts,
+    ):
+        for part in parts:
             whole.merge(part)
             bar.update()
     return whole
@@ -187,8 +193,7 @@ def examine_chunk(stored: StoredSet, task: tuple[str, int, int]) -> Examined:
     chunk = read_chunk(stored, split, start, stop, seen)
     for check in CHECKS:
         if check.on_rows is not None and check.is_for(stored):
-            for finding in check.on_rows(chunk):
-                seen.findings.add(check.name, finding)
+            seen.findings.gather(check.name, check.on_rows(chunk))
     compare_borders(chunk, seen)
     return seen
 
