@@ -53,6 +53,24 @@ class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
 
 
+class HubError(QIDatasetsError):
+    """The Hub refuses, can't be reached, or doesn't have what is asked for."""
+
+
+class NotOnHubError(HubError):
+    """The Hub has no such repository, revision or file, or shows it to others only."""
+
+
+class PublishError(QIDatasetsError):
+    """A set must not be published so: its terms, or what is published already, forbid it."""
+
+
+class FailedCheckError(PublishError):
+    """A set must not be published because it fails a check."""
+
+    exit_status = 1
+
+
 def one_line(error: BaseException) -> str:
     """An exception's text without line breaks and control characters; its kind if it has no text."""
     return printable(" ".join(str(error).split())) or type(error).__name__

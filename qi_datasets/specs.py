@@ -13,6 +13,9 @@ from qi_datasets.set_spec import IMAGENET_TERMS, MIT, IntegerOption, SetSpec
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
 
+SPEC_DATE = "2026-11-22"
+"""The day from which on this version of the data holds."""
+
 DRAW_PREFIX = "qi-datasets/v1"
 """Every draw is the SHA-256 of a string that starts so."""
 

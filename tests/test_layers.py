@@ -33,6 +33,7 @@ ROOMS = (
     "torch",
     "protocols",
     "verification",
+    "publishing",
     "commands",
 )
 """From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""

@@ -13,7 +13,7 @@ from qi_datasets.errors import NewerSetError, OutputError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, exists, set_folder
-from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest import UNVERIFIED, Manifest
 from qi_datasets.storage.staging import locked, replaced_whole
 
 
@@ -117,6 +117,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))
         whole = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
+        whole = whole and (plan.recipe is None or manifest.pixels != UNVERIFIED)
         return replace(plan, borders=borders), manifest if whole else None
     if plan.spec.needs_images:
         raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")

@@ -16,7 +16,7 @@ from qi_datasets.registry import builder_of, spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import Place, fetch, joined
-from qi_datasets.storage.manifest import FileRecord, Manifest, SourceRecord, with_pixels
+from qi_datasets.storage.manifest import FileRecord, Manifest, SourceRecord, columns_of, with_pixels
 from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows
 from qi_datasets.storage.schema import schema_of
@@ -48,6 +48,7 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
             manifest_version=MANIFEST_VERSION,
             package_version=version("qi-datasets"),
             sources=sources,
+            columns=columns_of(spec),
             files={},
         )
         return complete(staging, builder_of(spec, manifest.size), with_pixels(spec, now), splits)

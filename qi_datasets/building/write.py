@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -16,13 +17,16 @@ from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError
 from qi_datasets.progress import bar_over
 from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.compare import compare
 from qi_datasets.storage.manifest import (
     GENERATED,
     UNVERIFIED,
+    VERIFIED,
     ConfigRecord,
     Manifest,
     SourceRecord,
     SplitRecord,
+    columns_of,
     library_versions,
     with_pixels,
 )
@@ -63,8 +67,11 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         configs=configs,
         sources=sources,
         libraries=library_versions(),
+        columns=columns_of(spec),
     )
     manifest = with_pixels(spec, manifest)
+    if plan.recipe and manifest.pixels == UNVERIFIED and compare(manifest, plan.recipe.manifest).same_pixels:
+        manifest = replace(manifest, pixels=VERIFIED, verified_against=plan.recipe.where)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     return complete(staging, plan.builder, manifest, splits)

@@ -25,6 +25,10 @@ PATH may be any of these; the layout is recognised:
   ILSVRC2012_img_val.tar, or a folder that holds it
   a folder or fsspec URL of the Hub's imagenet-1k Parquet shards
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
+
+\b
+RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH and made
+into the same set; each image whose file or decoder differs is named, and exit status 1 says that some do.
 """
 
 
@@ -58,6 +62,7 @@ PATH may be any of these; the layout is recognised:
     type=int,
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
+@click.option("--recipe", metavar="RECIPE", help="Make the set of this manifest again, and compare: see below.")
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Threads [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
@@ -73,6 +78,7 @@ def main(
     canvas: int | None,
     per_split: int | None,
     shifted_images: int | None,
+    recipe: str | None,
     workers: int | None,
     dask: str | None,
     force: bool,
@@ -86,8 +92,12 @@ def main(
 
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
+    from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
     from qi_datasets.storage.location import default_output, output_of
 
+    if recipe is not None:
+        decided = {"border": borders, "canvas": canvas, "per_split": per_split, "shifted_images": shifted_images}
+        refuse_beside_recipe(set=sets, dry_run=dry_run, **decided)
     request = BuildRequest(
         sets=sets,
         imagenet_val=imagenet_val,
@@ -104,6 +114,9 @@ def main(
         say(f"source: {source}")
     for warning in source.warnings if source is not None else ():
         say(f"warning: {warning}", err=True)
+    if recipe is not None:
+        make_again(recipe, source, root, Engine(workers, dask), force, quiet)
+        return
     if dry_run:
         foretell(*request.plans(source), root, workers)
         return

@@ -25,7 +25,7 @@ CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
 }
 """Those of our arguments that concern some sets only, and which these are; the others concern every set."""
 
-EVERYWHERE = ("path", "name", "split", "streaming", "output")
+EVERYWHERE = ("path", "name", "split", "streaming", "output", "repo_id", "revision")
 
 STOCK = (
     *("cache_dir", "features", "download_config", "download_mode", "verification_mode", "keep_in_memory"),
@@ -34,7 +34,7 @@ STOCK = (
 )
 """Arguments of `datasets.load_dataset`, for Parquet files, that are passed on."""
 
-WITHOUT_EFFECT = ("data_dir", "data_files", "revision", "token")
+WITHOUT_EFFECT = ("data_dir", "data_files", "token")
 """Its arguments that say where data come from, which a set's name and `output` do here."""
 
 NOT_STREAMED = ("num_proc", "keep_in_memory")
@@ -119,6 +119,17 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
         datasets.ReadInstruction.from_spec(asked)
     except (ValueError, AssertionError) as error:
         raise OptionError(f"split={asked!r} is not understood: {one_line(error)}") from error
+
+
+def named_splits(split: object, known: Iterable[str]) -> list[str]:
+    """Those of a set's splits that a checked request needs."""
+    if isinstance(split, list | tuple | dict):
+        parts = split.values() if isinstance(split, dict) else split
+        needed = {name for part in parts for name in named_splits(part, known)}
+        return [name for name in known if name in needed]
+    asked = "all" if split is None else split.to_spec() if isinstance(split, datasets.ReadInstruction) else str(split)
+    names = [term.partition("[")[0].partition("(")[0].strip() for term in asked.split("+")]
+    return [name for name in known if name in names or "all" in names]
 
 
 def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:

@@ -12,6 +12,7 @@ from datasets.exceptions import DatasetGenerationError
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
+from qi_datasets.loading import hub
 from qi_datasets.loading.arguments import (
     View,
     check_concerned,
@@ -19,6 +20,7 @@ from qi_datasets.loading.arguments import (
     check_stock,
     checked_side,
     checked_view,
+    named_splits,
 )
 from qi_datasets.loading.pairs import paired
 from qi_datasets.registry import spec_named
@@ -44,6 +46,8 @@ def load_dataset(
     shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
+    repo_id: str | None = None,
+    revision: str | None = None,
     **stock: Any,
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
@@ -62,12 +66,16 @@ def load_dataset(
     output: the folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
     imagenet_val: where ImageNet's validation images are; the set is built from them, without borders, unless it is
         there.
+    repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
+        images that is not built here. Files are checked; a stream fetches each when its rows are due.
+    revision: of that repository: a data version such as "1.0.0", a branch or a commit, default main.
     stock: of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`, `filters`,
         `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the view has.
 
     Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
     Sets that need no input are made on first use. Raises OptionError for an argument that is wrong or without effect
-    on this set, UnknownSetError, NotBuiltError, StoredSetError, and what building raises (SourceError, OutputError).
+    on this set, UnknownSetError, NotBuiltError, StoredSetError, HubError, and what building raises (SourceError,
+    OutputError).
     """
     spec = spec_named(path)
     given = {"border": border, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
@@ -76,8 +84,18 @@ def load_dataset(
     side = checked_side(spec, size, canvas)
     check_split(spec, split, streaming)
     check_stock(spec, stock, view, streaming)
+    repo = hub.repo_for(spec, side, repo_id, revision, output=output, imagenet_val=imagenet_val)
     root = default_output() if output is None else place_of(output)
-    folder = ensure_built(spec, side, root, imagenet_val)
+    folder: Place = repo or ensure_built(spec, side, root, imagenet_val)
+
+    def read_published() -> Any:
+        found = hub.published(spec, side, repo or "", revision)
+        files = hub.names(spec, found)
+        if streaming:
+            return hub.stream(found, files, split, stock)
+        paths = hub.local_files(found, files, named_splits(split, files))
+        # The files were checked against the manifest.
+        return datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
 
     def read(place: Place) -> Any:
         manifest = stored_manifest(spec, place, side)
@@ -94,9 +112,9 @@ def load_dataset(
         )
 
     # The pairs' columns are made of others.
-    shown = stock.pop("columns", None) if view is paired else None
+    shown = stock.pop("columns", None) if view is paired or (repo and streaming) else None
     try:
-        loaded = read_steadily(folder, read)
+        loaded = read_published() if repo else read_steadily(folder, read)
     except (DatasetGenerationError, pa.ArrowInvalid) as error:
         if isinstance(error.__cause__, OSError):
             raise
@@ -108,7 +126,7 @@ def load_dataset(
         if isinstance(error, QIDatasetsError):
             raise
         raise OptionError(f"{spec.name} can't be loaded so: {one_line(error)}") from error
-    if view is None:
+    if view is None and shown is None:
         return loaded
     if isinstance(loaded, dict):
         return type(loaded)({part: seen(rows, view, shown) for part, rows in loaded.items()})
@@ -117,9 +135,10 @@ def load_dataset(
     return seen(loaded, view, shown)
 
 
-def seen(rows: Any, view: View, columns: list[str] | None) -> Any:
-    """A split through a view, with these columns of the view, or all."""
-    return view(rows) if columns is None else view(rows).select_columns(list(columns))
+def seen(rows: Any, view: View | None, columns: list[str] | None) -> Any:
+    """A split through a view, or as it is, with these columns of what is seen, or all."""
+    viewed = rows if view is None else view(rows)
+    return viewed if columns is None else viewed.select_columns(list(columns))
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
@@ -132,7 +151,8 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
             wanted = " with ".join(filter(None, (spec.name, size)))
             raise NotBuiltError(
                 f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, "
-                "demo=True in their place from demo pictures; or pass output=OUT for a folder where it is"
+                "demo=True in their place from demo pictures; or pass output=OUT for a folder where it is, or "
+                f"repo_id='ORG/NAME' (or set ${hub.REPO}) for a repository of the Hub"
             )
         return folder
     if imagenet_val is not None:

@@ -75,7 +75,13 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
+    """What `manifest.json` says.
+
+    size: side of the images at border 0.
+    sources: by split, in row order.
+    verified_against: what the pixels were compared with, where `pixels` is "verified".
+    columns: name -> type of the columns beside `image`; empty in manifests of older versions.
+    """
 
     manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
     name: str
@@ -90,6 +96,12 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     verified_against: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> bool:
+        """Whether it says how a set is made and holds none of its files."""
+        return not any(split.files for config in self.configs.values() for split in config.splits.values())
 
     @property
     def demo(self) -> bool:
@@ -163,17 +175,22 @@ class Manifest:
         """The first config."""
         return next(iter(self.configs.values()))
 
+    @property
+    def text(self) -> str:
+        """The manifest as its file holds it."""
+        return text_of(asdict(self))
+
     def write(self, folder: Path) -> None:
         """Writes the manifest into the set's folder."""
-        (folder / MANIFEST).write_text(text_of(asdict(self)), encoding="utf-8")
+        (folder / MANIFEST).write_text(self.text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder, of this or an earlier version.
+        """The manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
         Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
         """
-        path = joined(folder, MANIFEST)
+        path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
         try:
             content = parsed(read_bytes(path, LARGEST))
             configs = {
@@ -208,6 +225,11 @@ class Manifest:
         return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
 
 
+def columns_of(spec: SetSpec) -> dict[str, str]:
+    """The columns of a set beside its image, as manifests name their types."""
+    return {"label": "label", **spec.columns}
+
+
 def library_versions() -> dict[str, str]:
     """Versions of what may influence pixels or files: Python, the libraries, and Pillow's JPEG decoder."""
     found = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
@@ -222,4 +244,6 @@ def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
         return replace(manifest, pixels=PINNED, verified_against="")
     if manifest.demo and digests == dict(spec.demo_digests):
         return replace(manifest, pixels=VERIFIED, verified_against=DEMO_DIGESTS)
+    if manifest.pixels == VERIFIED and manifest.verified_against not in ("", DEMO_DIGESTS):
+        return manifest  # A recipe's hashes agreed.
     return replace(manifest, pixels=UNVERIFIED, verified_against="")

@@ -14,7 +14,7 @@ MANIFEST_VERSION = 1
 
 0: package 0.1.0, whose manifests name no version; labels of ImageNet's images may be missing.
 1: every ImageNet image has its synset; cards state the terms; splits no longer count the bytes of their images; the
-    manifest holds its own digest.
+    manifest names the columns and holds its own digest; `croissant.json` describes the set.
 """
 
 SEAL, VERSION = "manifest_sha256", "manifest_version"

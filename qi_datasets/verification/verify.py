@@ -14,6 +14,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
 from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
+from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
     Place,
     default_output,
@@ -25,6 +26,7 @@ from qi_datasets.storage.location import (
     read_bytes,
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
+from qi_datasets.storage.published import whole_copy
 from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
@@ -54,8 +56,9 @@ def verify(
 ) -> Report:
     """Proves that stored sets are what the specification says, and that they measure what they claim.
 
-    out: the folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the platform's
-    cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
+    out: the folder that `qi-build` wrote, or the folder of one set, or `hf://datasets/ORG/NAME[@REVISION]`; default
+    `$QI_DATASETS_HOME` or the platform's cache. Where nothing is built there, the sets that need no images are made in
+    a temporary folder and verified.
     sets: folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its official size.
     only: "integrity" (no torch needed) or "separability". seeds: trained nets per padding; default 20 of rook, with
     `full` 200 of rook and 10 of red_green. full: the paper's protocol (red_green is trained, minutes per seed on a
@@ -121,6 +124,13 @@ def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
 @contextmanager
 def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
     """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
+    published = HubPlace.parse(out)
+    if published is not None:
+        with whole_copy(published) as folder:
+            if asked not in (None, [folder_name(folder)]):
+                raise OptionError(f"{out} is {folder_name(folder)}, but sets={', '.join(asked or ())} is asked for")
+            yield str(published), [folder], ()
+        return
     root = default_output() if out is None else place_of(out)
     try:
         is_set, there = exists(joined(root, MANIFEST)), names_in(root)

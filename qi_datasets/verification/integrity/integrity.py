@@ -69,6 +69,7 @@ CHECKS = (
     IntegrityCheck("files", "every file has its recorded size and SHA-256", on_set=stored_files.files),
     IntegrityCheck("list", "the folder holds what the manifest lists, and nothing else", on_set=stored_files.listed),
     IntegrityCheck("card", "the card's head is what the manifest gives", on_set=stored_files.card),
+    IntegrityCheck("croissant", "croissant.json is what the manifest gives", on_set=stored_files.croissant),
     IntegrityCheck("readable", "every row can be read and every image decoded"),
     IntegrityCheck("schema", "the columns have the specified types and features", on_set=stored_files.schema),
     IntegrityCheck("counts", "every split has its number of rows", on_set=whole_set.counts),

@@ -9,6 +9,7 @@ import yaml
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.registry import builder_of
 from qi_datasets.storage.card import CARD, card_text, front_matter
+from qi_datasets.storage.croissant import CROISSANT, description
 from qi_datasets.storage.location import entries_below, joined, read_bytes
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.parquet import file_names
@@ -23,6 +24,7 @@ HUBS_OWN = (".gitattributes", ".git", ".cache")
 """What the Hub and its clients put beside a set; no loader reads it."""
 
 LARGEST_CARD = 1_000_000
+LARGEST_CROISSANT = 100_000_000
 FENCE = "---\n"
 
 
@@ -57,10 +59,11 @@ def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
                 found, right = ", ".join(part.files[:2]), ", ".join(names[:2])
                 yield f"{config}/{split} lies in {found}, but the writer calls that {right}"
     if record.package_version == version("qi-datasets"):
-        wanted |= pictures(stored)
+        wanted |= {CROISSANT, *pictures(stored)}
         more = [name for name in record.files if name not in wanted]
     else:  # another version may have other pictures
-        more = [name for name in record.files if name not in wanted and ("/" in name or not name.endswith(".png"))]
+        usual = {*wanted, CROISSANT}
+        more = [name for name in record.files if name not in usual and ("/" in name or not name.endswith(".png"))]
     for name in sorted(wanted - record.files.keys()):
         yield f"{name} belongs to the set, but the manifest doesn't list it"
     for name in more:
@@ -99,6 +102,24 @@ def card(stored: StoredSet, seen: Examined) -> Iterator[str]:
             lines = zip(body.strip().splitlines(), wanted.strip().splitlines(), strict=False)
             line = next((found for found, right in lines if found != right), "its end")
             yield f"the text of {CARD} is not the one that this package writes: {line[:80]!r}"
+
+
+def croissant(stored: StoredSet, seen: Examined) -> Iterator[str]:
+    """A description for search and reviewers that is not the one that this package writes of the manifest."""
+    record = stored.manifest
+    if CROISSANT not in record.files or record.package_version != version("qi-datasets"):
+        return
+    try:
+        found = json.loads(read_bytes(joined(stored.folder, CROISSANT), LARGEST_CROISSANT))
+    except (OSError, ValueError, RecursionError):
+        yield f"{CROISSANT} can't be read"
+        return
+    data = {name: file for name, file in record.files.items() if name.endswith(".parquet")}
+    wanted = description(stored.spec, record, data)
+    if found != wanted:
+        other = found if isinstance(found, dict) else {}
+        where = next((name for name in wanted if other.get(name) != wanted[name]), "what is beside its fields")
+        yield f"{CROISSANT} is not the one that this package writes: {where} differs"
 
 
 def first_other_token(found: str, wanted: str) -> str:
