@@ -61,7 +61,7 @@ def test_rook_fails_when_same_padding_cannot_read_it(copy):
 def test_corner_gives_the_table_of_the_specification(good):
     measured = corner.check(StoredSet.open(good / "corner"), QUICK)
     assert {check.status for check in measured.checks} == {Status.PASS}
-    assert measured.tables[0].rows == (
+    assert tuple(tuple(map(str, row)) for row in measured.tables[0].rows) == (
         ("valid", "0", "1", "0 of 9"),
         ("same", "0", "1", "1 of 9"),
         ("full", "1", "1", "9 of 9"),
@@ -149,7 +149,7 @@ def test_qi_tables_tell_every_border_and_bound(qi):
     by_border, reaches = qi.tables
     assert [row[0] for row in by_border.rows] == ["0", "16"]
     assert [row[1:3] for row in reaches.rows] == [("9", "1"), ("15", "8"), ("31", "16"), ("63", "32")]
-    assert {row[5] for row in reaches.rows} == {"none / none"}
+    assert {str(row[5]) for row in reaches.rows} == {"none / none"}
 
 
 def test_qi_on_the_112_template_fails_and_names_the_stride(good):
