@@ -56,7 +56,7 @@ def test_the_sign_test_is_exact_for_many_sources() -> None:
     assert sign_test(np.repeat([1, -1], [532, 468])) == pytest.approx(0.0231456, abs=1e-7)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+@given(st.lists(st.floats(0, 0.05), min_size=1, max_size=8))
 def test_holm_rejects_step_by_step(p_values: list[float]) -> None:
     rejected, left = set(), sorted(range(len(p_values)), key=p_values.__getitem__)
     while left and p_values[left[0]] * len(left) <= SIGNIFICANCE:
