@@ -47,3 +47,11 @@ class StoredSetError(QIDatasetsError):
 
 class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
+
+
+class EntryError(QIDatasetsError):
+    """An entry of an evaluation that can't be read, or that its own predictions contradict."""
+
+
+class ModelError(QIDatasetsError):
+    """A network that can't be made, lacks weights that fit, or gives answers that can't be evaluated."""

@@ -32,6 +32,7 @@ ROOMS = (
     "torch",
     "protocols",
     "verification",
+    "evaluation",
     "commands",
 )
 """From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""
