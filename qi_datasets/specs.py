@@ -55,23 +55,59 @@ SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
 """Pixels by which a view of `shifted` moves its content, down and to the right."""
 
 
+@dataclass(frozen=True)
+class Licence:
+    """The terms of a set's pixels, as the Hub's cards tell them.
+
+    id: the Hub's identifier, "other" for terms that have none.
+    name, link: of such other terms: a short name, and where they are written.
+    """
+
+    id: str
+    name: str = ""
+    link: str = ""
+
+
+MIT = Licence("mit")
+UNKNOWN_TERMS = Licence("unknown")
+IMAGENET_TERMS = Licence("other", "imagenet", "https://www.image-net.org/download.php")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SetSpec:
     """One row of the table: everything about a set but its pixels.
 
+    name, title, summary: what it is called in calls and folders, what on pages, and one sentence about it.
+    builder: "module:class" of its builder; another package's set has an entry point instead.
+    mode: "L" or "RGB".
+    size: side of the square image at border 0 in pixels, where `size_option` doesn't say otherwise.
+    labels: the names of labels 0, 1, ...
     splits: split name -> number of *sources* (sets made from images) or of rows (sets that need no input).
     columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
-    lists). borders: the border of each config, or () for the one config `default`. size: side of the square image at
-    border 0, where `size_option` doesn't say otherwise. views: what `load_dataset(mode=...)` computes of the stored
-    image. count_option: the option of `qi-build` for the number of sources per split. first_rank_after: the set whose
-    sources come before this one's in the order. digests: pinned split digests, by split.
+        lists).
+    needs_images, rows_per_source: whether it is made from images, and how many rows each gives.
+    first_rank_after: the set whose sources come before this one's in the order.
+    count_option: the argument that sets the number of sources per split.
+    borders: the border of each config in pixels, or () for the one config `default`.
+    takes_border: whether loading adds any border.
+    views: what `load_dataset(mode=...)` computes of the stored image.
+    size_option: the argument that chooses another size, if there is one.
+    label_in_digest: whether row digests cover the label.
+    rows_per_file: of a Parquet file, at most.
+    licence: the terms of the pixels; a set of demo pictures is under this package's own licence.
+    publishable: whether anybody may publish the pixels; those of demo pictures always may be.
+    integrity: names of the integrity checks that prove this set, beside those that every set gets.
+    separability: "module:function" of what proves by networks that the set measures what it claims.
+    demo_splits: as `splits`, for demo pictures.
+    digests, demo_digests: pinned split digests of the config without border, by split: of the official set, and of
+        the one made from demo pictures.
     selection_digest: pinned SHA-256 of the official selection (`selection.selection_digest`).
     """
 
     name: str
     title: str
     summary: str
-    builder: str
+    builder: str = ""
     mode: str
     size: int
     labels: Sequence[str]
@@ -80,15 +116,20 @@ class SetSpec:
     needs_images: bool = False
     rows_per_source: int = 1
     first_rank_after: str | None = None
-    count_option: str = "--per-split"
+    count_option: str = "per_split"
     borders: tuple[int, ...] = ()
     takes_border: bool = False
     views: tuple[str, ...] = ()
     size_option: IntegerOption | None = None
     label_in_digest: bool = True
     rows_per_file: int = 10_000
+    licence: Licence = UNKNOWN_TERMS
+    publishable: bool = False
+    integrity: tuple[str, ...] = ()
+    separability: str = ""
     demo_splits: Mapping[str, int] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    demo_digests: Mapping[str, str] = field(default_factory=dict)
     selection_digest: str = ""
 
     @property
@@ -173,6 +214,10 @@ ROOK = SetSpec(
     labels=CORNERS,
     splits={"train": 2},
     takes_border=True,
+    integrity=("balance",),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.rook:check",
     digests={"train": "7d60997c4c1f6a53303fba71fb65eda240ff878f4eb43bd2190d7fa725b61719"},
 )
 
@@ -186,6 +231,10 @@ CORNER = SetSpec(
     size_option=IntegerOption("size", default=5, low=3, high=1024),
     labels=CORNERS,
     splits={"train": 2},
+    integrity=("balance",),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.corner:check",
     digests={"train": "01e2c2862ca7c915013f4beec0a83ed5a02e4daedcca8452761ea391d98e9788"},
 )
 
@@ -199,6 +248,10 @@ RED_GREEN_SET = SetSpec(
     labels=("red_left_of_green", "green_left_of_red"),
     splits={"train": 2000, "validation": 1000, "test_similar": 1000, "test_dissimilar": 1000},
     columns={"lx": "int32", "ly": "int32", "rx": "int32", "ry": "int32"},
+    integrity=("balance", "boxes", "pairs", "repeats"),
+    licence=MIT,
+    publishable=True,
+    separability="qi_datasets.verification.separability.red_green:check",
     digests={
         "train": "872a6e675c60b7ede855dcbabeae185f3a30a1257bd5f583b408589b631eabee",
         "validation": "95f853e288ff4dadf205d56a7b2a04b72aa6b787e33cff33ebf7afdf2ad39533",
@@ -222,7 +275,16 @@ QI = SetSpec(
     rows_per_source=2,
     borders=(0, 16, 32, 64, 128, 256, 512),
     takes_border=True,
+    licence=IMAGENET_TERMS,
+    publishable=False,
+    integrity=("balance", "place", "background", "patch", "displacement"),
+    separability="qi_datasets.verification.separability.quadrant:check",
     demo_splits={"train": 100, "validation": 100, "test": 100},
+    demo_digests={
+        "train": "06fc7fd750ceb720083e1090b2b6508021470892e1923427504ab487ab8a136b",
+        "validation": "7be641c6ef023130926e060edd06330b388bb76b634f3dc1b19c0db094be6521",
+        "test": "e4e7f3239391be8a9ab1b5aab1301a5bd47a297063a2c42f201210483b5929d2",
+    },
     selection_digest="5156abcbc44e880a2f04134a716aad9b809c355c3d7efcacfbc44650aa7acc70",
 )
 
@@ -238,11 +300,15 @@ SHIFTED = SetSpec(
     columns={"source": "string", "wnid": "string", "pairs": f"int32[{SHIFTED_GEOMETRY.pairs},4]"},
     needs_images=True,
     first_rank_after=QI.name,
-    count_option="--shifted-images",
+    count_option="shifted_images",
     views=(CROP, ZERO, CIRCULAR, PAIRS),
     label_in_digest=False,
     rows_per_file=1000,
+    licence=IMAGENET_TERMS,
+    publishable=False,
+    integrity=("base", "drawn"),
     demo_splits={"test": 200},
+    demo_digests={"test": "1b98eac1d81d8cffb458265ae9662c81291ec50f562d15d647b4cc9959f77abd"},
     selection_digest="17a00bbea89be42fb43d47c88417da924eee1470d2360fc0bbdbbf5ce4ba17a6",
 )
 

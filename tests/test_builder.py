@@ -94,3 +94,11 @@ def test_a_border_moves_the_columns_that_tell_of_it() -> None:
 
 def test_builders_survive_pickling() -> None:
     assert pickle.loads(pickle.dumps(Corner(size=9))).size == 9  # noqa: S301
+
+
+def test_everything_a_plug_in_needs_comes_from_one_module() -> None:
+    from qi_datasets import builder, specs
+    from qi_datasets.pixels import geometry
+
+    assert (builder.SetSpec, builder.Placed, builder.whole) == (specs.SetSpec, geometry.Placed, geometry.whole)
+    assert {"GeneratedSet", "ImageSet", "Placed", "Row", "SetSpec", "whole"} <= set(builder.__all__)

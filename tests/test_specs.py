@@ -1,12 +1,15 @@
 """The spec table says what the specification says."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_datasets.errors import OptionError
-from qi_datasets.specs import BORDER, IMAGENET_VAL_NAME, QUADRANT, SPEC_VERSION, SPECS, IntegerOption
+from qi_datasets.specs import BORDER, IMAGENET_VAL_NAME, MIT, QUADRANT, SPEC_VERSION, SPECS, IntegerOption
+from qi_datasets.verification.integrity.integrity import CHECKS
 from tests import expected
 
 PUBLISHED = {
@@ -51,7 +54,22 @@ def test_a_set_that_needs_no_input_has_pinned_digests(spec) -> None:
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_sets_made_from_images_have_sizes_for_the_demo(spec) -> None:
     assert bool(spec.demo_splits) == spec.needs_images
-    assert set(spec.demo_splits) <= set(spec.splits)
+    assert set(spec.demo_splits) == set(spec.demo_digests) <= set(spec.splits)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_photographs_are_not_for_everybody(spec) -> None:
+    assert spec.publishable == (spec.licence == MIT) == (not spec.needs_images)
+    assert spec.licence == MIT or (spec.licence.id == "other" and spec.licence.name and spec.licence.link)
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_the_checks_that_it_names_are_there(spec) -> None:
+    named = {check.name for check in CHECKS if check.applies is None}
+
+    assert set(spec.integrity) <= named
+    assert not spec.separability or find_spec(spec.separability.partition(":")[0])
+    assert {name for other in SPECS.values() for name in other.integrity} == named
 
 
 def test_the_version_is_semantic_and_ids_have_eight_digits() -> None:

@@ -50,7 +50,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     """The plan with the borders that were built before, and the manifest if all of it is there already."""
     if not exists(folder):
         return plan, None
-    again = "add --force to replace it, or choose another output folder"
+    again = "add force=True to replace it, or choose another output folder"
     try:
         manifest = Manifest.read(folder)
     except StoredSetError as error:

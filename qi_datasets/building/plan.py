@@ -58,7 +58,7 @@ def plan_set(
     if not spec.needs_images:
         return Plan(builder, wanted, None, {}, builder.size == spec.size)
     if source is None:
-        raise OptionError(f"{spec.name} is made from images: give --imagenet-val PATH, or --demo to try it without")
+        raise OptionError(f"{spec.name} is made from images: give imagenet_val=PATH, or demo=True to try it without")
     chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
     canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
     images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}

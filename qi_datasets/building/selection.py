@@ -80,7 +80,7 @@ def select(
     places = ranks(spec, splits)
     wanted = len(places)
     if wanted < 1:
-        raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 with {spec.count_option} N")
+        raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 with {spec.count_option}=N")
     if official:
         chosen = official_names(places)
         missing = [name for name in chosen if name not in names]
@@ -88,7 +88,7 @@ def select(
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise TooFewImagesError(
                 f"{spec.name}: {len(missing)} of the {wanted} selected images are missing in {where}: "
-                f"{', '.join(missing[:NAMED])}{more}; add them, or use {spec.count_option} N to draw from the images "
+                f"{', '.join(missing[:NAMED])}{more}; add them, or use {spec.count_option}=N to draw from the images "
                 "there are"
             )
     else:
@@ -100,10 +100,10 @@ def select(
                 before = SPECS[spec.first_rank_after]
                 after, fewer = (
                     f", after the {places.start} of {before.name},",
-                    f", or of {before.name} with {before.count_option} N",
+                    f", or of {before.name} with {before.count_option}=N",
                 )
             raise TooFewImagesError(
                 f"{spec.name}: {wanted} images are asked for{after} but {where} has {len(ordered)}; "
-                f"ask for fewer with {spec.count_option} N{fewer}"
+                f"ask for fewer with {spec.count_option}=N{fewer}"
             )
     return by_split(chosen, (splits or {}).get(spec.name, spec.splits))

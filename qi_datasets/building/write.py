@@ -30,7 +30,7 @@ from qi_datasets.storage.manifest import (
     SourceRecord,
     SplitRecord,
     library_versions,
-    pixels_verified,
+    with_pixels,
 )
 from qi_datasets.storage.parquet import PREVIEW_ROWS, SplitWriter, file_record, stored_rows
 from qi_datasets.storage.rows import EncodedRow, EncodedSource
@@ -76,7 +76,7 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         sources=sources,
         libraries=library_versions(),
     )
-    manifest = replace(manifest, pixels=pixels_verified(spec, manifest.default_config))
+    manifest = with_pixels(spec, manifest)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     first = next(row for writer in writers.values() for row in writer.first)

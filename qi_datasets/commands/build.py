@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, table
+from qi_datasets.commands.console import one_line_errors, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.building.build import BuiltSet
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qi_datasets.specs import SetSpec
     from qi_datasets.storage.location import Place
 
-PER_SPLIT, SHIFTED_IMAGES = "--per-split", "--shifted-images"
+PER_SPLIT, SHIFTED_IMAGES = "per_split", "shifted_images"
 MEGABYTE = 1e6
 SHORT = 12
 
@@ -123,7 +123,7 @@ def main(
             # Few sources have images for every set; a plain build makes those that it can.
             if names or spec.first_rank_after is None or (spec.name in counts and not demo):
                 raise
-            notes.append(f"left out: {error}")
+            notes.append(with_flags(f"left out: {error}"))
 
     root = default_output() if output is None else place_of(output)
     engine = Engine(workers, dask)
@@ -151,7 +151,7 @@ def split_sizes(demo: bool, given: Mapping[str, int | None]) -> dict[str, dict[s
     for option, number in given.items():
         least = 0 if option == SHIFTED_IMAGES else 1
         if number is not None and number < least:
-            raise OptionError(f"{option} must be {least} or more, not {number}")
+            raise OptionError(f"--{option.replace('_', '-')} must be {least} or more, not {number}")
     counts: dict[str, dict[str, int]] = {}
     for spec in specs().values():
         number = given[spec.count_option]

@@ -1,5 +1,6 @@
 """What all commands share on a terminal: tables, and errors in one line with their exit status."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec
@@ -12,17 +13,32 @@ P = ParamSpec("P")
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns this package's exceptions into one line on standard error and their exit status."""
+    """Turns this package's exceptions into one line on standard error, in flags, and their exit status."""
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except QIDatasetsError as error:
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            click.echo(f"error: {with_flags(' '.join(str(error).split()))}", err=True)
             raise click.exceptions.Exit(error.exit_status) from error
 
     return wrapper
+
+
+def with_flags(text: str) -> str:
+    """A message that names arguments of Python (`per_split=N`, `force=True`), with the running command's flags."""
+    for parameter in click.get_current_context().command.params:
+        if not parameter.name or not isinstance(parameter, click.Option):
+            continue
+        flag, is_flag = parameter.opts[0], parameter.is_flag
+
+        def spelled(match: "re.Match[str]", flag: str = flag, is_flag: bool = is_flag) -> str:
+            return flag if is_flag or not match[1] else f"{flag} {match[1]}"
+
+        value = r"('[^']*'|[\w./-]*)"
+        text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
+    return text
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:

@@ -19,7 +19,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 
 @click.command(epilog=EPILOG)
 @click.argument("out", required=False)
-@click.option("--set", "names", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
+@click.option("--set", "sets", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
 @click.option("--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source.")
@@ -32,7 +32,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 @one_line_errors
 def main(
     out: str | None,
-    names: tuple[str, ...],
+    sets: tuple[str, ...],
     only: str | None,
     seeds: int | None,
     full: bool,
@@ -47,7 +47,7 @@ def main(
 
     if report is not None:
         require_drawing()
-    found = verify(out, names or None, only, seeds, full, device, progress=not quiet)
+    found = verify(out, sets or None, only, seeds, full, device, progress=not quiet)
     # Written before anything is printed, so that a file that can't be written is not overlooked.
     if json_file is not None:
         found.write_json(json_file)

@@ -138,8 +138,8 @@ def ensure_built(
     if spec.needs_images and imagenet_val is None:
         if not exists(folder):
             raise NotBuiltError(
-                f"{spec.name} is not built in {root}: run `qi-build --imagenet-val PATH` or `qi-build --demo` "
-                "to try it without ImageNet; or pass imagenet_val= or output="
+                f"{spec.name} is not built in {root}: pass imagenet_val=PATH to build it from ImageNet's validation "
+                "images, or output=OUT for a folder that the command qi-build wrote"
             )
         return folder
     if imagenet_val is not None:
@@ -169,7 +169,7 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
-            "build it again with qi-build --force"
+            "build it again with the command qi-build"
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
@@ -180,7 +180,7 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
             split: [glob.escape(str(joined(folder, file))) for file in record.files] for split, record in splits.items()
         }
     except (KeyError, TypeError) as error:
-        raise StoredSetError(f"the manifest in {folder} has no border 0; build the set again with --force") from error
+        raise StoredSetError(f"the manifest in {folder} has no border 0; build the set again") from error
     if not all(files.values()) or not files:
-        raise StoredSetError(f"the manifest in {folder} names no files; build the set again with --force")
+        raise StoredSetError(f"the manifest in {folder} names no files; build the set again")
     return files

@@ -1,16 +1,14 @@
-"""Networks with random weights that a seed decides, whatever else draws random numbers."""
+"""Random numbers of torch that a seed decides, whatever else draws some."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import nn
-
-AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
-def seeded(seed: int, make: Callable[[], AnyNetwork]) -> AnyNetwork:
-    """What `make` returns when torch's random state starts from `seed`; the global state is left as it is."""
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, torch's random state on the CPU starts from `seed`; afterwards the global state is as it was before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return make()
+        yield

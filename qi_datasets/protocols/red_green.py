@@ -18,6 +18,7 @@ from torch import Tensor
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import as_input, ieee_float32, slices
 from qi_datasets.networks.padding import Padding
+from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.reference import RedGreenNet
 
 EPOCHS = 50
@@ -79,8 +80,7 @@ def train_red_green(
     """
     if epochs < 1 or patience < 1:
         raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}")
-    with torch.random.fork_rng(devices=[]), ieee_float32():
-        torch.manual_seed(seed)
+    with seeded(seed), ieee_float32():
         net = RedGreenNet(padding).to(device)
         if padding != "circular":
             # The fastest layout, except for circular padding, which undoes it in every layer.

@@ -1,4 +1,4 @@
-"""The rook net trained from many seeds: all of them together, and one by one as the reference for that.
+"""The rook net trained from many seeds, all of them together.
 
 Protocol (the specification of `rook`; arXiv 2003.07064, figure 1): SGD with learning rate 0.1 and momentum 0.9, 100
 epochs of the two images one by one, torch's default initialisation.
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import Padding, padding_per_side
+from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.reference import RookNet
 
 EPOCHS = 100
@@ -67,7 +68,7 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
-    """Train one net per seed, all together; up to rounding the nets that `train_rook_one_by_one` gives.
+    """Train one net per seed, all together; up to rounding the nets that training one by one gives.
 
     `images` (2, 1, H, W), float32 in [0, 1], of labels 0 and 1. The images never change, so a convolution is a product
     of their windows, cut out once, with all filters; only the window of each filter's maximum has a gradient. The
@@ -75,7 +76,10 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     Raises `OptionError` for images of another shape or dtype, for no seed and for an unknown padding.
     """
     _check(images, seeds)
-    nets = [_draw(padding, seed) for seed in seeds]
+    nets = []
+    for seed in seeds:
+        with seeded(seed):
+            nets.append(RookNet(padding))
     per_side = padding_per_side(padding, 5)
     padded = F.pad(images, (per_side,) * 4, mode="circular" if padding == "circular" else "constant")
     windows = [_distinct_windows(image) for image in (padded[:1], padded[1:])]
@@ -102,33 +106,6 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     logits = features.T[:, :, None] * slope.T[:, None] + offset.T[:, None]
     arrays = (logits, filters[:, 0], losses.T)
     return RookRuns(padding, tuple(seeds), *(np.ascontiguousarray(array.numpy()) for array in arrays))
-
-
-@_one_thread()
-def train_rook_one_by_one(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
-    """The protocol in plain torch, seed after seed: the reference for `train_rook`, with its arguments and result."""
-    _check(images, seeds)
-    arrays: list[tuple[Tensor, ...]] = []
-    for seed in seeds:
-        net = _draw(padding, seed)
-        optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
-        losses = torch.zeros(epochs)
-        for epoch in range(epochs):
-            for label in range(2):
-                optimizer.zero_grad()
-                loss = F.cross_entropy(net(images[label : label + 1]), torch.tensor([label]))
-                torch.autograd.backward(loss)
-                optimizer.step()
-                losses[epoch] += loss.detach() / 2
-        kernel, *_ = net.parameters()
-        arrays.append((net(images).detach(), kernel[0, 0].detach(), losses))
-    return RookRuns(padding, tuple(seeds), *(torch.stack(part).numpy() for part in zip(*arrays, strict=True)))
-
-
-def _draw(padding: Padding, seed: int) -> RookNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return RookNet(padding)
 
 
 def _distinct_windows(image: Tensor) -> Tensor:

@@ -62,9 +62,7 @@ def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDAr
     if truth.shape != answers.shape[1:]:
         raise OptionError(f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}")
     if unknown := int((truth < 0).sum()):
-        raise OptionError(
-            f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out, or build with --labels FILE"
-        )
+        raise OptionError(f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out")
     right: npt.NDArray[np.bool_] = answers == truth
     return right
 

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +11,8 @@ from PIL import features as pillow_features
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
-from qi_datasets.specs import SetSpec
+from qi_datasets.sources import DemoSource
+from qi_datasets.specs import MIT, Licence, SetSpec
 from qi_datasets.storage.location import Place, file_size, joined, read_text
 
 MANIFEST = "manifest.json"
@@ -20,7 +21,10 @@ LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
 GENERATED = "generated"
 """The layout of a set that needs no input."""
 
-PINNED, UNVERIFIED = "pinned", "unverified"
+PINNED, VERIFIED, UNVERIFIED = "pinned", "verified", "unverified"
+"""What is known of a set's pixels: they are the official ones; they are those of another manifest; nothing."""
+
+DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ class Manifest:
     sources: dict[str, list[SourceRecord]]
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    verified_against: str = ""
+
+    @property
+    def demo(self) -> bool:
+        """Whether the set is made from the built-in demo pictures."""
+        return self.layout == DemoSource.layout
+
+    def licence(self, spec: SetSpec) -> Licence:
+        """The terms of this set's pixels."""
+        return MIT if self.demo else spec.licence
+
+    def publishable(self, spec: SetSpec) -> bool:
+        """Whether anybody may publish this set's pixels."""
+        return self.demo or spec.publishable
 
     @property
     def borders(self) -> frozenset[int]:
@@ -134,7 +152,11 @@ def library_versions() -> dict[str, str]:
     return found | {decoder: pillow_features.version(decoder) or "unknown"}
 
 
-def pixels_verified(spec: SetSpec, config: ConfigRecord) -> str:
-    """ "pinned" if the split digests of the default config are the ones that the package pins, else "unverified"."""
-    digests = {split: record.digest for split, record in config.splits.items()}
-    return PINNED if digests == dict(spec.digests) else UNVERIFIED
+def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
+    """The manifest with what is known of its pixels: whether the package pins the digests of its default config."""
+    digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
+    if digests == dict(spec.digests):
+        return replace(manifest, pixels=PINNED, verified_against="")
+    if manifest.demo and digests == dict(spec.demo_digests):
+        return replace(manifest, pixels=VERIFIED, verified_against=DEMO_DIGESTS)
+    return replace(manifest, pixels=UNVERIFIED, verified_against="")

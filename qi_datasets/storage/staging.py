@@ -20,7 +20,7 @@ REPLACED = ".{}.replaced-"
 
 @contextmanager
 def locked(folder: Place) -> Iterator[None]:
-    """Nobody else builds `folder` while the block runs; if nothing stands there afterwards, nothing is left behind.
+    """Nobody else builds `folder` while the block runs.
 
     Behind a URL nothing can be locked: there the manifest, written last, tells a whole set. Raises OutputError when
     the parent can't be made or written.
@@ -29,7 +29,6 @@ def locked(folder: Place) -> Iterator[None]:
         yield
         return
     parent = folder.parent
-    made = first_missing(parent)
     lock = FileLock(parent / LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +36,6 @@ def locked(folder: Place) -> Iterator[None]:
         os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o644))
         lock.acquire()
     except (OSError, ValueError) as error:
-        remove_empty(parent, made)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write to {parent}: {reason}; choose another output folder") from error
     try:
@@ -47,7 +45,6 @@ def locked(folder: Place) -> Iterator[None]:
         if not folder.exists():
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        remove_empty(parent, made)
 
 
 @contextmanager
@@ -105,22 +102,3 @@ def current_umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
-
-
-def first_missing(folder: Path) -> Path | None:
-    """The topmost folder on the way to `folder` that does not exist yet."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    return missing[-1] if missing else None
-
-
-def remove_empty(folder: Path, top: Path | None) -> None:
-    """Removes `folder` and its parents up to `top`, as far as they are empty; nothing if `top` is None."""
-    if top is None:
-        return
-    for path in (folder, *folder.parents):
-        try:
-            path.rmdir()
-        except OSError:
-            return
-        if path == top:
-            return

@@ -1,4 +1,4 @@
 """The harness that proves each set measures what it claims: integrity of the files, separability of the labels.
 
-`verify.verify` is what a user calls; `integrity.CHECKS` and `verify.NETWORK_CHECKS` are the two tables of checks.
+`verify.verify` is what a user calls. The spec table names the checks of each set.
 """

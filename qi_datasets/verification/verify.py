@@ -13,7 +13,7 @@ from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.registry import nearest, specs
-from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SPECS
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import Place, default_output, exists, file_system, joined, place_of
 from qi_datasets.storage.manifest import MANIFEST, library_versions
 from qi_datasets.verification.integrity.across import check_across
@@ -24,17 +24,6 @@ from qi_datasets.verification.stored import StoredSet, name_of
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
-
-NETWORK_CHECKS = {
-    ROOK.name: "qi_datasets.verification.separability.rook:check",
-    CORNER.name: "qi_datasets.verification.separability.corner:check",
-    RED_GREEN_SET.name: "qi_datasets.verification.separability.red_green:check",
-    QI.name: "qi_datasets.verification.separability.quadrant:check",
-}
-"""Set -> what proves by networks that it measures what it claims: a function (StoredSet, NetworkOptions) -> Measured.
-
-Named, not imported, since they need torch. A new set's checks are one more line; sets without one get integrity alone.
-"""
 
 NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -111,14 +100,14 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
             yield "sets made for this run", folders, (note,)
         return
     if not there:
-        raise NotBuiltError(f"there are no sets in {root}; run qi-build --output {root}, or give another folder")
+        raise NotBuiltError(f"there are no sets in {root}; build some with qi-build, or give another folder")
     known = specs()
     if asked is None:
         official = [name for name in known if name in there]
         others = [name for name in there if name not in known]
         if not official:
-            raise NotBuiltError(f"{root} holds {', '.join(others)} only; name them with --set")
-        notes = (f"not verified, since not asked for: {', '.join(others)} (--set NAME)",) if others else ()
+            raise NotBuiltError(f"{root} holds {', '.join(others)} only; name them with sets=NAME")
+        notes = (f"not verified, since not asked for: {', '.join(others)} (sets=NAME)",) if others else ()
         yield str(root), [joined(root, name) for name in official], notes
         return
     for name in asked:
@@ -151,7 +140,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, progress=options.progress))
-    if only != INTEGRITY and stored.spec.name in NETWORK_CHECKS:
+    if only != INTEGRITY and stored.spec.separability:
         broken = [check.name for part in parts for check in part.checks if is_broken(check)]
         parts.append(check_networks(stored, options, broken, torch_is_there))
     return parts
@@ -173,7 +162,7 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
         return not_checked(NEEDS_TORCH)
     if broken:
         return not_checked(f"the set is damaged ({', '.join(broken)})")
-    check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(NETWORK_CHECKS[stored.spec.name])
+    check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(stored.spec.separability)
     try:
         with threads_for(options):
             return check(stored, options)

@@ -15,7 +15,8 @@ def lines(sources: Sources) -> Iterator[Line]:
     """Same padding, the accuracies of both ways being equal."""
     import torch
 
-    from qi_datasets.protocols.rook import RookRuns, train_rook, train_rook_one_by_one
+    from qi_datasets.protocols.rook import RookRuns, train_rook
+    from tests.protocols.one_by_one import train_rook_one_by_one
 
     pixels = np.stack([row.image.pixels() for row in Rook().rows("train")])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

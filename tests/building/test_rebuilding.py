@@ -68,7 +68,7 @@ class TestWhatIsThere:
         place = pictures.flat(album | {name: pictures.encoded(pictures.picture(77))}, tmp_path / "images")
         before = untouched(qi_copy)
 
-        with pytest.raises(OutputError, match=f"made from another {name}.*--force"):
+        with pytest.raises(OutputError, match=f"made from another {name}.*force=True"):
             built(place, qi_copy)
 
         assert untouched(qi_copy) == before
@@ -130,7 +130,7 @@ class TestWhatIsThere:
                 (place / "thesis.tex").write_text("mine")
         before = untouched(tmp_path)
 
-        with pytest.raises(OutputError, match="is no set of this package; add --force"):
+        with pytest.raises(OutputError, match="is no set of this package; add force=True"):
             build_set(plan_set(ROOK), tmp_path)
 
         assert {name: seen for name, seen in untouched(tmp_path).items() if not name.endswith(".lock")} == before

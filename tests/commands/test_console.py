@@ -35,6 +35,31 @@ def test_other_exceptions_are_bugs_and_stay_visible() -> None:
         CliRunner().invoke(fail, catch_exceptions=False)
 
 
+FLAGS = {
+    "ask for fewer with per_split=N": "ask for fewer with --per-split N",
+    "add force=True to replace it": "add --force to replace it",
+    "sets='q1' is unknown; sets=NAME": "--set 'q1' is unknown; --set NAME",
+    "workers= too": "--workers too",
+    "give out=OUT, or x=3": "give out=OUT, or x=3",
+    "a border of 7": "a border of 7",
+}
+
+
+@pytest.mark.parametrize("message", FLAGS)
+def test_arguments_of_python_become_the_flags_of_the_command(message: str) -> None:
+    @click.command()
+    @click.argument("out", required=False)
+    @click.option("--per-split", type=int)
+    @click.option("--force", is_flag=True)
+    @click.option("--set", "sets", multiple=True)
+    @click.option("--workers", type=int)
+    @one_line_errors
+    def fail(**_: object) -> None:
+        raise OptionError(message)
+
+    assert CliRunner().invoke(fail).stderr == f"error: {FLAGS[message]}\n"
+
+
 def test_columns_are_aligned_and_lines_have_no_trailing_blanks() -> None:
     text = table(["set", "rows"], [["qi", "12"], ["rook", ""], ["red_green", "5000"]], right=frozenset({"rows"}))
 

@@ -7,8 +7,9 @@ import torch
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.reference import RookNet
-from qi_datasets.protocols.rook import train_rook, train_rook_one_by_one
+from qi_datasets.protocols.rook import train_rook
 from tests.networks.pictures import towers
+from tests.protocols.one_by_one import train_rook_one_by_one
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
@@ -74,15 +75,14 @@ def test_the_number_of_threads_is_left():
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("train", [train_rook, train_rook_one_by_one])
-def test_unusable_input_is_refused(train):
+def test_unusable_input_is_refused():
     for images in (towers()[:1], towers().double(), towers()[:, 0]):
         with pytest.raises(OptionError, match=r"\(2, 1, H, W\)"):
-            train(images, "same", [0])
+            train_rook(images, "same", [0])
     with pytest.raises(OptionError, match="seed"):
-        train(towers(), "same", [])
+        train_rook(towers(), "same", [])
     with pytest.raises(OptionError, match="half"):
-        train(towers(), "half", [0])
+        train_rook(towers(), "half", [0])
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Manifests survive the way to disk and back, and nothing else passes for one."""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from qi_datasets import load_dataset
 from qi_datasets.errors import QIDatasetsError, StoredSetError
-from qi_datasets.specs import SPECS
+from qi_datasets.sources import DemoSource
+from qi_datasets.specs import IMAGENET_TERMS, MIT, SPECS, SetSpec
 from qi_datasets.storage.manifest import (
+    GENERATED,
     MANIFEST,
     ConfigRecord,
     FileRecord,
@@ -21,7 +23,7 @@ from qi_datasets.storage.manifest import (
     SourceRecord,
     SplitRecord,
     library_versions,
-    pixels_verified,
+    with_pixels,
 )
 
 texts, numbers = st.text(max_size=8), st.integers(0, 10**12)
@@ -142,15 +144,45 @@ def test_it_says_with_which_libraries_a_set_was_made() -> None:
     assert {"libjpeg_turbo", "jpg"} & versions.keys()
 
 
-@pytest.mark.parametrize("name", ["rook", "red_green"])
-def test_pixels_are_pinned_if_every_split_has_the_pinned_digest(name: str) -> None:
-    spec = SPECS[name]
-    config = ConfigRecord(0, spec.size, {s: SplitRecord(2, digest, [], 0) for s, digest in spec.digests.items()})
-    first = next(iter(config.splits))
-    changed = config.splits | {first: replace(config.splits[first], digest="0" * 64)}
+def with_digests(spec: SetSpec, layout: str, digests: Mapping[str, str]) -> Manifest:
+    """A manifest of a set of that layout whose splits have those digests."""
+    splits = {split: SplitRecord(2, digest, [], 0) for split, digest in digests.items()}
+    config = ConfigRecord(0, spec.size, splits)
+    return Manifest(spec.name, "1.0.0", "1", True, "?", layout, spec.size, {spec.config_of(0): config}, {})
 
-    assert pixels_verified(spec, config) == "pinned"
-    assert pixels_verified(spec, replace(config, splits=changed)) == "unverified"
+
+@pytest.mark.parametrize(
+    ("name", "layout", "pinned", "wanted"),
+    [
+        ("rook", GENERATED, SPECS["rook"].digests, "pinned"),
+        ("red_green", GENERATED, SPECS["red_green"].digests, "pinned"),
+        ("qi", DemoSource.layout, SPECS["qi"].demo_digests, "verified"),
+        ("shifted", DemoSource.layout, SPECS["shifted"].demo_digests, "verified"),
+    ],
+)
+def test_pixels_are_known_if_every_split_has_the_pinned_digest(
+    name: str, layout: str, pinned: Mapping[str, str], wanted: str
+) -> None:
+    spec = SPECS[name]
+    good = with_pixels(spec, with_digests(spec, layout, pinned))
+    changed = with_pixels(spec, with_digests(spec, layout, {**pinned, next(iter(pinned)): "0" * 64}))
+
+    assert (good.pixels, bool(good.verified_against)) == (wanted, wanted == "verified")
+    assert (changed.pixels, changed.verified_against) == ("unverified", "")
+
+
+def test_demo_digests_in_another_layout_verify_nothing() -> None:
+    spec = SPECS["qi"]
+
+    assert with_pixels(spec, with_digests(spec, "flat folder", spec.demo_digests)).pixels == "unverified"
+
+
+def test_photographs_keep_their_terms_and_demo_pictures_are_ours() -> None:
+    spec = SPECS["qi"]
+    photos, demo = (with_digests(spec, layout, {"train": "0"}) for layout in ("tar", DemoSource.layout))
+
+    assert (photos.licence(spec), photos.publishable(spec)) == (IMAGENET_TERMS, False)
+    assert (demo.licence(spec), demo.publishable(spec)) == (MIT, True)
 
 
 def test_pixels_of_a_set_without_pinned_digests_are_unverified(small_qi: Path) -> None:

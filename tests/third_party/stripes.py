@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from qi_datasets.builder import GeneratedSet, ImageSet, Row
-from qi_datasets.pixels.geometry import Placed, central_square, whole
-from qi_datasets.specs import SetSpec
+from qi_datasets.builder import GeneratedSet, ImageSet, Placed, Row, SetSpec, whole
+from qi_datasets.pixels.geometry import central_square
 
 STRIPES = SetSpec(
     name="stripes",

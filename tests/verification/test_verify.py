@@ -63,7 +63,7 @@ def test_the_default_folder_is_the_one_that_qi_build_writes(monkeypatch, good):
     ("arguments", "error", "words"),
     [
         ({"out": "nosuch://sets"}, OptionError, "'nosuch://sets' is no place for sets"),
-        ({"out": "empty"}, NotBuiltError, "there are no sets in .*empty; run qi-build --output"),
+        ({"out": "empty"}, NotBuiltError, "there are no sets in .*empty; build some with qi-build"),
         (
             {"sets": "rock"},
             UnknownSetError,

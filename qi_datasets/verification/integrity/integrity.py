@@ -7,7 +7,7 @@ from functools import partial
 from qi_datasets.building.engine import Engine
 from qi_datasets.errors import StoredSetError
 from qi_datasets.progress import bar_over
-from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+from qi_datasets.specs import QI
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, whole_set
 from qi_datasets.verification.integrity.borders import compare_borders
@@ -22,11 +22,6 @@ PARALLEL_PIXELS = 100_000_000
 def always(stored: StoredSet) -> bool:
     """For checks that every set gets, another package's too."""
     return True
-
-
-def only(*names: str) -> Callable[[StoredSet], bool]:
-    """For checks of some sets."""
-    return lambda stored: stored.spec.name in names
 
 
 def from_images(stored: StoredSet) -> bool:
@@ -48,18 +43,25 @@ def bordered(stored: StoredSet) -> bool:
 class IntegrityCheck:
     """One row of the table of checks.
 
-    on_rows: yields what is wrong with a chunk's rows; runs in worker processes. on_set: yields what is wrong with the
-    set, once all rows are read. With neither, reading itself makes the findings of that name. otherwise: how the check
-    ends when something is found. figure: what was measured, for a reader.
+    applies: for which sets; None for those whose row of the spec table names the check.
+    on_rows: yields what is wrong with a chunk's rows; runs in worker processes.
+    on_set: yields what is wrong with the set, once all rows are read. Without it and without `on_rows`, reading itself
+        makes the findings of that name.
+    figure: what was measured, for a reader.
+    otherwise: how the check ends when something is found.
     """
 
     name: str
     meaning: str
-    applies: Callable[[StoredSet], bool] = always
+    applies: Callable[[StoredSet], bool] | None = always
     on_rows: Callable[[Chunk], Iterator[str]] | None = None
     on_set: Callable[[StoredSet, Examined], Iterator[str]] | None = None
     figure: Callable[[StoredSet, Examined], str] | None = None
     otherwise: Status = Status.FAIL
+
+    def is_for(self, stored: StoredSet) -> bool:
+        """Whether the check is made on that set."""
+        return self.name in stored.spec.integrity if self.applies is None else self.applies(stored)
 
 
 CHECKS = (
@@ -73,37 +75,33 @@ CHECKS = (
     IntegrityCheck(
         "balance",
         "no label is more frequent than another",
-        only(ROOK.name, CORNER.name, RED_GREEN_SET.name, QI.name),
+        None,
         on_set=whole_set.balance,
         figure=whole_set.balance_figure,
     ),
     IntegrityCheck("pixels", "every image is the one that its builder makes", generated, on_rows=rows.pixels),
     IntegrityCheck("columns", "the further columns say what was drawn", generated, on_rows=rows.columns),
-    IntegrityCheck(
-        "boxes", "two pure boxes where the columns say, else black", only(RED_GREEN_SET.name), red_green.boxes
-    ),
-    IntegrityCheck("pairs", "the two tests pair up row by row", only(RED_GREEN_SET.name), red_green.pairs),
-    IntegrityCheck(
-        "repeats", "no image occurs twice, in any split", only(RED_GREEN_SET.name), on_set=red_green.repeats
-    ),
-    IntegrityCheck("place", "x, y are the label's corner", only(QI.name), quadrant.place),
-    IntegrityCheck("background", "black outside the patch", only(QI.name), quadrant.background),
+    IntegrityCheck("boxes", "two pure boxes where the columns say, else black", None, red_green.boxes),
+    IntegrityCheck("pairs", "the two tests pair up row by row", None, red_green.pairs),
+    IntegrityCheck("repeats", "no image occurs twice, in any split", None, on_set=red_green.repeats),
+    IntegrityCheck("place", "x, y are the label's corner", None, quadrant.place),
+    IntegrityCheck("background", "black outside the patch", None, quadrant.background),
     IntegrityCheck(
         "patch",
         "both corners hold the recorded patch",
-        only(QI.name),
+        None,
         quadrant.same_patch,
         figure=quadrant.sources_figure,
     ),
     IntegrityCheck(
         "displacement",
         "total strides see both corners in one phase",
-        only(QI.name),
+        None,
         on_set=quadrant.displacement,
         figure=quadrant.displacement_figure,
     ),
-    IntegrityCheck("base", "every image is the recorded one", only(SHIFTED.name), shifted.base),
-    IntegrityCheck("drawn", "pairs and label are those that the names decide", only(SHIFTED.name), shifted.drawn),
+    IntegrityCheck("base", "every image is the recorded one", None, shifted.base),
+    IntegrityCheck("drawn", "pairs and label are those that the names decide", None, shifted.drawn),
     IntegrityCheck("borders", "borders are black, their centre is border 0", bordered),
     IntegrityCheck(
         "sources",
@@ -145,7 +143,7 @@ def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress
     seen = examine(stored, engine, progress)
     checks = []
     for check in CHECKS:
-        if not check.applies(stored):
+        if not check.is_for(stored):
             continue
         if check.on_set is not None:
             for finding in check.on_set(stored, seen):
@@ -188,7 +186,7 @@ def examine_chunk(stored: StoredSet, task: tuple[str, int, int]) -> Examined:
     seen = Examined()
     chunk = read_chunk(stored, split, start, stop, seen)
     for check in CHECKS:
-        if check.on_rows is not None and check.applies(stored):
+        if check.on_rows is not None and check.is_for(stored):
             for finding in check.on_rows(chunk):
                 seen.findings.add(check.name, finding)
     compare_borders(chunk, seen)

@@ -3,8 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from qi_datasets.cards import template
 from qi_datasets.errors import MissingExtraError
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.verification.report.report import Plot, Report, Tiles, write_text
@@ -28,17 +27,9 @@ def write_page(report: Report, folder: Path) -> Path:
 
 def render(report: Report) -> str:
     """The page as text; figures are SVG within it."""
-    environment = Environment(
-        loader=PackageLoader("qi_datasets.cards", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
     drawn = [(figure, drawing(figure)) for figure in report.figures]
     by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
-    template = environment.get_template(TEMPLATE)
-    return template.render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
+    return template(TEMPLATE).render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
 
 
 def drawing(figure: Plot | Tiles) -> str:

@@ -1,7 +1,5 @@
 """Whether `red_green` shows what it claims: nets that read location fail where pictures never were in training."""
 
-from functools import partial
-
 import numpy as np
 
 from qi_datasets.networks.features import Images, extract_features
@@ -59,7 +57,8 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
     """Largest relative difference between the logits of paired rows, and whether all count as equal."""
     worst, equal = 0.0, True
     for seed in seeds:
-        net = seeded(seed, partial(RedGreenNet, padding))
+        with seeded(seed):
+            net = RedGreenNet(padding)
         logits = [extract_features(net, images, device=device) for images in tests]
         worst = max(worst, relative_difference(*logits))
         equal = equal and is_equal(*logits)
@@ -80,7 +79,7 @@ def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: b
 
 def not_trained(stored: StoredSet) -> Measured:
     """The line that says that training was left out."""
-    meaning = "accuracies of trained nets: add --full (minutes per seed on a CPU; --seeds N)"
+    meaning = "accuracies of trained nets: add full=True (minutes per seed on a CPU; seeds=N)"
     return Measured((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
 
 

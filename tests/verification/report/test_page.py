@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.errors import MissingExtraError, OutputError
 from qi_datasets.verification.report import page
 from qi_datasets.verification.report.report import Check, Curve, Plot, Report, Status, Table, Tile, Tiles
 
@@ -46,7 +46,7 @@ def test_a_page_without_figures_needs_no_matplotlib(tmp_path, monkeypatch):
 
 def test_figures_that_could_not_be_drawn_are_told_before_they_are_measured(monkeypatch):
     monkeypatch.setattr(page, "find_spec", lambda name: None if name == "matplotlib" else object())
-    with pytest.raises(OptionError, match=r"pip install 'qi-datasets\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'qi-datasets\[torch\]'"):
         page.require_drawing()
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     page.require_drawing()
