@@ -55,3 +55,8 @@ class EntryError(QIDatasetsError):
 
 class ModelError(QIDatasetsError):
     """A network that can't be made, lacks weights that fit, or gives answers that can't be evaluated."""
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text without line breaks; its kind if it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,18 +1,28 @@
-"""The 1000 classes of ImageNet-1k: their synsets ("wnids"), sorted, as every model zoo numbers them."""
+"""ImageNet's names: the ids of its images, the 1000 synsets ("wnids") of ImageNet-1k, and which image has which.
 
-from collections.abc import Mapping, Sequence
+`imagenet_val_classes.bin` holds the class, 0 to 999 in the order of the sorted synsets, of every validation image from
+1 to 50,000: ten bits each, the most significant bit first, one after another.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import overload
+from pathlib import Path
 
 UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
+WNID = re.compile(r"n\d{8}", re.ASCII)
+
+CLASS_BITS = 10
+"""Bits that each class takes in the packed table."""
+
 
 @cache
 def wnids() -> tuple[str, ...]:
-    """The 1000 synsets in sorted order; the list is read when it is first asked for."""
-    return tuple(files("qi_datasets").joinpath("imagenet_wnids.txt").read_text(encoding="ascii").split())
+    """The 1000 synsets in sorted order."""
+    return tuple(Path(__file__).with_name("imagenet_wnids.txt").read_text(encoding="ascii").split())
 
 
 @cache
@@ -26,20 +36,66 @@ def label_of(wnid: str) -> int:
     return labels_by_wnid().get(wnid, UNKNOWN)
 
 
-class Wnids(Sequence[str]):
-    """`wnids()` as a sequence for the spec table, which reads no file when it is imported."""
+@dataclass(frozen=True)
+class ImageCollection:
+    """Images that were published together, under names that say which image is meant.
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
+    title: what the collection is called.
+    images: how many it has.
+    file: pattern of its files' names; the group `id` is the image's id, `wnid` the synset if the name gives it.
+    wnid: the synset of an image by the name that a source gives it, "" if the collection has no such image.
+    """
 
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    title: str
+    images: int
+    file: re.Pattern[str]
+    wnid: Callable[[str], str]
 
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return wnids()[index]
+    def __str__(self) -> str:
+        return self.title
 
-    def __len__(self) -> int:
-        return len(wnids())
 
-    def __repr__(self) -> str:
-        return "Wnids()"
+@cache
+def _packed_classes() -> bytes:
+    return Path(__file__).with_name("imagenet_val_classes.bin").read_bytes()
+
+
+def val_name(number: int) -> str:
+    """The id of ImageNet's validation image `number`, 1 to 50,000: "ILSVRC2012_val_00000293"."""
+    return f"ILSVRC2012_val_{number:08d}"
+
+
+def val_digits(name: str) -> str:
+    """The eight digits of a validation image's id: "00000293"."""
+    return name[-8:]
+
+
+def val_wnid(name: str) -> str:
+    """The synset of the validation image with that id; "" for a number beyond 1 to 50,000."""
+    number = int(val_digits(name))
+    if not 1 <= number <= IMAGENET_VAL.images:
+        return ""
+    byte, bit = divmod(CLASS_BITS * (number - 1), 8)
+    two_bytes = int.from_bytes(_packed_classes()[byte : byte + 2])
+    return wnids()[two_bytes >> (16 - CLASS_BITS - bit) & (1 << CLASS_BITS) - 1]
+
+
+def train_wnid(name: str) -> str:
+    """The synset of a training image, whose path ends like n01440764/n01440764_10026.JPEG."""
+    return name.rpartition("/")[2].partition("_")[0]
+
+
+IMAGENET_VAL = ImageCollection(
+    "ImageNet val",
+    50_000,
+    # The Hub's copy appends the synset.
+    re.compile(r"(?P<id>ILSVRC2012_val_\d{8})(?:_(?P<wnid>n\d{8}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    val_wnid,
+)
+
+IMAGENET_TRAIN = ImageCollection(
+    "ImageNet train",
+    1_281_167,
+    re.compile(r"(?P<id>(?P<wnid>n\d{8})_\d+)\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    train_wnid,
+)

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pkgutil import resolve_name
 
 from qi_datasets.builder import Builder
-from qi_datasets.errors import BuilderError, UnknownSetError
+from qi_datasets.errors import BuilderError, UnknownSetError, one_line
 from qi_datasets.specs import SPECS, SetSpec
 
 ENTRY_POINTS = "qi_datasets.builders"
@@ -25,9 +25,9 @@ def loaded(entry: EntryPoint) -> type[Builder]:
     try:
         found = entry.load()
     except Exception as error:  # another package's module may raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise BuilderError(
-            f"entry point {entry.name} = {entry.value} cannot be imported ({reason}); mend or uninstall that package"
+            f"entry point {entry.name} = {entry.value} cannot be imported ({one_line(error)}); "
+            "mend or uninstall that package"
         ) from error
     if not (
         isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)

@@ -9,16 +9,13 @@ from numbers import Integral
 from types import MappingProxyType
 
 from qi_datasets.errors import OptionError
-from qi_datasets.imagenet import Wnids
+from qi_datasets.imagenet import wnids
 
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
 
 DRAW_PREFIX = "qi-datasets/v1"
 """Every draw is the SHA-256 of a string that starts so."""
-
-IMAGENET_VAL_IMAGES = 50_000
-IMAGENET_VAL_NAME = "ILSVRC2012_val_{:08d}"
 
 CORNERS = ("upper_left", "bottom_right")
 
@@ -295,7 +292,7 @@ SHIFTED = SetSpec(
     builder="qi_datasets.builders.shifted:Shifted",
     mode="RGB",
     size=SHIFTED_GEOMETRY.base,
-    labels=Wnids(),
+    labels=wnids(),
     splits={"test": 5000},
     columns={"source": "string", "wnid": "string", "pairs": f"int32[{SHIFTED_GEOMETRY.pairs},4]"},
     needs_images=True,

@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+import qi_datasets
 
 Pixels = npt.NDArray[np.uint8]
 Placement = tuple[int, int, int, int]
@@ -25,6 +28,25 @@ def draw(text: str) -> bytes:
 def official_ids() -> tuple[int, ...]:
     """Ids 1 to 50000 of ImageNet val, in the order of the selection."""
     return tuple(sorted(range(1, 50_001), key=lambda number: draw(f"{number:08d}")))
+
+
+@cache
+def val_classes() -> tuple[int, ...]:
+    """Class, 0 to 999, of validation images 1 to 50000: ten bits each, the highest first."""
+    packed = Path(qi_datasets.__file__).with_name("imagenet_val_classes.bin").read_bytes()
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8)).reshape(-1, 10)
+    return tuple((bits @ (1 << np.arange(9, -1, -1))).tolist())
+
+
+@cache
+def wnids() -> tuple[str, ...]:
+    """The 1000 synsets, sorted."""
+    return tuple(Path(qi_datasets.__file__).with_name("imagenet_wnids.txt").read_text().split())
+
+
+def val_wnid(name: str) -> str:
+    """The synset of `ILSVRC2012_val_<id>`."""
+    return wnids()[val_classes()[int(name.removeprefix("ILSVRC2012_val_")) - 1]]
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Small pictures that the tests make, and every layout in which a researcher may have them."""
 
-import csv
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
@@ -12,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from tests import expected
+
 Files = Mapping[str, bytes]
 """Image name, such as ILSVRC2012_val_00000293 -> the bytes of its file."""
 
 SIZES = ((61, 40), (40, 61), (57, 57), (90, 70), (33, 150), (8, 9), (1, 1), (113, 80))
-WNIDS = ("n01440764", "n02119789", "n07747607")
 TAR_NAME = "ILSVRC2012_img_val.tar"
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
-KAGGLE_TABLE = "LOC_val_solution.csv"
 SIDEWAYS = 6
 """The EXIF orientation of a camera that was turned by 90 degrees."""
 
@@ -63,10 +62,6 @@ def name_of(number: int) -> str:
     return f"ILSVRC2012_val_{number:08d}"
 
 
-def wnid_of(name: str) -> str:
-    return WNIDS[int(name[-8:]) % len(WNIDS)]
-
-
 def album(count: int) -> dict[str, bytes]:
     """`count` files of ImageNet val, of every kind and size."""
     return {name_of(number): KINDS[number % len(KINDS)](picture(number)) for number in range(1, count + 1)}
@@ -85,7 +80,7 @@ def flat(files: Files, folder: Path) -> str:
 
 def class_folders(files: Files, folder: Path) -> str:
     for name, content in files.items():
-        write(folder / wnid_of(name) / f"{name}.JPEG", content)
+        write(folder / expected.val_wnid(name) / f"{name}.JPEG", content)
     return str(folder)
 
 
@@ -101,10 +96,7 @@ def root_class_folders(files: Files, folder: Path) -> str:
 
 def kaggle(files: Files, folder: Path) -> str:
     flat(files, folder / KAGGLE_VAL)
-    with (folder / KAGGLE_TABLE).open("w", newline="") as table:
-        lines = csv.writer(table)
-        lines.writerow(["ImageId", "PredictionString"])
-        lines.writerows([name, f"{wnid_of(name)} 10 20 30 40 {wnid_of(name)} 1 2 3 4 "] for name in files)
+    write(folder / "LOC_val_solution.csv", b"never read")
     return str(folder)
 
 
@@ -146,7 +138,7 @@ def shard(rows: Iterable[tuple[str | None, bytes | None]], row_group_size: int =
 
 
 def hub_rows(files: Files) -> list[tuple[str, bytes]]:
-    return [(f"{name}_{wnid_of(name)}.JPEG", content) for name, content in files.items()]
+    return [(f"{name}_{expected.val_wnid(name)}.JPEG", content) for name, content in files.items()]
 
 
 def shards_by_name(files: Files) -> dict[str, bytes]:
@@ -190,5 +182,3 @@ LAYOUTS: dict[str, Callable[[Files, Path], str]] = {
     )
 }
 """Lays files out below a folder and returns what `--imagenet-val` takes."""
-
-WITHOUT_WNIDS = frozenset({"flat", "root_flat", "tar_file", "tar_in_folder"})

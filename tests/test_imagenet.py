@@ -1,13 +1,29 @@
-"""The list of ImageNet's classes: complete, in order, and read only when it is needed."""
+"""ImageNet's names: ids, classes and the synset of every validation image are complete and the published ones."""
 
 import hashlib
-import subprocess
-import sys
+import pickle
+import re
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from qi_datasets.imagenet import Wnids, label_of, wnids
+from qi_datasets.imagenet import (
+    IMAGENET_TRAIN,
+    IMAGENET_VAL,
+    ImageCollection,
+    label_of,
+    val_name,
+    val_wnid,
+    wnids,
+)
 from qi_datasets.specs import SPECS
+from tests import expected
+
+LIST_SHA256 = "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15"
+VAL_SHA256 = "098d797749a19d2c76f3243494b4d38079446eab41f3b8775212a33e4558a35f"
+"""Of the classes of images 1 to 50000, in decimal, one a line."""
 
 
 def test_the_list_is_the_thousand_sorted_synsets() -> None:
@@ -15,9 +31,6 @@ def test_the_list_is_the_thousand_sorted_synsets() -> None:
     assert list(wnids()) == sorted(wnids())
     text = "".join(f"{wnid}\n" for wnid in wnids())
     assert hashlib.sha256(text.encode()).hexdigest() == LIST_SHA256
-
-
-LIST_SHA256 = "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15"
 
 
 @pytest.mark.parametrize(
@@ -28,18 +41,65 @@ def test_a_label_is_the_place_in_the_list(wnid: str, label: int) -> None:
 
 
 def test_the_spec_tables_labels_are_the_list() -> None:
-    labels = SPECS["shifted"].labels
-
-    assert isinstance(labels, Wnids)
-    assert tuple(labels) == wnids()
-    assert labels[999] == "n15075141"
-    assert labels[:2] == ("n01440764", "n01443537")
-    assert "n02119789" in labels
+    assert SPECS["shifted"].labels == wnids()
 
 
-def test_importing_the_spec_table_reads_no_list() -> None:
-    code = "import qi_datasets.specs, qi_datasets.imagenet; print(qi_datasets.imagenet.wnids.cache_info().misses)"
+def test_the_class_of_every_validation_image_is_the_published_one() -> None:
+    classes = [label_of(val_wnid(val_name(number))) for number in range(1, 50_001)]
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    text = "".join(f"{label}\n" for label in classes)
+    assert hashlib.sha256(text.encode()).hexdigest() == VAL_SHA256
+    assert Counter(classes) == dict.fromkeys(range(1000), 50)
 
-    assert done.stdout.strip() == "0"
+
+@given(st.integers(1, 50_000))
+def test_the_table_is_ten_bits_an_image(number: int) -> None:
+    assert val_wnid(val_name(number)) == expected.val_wnid(f"ILSVRC2012_val_{number:08d}")
+
+
+@pytest.mark.parametrize(
+    ("name", "wnid"),
+    [
+        ("ILSVRC2012_val_00000001", "n01751748"),
+        ("ILSVRC2012_val_00000293", "n01440764"),
+        ("ILSVRC2012_val_00000000", ""),
+        ("ILSVRC2012_val_00050001", ""),
+        ("ILSVRC2012_val_99999999", ""),
+    ],
+)
+def test_the_synset_of_an_id(name: str, wnid: str) -> None:
+    assert val_wnid(name) == wnid
+
+
+@pytest.mark.parametrize(
+    ("collection", "file", "groups"),
+    [
+        (IMAGENET_VAL, "ILSVRC2012_val_00000293.JPEG", ("ILSVRC2012_val_00000293", None)),
+        (IMAGENET_VAL, "ILSVRC2012_val_00000293_n01440764.jpg", ("ILSVRC2012_val_00000293", "n01440764")),
+        (IMAGENET_VAL, "ILSVRC2012_val_293.JPEG", None),
+        (IMAGENET_VAL, "ILSVRC2012_val_00000293.png", None),
+        (IMAGENET_VAL, "ILSVRC2012_test_00000293.JPEG", None),
+        (IMAGENET_TRAIN, "n01440764_10026.JPEG", ("n01440764_10026", "n01440764")),
+        (IMAGENET_TRAIN, "n01440764_tench.JPEG", None),
+        (IMAGENET_TRAIN, "n0144076_10026.JPEG", None),
+        (IMAGENET_TRAIN, "n01440764_10026.png", None),
+    ],
+)
+def test_a_collection_knows_its_files(
+    collection: ImageCollection, file: str, groups: tuple[str, str | None] | None
+) -> None:
+    match = collection.file.fullmatch(file)
+
+    assert (match and (match["id"], match["wnid"])) == groups
+
+
+def test_collections_have_their_published_sizes_and_survive_pickling() -> None:
+    assert (IMAGENET_VAL.images, IMAGENET_TRAIN.images) == (50_000, 1_281_167)
+    for collection in (IMAGENET_VAL, IMAGENET_TRAIN):
+        assert pickle.loads(pickle.dumps(collection)) == collection  # noqa: S301  (our own)
+    assert IMAGENET_VAL != IMAGENET_TRAIN
+
+
+def test_training_images_bear_their_synset() -> None:
+    assert IMAGENET_TRAIN.wnid("train/n02119789/n01440764_10026.JPEG") == "n01440764"
+    assert re.fullmatch(r"n\d{8}", IMAGENET_TRAIN.wnid("n01440764_1.jpg"))

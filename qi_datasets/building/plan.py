@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from qi_datasets.builder import Builder
 from qi_datasets.building.selection import official_selection, select
 from qi_datasets.errors import OptionError
+from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import builder_of
 from qi_datasets.sources import Source, SourceImage
 from qi_datasets.specs import BORDER, SetSpec
@@ -59,7 +60,15 @@ def plan_set(
         return Plan(builder, wanted, None, {}, builder.size == spec.size)
     if source is None:
         raise OptionError(f"{spec.name} is made from images: give imagenet_val=PATH, or demo=True to try it without")
-    chosen = select(spec, source.names, official=official and source.imagenet_val, splits=splits, where=str(source))
-    canonical = source.imagenet_val and builder.size == spec.size and chosen == official_selection(spec)
-    images = {split: [source.chosen(name) for name in names] for split, names in chosen.items()}
+    from_val = source.collection == IMAGENET_VAL
+    chosen = select(
+        spec,
+        source.names,
+        collection=source.collection,
+        official=official and from_val,
+        splits=splits,
+        where=str(source),
+    )
+    canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
+    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)

@@ -4,31 +4,30 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 from qi_datasets.errors import OptionError, TooFewImagesError
+from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection, val_digits, val_name
 from qi_datasets.pixels.digests import draw, sha256_hex
-from qi_datasets.specs import IMAGENET_VAL_IMAGES, IMAGENET_VAL_NAME, SPECS, SetSpec
+from qi_datasets.specs import SPECS, SetSpec
 
 NAMED = 5
 """How many missing images a message names before it counts the rest."""
 
 
-def order_key(name: str) -> bytes:
+def order_key(name: str, collection: ImageCollection | None) -> bytes:
     """Where an image stands in the order: for ImageNet val its id alone counts, else its relative POSIX path."""
-    prefix, _, number = name.rpartition("_")
-    is_id = prefix == IMAGENET_VAL_NAME.partition("_{")[0] and len(number) == 8 and number.isdecimal()
-    return draw(number if is_id else name)
+    return draw(val_digits(name) if collection == IMAGENET_VAL else name)
 
 
 @lru_cache(maxsize=1)
 def official_order() -> list[int]:
     """The ids of all ImageNet validation images, in the order that every selection follows."""
-    ids = range(1, IMAGENET_VAL_IMAGES + 1)
-    keys = [draw(f"{number:08d}") for number in ids]
+    ids = range(1, IMAGENET_VAL.images + 1)
+    keys = [order_key(val_name(number), IMAGENET_VAL) for number in ids]
     return sorted(ids, key=lambda number: keys[number - 1])
 
 
 def official_names(places: range) -> list[str]:
     """The names of the images at these places in the official order."""
-    return [IMAGENET_VAL_NAME.format(number) for number in official_order()[places.start : places.stop]]
+    return [val_name(number) for number in official_order()[places.start : places.stop]]
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
@@ -67,15 +66,21 @@ def select(
     spec: SetSpec,
     names: Collection[str],
     *,
+    collection: ImageCollection | None,
     official: bool,
     splits: Mapping[str, Mapping[str, int]] | None = None,
     where: str = "the source",
 ) -> dict[str, list[str]]:
     """The names that each split of a set takes, in row order.
 
-    names: of the images that are there. official: take the official order of ImageNet val, so that a missing image is
-    an error; else the same order over `names`. splits: set name -> split -> number of sources, for every set that
-    differs from the spec table. Raises TooFewImagesError, which names what is missing or says how many there are.
+    names: of the images that are there.
+    collection: what the names belong to, None for other images.
+    official: take the official order of ImageNet val, so that a missing image is an error; else the same order over
+        `names`.
+    splits: set name -> split -> number of sources, for every set that differs from the spec table.
+    where: what messages call the source.
+
+    Raises TooFewImagesError, which names what is missing or says how many there are.
     """
     places = ranks(spec, splits)
     wanted = len(places)
@@ -92,7 +97,7 @@ def select(
                 "there are"
             )
     else:
-        ordered = sorted(names, key=order_key)
+        ordered = sorted(names, key=lambda name: order_key(name, collection))
         chosen = ordered[places.start : places.stop]
         if len(chosen) < wanted:
             after = fewer = ""

@@ -28,13 +28,6 @@ PATH may be any of these; the layout is recognised:
   ILSVRC2012_img_val.tar, or a folder that holds it
   a folder or fsspec URL of the Hub's imagenet-1k Parquet shards
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
-
-\b
-FILE of --labels may be any of these:
-  ILSVRC2012_validation_ground_truth.txt of the development kit, with the kit's meta.mat in the same folder
-  ILSVRC2012_devkit_t12.tar.gz
-  Kaggle's LOC_val_solution.csv
-  lines of an image's id, number or path, and its synset: ILSVRC2012_val_00000293 n01440764
 """
 
 
@@ -68,7 +61,6 @@ FILE of --labels may be any of these:
     type=int,
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
-@click.option("--labels", metavar="FILE", help="The images' synsets, for layouts that don't tell them.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Processes [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
@@ -83,7 +75,6 @@ def main(
     canvas: int | None,
     per_split: int | None,
     shifted_images: int | None,
-    labels: str | None,
     workers: int | None,
     dask: str | None,
     force: bool,
@@ -92,8 +83,6 @@ def main(
     """Build the data sets. Without PATH and --demo: those that need no images."""
     if demo and imagenet_val is not None:
         raise click.UsageError("--demo and --imagenet-val exclude each other.")
-    if labels is not None and imagenet_val is None:
-        raise click.UsageError("--labels needs --imagenet-val.")
 
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
@@ -105,7 +94,7 @@ def main(
     chosen = [spec_named(name) for name in dict.fromkeys(names)] or [
         spec for spec in specs().values() if sum(counts.get(spec.name, spec.splits).values()) > 0
     ]
-    source = source_for(imagenet_val, demo, labels, counts)
+    source = source_for(imagenet_val, demo, counts)
     if source is not None:
         if not quiet:
             click.echo(f"source: {source}")
@@ -162,23 +151,18 @@ def split_sizes(demo: bool, given: Mapping[str, int | None]) -> dict[str, dict[s
     return counts
 
 
-def source_for(
-    imagenet_val: str | None, demo: bool, labels: str | None, counts: dict[str, dict[str, int]]
-) -> "Source | None":
+def source_for(imagenet_val: str | None, demo: bool, counts: dict[str, dict[str, int]]) -> "Source | None":
     """The source that the options name; for the demo, the usual number of pictures, or more if they are asked for."""
     from qi_datasets.building.selection import ranks
     from qi_datasets.registry import specs
-    from qi_datasets.sources import DemoSource, open_source, with_labels
+    from qi_datasets.sources import DemoSource, open_source
 
     if demo:
         # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
         usual = split_sizes(demo, {PER_SPLIT: None, SHIFTED_IMAGES: None})
         made_from_images = [spec for spec in specs().values() if spec.needs_images]
         return DemoSource.of(max(ranks(spec, sizes).stop for spec in made_from_images for sizes in (counts, usual)))
-    if imagenet_val is None:
-        return None
-    source = open_source(imagenet_val)
-    return source if labels is None else with_labels(source, labels)
+    return None if imagenet_val is None else open_source(imagenet_val)
 
 
 def plan_for(
@@ -201,13 +185,10 @@ def plan_for(
     )
 
 
-def folder_name(built: "BuiltSet") -> str:
-    """The last part of the place where a set is."""
-    return str(built.folder).rpartition("/")[2]
-
-
 def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> None:
     """The table of what was built, where it is, and what was not built and why."""
+    from qi_datasets.storage.location import folder_name
+
     rows = []
     for one in built:
         seconds = f"{one.seconds:.1f}" if one.made else "up to date"
@@ -215,13 +196,15 @@ def report(built: Sequence["BuiltSet"], root: "Place", notes: Sequence[str]) -> 
             count = sum(split.rows for split in config.splits.values())
             size = sum(one.manifest.files[file].bytes for split in config.splits.values() for file in split.files)
             cells = [f"{count}", f"{size / MEGABYTE:.1f}", config.digest[:SHORT], seconds if number == 0 else ""]
-            rows.append([folder_name(one) if number == 0 else "", name, *cells])
+            rows.append([folder_name(one.folder) if number == 0 else "", name, *cells])
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
     click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
     click.echo(f"in {root}")
     for one in built:
         if not one.made:
-            click.echo(f"{folder_name(one)}: nothing to do, it was built from the same input; --force builds it again")
+            click.echo(
+                f"{folder_name(one.folder)}: nothing to do, it was built from the same input; --force builds it again"
+            )
     for note in notes:
         click.echo(note)
 

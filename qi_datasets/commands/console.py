@@ -7,7 +7,7 @@ from typing import ParamSpec
 
 import click
 
-from qi_datasets.errors import QIDatasetsError
+from qi_datasets.errors import QIDatasetsError, one_line
 
 P = ParamSpec("P")
 
@@ -20,7 +20,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except QIDatasetsError as error:
-            click.echo(f"error: {with_flags(' '.join(str(error).split()))}", err=True)
+            click.echo(f"error: {with_flags(one_line(error))}", err=True)
             raise click.exceptions.Exit(error.exit_status) from error
 
     return wrapper

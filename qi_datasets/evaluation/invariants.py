@@ -17,14 +17,9 @@ from qi_datasets.specs import QI, QUADRANT, RED_GREEN_SET, SHIFTED, SHIFTED_GEOM
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that stand together in the predictions: the values that they share, and their images in order.
-
-    repeats: how often the block's list of sources is gone through.
-    each: rows in a row of one source.
-    """
+    """Rows that stand together in the predictions, source by source: the values that they share, and rows a source."""
 
     keys: dict[str, str | int]
-    repeats: int = 1
     each: int = 1
 
     def __str__(self) -> str:
@@ -92,13 +87,13 @@ def sources_digest(names: Sequence[str]) -> str:
 def check_block(block: Block, rows: Predictions, sources: Sequence[str], predictions: Predictions) -> None:
     """EntryError unless the rows are those of the block: its values, its sources, each label once per pair."""
     wanted = block.each * len(sources)
-    agree = len(rows) == wanted and all((rows.column(name) == value).all() for name, value in block.keys.items())
-    if not agree:
-        there = len(predictions.where(**block.keys))
-        if there == wanted:
-            raise EntryError(f"{block}: the rows are not where they belong; they come by init, border and seed")
+    placed = len(rows) == wanted and all((rows.column(name) == value).all() for name, value in block.keys.items())
+    named = placed and rows.column("source").tolist() == [source for source in sources for _ in range(block.each)]
+    if not named and (there := len(predictions.where(**block.keys))) != wanted:
         raise EntryError(f"{block}: {there} rows, but there must be {wanted}, no more and no fewer")
-    if rows.column("source").tolist() != [source for source in sources for _ in range(block.each)]:
+    if not placed:
+        raise EntryError(f"{block}: the rows are not where they belong; they come by init, border and seed")
+    if not named:
         raise EntryError(f"{block}: the sources are not those of the first block, in its order")
     if block.each == 2 and (rows.column("label") != np.arange(wanted) % 2).any():
         raise EntryError(f"{block}: each source needs label 0, then label 1")

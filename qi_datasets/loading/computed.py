@@ -1,6 +1,5 @@
 """Image columns that are computed, when they are read, from the image that is stored; and tables of such columns."""
 
-import io
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from datasets.table import InMemoryTable, Table
 from PIL import Image
 
+from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 
 STORED = ".border_0.png"
@@ -86,7 +86,7 @@ class ComputedImage:
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
     """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
-    return np.asarray(Image.open(io.BytesIO(png)))
+    return np.asarray(decoded(png))
 
 
 def apart(storage: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:

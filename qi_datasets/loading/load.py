@@ -14,7 +14,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.loading.views import BorderView, PairView, ShiftView, View, viewed
 from qi_datasets.registry import nearest, spec_named
-from qi_datasets.sources import open_source, with_labels
+from qi_datasets.sources import open_source
 from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION, SetSpec
 from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import Manifest
@@ -35,7 +35,6 @@ def load_dataset(
     shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
-    labels: str | Path | None = None,
     **stock: Any,
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
@@ -46,8 +45,7 @@ def load_dataset(
     mode: the view of `shifted`: "crop", "zero" or "circular", moved by `shift` pixels down and right, an integer from
     -32 to 32, default 0; or "pairs", a row for every pair of windows (a slice of a split counts sources, not pairs).
     output: the folder that `qi-build` wrote, default `$QI_DATASETS_HOME` or the platform's cache. imagenet_val: where
-    ImageNet's validation images are; the set is built from them unless it is there. labels: the file of their synsets,
-    for layouts that don't tell them, as for `qi-build --labels`. stock: further arguments of
+    ImageNet's validation images are; the set is built from them unless it is there. stock: further arguments of
     `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
 
     Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
@@ -58,7 +56,7 @@ def load_dataset(
     view = checked_view(spec, mode, shift) or border_view(checked_border(spec, name, border))
     side = checked_side(spec, size=size, canvas=canvas)
     root = default_output() if output is None else place_of(output)
-    folder = ensure_built(spec, side, root, imagenet_val, labels)
+    folder = ensure_built(spec, side, root, imagenet_val)
     files = stored_files(spec, folder)
     check_split(spec, split, files)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
@@ -68,8 +66,6 @@ def load_dataset(
         return [viewed(rows, view) for rows in loaded]
     if isinstance(loaded, dict):
         return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
-    if isinstance(loaded, list):
-        return [viewed(rows, view) for rows in loaded]
     return viewed(loaded, view)
 
 
@@ -130,9 +126,7 @@ def checked_side(spec: SetSpec, **given: int | None) -> int:
     return spec.size if option is None or value is None else option.check(value)
 
 
-def ensure_built(
-    spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None, labels: str | Path | None = None
-) -> Place:
+def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
@@ -144,8 +138,6 @@ def ensure_built(
         return folder
     if imagenet_val is not None:
         source = open_source(imagenet_val) if spec.needs_images else None
-        if source is not None and labels is not None:
-            source = with_labels(source, labels)
         for message in source.warnings if source is not None else ():
             warnings.warn(message, stacklevel=3)
         return build_set(plan_set(spec, source, size=side), root, progress=True).folder

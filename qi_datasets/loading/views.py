@@ -1,6 +1,5 @@
 """Views: data sets that are computed, when they are read, from the one that is stored. Nothing is stored twice."""
 
-import io
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from datasets.table import InMemoryTable, table_cast
 from PIL import Image
 
 from qi_datasets.loading.computed import ComputedImage, ComputedTable, apart, pixels
+from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import SHIFTS, bordered, window
 from qi_datasets.specs import BORDER_COLUMNS, SHIFTED_GEOMETRY
 
@@ -36,7 +36,7 @@ class BorderedImage(ComputedImage):
 
     def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
         """The bordered image."""
-        return bordered(Image.open(io.BytesIO(stored)), self.border)
+        return bordered(decoded(stored), self.border)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from qi_datasets.sources.base import Source, SourceImage
 from qi_datasets.sources.demo import DemoSource
-from qi_datasets.sources.labels import with_labels
 from qi_datasets.sources.recognise import open_source
 
-__all__ = ["DemoSource", "Source", "SourceImage", "open_source", "with_labels"]
+__all__ = ["DemoSource", "Source", "SourceImage", "open_source"]

@@ -1,7 +1,6 @@
 """What every source offers: names of images, and for a chosen one where its bytes lie."""
 
 import io
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +10,11 @@ from typing import Any, ClassVar, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
-from qi_datasets.errors import SourceError
+from qi_datasets.errors import SourceError, one_line
+from qi_datasets.imagenet import ImageCollection
 
-VAL_FILE = re.compile(r"(ILSVRC2012_val_\d{8})(?:_(n\d{8}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII)
-"""Name of an ImageNet validation file: its id, and the synset that the Hub's copy appends."""
-
-WNID = re.compile(r"n\d{8}", re.ASCII)
+NAMED = 3
+"""How many images a warning names before it counts the rest."""
 
 
 class Location(Protocol):
@@ -107,7 +105,7 @@ class SourceImage:
             raise SourceError(f"{self.location} is no image file; replace it, or remove it") from error
         except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
             raise SourceError(
-                f"{self.location} cannot be decoded as an image ({' '.join(str(error).split())}); "
+                f"{self.location} cannot be decoded as an image ({one_line(error)}); "
                 "replace the file with an intact copy"
             ) from error
 
@@ -116,32 +114,28 @@ class SourceImage:
 class Source(ABC):
     """A folder, archive or generator of images. It is only ever read.
 
-    names: image name -> what the layout needs to find it (its type is the layout's own). imagenet_val: whether the
-    names are ids of ImageNet's validation set, so that the official selection applies. wnids: image name -> synset,
-    from a labels file, for layouts that don't tell it. on_shared_files: whether other machines that see the same file
-    system can read the images by themselves.
+    names: image name -> what the layout needs to find it (its type is the layout's own).
+    collection: what the names belong to; None for images of any other kind, which are named by their relative path.
+    warnings: what a user should know of the source, one line each.
+    on_shared_files: whether other machines that see the same file system can read the images by themselves.
     """
 
     layout: ClassVar[str]
     on_shared_files: ClassVar[bool] = True
     where: str
     names: Mapping[str, Any] = field(repr=False)
-    imagenet_val: bool
+    collection: ImageCollection | None = None
     warnings: tuple[str, ...] = ()
-    wnids: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @abstractmethod
-    def image(self, name: str) -> SourceImage:
-        """The image of that name, with the synset that the layout tells."""
+    def located(self, name: str) -> SourceImage:
+        """The image of that name, with the synset that the layout gives it, "" if none."""
 
-    def chosen(self, name: str) -> SourceImage:
-        """The image of that name, with its synset from the layout or the labels; SourceError if they contradict."""
-        image, wnid = self.image(name), self.wnids.get(name, "")
-        if image.wnid and wnid and image.wnid != wnid:
-            raise SourceError(
-                f"{name} is {image.wnid} in {self} but {wnid} in the labels file; leave --labels out, or mend it"
-            )
-        return replace(image, wnid=image.wnid or wnid)
+    def image(self, name: str) -> SourceImage:
+        """The image of that name, with the synset that its collection gives it, else the layout."""
+        image = self.located(name)
+        wnid = self.collection.wnid(name) if self.collection else ""
+        return replace(image, wnid=wnid or image.wnid)
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
@@ -157,7 +151,23 @@ class Source(ABC):
             yield image, image.read()
 
     def __str__(self) -> str:
-        return f"{self.where} ({self.layout})"
+        kind = self.layout if self.collection is None else f"{self.layout}, {self.collection}"
+        return f"{self.where} ({kind})"
+
+
+def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """One warning that names images to which a layout gives another synset than their collection; none if it doesn't.
+
+    given: image name and the layout's synset, "" if it gives none.
+    """
+    wrong = sorted(
+        (name, wnid, known) for name, wnid in given if wnid and (known := collection.wnid(name)) not in ("", wnid)
+    )
+    if not wrong:
+        return ()
+    examples = ", ".join(f"{name} is {known}, here {wnid}" for name, wnid, known in wrong[:NAMED])
+    more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return (f"synsets here contradict those of {collection}, which are taken: {examples}{more}",)
 
 
 def by_name(found: Iterable[tuple[str, SourceImage]], where: str) -> dict[str, SourceImage]:

@@ -86,8 +86,8 @@ class DemoSource(Source):
     @classmethod
     def of(cls, count: int) -> Self:
         """The first `count` demo pictures."""
-        return cls("the built-in generator", {f"demo_{number:05d}": number for number in range(count)}, False)
+        return cls("the built-in generator", {f"demo_{number:05d}": number for number in range(count)})
 
-    def image(self, name: str) -> SourceImage:
+    def located(self, name: str) -> SourceImage:
         """The image of that name."""
         return SourceImage(name, "", DemoPicture(self.names[name]))

@@ -10,17 +10,16 @@ from typing import ClassVar, Self, TypeAlias
 from PIL import Image
 
 from qi_datasets.errors import SourceError
-from qi_datasets.sources.base import VAL_FILE, WNID, FileLocation, Source, SourceImage
-from qi_datasets.sources.labels import kaggle_table
+from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection
+from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
 
 NO_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 """Kinds of files that Pillow knows by name but can't decode by itself."""
 
 Found: TypeAlias = tuple[str, str, str]
-"""Image name, path below the folder, synset ("" if unknown)."""
+"""Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
-KAGGLE_LABELS = "LOC_val_solution.csv"
 
 
 def listing(folder: Path) -> list[str]:
@@ -33,20 +32,21 @@ def listing(folder: Path) -> list[str]:
 
 def validation_files(folder: Path) -> list[Found]:
     """The validation files that lie in a folder itself."""
-    return [(match[1], name, match[2] or "") for name in listing(folder) if (match := VAL_FILE.fullmatch(name))]
+    matches = map(IMAGENET_VAL.file.fullmatch, listing(folder))
+    return [(match["id"], match[0], match["wnid"] or "") for match in matches if match]
 
 
 @dataclass(frozen=True)
 class FileSource(Source):
     """Image files below a folder. names: image name -> (path below the folder, synset)."""
 
-    def image(self, name: str) -> SourceImage:
+    def located(self, name: str) -> SourceImage:
         """The image of that name."""
         path, wnid = self.names[name]
         return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
 
     @classmethod
-    def of(cls, folder: Path, found: Sequence[Found], imagenet_val: bool = True) -> Self | None:
+    def of(cls, folder: Path, found: Sequence[Found], collection: ImageCollection | None = IMAGENET_VAL) -> Self | None:
         """The source of what was found, None if that is nothing; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
@@ -58,7 +58,10 @@ class FileSource(Source):
                     raise SourceError(
                         f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
                     )
-        return cls(str(folder), names, imagenet_val) if names else None
+        if not names:
+            return None
+        given = ((name, wnid) for name, (_, wnid) in names.items())
+        return cls(str(folder), names, collection, contradictions(collection, given) if collection else ())
 
 
 class FlatFolder(FileSource):
@@ -97,45 +100,19 @@ class ImageNetRoot(FileSource):
         """The source, or None if there is no `val/` with validation files."""
         val = folder / "val"
         inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
-        return None if inner is None else cls(inner.where, inner.names, True)
+        return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
 
 
 class Kaggle(FileSource):
-    """Kaggle's download: the root, or its folder of validation files; the synsets are in a table at the root."""
+    """The root of Kaggle's download, whose validation files lie deep below it."""
 
     layout: ClassVar[str] = "Kaggle"
 
     @classmethod
-    def find_root(cls, root: Path) -> Self | None:
+    def find(cls, root: Path) -> Self | None:
         """The source, or None if `root` is not the root of Kaggle's download."""
-        return cls.labelled(root / KAGGLE_VAL, root)
-
-    @classmethod
-    def find_val(cls, val: Path) -> Self | None:
-        """The source, or None if `val` is not the validation folder inside Kaggle's download.
-
-        It is a flat folder too, but its place tells where the synsets are.
-        """
-        resolved, depth = val.resolve(), len(KAGGLE_VAL.parts)
-        return cls.labelled(val, resolved.parents[depth - 1]) if resolved.parts[-depth:] == KAGGLE_VAL.parts else None
-
-    @classmethod
-    def labelled(cls, val: Path, root: Path) -> Self | None:
-        """The flat files of `val` with the synsets from the table at `root`; None if there are no such files."""
-        files = FlatFolder.find(val) if val.is_dir() else None
-        if files is None:
-            return None
-        wnids, warning = kaggle_wnids(root / KAGGLE_LABELS)
-        names = {name: (path, wnids.get(name, wnid)) for name, (path, wnid) in files.names.items()}
-        return cls(str(val), names, True, (warning,) if warning else ())
-
-
-def kaggle_wnids(table: Path) -> tuple[dict[str, str], str]:
-    """Image name -> synset from Kaggle's table, and a warning or ""."""
-    try:
-        return kaggle_table(table), ""
-    except SourceError as error:
-        return {}, f"{error}: wnid stays empty, unless --labels FILE tells it"
+        val = root / KAGGLE_VAL
+        return cls.of(val, validation_files(val)) if val.is_dir() else None
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +123,7 @@ def image_suffixes() -> frozenset[str]:
 
 
 class AnyFolder(FileSource):
-    """Any folder of images, at any depth, named by their relative POSIX path."""
+    """Any folder of images, at any depth, named by their relative POSIX path: ImageNet's training images, or others."""
 
     layout: ClassVar[str] = "folder of images"
 
@@ -154,6 +131,7 @@ class AnyFolder(FileSource):
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if there is no image at any depth."""
         found: list[Found] = []
+        training = True
         for parent, folders, files in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             inside = Path(parent).relative_to(folder)
@@ -162,4 +140,5 @@ class AnyFolder(FileSource):
                 if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
                     path = (inside / file).as_posix()
                     found.append((path, path, wnid))
-        return cls.of(folder, found, imagenet_val=False)
+                    training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
+        return cls.of(folder, found, IMAGENET_TRAIN if training else None)

@@ -36,11 +36,10 @@ def open_source(place: str | Path) -> Source:
         source = ShardSource.find(str(path)) if path.suffix == ".parquet" else TarSource.find(path)
     else:
         source = (
-            Kaggle.find_val(path)
-            or FlatFolder.find(path)
+            FlatFolder.find(path)
             or ClassFolders.find(path)
             or ImageNetRoot.find(path)
-            or Kaggle.find_root(path)
+            or Kaggle.find(path)
             or TarSource.find(path)
             or ShardSource.find(str(path))
             or AnyFolder.find(path)

@@ -13,8 +13,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qi_datasets.errors import SourceError
-from qi_datasets.sources.base import VAL_FILE, Source, SourceImage, SpanLocation, by_name
+from qi_datasets.errors import SourceError, one_line
+from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
 
 VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
 """How the names of shards, or of their folders, begin, if they tell the split."""
@@ -34,7 +35,7 @@ class CellLocation:
     def read(self) -> bytes:
         """The cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
         with fsspec.open(self.url, "rb") as file:
-            return image_bytes(pq.ParquetFile(file), self.row_group)[self.row] or b""
+            return cells(pq.ParquetFile(file), self.row_group, "bytes")[self.row] or b""
 
     def __str__(self) -> str:
         return f"{self.member} in {self.url}"
@@ -47,7 +48,7 @@ class ShardSource(Source):
     layout: ClassVar[str] = "Parquet shards"
     on_shared_files: ClassVar[bool] = False
 
-    def image(self, name: str) -> SourceImage:
+    def located(self, name: str) -> SourceImage:
         """The image of that name."""
         found: SourceImage = self.names[name]
         return found
@@ -60,9 +61,9 @@ class ShardSource(Source):
         for url, groups in sorted(wanted.items()):
             with opened(url) as shard:
                 for group, members in sorted(groups.items()):
-                    cells = image_bytes(shard, group)
+                    files = cells(shard, group, "bytes")
                     for image in members:
-                        data = cells[image.location.row]  # type: ignore[attr-defined]
+                        data = files[image.location.row]  # type: ignore[attr-defined]
                         if data is None:
                             raise SourceError(f"{image.location} has no bytes; fetch the shard again")
                         yield image, data
@@ -87,8 +88,9 @@ class ShardSource(Source):
         shards = validation_shards(url)
         if not shards:
             return None
-        found = (pair for shard in shards for pair in listed(shard))
-        return cls(url, by_name(found, url), True)
+        images = by_name((pair for shard in shards for pair in listed(shard)), url)
+        warnings = contradictions(IMAGENET_VAL, ((image.name, image.wnid) for image in images.values()))
+        return cls(url, images, IMAGENET_VAL, warnings)
 
 
 def validation_shards(url: str) -> list[str]:
@@ -106,8 +108,7 @@ def validation_shards(url: str) -> list[str]:
         others = any(map(OTHER_SPLITS.match, (name for names in parts.values() for name in names)))
         return validation or ([] if others else [shard for shard in parts if is_of_imagenet(shard)])
     except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"cannot list {url}: {reason}; check the URL and your access to it") from error
+        raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
 
 
 @contextmanager
@@ -121,16 +122,10 @@ def opened(url: str) -> Iterator[pq.ParquetFile]:
         raise SourceError(f"cannot read {url} as Parquet ({reason}); fetch the shard again") from error
 
 
-def image_bytes(shard: pq.ParquetFile, group: int) -> list[bytes | None]:
-    """The image files in one row group."""
-    column = shard.read_row_group(group, columns=["image.bytes"]).column("image").combine_chunks()
-    return [cell.as_py() for cell in field(column, "bytes")]
-
-
-def field(column: pa.ChunkedArray | pa.StructArray, name: str) -> Any:
-    """One field of a column of structs."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return array.field(name)
+def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
+    """One field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
+    column = shard.read_row_group(group, columns=[f"image.{name}"]).column("image")
+    return list(column.combine_chunks().field(name).to_pylist())
 
 
 def columns_of(shard: pq.ParquetFile) -> set[str]:
@@ -150,9 +145,9 @@ def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
         if not columns_of(shard) >= IMAGE_COLUMNS:
             raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
         for group in range(shard.num_row_groups):
-            paths = field(shard.read_row_group(group, columns=["image.path"]).column("image"), "path")
-            for row, path in enumerate(paths.to_pylist()):
-                match = VAL_FILE.fullmatch(posixpath.basename(path or ""))
+            for row, path in enumerate(cells(shard, group, "path")):
+                match = IMAGENET_VAL.file.fullmatch(posixpath.basename(path or ""))
                 if match is None:
                     raise SourceError(f"{url} holds {path!r}, which is no name of an ImageNet validation file")
-                yield match[1], SourceImage(match[1], match[2] or "", CellLocation(url, group, row, match[0]))
+                location = CellLocation(url, group, row, match[0])
+                yield match["id"], SourceImage(match["id"], match["wnid"] or "", location)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from qi_datasets.errors import SourceError
-from qi_datasets.sources.base import VAL_FILE, Source, SourceImage, SpanLocation, by_name
+from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
 
 TAR_NAME = "ILSVRC2012_img_val.tar"
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
@@ -20,7 +21,7 @@ class TarSource(Source):
 
     layout: ClassVar[str] = "tar"
 
-    def image(self, name: str) -> SourceImage:
+    def located(self, name: str) -> SourceImage:
         """The image of that name."""
         found: SourceImage = self.names[name]
         return found
@@ -34,7 +35,8 @@ class TarSource(Source):
         images = by_name(((image.name, image) for image in members(archive)), str(archive))
         if not images:
             raise SourceError(f"{archive} holds no ILSVRC2012_val_*.JPEG; is it {TAR_NAME}?")
-        return cls(str(archive), images, True)
+        warnings = contradictions(IMAGENET_VAL, ((image.name, image.wnid) for image in images.values()))
+        return cls(str(archive), images, IMAGENET_VAL, warnings)
 
 
 def members(archive: Path) -> Iterator[SourceImage]:
@@ -42,11 +44,11 @@ def members(archive: Path) -> Iterator[SourceImage]:
     try:
         with open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                match = VAL_FILE.fullmatch(os.path.basename(member.name))
+                match = IMAGENET_VAL.file.fullmatch(os.path.basename(member.name))
                 if match and member.isfile():
                     label = f"{member.name} in {archive}"
                     span = SpanLocation(str(archive), member.offset_data, member.size, label)
-                    yield SourceImage(match[1], match[2] or "", span)
+                    yield SourceImage(match["id"], match["wnid"] or "", span)
             # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
             end = tar.offset
             file.seek(end)

@@ -46,6 +46,11 @@ def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
     return joined(output, f"{spec.name}{option}")
 
 
+def folder_name(place: Place) -> str:
+    """The last part of a place: the name of a set's folder."""
+    return place.name if isinstance(place, Path) else place.rpartition("/")[2]
+
+
 def joined(place: Place, name: str) -> Place:
     """The place of that relative name below another."""
     return place / name if isinstance(place, Path) else f"{place}/{name}"

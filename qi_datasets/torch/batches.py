@@ -1,6 +1,5 @@
 """Batches of tensors from a border view, padded a whole batch at a time, on the device that uses them. Needs torch."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError
 from qi_datasets.loading.views import BorderedImage
+from qi_datasets.pixels.decoding import decoded
 
 Batch = dict[str, Any]
 
@@ -73,7 +72,7 @@ class StoredRows(Dataset[Batch]):
 def _stacked(files: Sequence[bytes | None]) -> torch.Tensor:
     if None in files:
         raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
-    images = [np.asarray(Image.open(io.BytesIO(file))) for file in files if file is not None]
+    images = [np.asarray(decoded(file)) for file in files if file is not None]
     pixels = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 

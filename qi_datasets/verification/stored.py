@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import StoredSetError, one_line
+from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
 from qi_datasets.specs import SetSpec
-from qi_datasets.storage.location import Place, file_system, joined
+from qi_datasets.storage.location import Place, file_system, folder_name, joined
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
@@ -45,7 +46,7 @@ class StoredSet:
     @property
     def name(self) -> str:
         """The folder's name, which tells a set of another size (`qi-canvas_N`) from the official one."""
-        return name_of(self.folder)
+        return folder_name(self.folder)
 
     @property
     def default_config(self) -> str:
@@ -133,21 +134,10 @@ def opened(stored: Any) -> Image.Image:
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:
         raise ValueError("no image is stored")
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks, and without Pillow's name of a buffer."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no image file"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def name_of(folder: Place) -> str:
-    """A set's folder without what is above it."""
-    return str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
+    try:
+        return decoded(data)
+    except UnidentifiedImageError as error:  # its text names a buffer
+        raise ValueError("it is no image file") from error
 
 
 def check_types(manifest: Manifest, folder: Place) -> None:

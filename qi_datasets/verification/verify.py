@@ -11,16 +11,24 @@ from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
 from qi_datasets.registry import nearest, specs
 from qi_datasets.specs import SPECS
-from qi_datasets.storage.location import Place, default_output, exists, file_system, joined, place_of
+from qi_datasets.storage.location import (
+    Place,
+    default_output,
+    exists,
+    file_system,
+    folder_name,
+    joined,
+    place_of,
+)
 from qi_datasets.storage.manifest import MANIFEST, library_versions
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.report.report import Check, Measured, Report, Status
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet, name_of
+from qi_datasets.verification.stored import StoredSet
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
@@ -136,7 +144,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
         stored = StoredSet.open(folder)
     except (StoredSetError, UnknownSetError) as error:
         meaning = "the manifest can be read"
-        return [Measured((Check(name_of(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
+        return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, progress=options.progress))
@@ -197,6 +205,5 @@ def checked_device(name: str | None) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())
-        raise OptionError(f"torch can't use the device {name!r}: {reason[:200]}") from error
+        raise OptionError(f"torch can't use the device {name!r}: {one_line(error)[:200]}") from error
     return name

@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from qi_datasets.building.selection import official_names, official_selection
+from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import IMAGENET_VAL_IMAGES, QI
+from qi_datasets.specs import QI
 
 
 class Sources:
@@ -54,7 +55,7 @@ class Sources:
         buffer = io.BytesIO()
         Image.new("RGB", (64, 64)).save(buffer, "JPEG")
         picture.write_bytes(buffer.getvalue())
-        for name in official_names(range(IMAGENET_VAL_IMAGES)):
+        for name in official_names(range(IMAGENET_VAL.images)):
             os.link(picture, folder / f"{name}.JPEG")
         picture.unlink()
         return folder

@@ -16,7 +16,7 @@ def lines(sources: Sources) -> Iterator[Line]:
     def find() -> None:
         official_order.cache_clear()
         source = open_source(sources.crowd)
-        for names in select(QI, source.names, official=True).values():
+        for names in select(QI, source.names, collection=source.collection, official=True).values():
             for name in names:
                 source.image(name)
 

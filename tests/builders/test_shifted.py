@@ -13,10 +13,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from qi_datasets import load_dataset
+from qi_datasets.building.build import build_set
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import plan_set
 from qi_datasets.commands.build import main
+from qi_datasets.sources import open_source
+from qi_datasets.specs import QI, SHIFTED
 from tests import expected, pictures
 
-WNIDS = {"n01440764": 0, "n02119789": 278, "n07747607": 950}
 TAKEN = 4
 
 
@@ -37,9 +41,9 @@ def pair(source: str, k: int) -> list[int]:
     return [int.from_bytes(digest[2 * i : 2 * i + 2], "big") % 65 for i in range(4)]
 
 
-@pytest.fixture(scope="module", params=["flat", "kaggle"])
+@pytest.fixture(scope="module", params=["flat", "class_folders"])
 def built(request: pytest.FixtureRequest, album: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder with 4 sources of `shifted`, after QI's 3, from a layout with or without wnids."""
+    """An output folder with 4 sources of `shifted`, after QI's 3."""
     val = pictures.LAYOUTS[request.param](album, tmp_path_factory.mktemp("val"))
     output = tmp_path_factory.mktemp(request.param)
     arguments = ["--imagenet-val", val, "--set", "shifted", "--per-split", "1", "--shifted-images", str(TAKEN)]
@@ -50,18 +54,30 @@ def built(request: pytest.FixtureRequest, album: dict[str, bytes], tmp_path_fact
 
 def test_rows_are_as_published(built: Path, album: dict[str, bytes]) -> None:
     rows = load_dataset("shifted", split="test", output=built)
-    labelled = built.name.startswith("kaggle")
 
     names = expected.in_order(album)[3 : 3 + TAKEN]
     assert rows["source"][:] == names
     for row, name in zip(rows, names, strict=True):
         np.testing.assert_array_equal(np.asarray(row["image"]), base(album[name]))
         assert row["pairs"] == [pair(name, k) for k in range(5)]
-        assert row["wnid"] == (pictures.wnid_of(name) if labelled else "")
-        assert row["label"] == (WNIDS[row["wnid"]] if labelled else -1)
+        assert row["wnid"] == expected.val_wnid(name)
+        assert row["label"] == expected.wnids().index(row["wnid"])
 
 
-def test_layouts_with_and_without_labels_have_one_digest(built: Path, album: dict[str, bytes]) -> None:
+def test_other_images_have_a_label_if_their_folder_is_a_synset(album: dict[str, bytes], tmp_path: Path) -> None:
+    labels = {"n02119789/a.jpg": 278, "cats/b.jpg": -1, "c.jpg": -1, "n00000000/d.jpg": -1}
+    for name, content in zip(labels, album.values(), strict=False):
+        pictures.write(tmp_path / "images" / name, content)
+    sizes = {"qi": dict.fromkeys(QI.splits, 0), "shifted": {"test": 4}}
+    plan = plan_set(SHIFTED, open_source(tmp_path / "images"), splits=sizes)
+    build_set(plan, tmp_path, engine=Engine(1))
+
+    rows = load_dataset("shifted", split="test", output=tmp_path)
+
+    assert dict(zip(rows["source"], rows["label"], strict=True)) == labels
+
+
+def test_the_digest_leaves_labels_out(built: Path, album: dict[str, bytes]) -> None:
     manifest = json.loads((built / "shifted" / "manifest.json").read_text())
 
     names = expected.in_order(album)[3 : 3 + TAKEN]

@@ -3,16 +3,20 @@
 import hashlib
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qi_datasets.building.selection import official_order, official_selection, order_key, select, selection_digest
+from qi_datasets.building.selection import official_order, official_selection, order_key, selection_digest
+from qi_datasets.building.selection import select as select_from
 from qi_datasets.errors import OptionError, SourceError
+from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, ImageCollection
 from qi_datasets.specs import QI
 from tests import expected, pictures
 
+select = partial(select_from, collection=IMAGENET_VAL)
 AFTER_QI = replace(QI, name="later", splits={"test": 5}, first_rank_after="qi")
 
 
@@ -57,12 +61,24 @@ def test_the_order_of_files_is_irrelevant(ids: set[int], shuffler: random.Random
     assert list(map(len, selected.values())) == [3, 2, 1]
 
 
-def test_other_names_are_ordered_by_their_whole_path() -> None:
-    names = ["b/c.jpg", "ä.png", "ILSVRC2012_val_123", "ILSVRC2012_val_0000012x", "a/ILSVRC2012_val_00000001.JPEG"]
-    wanted = sorted(names, key=expected.draw)
+@pytest.mark.parametrize("collection", [None, IMAGENET_TRAIN], ids=["none", "ImageNet train"])
+def test_other_names_are_ordered_by_their_whole_path(collection: ImageCollection | None) -> None:
+    names = [
+        "b/c.jpg",
+        "ä.png",
+        "n01440764/n01440764_10026.JPEG",
+        "a/ILSVRC2012_val_00000001.JPEG",
+        "ILSVRC2012_val_00000001",
+    ]
 
-    assert sorted(names, key=order_key) == wanted
-    assert order_key("ILSVRC2012_val_00000001") == expected.draw("00000001")
+    splits = {"qi": {"train": 3, "validation": 1, "test": 1}}
+    selected = select_from(QI, names, collection=collection, official=False, splits=splits)
+
+    assert joined(selected) == sorted(names, key=expected.draw)
+
+
+def test_of_an_official_name_the_digits_alone_count() -> None:
+    assert order_key("ILSVRC2012_val_00000001", IMAGENET_VAL) == expected.draw("00000001")
 
 
 def test_missing_images_are_counted_and_the_first_are_named() -> None:

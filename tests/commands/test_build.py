@@ -72,26 +72,8 @@ def test_it_says_which_layout_it_took(layout: str, qi_build, album: dict[str, by
 
     assert result.exit_code == 0, result.output
     layout_name = Manifest.read(tmp_path / "out" / "qi").layout
-    assert f"({layout_name})" in result.output
+    assert f"({layout_name}, ImageNet val)" in result.output
     assert result.stderr == ""
-
-
-@pytest.mark.parametrize("table", [None, b"no table"])
-def test_kaggles_table_missing_or_malformed_is_a_warning(
-    table: bytes | None, qi_build, album: dict[str, bytes], tmp_path: Path
-) -> None:
-    place = Path(pictures.kaggle(album, tmp_path / "images"))
-    (place / pictures.KAGGLE_TABLE).unlink()
-    if table is not None:
-        (place / pictures.KAGGLE_TABLE).write_bytes(table)
-
-    result = qi_build("--imagenet-val", place, "--output", tmp_path / "out", "--set", "qi", *SMALL)
-
-    assert result.exit_code == 0
-    (warning,) = result.stderr.splitlines()
-    assert warning.startswith("warning: ")
-    assert pictures.KAGGLE_TABLE in warning
-    assert set(load_dataset("qi", output=tmp_path / "out")["train"]["wnid"]) == {""}
 
 
 def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests import expected, pictures
+from tests import expected
 
 QiBuild = Callable[..., Result]
 
@@ -15,11 +15,6 @@ QiBuild = Callable[..., Result]
 def sources(output: Path, name: str = "shifted") -> list[str]:
     manifest = json.loads((output / name / "manifest.json").read_text())
     return [source["name"] for records in manifest["sources"].values() for source in records]
-
-
-def wnids(output: Path, name: str) -> set[str]:
-    manifest = json.loads((output / name / "manifest.json").read_text())
-    return {source["wnid"] for records in manifest["sources"].values() for source in records}
 
 
 def built(output: Path) -> set[str]:
@@ -63,7 +58,6 @@ def test_a_plain_build_leaves_it_out_if_there_are_too_few(
         (("--set", "shifted", "--per-split", 4, "--shifted-images", 4), "after the 12 of qi"),
         (("--shifted-images", -1), "--shifted-images must be 0 or more, not -1"),
         (("--set", "shifted", "--shifted-images", 0), "asked for no images at all"),
-        (("--set", "shifted", "--labels", "none.txt"), "cannot read none.txt"),
     ],
 )
 def test_asking_for_more_than_there_is_is_an_error(
@@ -77,13 +71,6 @@ def test_asking_for_more_than_there_is_is_an_error(
     assert not (tmp_path / "out").exists()
 
 
-def test_labels_need_images(qi_build: QiBuild) -> None:
-    result = qi_build("--demo", "--labels", "any")
-
-    assert result.exit_code == 2
-    assert "--labels needs --imagenet-val" in result.output
-
-
 def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, tmp_path: Path) -> None:
     counts = ("--per-split", 1, "--shifted-images", 0, "--border", 0)
 
@@ -92,26 +79,6 @@ def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, tm
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     assert built(tmp_path / "out") == {"rook", "corner", "red_green", "qi"}
-
-
-def test_labels_fill_every_set_and_a_change_of_them_is_noticed(
-    flat_folder: str, qi_build: QiBuild, tmp_path: Path
-) -> None:
-    for name, wnid in (("one", "n01440764"), ("two", "n02119789")):
-        (tmp_path / name).write_text("".join(f"{number} {wnid}\n" for number in range(1, 16)))
-    build = ("--imagenet-val", flat_folder, "--set", "qi", "--set", "shifted", "--border", 0, "--per-split", 1)
-    build = (*build, "--shifted-images", 2, "--output", tmp_path / "out")
-
-    first = qi_build(*build, "--labels", tmp_path / "one")
-    again = qi_build(*build, "--labels", tmp_path / "one")
-    other = qi_build(*build, "--labels", tmp_path / "two")
-    without = qi_build(*build)
-
-    assert (first.exit_code, again.exit_code, other.exit_code, without.exit_code) == (0, 0, 0, 0)
-    assert "shifted: nothing to do" in again.output
-    assert "nothing to do" not in other.output
-    assert "shifted: nothing to do" in without.output
-    assert wnids(tmp_path / "out", "qi") == wnids(tmp_path / "out", "shifted") == {"n02119789"}
 
 
 def test_the_demo_takes_the_same_pictures_for_a_set_alone_or_with_others(qi_build: QiBuild, tmp_path: Path) -> None:
@@ -123,15 +90,3 @@ def test_the_demo_takes_the_same_pictures_for_a_set_alone_or_with_others(qi_buil
     assert sources(tmp_path / "alone") == sources(tmp_path / "both")
     names = sorted((f"demo_{n:05d}" for n in range(500)), key=expected.draw)
     assert sources(tmp_path / "both", "qi") + sources(tmp_path / "both") == names[:4]
-
-
-def test_missing_kaggle_labels_are_a_warning_that_names_the_way_out(
-    album: dict[str, bytes], qi_build: QiBuild, tmp_path: Path
-) -> None:
-    val = pictures.kaggle(album, tmp_path / "val")
-    (Path(val) / pictures.KAGGLE_TABLE).unlink()
-
-    result = qi_build("--imagenet-val", val, "--set", "shifted", "--per-split", 1, "--shifted-images", 1)
-
-    assert result.exit_code == 0, result.output
-    assert "wnid stays empty, unless --labels FILE tells it" in result.stderr

@@ -146,17 +146,6 @@ def test_imagenet_val_is_no_matter_to_a_set_that_needs_no_input(flat_folder: str
     assert load_dataset("corner", imagenet_val=flat_folder)["train"].num_rows == 2
 
 
-def test_a_warning_about_kaggles_table_is_passed_on(tmp_path: Path, home: Path) -> None:
-    files = {pictures.name_of(number): b"no image" for number in expected.official_ids()[:3000]}
-    place = Path(pictures.kaggle(files, tmp_path / "kaggle"))
-    (place / pictures.KAGGLE_TABLE).unlink()
-
-    with pytest.warns(match=pictures.KAGGLE_TABLE), pytest.raises(SourceError):
-        load_dataset("qi", imagenet_val=place)
-
-    assert not any(home.iterdir())
-
-
 BAD_CALLS = {
     "a negative border": (
         {"path": "qi", "border": -16},

@@ -59,7 +59,7 @@ def test_pixels_and_columns_are_as_published_for_any_border(
             image = expected.quadrant_image(expected.quadrant_patch(album[name]), label, border)
             np.testing.assert_array_equal(np.asarray(row.pop("image")), image)
             place = {"x": corner, "y": corner, "border": border}
-            assert row == {"label": label, "source": name, "wnid": ""} | place
+            assert row == {"label": label, "source": name, "wnid": expected.val_wnid(name)} | place
 
 
 def test_the_stored_set_stays_as_it_is(view: datasets.Dataset, small_qi: Path) -> None:

@@ -60,10 +60,10 @@ def test_files_are_jpegs_of_which_one_in_ten_is_grey() -> None:
 def test_it_is_not_imagenet_and_has_as_many_as_asked_for() -> None:
     source = DemoSource.of(6)
 
-    assert (len(source.names), source.imagenet_val) == (6, False)
+    assert (len(source.names), source.collection) == (6, None)
     assert str(source.image("demo_00003").location) == "demo picture 3"
     with pytest.raises(SourceError, match="has 6"):
-        select(QI, source.names, official=False, splits={"qi": dict.fromkeys(QI.splits, 3)})
+        select(QI, source.names, collection=None, official=False, splits={"qi": dict.fromkeys(QI.splits, 3)})
 
 
 def test_words_are_a_prefix_of_longer_draws() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.errors import SourceError
+from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL
 from qi_datasets.sources import open_source
 from qi_datasets.sources.folders import image_suffixes
-from tests import pictures
+from tests import expected, pictures
 
 NAMES = {
     "flat": "flat folder",
@@ -15,7 +16,7 @@ NAMES = {
     "root_flat": "ImageNet root with val/",
     "root_class_folders": "ImageNet root with val/",
     "kaggle": "Kaggle",
-    "kaggle_val": "Kaggle",
+    "kaggle_val": "flat folder",
     "tar_file": "tar",
     "tar_in_folder": "tar",
     "shards": "Parquet shards",
@@ -33,9 +34,9 @@ def test_a_layout_is_recognised_and_its_files_are_unchanged(layout: str, tmp_pat
     source = open_source(pictures.LAYOUTS[layout](FILES, tmp_path))
 
     assert source.layout == NAMES[layout]
-    assert source.imagenet_val
+    assert source.collection == IMAGENET_VAL
     assert source.warnings == ()
-    assert NAMES[layout] in str(source)
+    assert str(source).endswith(f" ({NAMES[layout]}, ImageNet val)")
     assert {name: source.image(name).read() for name in source.names} == FILES
     images = list(map(source.image, FILES))
     assert {image.name: content for image, content in source.contents(images)} == FILES
@@ -44,12 +45,99 @@ def test_a_layout_is_recognised_and_its_files_are_unchanged(layout: str, tmp_pat
 
 
 @pytest.mark.parametrize("layout", pictures.LAYOUTS)
-def test_the_synset_is_known_whenever_the_layout_tells_it(layout: str, tmp_path: Path) -> None:
+def test_the_synset_of_a_validation_image_is_known_in_every_layout(layout: str, tmp_path: Path) -> None:
     source = open_source(pictures.LAYOUTS[layout](FILES, tmp_path))
 
-    wnids = {name: source.image(name).wnid for name in source.names}
+    assert {name: source.image(name).wnid for name in source.names} == {name: expected.val_wnid(name) for name in FILES}
+    assert source.warnings == ()
 
-    assert wnids == {name: "" if layout in pictures.WITHOUT_WNIDS else pictures.wnid_of(name) for name in FILES}
+
+def moved(count: int, kind: str, folder: Path) -> str:
+    """FILES in a layout that gives the first `count` of them the synset n01440764, which none of them has."""
+    names = list(FILES)
+    given = {name: "n01440764" if name in names[:count] else expected.val_wnid(name) for name in names}
+    if kind in ("class_folders", "root_class_folders"):
+        top = folder / "val" if kind == "root_class_folders" else folder
+        for name, content in FILES.items():
+            pictures.write(top / given[name] / f"{name}.JPEG", content)
+        return str(folder)
+    members = [(f"{name}_{given[name]}.JPEG", FILES[name]) for name in names]
+    if kind == "shards":
+        pictures.write(folder / "validation.parquet", pictures.shard(members))
+    elif kind == "tar":
+        pictures.tar(members, folder / pictures.TAR_NAME)
+    else:
+        for name, content in members:
+            pictures.write(folder / name, content)
+    return str(folder)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8])
+@pytest.mark.parametrize("kind", ["class_folders", "root_class_folders", "shards", "tar", "flat"])
+def test_a_layout_that_contradicts_the_published_synsets_gets_one_warning(
+    kind: str, count: int, tmp_path: Path
+) -> None:
+    source = open_source(moved(count, kind, tmp_path))
+
+    assert {name: source.image(name).wnid for name in FILES} == {name: expected.val_wnid(name) for name in FILES}
+    assert len(source.warnings) == (1 if count else 0)
+    for warning in source.warnings:
+        assert warning.startswith("synsets here contradict those of ImageNet val, which are taken: ")
+        for number, name in enumerate(FILES):
+            told = f"{name} is {expected.val_wnid(name)}, here n01440764"
+            assert (told in warning) == (number < min(count, 3))
+        assert warning.endswith(", and 5 more") == (count == 8)
+        assert len(warning.splitlines()) == 1
+
+
+def test_an_id_that_imagenet_val_does_not_have_keeps_the_layouts_synset(tmp_path: Path) -> None:
+    pictures.write(tmp_path / "n01440764" / "ILSVRC2012_val_00050001.JPEG", b"a")
+
+    source = open_source(tmp_path)
+
+    assert source.image("ILSVRC2012_val_00050001").wnid == "n01440764"
+    assert source.warnings == ()
+
+
+TRAINING = ("n01440764/n01440764_10026.JPEG", "n01440764/n01440764_1.JPEG", "n02119789/n02119789_7.jpg")
+
+
+@pytest.mark.parametrize("below", ["", "train/", "ILSVRC/Data/CLS-LOC/train/"])
+def test_imagenets_training_images_are_recognised_and_named_by_their_path(below: str, tmp_path: Path) -> None:
+    for name in TRAINING:
+        pictures.write(tmp_path / below / name, b"a")
+
+    source = open_source(tmp_path)
+
+    assert (source.layout, source.collection) == ("folder of images", IMAGENET_TRAIN)
+    assert str(source) == f"{tmp_path} (folder of images, ImageNet train)"
+    assert {name: source.image(name).wnid for name in source.names} == {below + name: name[:9] for name in TRAINING}
+    assert source.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "other", ["cat.jpg", "n01440764/cat.jpg", "n01440764_3.JPEG", "fish/n01440764_3.JPEG", "n01440764/n01440764_3.png"]
+)
+def test_one_other_image_among_them_makes_it_any_folder(other: str, tmp_path: Path) -> None:
+    for name in (*TRAINING, other):
+        pictures.write(tmp_path / name, b"a")
+
+    source = open_source(tmp_path)
+
+    assert source.collection is None
+    assert source.image(TRAINING[0]).wnid == "n01440764"
+    assert source.image(other).wnid == ("n01440764" if other.startswith("n01440764/") else "")
+
+
+def test_a_training_image_in_the_wrong_class_folder_is_what_its_name_says(tmp_path: Path) -> None:
+    for name in (*TRAINING, "n02119789/n01440764_3.JPEG"):
+        pictures.write(tmp_path / name, b"a")
+
+    source = open_source(tmp_path)
+
+    assert source.image("n02119789/n01440764_3.JPEG").wnid == "n01440764"
+    (warning,) = source.warnings
+    assert "of ImageNet train, which are taken: n02119789/n01440764_3.JPEG is n01440764, here n02119789" in warning
 
 
 @pytest.mark.parametrize("layout", sorted(set(pictures.LAYOUTS) - {"shards_in_memory"}))
@@ -118,7 +206,7 @@ def test_any_other_folder_names_images_by_their_path(tmp_path: Path) -> None:
 
     source = open_source(tmp_path)
 
-    assert (source.layout, source.imagenet_val) == ("folder of images", False)
+    assert (source.layout, source.collection) == ("folder of images", None)
     assert set(source.names) == set(files)
     assert {name: source.image(name).wnid for name in files} == dict.fromkeys(files, "") | {
         "n01440764/fish.webp": "n01440764"
@@ -176,40 +264,6 @@ def test_a_twin_that_cannot_be_read_is_an_error_too(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match=pictures.name_of(1)):
         open_source(tmp_path)
-
-
-TABLES = {
-    "missing": None,
-    "empty": b"",
-    "other columns": b"id,class\nILSVRC2012_val_00000001,n01440764\n",
-    "no synset": b"ImageId,PredictionString\nILSVRC2012_val_00000001,cat 1 1 2 2\n",
-    "empty prediction": b"ImageId,PredictionString\nILSVRC2012_val_00000001,\n",
-    "a line cut off": b"ImageId,PredictionString\nILSVRC2012_val_00000001,n01440764 1\nILSVRC2012_val_00000002\n",
-    "no text": bytes(range(128, 256)),
-    "an open quote": b'ImageId,PredictionString\n"ILSVRC2012_val_00000001,n01440764 1 1 2 2\n',
-    "a folder": b"/",
-}
-
-
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-@pytest.mark.parametrize("layout", ["kaggle", "kaggle_val"])
-def test_without_kaggles_table_there_is_a_warning_and_no_synset(
-    layout: str, table: bytes | None, tmp_path: Path
-) -> None:
-    place = pictures.LAYOUTS[layout](ONE, tmp_path)
-    path = tmp_path / pictures.KAGGLE_TABLE
-    path.unlink()
-    if table == b"/":
-        path.mkdir()
-    elif table is not None:
-        path.write_bytes(table)
-
-    source = open_source(place)
-
-    assert source.image(pictures.name_of(1)).wnid == ""
-    (warning,) = source.warnings
-    assert str(path) in warning
-    assert len(warning.splitlines()) == 1
 
 
 def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, Row
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
 from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
 from qi_datasets.registry import builder_of
 from qi_datasets.verification.integrity.findings import Findings
-from qi_datasets.verification.stored import UNDECODABLE, StoredSet, one_line, opened
+from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
