@@ -19,9 +19,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
-from qi_datasets.errors import EntryError, OutputError
+from qi_datasets.errors import EntryError, OutputError, one_line
 from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
-from qi_datasets.evaluation.invariants import check_reach, check_rows
+from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import QI, SPEC_VERSION, SPECS
@@ -139,14 +139,22 @@ def check_data(data: Mapping[str, Any]) -> None:
     spec = SPECS[data["set"]]
     if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
         raise EntryError(f"data.data_version is {data['data_version']}; this package knows {SPEC_VERSION}")
-    if data["canonical"] and (data["limit"] is not None or data["sources"] != dict(spec.splits)):
-        raise EntryError("data.canonical is true, but not all official sources were evaluated")
-    pinned = {split: digest for split, digest in spec.digests.items() if split in data["digests"]}
-    for split, digest in pinned.items() if data["pixels"] == PINNED else ():
-        if data["digests"][split] != digest:
-            raise EntryError(f"data.digests.{split} is not the digest that is pinned for {spec.name}")
-    if data["pixels"] == PINNED and not pinned:
-        raise EntryError(f"data.pixels is {PINNED}, but no digests are pinned for {spec.name}")
+    if data["canonical"] != (data["track"] == OFFICIAL):
+        raise EntryError(f"data.canonical is {data['canonical']}, but data.track is {data['track']}")
+    if data["pixels"] == PINNED:
+        check_digests(data, spec.digests)
+    if data["track"] == DEMO:
+        check_digests(data, spec.demo_digests)
+    sizes = {OFFICIAL: spec.splits, DEMO: spec.demo_splits}
+    if data["track"] in sizes and (data["limit"] is not None or data["sources"] != dict(sizes[data["track"]])):
+        raise EntryError(f"data.track is {data['track']}, but not all of its sources were evaluated")
+
+
+def check_digests(data: Mapping[str, Any], pinned: Mapping[str, str]) -> None:
+    """EntryError unless the digests of the entry's data are the pinned ones."""
+    for split, digest in data["digests"].items():
+        if pinned.get(split) != digest:
+            raise EntryError(f"data.digests.{split} is not the digest that is pinned for {data['set']}")
 
 
 def first_difference(where: str, said: Any, found: Any) -> str:
@@ -178,7 +186,7 @@ def read_json(path: Path) -> dict[str, Any]:
             raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)")
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refused, parse_float=finite)
     except (OSError, ValueError, RecursionError) as error:
-        raise EntryError(f"{path} is no JSON of an entry: {' '.join(str(error).split())[:200]}") from error
+        raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}") from error
     if not isinstance(content, dict):
         raise EntryError(f"{path} is no JSON object")
     return content

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from qi_datasets.building.selection import official_selection
+from qi_datasets.building.selection import official_selection, ranks, select
 from qi_datasets.errors import EntryError
 from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR, Content, Figures, seeds_of, tolerance_of
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI, QUADRANT, RED_GREEN_SET, SHIFTED, SHIFTED_GEOMETRY, SPECS
+
+OFFICIAL, DEMO, OTHER = "official", "demo", "other"
+"""What an entry is comparable with: entries on the official set, on the one of demo pictures, or none but its own."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,23 @@ def source_names(content: Content, predictions: Predictions) -> list[str]:
         raise EntryError(f"{first}: a source occurs twice, {next(n for n in names if names.count(n) > 1)}")
     if sources_digest(names) != data["sources_sha256"]:
         raise EntryError("the sources are not those that data.sources_sha256 stands for")
-    if data["canonical"] and SPECS[data["set"]].needs_images:
-        official = list(official_selection(SPECS[data["set"]]).values())[-1]
-        if names != official:
-            raise EntryError("data.canonical is true, but the sources are not the official ones of the test split")
+    known = track_sources(data["set"], data["track"])
+    if known is not None and names != known:
+        raise EntryError(f"data.track is {data['track']}, but the sources are not those of its test split")
     return names
+
+
+@cache
+def track_sources(name: str, track: str) -> list[str] | None:
+    """The names of a track's test sources of a set; None where anything may be, and for sets that need no images."""
+    spec = SPECS[name]
+    if track == OTHER or not spec.needs_images:
+        return None
+    if track == OFFICIAL:
+        return list(official_selection(spec).values())[-1]
+    sizes = {one.name: one.demo_splits for one in SPECS.values() if one.needs_images}
+    pictures = DemoSource.of(max(ranks(SPECS[one], sizes).stop for one in sizes)).names
+    return list(select(spec, pictures, collection=None, official=False, splits=sizes).values())[-1]
 
 
 def sources_digest(names: Sequence[str]) -> str:

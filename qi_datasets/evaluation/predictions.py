@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qi_datasets.errors import EntryError
+from qi_datasets.errors import EntryError, one_line
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 PREDICTIONS = "predictions.parquet"
@@ -132,7 +132,7 @@ class Predictions:
                 raise EntryError(f"{path} lacks values in the column {unfilled[0]}")
             return cls(task, table.select(wanted.names).replace_schema_metadata(None).combine_chunks())
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise EntryError(f"{path} can't be read as Parquet: {' '.join(str(error).split())[:200]}") from error
+            raise EntryError(f"{path} can't be read as Parquet: {one_line(error)[:200]}") from error
 
 
 def columns(task: str) -> Mapping[str, pa.DataType]:

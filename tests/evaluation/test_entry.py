@@ -14,9 +14,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from qi_datasets.errors import EntryError, OutputError
-from qi_datasets.evaluation.entry import ENTRY, Entry, schema
+from qi_datasets.evaluation.entry import ENTRY, Entry, check_data, schema
+from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.scores.intervals import mean_interval
+from qi_datasets.specs import QI
 from tests.evaluation import entries
 
 
@@ -111,8 +113,9 @@ CHANGED: dict[str, tuple[str, Any, str]] = {
     "the padding": ("model.padding", "exact", "model was changed after"),
     "the date": ("date", "2024-01-31", "date was changed after"),
     "the protocol": ("protocol.settings.probe_penalty", 2.0, "protocol was changed after"),
-    "canonical": ("data.canonical", True, "data.canonical is true"),
-    "pinned": ("data.pixels", "pinned", "no digests are pinned for qi"),
+    "canonical": ("data.canonical", True, "data.canonical is True, but data.track is other"),
+    "pinned": ("data.pixels", "pinned", "data.digests.train is not the digest that is pinned for qi"),
+    "the track": ("data.track", "demo", "data.digests.train is not the digest that is pinned for qi"),
     "the data version": ("data.data_version", "2.0.0", "data.data_version is 2.0.0"),
     "a seed more": ("protocol.inits.random.seeds", [0, 1, 2], "init random, border 0, seed 2: 0 rows"),
     "a border less": ("protocol.borders", entries.BORDERS[:-1], "120 rows beyond"),
@@ -268,10 +271,38 @@ def test_figures_that_another_processor_rounds_otherwise_are_accepted(folder: Pa
     Entry.read(folder)
 
 
-def test_limited_data_are_never_canonical() -> None:
-    data = entries.settings()["data"] | {"canonical": True, "limit": 30}
-    with pytest.raises(EntryError, match="canonical"):
-        entries.entry(data=data)
+def on_track(**changed: Any) -> dict[str, Any]:
+    """The data of the demo track, but for what is changed."""
+    data = {"track": "demo", "digests": dict(QI.demo_digests), "sources": dict(QI.demo_splits), "evaluated": 100}
+    names = [f"demo_{number:05d}" for number in range(100)]
+    return entries.settings()["data"] | data | {"sources_sha256": sources_digest(names)} | changed
+
+
+TRACKS: dict[str, tuple[dict[str, Any], str]] = {
+    "demo with a limit": (on_track(limit=30), "not all of its sources were evaluated"),
+    "demo with fewer sources": (on_track(sources=dict.fromkeys(QI.splits, 30)), "not all of its sources"),
+    "demo with other digests": (on_track(digests=dict.fromkeys(QI.splits, entries.SHA)), "is not the digest"),
+    "official with a limit": (on_track(track="official", canonical=True, limit=3), "not all of its sources"),
+    "official and not canonical": (on_track(track="official"), "canonical is False, but data.track is official"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), TRACKS.values(), ids=TRACKS)
+def test_a_track_is_what_everybody_has(data: dict[str, Any], reason: str) -> None:
+    with pytest.raises(EntryError, match=reason):
+        check_data(data)
+
+
+@pytest.mark.parametrize("track", ["demo", "official"])
+def test_a_track_has_its_own_sources(track: str, folder: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["data"] |= {"track": track, "canonical": track == "official", "digests": dict(QI.demo_digests)}
+        content["data"]["sources"] = dict(QI.demo_splits if track == "demo" else QI.splits)
+
+    entries.rewrite(folder, change, seal=True)
+
+    with pytest.raises(EntryError, match=f"data.track is {track}, but the sources are not those of its test split"):
+        Entry.read(folder)
 
 
 def test_an_entry_that_can_not_be_written(tmp_path: Path) -> None:
