@@ -66,8 +66,8 @@ def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int,
 def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
     """Verdict, accuracy and test per border; reach, reach_75 and the location score."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
-    differences = {border: float(found.column("difference").max()) for border, found in at.items()}
-    equal = frozenset(border for border, largest in differences.items() if largest < tolerance_of(content))
+    differences = {border: found.column("difference") for border, found in at.items()}
+    equal = frozenset(border for border, those in differences.items() if (those < tolerance_of(content)).all())
     proved = frozenset(content["proved"].get(init, ()))
     found = location(quadrant_scores(content, init, rows), QI.borders, blind=equal | proved)
     borders = {}
@@ -80,7 +80,7 @@ def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
             "high": scored.accuracy.high,
             "p": scored.p,
             "corrected_p": scored.corrected_p,
-            "difference": differences[border],
+            "difference": float(differences[border].max()),
             "channels": float(at[border].column("channels").astype(np.float64).mean()),
         }
     score = None if found.score is None else as_figure(found.score)
