@@ -52,7 +52,7 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
     if not exists(folder):
         if spec.needs_images:
             raise NotBuiltError(
-                f"{spec.name} is not built in {root}: build it with the command qi-build, or give the folder where it is"
+                f"{spec.name} is not built in {root}: build it with the command qi-build, or give its folder as output"
             )
         build_set(plan_set(spec), root)
     stored = StoredSet.open(folder)
@@ -150,7 +150,7 @@ def read_images(stored: StoredSet, limit: int | None, columns: Sequence[str], pr
 
 
 def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:
-    """StoredSetError unless a split's rows are those of which the manifest has the digest; of a part nothing is known."""
+    """StoredSetError unless a split's rows are those that the manifest has the digest of; a part has none."""
     config = stored.default_config
     if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:
         raise StoredSetError(
