@@ -40,11 +40,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit of work. name: unique, and the name of its file. inputs: parts that it makes superfluous."""
+    """One unit of work.
+
+    name: unique, and the name of its file
+    compute: what it gives
+    inputs: parts that it makes superfluous
+    for_part: the part that it is an input of; once that is there, it need not be done any more
+    """
 
     name: str
     compute: Callable[[], Part]
     inputs: Sequence[str] = ()
+    for_part: str = ""
 
 
 class Workplace:
@@ -138,7 +145,7 @@ class Workplace:
             yield False
             return
         try:
-            yield not self.has(unit.name)
+            yield not self.has(unit.name) and not (unit.for_part and self.has(unit.for_part))
         finally:
             lock.release()
 

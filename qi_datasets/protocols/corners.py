@@ -16,7 +16,8 @@ from qi_datasets.specs import QUADRANT
 
 # Input pixels of a pass over whole images: on a CPU the activations of larger ones leave the cache.
 _WHOLE_PIXELS = {"cpu": 2**17, "cuda": 2**24}
-_LOCAL_BATCH = 64
+LARGEST_BATCH = 64
+"""Images that go through a network at a time, at most; fewer where memory is short or a cache is small."""
 
 Features = NDArray[np.floating]
 """(N, 2, F): features of each source in the upper-left and in the bottom-right corner."""
@@ -112,8 +113,9 @@ class CornerNetwork:
 
     def _fitting(self, images: Tensor) -> int:
         if self._local is not None:
-            return _LOCAL_BATCH
-        return max(1, _WHOLE_PIXELS.get(images.device.type, _WHOLE_PIXELS["cuda"]) // self.corners.side**2)
+            return LARGEST_BATCH
+        fitting = _WHOLE_PIXELS.get(images.device.type, _WHOLE_PIXELS["cuda"]) // self.corners.side**2
+        return min(max(1, fitting), LARGEST_BATCH)
 
     def _run(self, call: Callable[[], Answer]) -> Answer:
         """What a call of the network gives; whatever goes wrong in there is said in one line."""

@@ -81,16 +81,18 @@ def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool =
     network.eval()
 
 
-def compared(features: Features) -> CornerAnswers:
-    """How far the corners' features differ, with margins of 0, as answers that see no difference have them.
+def check_alive(features: Features) -> None:
+    """Raises `ModelError` for a dead network, whose features (N, 2, F) do not differ between sources."""
+    within = EQUAL_WITHIN[str(features.dtype)] * float(np.abs(features).max())
+    if len(features) > 1 and np.abs(features[:, 0] - features[0, 0]).max() <= within:
+        raise ModelError("the network is dead: it gives the same features to every picture")
 
-    Raises `ModelError` for a dead network, whose features do not differ between sources either.
-    """
+
+def compared(features: Features) -> CornerAnswers:
+    """How far features or logits (N, 2, F) differ between the corners, with margins of 0, as if nothing were read."""
     scale = float(np.abs(features).max())
     within = EQUAL_WITHIN[str(features.dtype)]
     count, _, width = features.shape
-    if count > 1 and np.abs(features[:, 0] - features[0, 0]).max() <= within * scale:
-        raise ModelError("the network is dead: it gives the same features to every picture")
     apart = np.abs(features[:, 0] - features[:, 1]) / (scale or 1.0)
     channels = ((apart >= within).sum(axis=1) / width).astype(np.float32)
     difference = apart.max(axis=1).astype(np.float32)
