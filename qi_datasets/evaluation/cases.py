@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qi_datasets.evaluation.models import Model, weights_sha256
 from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
 from qi_datasets.networks.local import corners_proved_equal
-from qi_datasets.protocols.corners import CornerNetwork, Corners
+from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import batch_norms, normalised
 from qi_datasets.specs import QUADRANT
 
@@ -47,6 +47,7 @@ class Design:
     device: of torch
     local: whether only what differs from the blank canvas is computed
     head: whether classifiers keep their heads
+    canvas: rows and columns of the images without border
     """
 
     model: Model
@@ -57,6 +58,7 @@ class Design:
     device: str
     local: bool
     head: bool = False
+    canvas: int = QUADRANT.canvas
 
     @property
     def cases(self) -> Iterator[Case]:
@@ -75,7 +77,7 @@ class Design:
 
     def side(self, case: Case) -> int:
         """Rows and columns of the images of a case."""
-        return Corners(self.border(case)).side
+        return self.canvas + 2 * self.border(case)
 
     def network(self, case: Case) -> Prepared:
         """The network of a case on its device, frozen."""
@@ -88,8 +90,9 @@ class Design:
         own = case.init in (PRETRAINED, GIVEN)
         return weights_sha256(self.model.network(self.side(case), case.seed, own=own))
 
-    def trainable(self, case: Case, side: int) -> Prepared:
-        """The network of a case with two logits, to be trained on images of `side` pixels."""
+    def trainable(self, case: Case) -> Prepared:
+        """The network of a case with two logits, to be trained."""
+        side = self.side(case)
         made = prepared(self.model, self.variant, side, case.seed, own=False)
         width = check_answers(made.network, side, self.model.name)
         # A network of the user's own that answers two logits has its head.

@@ -30,16 +30,17 @@ ROWS = 100
 class Evaluated:
     """What is evaluated on: what an entry says of it (`facts`), and by split the sources and their pixels.
 
-    images: of `qi` the patches (N, 3, 56, 56), one a source; of other sets the images (N, C, H, W); uint8
-    labels: (N,) of the images, int64; of `qi` nothing, since each patch is evaluated in both corners
-    columns: further columns by name, in row order
+    images: of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the images (N, C, H, W);
+        uint8; of `shifted` nothing: `read_shifted` reads them
+    labels: (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both corners
+    stored: the set
     """
 
     facts: Mapping[str, Any]
     sources: Mapping[str, Sequence[str]]
     images: Mapping[str, Pixels]
     labels: Mapping[str, np.ndarray]
-    columns: Mapping[str, Mapping[str, list[Any]]]
+    stored: StoredSet
 
 
 def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
@@ -83,7 +84,7 @@ def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, p
             sources[split] = [record.name for record in stored.manifest.sources[split][:count]]
             images[split] = np.stack(patches).transpose(0, 3, 1, 2)
     facts = facts_of(stored, limit, sources[splits[-1]])
-    return Evaluated(facts, sources, images, {}, {})
+    return Evaluated(facts, sources, images, {}, stored)
 
 
 def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
@@ -123,30 +124,53 @@ def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tup
     return found
 
 
-def read_images(stored: StoredSet, limit: int | None, columns: Sequence[str], progress: bool) -> Evaluated:
-    """All images of a set without borders. limit: rows of each split, or sources, from the first."""
-    spec, config = stored.spec, stored.default_config
-    sources, images, labels, further = {}, {}, {}, {}
-    totals = {split: stored.manifest.configs[config].splits[split].rows for split in spec.splits}
-    counts = {split: limited(total, limit) for split, total in totals.items()}
-    with bar_over(f"reading {spec.name}", sum(counts.values()), "image", progress) as bar:
-        for split, count in counts.items():
-            pixels, rows, digests = [], [], []
-            for start in range(0, count, ROWS):
-                stop = min(start + ROWS, count)
-                rows += stored.rows(config, split, start, stop)
-                pixels.append(stored.images(config, split, start, stop))
-                bar.update(stop - start)
-            images[split] = np.concatenate(pixels)
-            labels[split] = np.array([row["label"] for row in rows], np.int64)
-            sources[split] = [row.get("source", f"{number}") for number, row in enumerate(rows)]
-            further[split] = {name: [row[name] for row in rows] for name in columns}
-            for image, row, source in zip(images[split], rows, sources[split], strict=True):
-                label = row["label"] if spec.label_in_digest else ""
-                digests.append(row_digest(whole(np.ascontiguousarray(image.transpose(1, 2, 0))), label, source))
-            check_digest(stored, split, digests, whole_split=count == totals[split])
-    facts = facts_of(stored, limit, list(sources.values())[-1])
-    return Evaluated(facts, sources, images, labels, further)
+def read_generated(stored: StoredSet, limit: int | None) -> Evaluated:
+    """All images of a set that needs none to be made. limit: rows of each split, from the first."""
+    config = stored.default_config
+    sources, images, labels = {}, {}, {}
+    for split, record in stored.manifest.configs[config].splits.items():
+        count = limited(record.rows, limit)
+        images[split] = stored.images(config, split, 0, count)
+        labels[split] = stored.labels(config, split, 0, count)
+        sources[split] = [f"{number}" for number in range(count)]
+        digests = [
+            row_digest(whole(np.ascontiguousarray(image.transpose(1, 2, 0))), int(label), source)
+            for image, label, source in zip(images[split], labels[split], sources[split], strict=True)
+        ]
+        check_digest(stored, split, digests, whole_split=count == record.rows)
+    # Two images that are a set are one source, seen in two places.
+    evaluated = list(sources.values())[-1][: 1 if sum(stored.spec.splits.values()) == len(CORNERS) else None]
+    return Evaluated(facts_of(stored, limit, evaluated), sources, images, labels, stored)
+
+
+def shifted_sources(stored: StoredSet, limit: int | None) -> Evaluated:
+    """The sources of `shifted`, whose images `read_shifted` reads."""
+    (split,) = stored.spec.splits
+    records = stored.manifest.sources[split]
+    names = [record.name for record in records[: limited(len(records), limit)]]
+    return Evaluated(facts_of(stored, limit, names), {split: names}, {}, {}, stored)
+
+
+def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+    """Bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
+
+    Raises StoredSetError for rows that are not those of which the manifest has the digests.
+    """
+    (split,), config = stored.spec.splits, stored.default_config
+    rows = stored.rows(config, split, start, stop)
+    images = stored.images(config, split, start, stop)
+    for image, row, record in zip(images, rows, stored.manifest.sources[split][start:stop], strict=True):
+        patch = np.ascontiguousarray(image.transpose(1, 2, 0))
+        if row["source"] != record.name or sha256_hex(patch.tobytes()) != record.patch_sha256:
+            raise StoredSetError(
+                f"{stored.name}/{config}/{split}, source {record.name}: the image is not the one of which the manifest "
+                "has the digest; build the set again"
+            )
+    return (
+        images,
+        np.array([row["label"] for row in rows], np.int64),
+        np.array([row["pairs"] for row in rows], np.int64),
+    )
 
 
 def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:

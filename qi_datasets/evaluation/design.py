@@ -50,7 +50,7 @@ def designed(
     """What is evaluated how, every argument checked."""
     chosen = borders_of(task, borders)
     kinds = inits_of(task, model, init)
-    variant, facts = facts_of(model, variant, chosen[0], head=task.head)
+    variant, facts = facts_of(model, variant, task.canvas + 2 * chosen[0], head=task.head, patches=task.widens)
     if batch_norm not in (None, CALIBRATED, UNTOUCHED):
         raise OptionError(f"batch_norm must be {CALIBRATED} or {UNTOUCHED}, not {batch_norm!r}")
     if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
@@ -71,7 +71,7 @@ def designed(
             "seeds": list(range(count)),
             "batch_norm": TRAINED if kind == SCRATCH else frozen if facts.keeps_statistics else UNTOUCHED,
         }
-    return Design(model, variant, facts, settings, chosen, device, local, task.head)
+    return Design(model, variant, facts, settings, chosen, device, local, task.head, task.canvas)
 
 
 def borders_of(task: Task, borders: Iterable[int] | None) -> list[int]:

@@ -111,7 +111,7 @@ class QuadrantWork:
     def trained(self, case: Case) -> Part:
         """What a network that is trained at this border answers."""
         border, local = self.design.border(case), self.design.local
-        made = self.design.trainable(case, self.design.side(case))
+        made = self.design.trainable(case)
         train, validation, test = (self.on_device(split) for split in QI.splits)
         checkpoint = self.place.path(case.part("training"), "pt")
         trained = train_corners(made.network, train, validation, border, case.seed, local=local, checkpoint=checkpoint)

@@ -80,24 +80,24 @@ class Prepared:
     sha256: str
 
 
-def facts_of(model: Model, variant: Variant, border: int, *, head: bool) -> tuple[Variant, Facts]:
+def facts_of(model: Model, variant: Variant, side: int, *, head: bool, patches: bool) -> tuple[Variant, Facts]:
     """The variant with its pool decided, and what is known of a model's network.
 
-    border: of the images that it is tried on, in pixels per side; the smallest one
+    side: of the smallest images that it will get
     head: whether it keeps its head
+    patches: whether a network of patches gets a further border
     """
-    network = model.network(QUADRANT.canvas + 2 * (border + FURTHER_BORDER), 0, own=False)
+    network = model.network(side + 2 * FURTHER_BORDER * patches, 0, own=False)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is not None and first.in_channels != CHANNELS:
         raise ModelError(f"{model.name} takes images of {first.in_channels} channels; the sets have {CHANNELS}")
-    patches = first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
-    further = FURTHER_BORDER if patches and not head else 0
+    tiles = first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
+    further = FURTHER_BORDER if patches and tiles else 0
     pool = variant.pool or usual_pool(model, network, head=head)
+    parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
     decided = replace(variant, pool=pool)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    keeps = bool(batch_norms(network))
-    made = prepared(model, decided, QUADRANT.canvas + 2 * (border + further), 0, own=False, head=head).network
-    check_answers(made, QUADRANT.canvas + 2 * (border + further), model.name)
+    made = prepared(model, decided, side + 2 * further, 0, own=False, head=head).network
+    check_answers(made, side + 2 * further, model.name)
     try:
         field = receptive_field(made)
     except OptionError:

@@ -93,20 +93,8 @@ class CornerNetwork:
         """
         both, labels = patches.repeat_interleave(2, dim=0), torch.arange(2 * len(patches)) % 2
         size = self._fitting(both) if batch is None else batch
-        answers: list[Tensor] = []
-        done = 0
-        with torch.inference_mode(), ieee_float32():
-            while done < len(both):
-                try:
-                    found = self(both[done : done + size], labels[done : done + size])
-                except MemoryError as error:
-                    if size == 1:
-                        raise ModelError(f"{error}; leave this border out, or take a larger machine") from error
-                    size = (size + 1) // 2
-                    continue
-                answers.append(found.cpu() if found.dtype == torch.float64 else found.float().cpu())
-                done += size
-        features: Features = torch.cat(answers).numpy().reshape(len(patches), 2, -1)
+        answers = in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
+        features: Features = answers.numpy().reshape(len(patches), 2, -1)
         if not np.isfinite(features).all():
             raise ModelError(f"the network's features are not finite numbers at border {self.corners.border}")
         return features
@@ -118,20 +106,42 @@ class CornerNetwork:
         return min(max(1, fitting), LARGEST_BATCH)
 
     def _run(self, call: Callable[[], Answer]) -> Answer:
-        """What a call of the network gives; whatever goes wrong in there is said in one line."""
-        where = f"on an image of {self.corners.side} x {self.corners.side} pixels (border {self.corners.border})"
-        try:
-            return call()
-        except QIDatasetsError:
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise MemoryError(f"out of memory {where}") from error
-            line = one_line(error).partition("\n")[0][:200]
-            raise ModelError(f"the network fails {where}: {type(error).__name__}: {line}") from error
+        return said(call, f"on an image of {self.corners.side} x {self.corners.side} (border {self.corners.border})")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or this machine had too little memory."""
-    short = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
+    """What a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
+
+    answer: gives the answers (n, F) to some of the images; MemoryError where these are too many. The passes are then
+        halved; `ModelError` when one image is too many.
+    """
+    answers: list[Tensor] = []
+    done = 0
+    with torch.inference_mode(), ieee_float32():
+        while done < count:
+            try:
+                found = answer(slice(done, min(done + size, count)))
+            except MemoryError as error:
+                if size == 1:
+                    raise ModelError(f"{error}, with a single one; leave it out, or take a larger machine") from error
+                size = (size + 1) // 2
+                continue
+            answers.append(found.cpu() if found.dtype == torch.float64 else found.float().cpu())
+            done += size
+    return torch.cat(answers)
+
+
+def said(call: Callable[[], Answer], where: str) -> Answer:
+    """What a call of a network gives. What goes wrong in there becomes a `ModelError` of one line, or a MemoryError.
+
+    where: what the network was called on, for the message
+    """
+    try:
+        return call()
+    except QIDatasetsError:
+        raise
+    except Exception as error:
+        short = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+            raise MemoryError(f"out of memory {where}") from error
+        raise ModelError(f"the network fails {where}: {type(error).__name__}: {one_line(error)[:200]}") from error

@@ -110,3 +110,12 @@ def probed(train: Features, test: Features) -> CornerAnswers:
     probe = LinearProbe(train.reshape(-1, train.shape[2]), np.arange(2 * len(train)) % 2, penalty=PROBE_PENALTY)
     margins = probe.decision(test.reshape(-1, test.shape[2])).reshape(-1, 2).astype(np.float32)
     return replace(answers, margins=margins)
+
+
+def logit_answers(logits: Features) -> CornerAnswers:
+    """The answers that two logits (N, 2, 2), of each source in either corner, amount to."""
+    if not np.isfinite(logits).all():
+        raise ModelError("the network's logits are not finite numbers; its training diverged")
+    answers = compared(logits)
+    margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float32)
+    return answers if answers.equal else replace(answers, margins=margins)

@@ -6,7 +6,7 @@ after 5 epochs without a better validation loss; 30 epochs, whose last weights c
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from qi_datasets.errors import ModelError
 from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.protocols.corners import CornerNetwork
-from qi_datasets.protocols.quadrant import CornerAnswers, compared
+from qi_datasets.protocols.quadrant import CornerAnswers, logit_answers
 
 EPOCHS = 30
 BATCH_SIZE = 8
@@ -122,10 +122,7 @@ def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> t
 
 def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
     """The answers of a trained network to test patches (N, 3, h, w), normalised."""
-    logits = CornerNetwork(network, border, local=local).features(test)
-    answers = compared(logits)
-    margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float32)
-    return answers if answers.equal else replace(answers, margins=margins)
+    return logit_answers(CornerNetwork(network, border, local=local).features(test))
 
 
 def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
