@@ -13,20 +13,20 @@ from collections.abc import Sequence
 from torch import nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.layers import LayerFollower
-from qi_datasets.networks.tracing import trace
+from qi_datasets.networks.planes.layers import LayerFollower
+from qi_datasets.networks.planes.tracing import trace
 
 
 def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Sequence[float] = 0.0) -> nn.Module:
     """A network with the layers and weights of `model` in which full convolution takes the place of every padding.
 
-    The result shares its layers and weights with `model`, and has the same names for them. It takes images (N, C, H, W)
-    of any size, floating point. It is what `model` does in eval mode, but for batch norm and dropout layers, which follow
-    `train()` and `eval()`; batch norm then goes by the positions that are computed.
+    The result shares its layers and weights with `model`, and has the same names for them. It takes images
+    (N, C, H, W) of any size, floating point. It does what `model` does in eval mode, but for batch norm and dropout
+    layers, which follow `train()` and `eval()`; in train mode, batch norm goes by the positions that are computed.
 
-    A last pooling over all positions takes the maximum over the endless plane, or, where `model` takes the mean, the
-    ground plus what the image adds to it, as a mean over as many positions as the image's area holds (a mean over an
-    endless plane is its ground). With `exact=False` it is the pooling of the positions that are computed. Without such a
+    A last maximum over all positions is that over the endless plane. A mean over an endless plane would be its ground;
+    a last mean over all positions is the ground plus what the image adds to it, divided by the number of positions that
+    the image's area holds. With `exact=False` both are taken of the positions that are computed. Without such a
     pooling, the answer is the map of these positions.
 
     model: any network that `torch.fx` can trace, of convolutions, poolings, what acts on each position alone, batch and

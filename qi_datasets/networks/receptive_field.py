@@ -23,13 +23,13 @@ the image's side is a multiple of the total stride the wrapped map is complete, 
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import fx, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.follow import End
-from qi_datasets.networks.layers import LayerFollower
 from qi_datasets.networks.padding import PADDINGS, Padding
-from qi_datasets.networks.tracing import trace, where
+from qi_datasets.networks.planes.layers import LayerFollower
+from qi_datasets.networks.planes.plane import End
+from qi_datasets.networks.planes.tracing import trace, where
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
     (attention over patches as in ViT: every output sees everything), where branches of different strides meet, or where
     rows and columns differ.
     """
-    plane = last_map(network).plane
+    plane = last_map(trace(network)).plane
     rows, columns = plane.reaches
     if (rows.size, rows.stride) != (columns.size, columns.stride):
         sizes = f"{rows.size} x {columns.size}, of strides {rows.stride} and {columns.stride}"
@@ -62,12 +62,12 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
     return ReceptiveField(rows.size, rows.stride, plane.bounded)
 
 
-def last_map(network: nn.Module) -> End:
+def last_map(traced: fx.GraphModule) -> End:
     """Where the last map of a network is pooled, flattened or given as the answer. Raises `OptionError` if nowhere."""
-    follower = LayerFollower(trace(network), "full", strict=False)
+    follower = LayerFollower(traced, "full", strict=False)
     follower.run(enable_io_processing=False)
     if not follower.ends:
-        raise OptionError(f"{type(network).__name__} makes nothing of its images")
+        raise OptionError("the network makes nothing of its images")
     end = follower.ends[-1]
     if not end.known:
         raise OptionError(f"no receptive field is known beyond {where(end.node)}")

@@ -66,3 +66,11 @@ def where(node: fx.Node) -> str:
     inside = f" (in {paths[-1]})" if paths and node.op != "call_module" else ""
     target = f" (layer {node.target})" if node.op == "call_module" else ""
     return f"node {node.name}{target}{inside}"
+
+
+def cleaned(traced: fx.GraphModule) -> fx.GraphModule:
+    """A graph that was changed, without the nodes and layers that its answer does not use any more."""
+    traced.graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
