@@ -32,7 +32,7 @@ class Shifted(ImageSet):
         return central_square(image, WHOLE_SIDE, SHIFTED_GEOMETRY.base)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
-        """The base; its label is the synset's place among ImageNet's 1000, -1 if the layout doesn't tell it."""
+        """The base; its label is the synset's place among ImageNet's 1000, -1 if that is not known."""
         columns = {"source": source, "wnid": wnid, "pairs": [pair(source, k) for k in range(SHIFTED_GEOMETRY.pairs)]}
         yield Row(whole(patch), label_of(wnid), columns)
 

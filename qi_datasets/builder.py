@@ -10,7 +10,8 @@ from PIL import Image
 from qi_datasets.errors import BuilderError, OptionError
 from qi_datasets.pixels.contact_sheet import Strip
 from qi_datasets.pixels.geometry import Pixels, Placed, whole
-from qi_datasets.specs import BORDER_COLUMNS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import BORDER_COLUMNS
 
 __all__ = ["Builder", "GeneratedSet", "ImageSet", "Pixels", "Placed", "Row", "SetSpec", "Strip", "whole"]
 

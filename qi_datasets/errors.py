@@ -45,6 +45,10 @@ class StoredSetError(QIDatasetsError):
     """A stored set can't be read: no valid manifest, or files that differ from it."""
 
 
+class NewerSetError(StoredSetError):
+    """A stored set was written by a later version of this package, which may store what this one doesn't know."""
+
+
 class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
 

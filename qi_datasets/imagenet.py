@@ -14,6 +14,7 @@ UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
+VAL_ID = re.compile(r"ILSVRC2012_val_\d{8}", re.ASCII)
 
 CLASS_BITS = 10
 """Bits that each class takes in the packed table."""
@@ -71,8 +72,8 @@ def val_digits(name: str) -> str:
 
 
 def val_wnid(name: str) -> str:
-    """The synset of the validation image with that id; "" for a number beyond 1 to 50,000."""
-    number = int(val_digits(name))
+    """The synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
+    number = int(val_digits(name)) if VAL_ID.fullmatch(name) else 0
     if not 1 <= number <= IMAGENET_VAL.images:
         return ""
     byte, bit = divmod(CLASS_BITS * (number - 1), 8)
@@ -89,13 +90,13 @@ IMAGENET_VAL = ImageCollection(
     "ImageNet val",
     50_000,
     # The Hub's copy appends the synset.
-    re.compile(r"(?P<id>ILSVRC2012_val_\d{8})(?:_(?P<wnid>n\d{8}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    re.compile(rf"(?P<id>{VAL_ID.pattern})(?:_(?P<wnid>{WNID.pattern}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
     val_wnid,
 )
 
 IMAGENET_TRAIN = ImageCollection(
     "ImageNet train",
     1_281_167,
-    re.compile(r"(?P<id>(?P<wnid>n\d{8})_\d+)\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    re.compile(rf"(?P<id>(?P<wnid>{WNID.pattern})_\d+)\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
     train_wnid,
 )

@@ -8,7 +8,8 @@ from pkgutil import resolve_name
 
 from qi_datasets.builder import Builder
 from qi_datasets.errors import BuilderError, UnknownSetError, one_line
-from qi_datasets.specs import SPECS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPECS
 
 ENTRY_POINTS = "qi_datasets.builders"
 """Entry-point group through which another package adds a set: each entry is a subclass of GeneratedSet or ImageSet."""

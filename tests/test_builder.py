@@ -13,7 +13,7 @@ from qi_datasets.builders.corner import Corner
 from qi_datasets.builder import GeneratedSet, ImageSet, Row
 from qi_datasets.errors import BuilderError
 from qi_datasets.pixels.geometry import Pixels, whole
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 
 SPEC = SetSpec(
     name="dots",

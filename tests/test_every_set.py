@@ -18,8 +18,9 @@ from qi_datasets import load_dataset
 from qi_datasets.building.build import build_set
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import SPEC_VERSION, SPECS, SetSpec
+from qi_datasets.specs import SPEC_VERSION, SPECS
 from qi_datasets.storage.manifest import ConfigRecord, Manifest
 from qi_datasets.storage.schema import schema_of
 from tests import expected

@@ -17,6 +17,7 @@ ROOMS = (
     "errors",
     "progress",
     "imagenet",
+    "set_spec",
     "specs",
     "pixels",
     "scores",

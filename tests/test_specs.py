@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_datasets.errors import OptionError
-from qi_datasets.specs import BORDER, MIT, QUADRANT, SPEC_VERSION, SPECS, IntegerOption
+from qi_datasets.set_spec import MIT, IntegerOption
+from qi_datasets.specs import BORDER, QUADRANT, SPEC_VERSION, SPECS
 from qi_datasets.verification.integrity.integrity import CHECKS
 from tests import expected
 

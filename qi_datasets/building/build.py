@@ -2,11 +2,14 @@
 
 import time
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from qi_datasets.building.engine import Engine
+from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
+from qi_datasets.building.refresh import refresh
 from qi_datasets.building.write import write_set
-from qi_datasets.errors import OutputError, StoredSetError
+from qi_datasets.errors import NewerSetError, OutputError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, exists, set_folder
@@ -14,14 +17,28 @@ from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.staging import locked, replaced_whole
 
 
+class Outcome(StrEnum):
+    """What was done for a set to be there."""
+
+    MADE = "made"
+    REFRESHED = "refreshed"
+    """It was there, written by an earlier version of this package: its images stayed, all else is new."""
+    FOUND = "up to date"
+
+
 @dataclass(frozen=True)
 class BuiltSet:
-    """A set on disk. seconds: how long it took; `made` is False when it was there already."""
+    """A set on disk. seconds: how long it took."""
 
     folder: Place
     manifest: Manifest
     seconds: float
-    made: bool
+    outcome: Outcome
+
+    @property
+    def made(self) -> bool:
+        """Whether its images were made just now."""
+        return self.outcome is Outcome.MADE
 
 
 def build_set(
@@ -29,21 +46,55 @@ def build_set(
 ) -> BuiltSet:
     """Makes the planned set in the folder of its name below `output`, or finds that it is there.
 
-    output: a folder, or an fsspec URL. engine: where sources are decoded and encoded, default one process per core; it
-    never changes a byte. force: make it again, whatever is there.
-    progress: show a bar, if standard error is a terminal. Raises SourceError for an image that is damaged, OutputError
-    when the folder can't be written or holds another set that must not vanish silently; then nothing is changed.
+    A set of an earlier version of this package is refreshed: its images stay, labels, card and manifest are written
+    again.
+
+    output: a folder, or an fsspec URL.
+    engine: where sources are decoded and encoded, default one process per core; it never changes a byte.
+    force: make it again, whatever is there.
+    progress: show a bar, if standard error is a terminal.
+
+    Raises SourceError for an image that is damaged, OutputError when the folder can't be written or holds another set
+    that must not vanish silently, NewerSetError when a later version of this package wrote it; then nothing is changed.
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
     with locked(folder):
+        found = None
         if not force:
             plan, found = with_what_is_there(plan, folder)
-            if found is not None:
-                return BuiltSet(folder, found, time.perf_counter() - start, made=False)
+        if found is not None and not found.outdated:
+            return BuiltSet(folder, found, time.perf_counter() - start, Outcome.FOUND)
+        if found is not None:
+            try:
+                with replaced_whole(folder) as staging:
+                    manifest = refresh(folder, found, staging, progress)
+                return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
+            except StoredSetError:
+                pass  # Only the images can mend it.
+        require_room(plan, output)
         with replaced_whole(folder) as staging:
             manifest = write_set(plan, staging, engine or Engine(), progress)
-    return BuiltSet(folder, manifest, time.perf_counter() - start, made=True)
+    return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.MADE)
+
+
+def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
+    """Refreshes the set in a folder, without its source, if an earlier version of this package wrote it; else None.
+
+    progress: show a bar, if standard error is a terminal.
+
+    Raises StoredSetError for a set that is damaged, OutputError when the folder can't be written.
+    """
+    start = time.perf_counter()
+    if not exists(folder):
+        return None
+    with locked(folder):
+        manifest = Manifest.read(folder)
+        if not manifest.outdated or manifest.spec_version != SPEC_VERSION:
+            return None
+        with replaced_whole(folder) as staging:
+            manifest = refresh(folder, manifest, staging, progress)
+    return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
 
 
 def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None]:
@@ -53,13 +104,17 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     again = "add force=True to replace it, or choose another output folder"
     try:
         manifest = Manifest.read(folder)
+    except NewerSetError:
+        raise
     except StoredSetError as error:
         raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+    if foreign := manifest.foreign_files(folder):
+        raise OutputError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or {again}")
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))
         whole = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
-        return replace(plan, borders=borders), manifest if whole and not tells_more(plan, manifest) else None
+        return replace(plan, borders=borders), manifest if whole else None
     if plan.spec.needs_images:
         raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")
     return plan, None
@@ -81,10 +136,3 @@ def difference_from(plan: Plan, manifest: Manifest) -> str | None:
             if len(data) != known[image.name].bytes or sha256_hex(data) != known[image.name].sha256:
                 return f"made from another {image.name} ({manifest.layout})"
     return None
-
-
-def tells_more(plan: Plan, manifest: Manifest) -> bool:
-    """Whether the plan knows a synset that the stored set lacks or has otherwise."""
-    stored = [source.wnid for sources in manifest.sources.values() for source in sources]
-    planned = [image.wnid for images in plan.images.values() for image in images]
-    return any(new not in ("", old) for new, old in zip(planned, stored, strict=True))

@@ -8,8 +8,9 @@ from qi_datasets.building.selection import official_selection, select
 from qi_datasets.errors import OptionError
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import builder_of
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import Source, SourceImage
-from qi_datasets.specs import BORDER, SetSpec
+from qi_datasets.specs import BORDER, QI, QUADRANT
 
 Splits = Mapping[str, Mapping[str, int]]
 """Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
@@ -32,6 +33,12 @@ class Plan:
     def spec(self) -> SetSpec:
         """The set's row of the spec table."""
         return self.builder.spec
+
+    @property
+    def content(self) -> tuple[int, int, int]:
+        """Shape (h, w, c) of the part of an image that may not be black, as far as the set's geometry says."""
+        side = QUADRANT.patch if self.spec == QI else self.builder.size
+        return side, side, self.spec.channels
 
     def rows(self, split: str) -> int:
         """Number of rows that a split will have."""

@@ -6,7 +6,8 @@ from functools import lru_cache
 from qi_datasets.errors import OptionError, TooFewImagesError
 from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection, val_digits, val_name
 from qi_datasets.pixels.digests import draw, sha256_hex
-from qi_datasets.specs import SPECS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPECS
 
 NAMED = 5
 """How many missing images a message names before it counts the rest."""

@@ -1,27 +1,22 @@
-"""Writes a planned set into an empty folder: rows, pictures, card, manifest."""
+"""Writes a planned set into an empty folder."""
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
 from qi_datasets.builder import GeneratedSet, ImageSet
+from qi_datasets.building.complete import complete
 from qi_datasets.building.encoding import encode_batch, encode_generated
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan
-from qi_datasets.errors import BuilderError, OutputError
-from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
+from qi_datasets.errors import BuilderError
 from qi_datasets.progress import bar_over
 from qi_datasets.sources import SourceImage
-from qi_datasets.specs import SPEC_VERSION, SetSpec
-from qi_datasets.storage.card import CARD, write_card
+from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.manifest import (
     GENERATED,
     UNVERIFIED,
@@ -32,10 +27,8 @@ from qi_datasets.storage.manifest import (
     library_versions,
     with_pixels,
 )
-from qi_datasets.storage.parquet import PREVIEW_ROWS, SplitWriter, file_record, stored_rows
-from qi_datasets.storage.rows import EncodedRow, EncodedSource
-
-PREVIEW = "preview.png"
+from qi_datasets.storage.parquet import SplitWriter
+from qi_datasets.storage.rows import EncodedSource
 
 BATCH = 16
 """Sources that a worker takes at a time: few, so that memory stays flat; enough that handing over is cheap."""
@@ -52,15 +45,12 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
             for split in plan.images or spec.splits
         }
         sources = write_rows(plan, staging, writers, engine, progress)
+    splits = [writer.written for writer in writers.values()]
     configs = {
         spec.config_of(border): ConfigRecord(
             border,
             plan.builder.size + 2 * border,
-            {
-                split: SplitRecord(writer.rows, writer.digest, list(writer.files), writer.image_bytes)
-                for (of, split), writer in writers.items()
-                if of == border
-            },
+            {one.split: SplitRecord(one.rows, one.digest, list(one.files)) for one in splits if one.border == border},
         )
         for border in plan.borders
     }
@@ -79,26 +69,7 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
     manifest = with_pixels(spec, manifest)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
-    first = next(row for writer in writers.values() for row in writer.first)
-    pictures = {PREVIEW: list(strips(spec, writers)), **plan.builder.pictures(opened(first))}
-    for name, lines in pictures.items():
-        contact_sheet(lines, staging / name)
-    write_card(staging, spec, manifest)
-    files = {name: record for writer in writers.values() for name, record in writer.files.items()}
-    files |= {name: file_record(staging / name) for name in (CARD, *pictures)}
-    manifest = replace(manifest, files=files)
-    manifest.write(staging)
-    check_counts(staging, manifest)
-    return Manifest.read(staging)
-
-
-def check_counts(folder: Path, manifest: Manifest) -> None:
-    """OutputError unless the stored files have as many rows as the manifest says: the last check before the swap."""
-    for name, config in manifest.configs.items():
-        for split, record in config.splits.items():
-            rows = sum(stored_rows(folder / file) for file in record.files)
-            if rows != record.rows:
-                raise OutputError(f"{name}/{split} was written with {rows} of {record.rows} rows; is the disk full?")
+    return complete(staging, plan.builder, manifest, splits)
 
 
 def write_rows(
@@ -145,25 +116,3 @@ def encoded_in_order(
         batches = ([image.held() for image in batch] for batch in batches)
     for batch in engine.in_order(work, batches):
         yield from batch
-
-
-def strips(spec: SetSpec, writers: Mapping[tuple[int, str], SplitWriter]) -> Iterator[Strip]:
-    """Lines of the contact sheet: every split of the first config, then the first split of each other config."""
-    first_split = next(iter(spec.splits))
-    for (border, split), writer in writers.items():
-        if border == 0 or split == first_split:
-            title = f"{writer.config}\n{split}"
-            # Wide borders take long to shrink and show little: half as many will do.
-            rows = writer.first if border == 0 else writer.first[: PREVIEW_ROWS // 2]
-            yield Strip(title, [opened(row) for row in rows], [caption(spec, row) for row in rows])
-
-
-def opened(row: EncodedRow) -> Image.Image:
-    """The image of a row."""
-    return Image.open(io.BytesIO(row.png))
-
-
-def caption(spec: SetSpec, row: EncodedRow) -> str:
-    """The name of a row's label."""
-    label = row.values["label"]
-    return spec.labels[label] if label >= 0 else "unknown"

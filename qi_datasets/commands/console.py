@@ -12,6 +12,17 @@ from qi_datasets.errors import QIDatasetsError, one_line
 P = ParamSpec("P")
 
 
+def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a command of a function with options: `-h`, `--version`, and errors in one line."""
+
+    def made(function: Callable[..., None]) -> click.Command:
+        settings = {"help_option_names": ["-h", "--help"]}
+        versioned = click.version_option(package_name="qi-datasets")(one_line_errors(function))
+        return click.command(epilog=epilog, context_settings=settings)(versioned)
+
+    return made
+
+
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Turns this package's exceptions into one line on standard error, in flags, and their exit status."""
 
@@ -28,16 +39,16 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 def with_flags(text: str) -> str:
     """A message that names arguments of Python (`per_split=N`, `force=True`), with the running command's flags."""
-    for parameter in click.get_current_context().command.params:
-        if not parameter.name or not isinstance(parameter, click.Option):
-            continue
+    options = [each for each in click.get_current_context().command.params if isinstance(each, click.Option)]
+    for parameter in options:
         flag, is_flag = parameter.opts[0], parameter.is_flag
 
         def spelled(match: "re.Match[str]", flag: str = flag, is_flag: bool = is_flag) -> str:
             return flag if is_flag or not match[1] else f"{flag} {match[1]}"
 
-        value = r"('[^']*'|[\w./-]*)"
+        value = r"('[^']*'|[\w./,:-]*\w|)"
         text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
+        text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
     return text
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import one_line_errors, table
+from qi_datasets.commands.console import command, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.verification.report.report import Check, Report
@@ -17,7 +17,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 """
 
 
-@click.command(epilog=EPILOG)
+@command(EPILOG)
 @click.argument("out", required=False)
 @click.option("--set", "sets", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
@@ -29,7 +29,6 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
     "--report", metavar="DIR", type=click.Path(path_type=Path), help="Write one self-contained page, DIR/index.html."
 )
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables: only what failed.")
-@one_line_errors
 def main(
     out: str | None,
     sets: tuple[str, ...],
@@ -63,6 +62,8 @@ def main(
 def show(found: "Report", quiet: bool) -> None:
     """The table of checks, the tables of figures, and a line for each check that did not pass."""
     if not quiet:
+        for note in found.notes:
+            click.echo(with_flags(f"note: {note}"))
         rows = [[check.set, check.name, check.status, figure_of(check), check.meaning] for check in found.checks]
         click.echo(table(["set", "check", "status", "figure", "what it means"], rows))
         for one in found.tables:
@@ -74,8 +75,6 @@ def show(found: "Report", quiet: bool) -> None:
         if check.cause and not (quiet and check.status == "warn"):
             click.echo(f"{check.status}: {check.set}, {check.name}: {check.cause}", err=quiet)
     if not quiet:
-        for note in found.notes:
-            click.echo(f"note: {note}")
         click.echo(found.summary)
 
 

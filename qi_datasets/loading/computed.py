@@ -1,38 +1,56 @@
-"""Image columns that are computed, when they are read, from the image that is stored; and tables of such columns."""
+"""Image columns that are computed, when they are read, from the image that is stored."""
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.table import InMemoryTable, Table
+from datasets.features.features import register_feature
 from PIL import Image
 
 from qi_datasets.pixels.decoding import decoded
-from qi_datasets.pixels.geometry import Pixels
+from qi_datasets.pixels.geometry import SHIFTS, Pixels, bordered, window
+from qi_datasets.specs import SHIFTED_GEOMETRY
 
-STORED = ".border_0.png"
-"""Paths of images end so that are as they were stored; whatever rewrites an image drops its path."""
+UNCHANGED = ".border_0.png"
+"""Suffix of the path of an image that is as it was stored; whatever rewrites an image drops its path."""
+
+AS_STORED = "image as stored, qi_datasets.as_stock(view) gives the one that is seen"
+"""Field, inside of `bytes`, that holds the stored PNG of an image that is still to be computed."""
+
+REWRITTEN: pa.StructType = datasets.Image.pa_type
+
+
+def computed_type(**further: pa.DataType) -> pa.StructType:
+    """The Arrow type of a column of computed images, with further fields that say what to compute."""
+    stored = pa.struct({AS_STORED: pa.binary()})
+    return pa.struct({"bytes": stored, "path": pa.string(), **further, "rewritten": REWRITTEN})
 
 
 @dataclass
 class ComputedImage:
     """An image column whose pixels are computed from the stored image on reading: base of a family of feature types.
 
-    In Arrow, `stored` holds the stored PNG; `bytes` and `path` are filled instead where an image was rewritten (by
-    `map`, say) and is what it should be already. Nothing is called `bytes` that still has to be computed, so that a
-    cast to the stock `Image` fails when it is read, and never yields the stored image in place of the computed one.
+    In Arrow, `bytes` is not a file but a struct whose one field says that it holds the file as stored, and how to get
+    the image that is seen. Nobody takes the one for the other, then: it stands in every row of `to_pandas()`, and in
+    the error that a cast to the stock `Image` gives. Where an image was rewritten (by `map`, say), `bytes` is null, and
+    `rewritten` holds a stock image that is what it should be already.
     """
 
     decode: bool = field(default=True, kw_only=True)
     id: str | None = field(default=None, repr=False, kw_only=True)
     dtype: ClassVar[str] = "PIL.Image.Image"
-    pa_type: ClassVar[Any] = pa.struct({"stored": pa.binary(), "bytes": pa.binary(), "path": pa.string()})
+    pa_type: ClassVar[Any] = computed_type()
+
+    def __str__(self) -> str:
+        # `concatenate_datasets` quotes the types that it can't bring together.
+        return f"{self!r}, which qi_datasets.as_stock(view) turns into stock images"
 
     @abstractmethod
     def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
@@ -46,33 +64,38 @@ class ComputedImage:
         """What is stored of a stock image struct, an image, an array, or a file's path or bytes."""
         empty: dict[str, Any] = {part.name: None for part in self.pa_type}
         if isinstance(value, dict):
-            if value.get("stored") is not None:
-                return {**empty, **value, "bytes": None}
-            if (value.get("path") or "").endswith(STORED):
-                return empty | {"stored": value["bytes"], "path": value["path"]}
-        return {**empty, **datasets.Image().encode_example(value)}
+            if stored_file(value) or value.get("rewritten"):
+                return {**empty, **value}
+            if (value.get("path") or "").endswith(UNCHANGED):
+                return {**empty, "bytes": {AS_STORED: value["bytes"]}, "path": value["path"]}
+        return {**empty, "rewritten": datasets.Image().encode_example(value)}
 
     def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Image.Image:
         """The computed image: PIL, mode L or RGB."""
         if not isinstance(value, dict):
             image: Image.Image = value
             return image
-        if value.get("stored") is None:
-            return datasets.Image().decode_example(value, token_per_repo_id)  # type: ignore[no-any-return]
-        return self.computed(value["stored"], value)
+        stored = stored_file(value)
+        if stored is None:
+            return datasets.Image().decode_example(value["rewritten"], token_per_repo_id)  # type: ignore[no-any-return]
+        return self.computed(stored, value)
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """From the storage of a stock image column, or of this one."""
         if storage.type == self.pa_type:
             return storage
-        if pa.types.is_struct(storage.type) and storage.type.get_field_index("stored") >= 0:
+        if pa.types.is_struct(storage.type) and storage.type.get_field_index("rewritten") >= 0:
             # Rows that went through Python have null for the type of what is always empty.
             types = {part.name: part.type for part in self.pa_type}
             known = {part.name: storage.field(part.name).cast(types[part.name]) for part in storage.type}
         else:
-            known = dict(zip(("stored", "bytes", "path"), apart(storage), strict=True))
-        parts = [known.get(part.name, pa.nulls(len(storage), part.type)) for part in self.pa_type]
-        return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=storage.is_null())
+            known = from_stock(storage)
+        return self.column(storage.is_null(), **known)
+
+    def column(self, nulls: pa.BooleanArray, **fields: pa.Array) -> pa.StructArray:
+        """A column of these fields, the others null; nulls: where there is no image at all."""
+        parts = [fields.get(part.name, pa.nulls(len(nulls), part.type)) for part in self.pa_type]
+        return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=nulls)
 
     def flatten(self) -> "ComputedImage":
         """The type itself: one column, as for stock images."""
@@ -83,62 +106,70 @@ class ComputedImage:
         return storage
 
 
+@dataclass
+class BorderedImage(ComputedImage):
+    """The stored image with `border` black pixels added on all four sides."""
+
+    border: int
+    _type: str = field(default="BorderedImage", init=False, repr=False)
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The bordered image."""
+        return bordered(decoded(stored), self.border)
+
+
+@dataclass
+class ShiftedImage(ComputedImage):
+    """The stored image moved by `shift` pixels, down and right, in the way that `mode` names."""
+
+    mode: str
+    shift: int
+    _type: str = field(default="ShiftedImage", init=False, repr=False)
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The moved image."""
+        return Image.fromarray(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
+
+
+@dataclass
+class WindowImage(ComputedImage):
+    """A window of the stored image; each row has its own place (`y`, `x`: the window's top-left pixel)."""
+
+    _type: str = field(default="WindowImage", init=False, repr=False)
+    pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
+
+    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
+        """The window."""
+        return Image.fromarray(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
+
+
+with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
+    for _kind in (BorderedImage, ShiftedImage, WindowImage):
+        register_feature(_kind, _kind.__name__)
+
+
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
     """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
     return np.asarray(decoded(png))
 
 
-def apart(storage: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """A stock image column's bytes where they are as they were stored, its bytes where they are not, and its paths."""
+def stored_file(cell: Mapping[str, Any]) -> bytes | None:
+    """The stored PNG in a value of a computed column; None where the image was rewritten, or in a stock value."""
+    stored = cell.get("bytes")
+    return stored.get(AS_STORED) if isinstance(stored, Mapping) else None
+
+
+def from_stock(storage: pa.Array) -> dict[str, pa.Array]:
+    """The fields of a computed column that shows a stock one: images that are not as stored are `rewritten`."""
     stock = datasets.Image().cast_storage(storage)
     data, path = stock.field("bytes"), stock.field("path")
-    is_stored = pc.fill_null(pc.ends_with(path, STORED), False)
-    nothing = pa.nulls(len(stock), pa.binary())
-    if pc.all(is_stored).as_py():
-        # The usual case: the bytes are passed on as they lie, not copied.
-        return data, nothing, path
-    return pc.if_else(is_stored, data, nothing), pc.if_else(is_stored, nothing, data), path
-
-
-Step = Callable[[pa.Table], pa.Table]
-"""What is done to a table: picklable."""
-
-
-class ComputedTable(InMemoryTable):  # type: ignore[misc]
-    """A table that shares its buffers with the one it is computed from.
-
-    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
-    process nor a fingerprint gets a copy of every image.
-    """
-
-    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
-        table = base.table
-        for step in steps:
-            table = step(table)
-        super().__init__(table)
-        self.base, self.steps = base, steps
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ComputedTable, (self.base, self.steps)
-
-
-def _stock_method(name: str) -> Callable[..., ComputedTable]:
-    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
-        return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
-
-    return method
-
-
-def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
-    return getattr(InMemoryTable(table), name)(*args, **kwargs).table
-
-
-STOCK_METHODS = (
-    *("slice", "filter", "flatten", "combine_chunks", "cast", "replace_schema_metadata", "rename_columns"),
-    *("add_column", "append_column", "remove_column", "set_column", "drop", "select"),
-)
-"""The methods of a table that yield a table: each adds a step, as those of `MemoryMappedTable` do for a file."""
-
-for _name in STOCK_METHODS:
-    setattr(ComputedTable, _name, _stock_method(_name))
+    unchanged = pc.fill_null(pc.ends_with(path, UNCHANGED), False)
+    if not pc.all(unchanged).as_py():
+        nothing = pa.nulls(len(stock), REWRITTEN)
+        rewritten = pc.if_else(unchanged, nothing, stock)
+        path, data = (pc.if_else(unchanged, part, pa.nulls(len(stock), part.type)) for part in (path, data))
+        bytes_ = pa.StructArray.from_arrays([data], [AS_STORED], mask=pc.invert(unchanged))
+        return {"bytes": bytes_, "path": path, "rewritten": rewritten}
+    # The usual case: the bytes are passed on as they lie, not copied.
+    return {"bytes": pa.StructArray.from_arrays([data], [AS_STORED]), "path": path}

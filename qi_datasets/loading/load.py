@@ -3,7 +3,8 @@
 import glob
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ import datasets
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
-from qi_datasets.loading.views import BorderView, PairView, ShiftView, View, viewed
+from qi_datasets.loading.pairs import paired
+from qi_datasets.loading.views import with_border, with_shift
 from qi_datasets.registry import nearest, spec_named
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
-from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION, SetSpec
+from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION
 from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import Manifest
+
+View = Callable[[Any], Any]
+"""Computes a view of a stored dataset, map-style or iterable, of one split."""
 
 BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
@@ -57,16 +63,23 @@ def load_dataset(
     side = checked_side(spec, size=size, canvas=canvas)
     root = default_output() if output is None else place_of(output)
     folder = ensure_built(spec, side, root, imagenet_val)
-    files = stored_files(spec, folder)
+    manifest = stored_manifest(spec, folder)
+    if manifest.outdated:
+        warnings.warn(
+            f"{folder} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
+            "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
+            stacklevel=2,
+        )
+    files = stored_files(spec, folder, manifest)
     check_split(spec, split, files)
     loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
     if view is None:
         return loaded
-    if isinstance(loaded, list):
-        return [viewed(rows, view) for rows in loaded]
     if isinstance(loaded, dict):
-        return type(loaded)({part: viewed(rows, view) for part, rows in loaded.items()})
-    return viewed(loaded, view)
+        return type(loaded)({part: view(rows) for part, rows in loaded.items()})
+    if isinstance(loaded, list):
+        return [view(rows) for rows in loaded]
+    return view(loaded)
 
 
 def check_split(spec: SetSpec, split: object, known: Mapping[str, object]) -> None:
@@ -90,13 +103,13 @@ def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | N
             moving = ", ".join(name for name in spec.views if name != PAIRS)
             known = f"give mode= one of {moving}" if moving else "leave it out"
             raise OptionError(f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; {known}")
-        return None if mode is None else PairView()
-    return ShiftView(mode, SHIFT.default if shift is None else SHIFT.check(shift))
+        return None if mode is None else paired
+    return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
 
 
 def border_view(border: int) -> View | None:
     """The view with that border; None for the stored images as they are."""
-    return BorderView(border) if border else None
+    return partial(with_border, border=border) if border else None
 
 
 def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
@@ -155,8 +168,8 @@ def is_current(folder: Place) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
-    """The Parquet files of the set at border 0, by split; StoredSetError if it is incomplete or of another version."""
+def stored_manifest(spec: SetSpec, folder: Place) -> Manifest:
+    """The manifest of a stored set; StoredSetError if the set is incomplete or of another version of the data."""
     manifest = Manifest.read(folder)
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
@@ -165,6 +178,11 @@ def stored_files(spec: SetSpec, folder: Place) -> dict[str, list[str]]:
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
+    return manifest
+
+
+def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, list[str]]:
+    """The Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
     try:
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-TILE, GAP, MARGIN, CAPTION = 128, 8, 150, 18
+TILE, GAP, MARGIN, CAPTION = 128, 8, 110, 18
+DOT, INSET = 24, 44
+"""Pixels: what is smaller on a tile is shown once more, so large."""
 PAPER, INK, FRAME = (250, 250, 248), (40, 40, 40), (205, 60, 40)
 
 
@@ -17,6 +19,20 @@ class Strip:
     title: str
     images: Sequence[Image.Image]
     captions: Sequence[str]
+
+
+def magnify_dot(image: Image.Image, sheet: Image.Image, left: int, top: int) -> None:
+    """Shows what would be a dot on an image's tile in the tile's opposite corner, enlarged, with a line to the dot."""
+    box = image.getbbox()
+    if box is None or max(box[2] - box[0], box[3] - box[1]) * TILE >= DOT * image.width:
+        return
+    x, y = ((box[axis] + box[axis + 2]) * TILE // (2 * image.width) for axis in (0, 1))
+    near, far = GAP, TILE - GAP - INSET
+    inset_x, inset_y = left + (near if x > TILE // 2 else far), top + (near if y > TILE // 2 else far)
+    canvas = ImageDraw.Draw(sheet)
+    canvas.line((left + x, top + y, inset_x + INSET // 2, inset_y + INSET // 2), fill=FRAME)
+    sheet.paste(image.crop(box).resize((INSET, INSET), Image.Resampling.BICUBIC), (inset_x, inset_y))
+    canvas.rectangle((inset_x - 1, inset_y - 1, inset_x + INSET, inset_y + INSET), outline=FRAME)
 
 
 def contact_sheet(strips: Sequence[Strip], path: Path) -> None:
@@ -36,5 +52,6 @@ def contact_sheet(strips: Sequence[Strip], path: Path) -> None:
             resample = Image.Resampling.NEAREST if enlarge else Image.Resampling.BOX
             sheet.paste(image.resize((TILE, TILE), resample), (left, top))
             canvas.rectangle((left - 1, top - 1, left + TILE, top + TILE), outline=FRAME)
+            magnify_dot(image, sheet, left, top)
             canvas.text((left, top + TILE + 1), caption, INK, font)
     sheet.save(path)

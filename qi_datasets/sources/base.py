@@ -165,7 +165,7 @@ def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]
     )
     if not wrong:
         return ()
-    examples = ", ".join(f"{name} is {known}, here {wnid}" for name, wnid, known in wrong[:NAMED])
+    examples = ", ".join(f"{name} is {known} (here {wnid})" for name, wnid, known in wrong[:NAMED])
     more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
     return (f"synsets here contradict those of {collection}, which are taken: {examples}{more}",)
 

@@ -115,6 +115,22 @@ class Kaggle(FileSource):
         return cls.of(val, validation_files(val)) if val.is_dir() else None
 
 
+def _unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"cannot read {error.filename}: {error.strerror}; without it another selection would be made, so mend its "
+        "permissions, or leave it out of the folder"
+    ) from error
+
+
+def is_built_set(folder: Path) -> bool:
+    """Whether a folder holds a set that this package wrote: images, but none to make a set of."""
+    try:
+        with (folder / "manifest.json").open("rb") as file:
+            return b'"spec_version"' in file.read(1000)
+    except OSError:
+        return False
+
+
 @lru_cache(maxsize=1)
 def image_suffixes() -> frozenset[str]:
     """The file endings that Pillow can open."""
@@ -132,8 +148,11 @@ class AnyFolder(FileSource):
         """The source, or None if there is no image at any depth."""
         found: list[Found] = []
         training = True
-        for parent, folders, files in os.walk(folder):
+        for parent, folders, files in os.walk(folder, onerror=_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if is_built_set(Path(parent)):
+                folders.clear()
+                continue
             inside = Path(parent).relative_to(folder)
             wnid = inside.name if WNID.fullmatch(inside.name) else ""
             for file in sorted(files):

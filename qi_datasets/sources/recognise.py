@@ -1,10 +1,20 @@
 """Recognises what lies at a path: the first layout of the list below that is there."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources.base import Source
-from qi_datasets.sources.folders import AnyFolder, ClassFolders, FlatFolder, ImageNetRoot, Kaggle
+from qi_datasets.sources.folders import (
+    AnyFolder,
+    ClassFolders,
+    FlatFolder,
+    ImageNetRoot,
+    Kaggle,
+    image_suffixes,
+    is_built_set,
+)
 from qi_datasets.sources.tar import TarSource
 
 LAYOUTS = "ImageNet validation files (flat, by class, below val/, Kaggle's, the tar, Parquet shards) or other images"
@@ -20,7 +30,9 @@ def open_source(place: str | Path) -> Source:
     from qi_datasets.sources.shards import ShardSource
 
     url = str(place)
-    if "://" in url:
+    if url.startswith("file://"):
+        place = url2pathname(urlsplit(url).path)
+    elif "://" in url:
         source: Source | None = ShardSource.find(url)
         if source is None:
             raise SourceError(f"{url} holds no Parquet shards of a validation split; see --help for what PATH may be")
@@ -33,17 +45,22 @@ def open_source(place: str | Path) -> Source:
     if not there:
         raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}")
     if path.is_file():
+        if path.suffix.lower() in image_suffixes():
+            raise SourceError(f"{path} is one image; give the folder that holds it and others")
         source = ShardSource.find(str(path)) if path.suffix == ".parquet" else TarSource.find(path)
     else:
+        built = [folder.name for folder in (path, *sorted(path.iterdir())) if is_built_set(folder)]
         source = (
             FlatFolder.find(path)
             or ClassFolders.find(path)
             or ImageNetRoot.find(path)
             or Kaggle.find(path)
             or TarSource.find(path)
-            or ShardSource.find(str(path))
+            or (None if built else ShardSource.find(str(path)))
             or AnyFolder.find(path)
         )
+        if source is None and built:
+            raise SourceError(f"{path} holds sets that were built ({', '.join(built)}), not images to build from")
     if source is None:
         raise SourceError(f"no images in {path}; give the folder or archive that holds {LAYOUTS}")
     return source

@@ -7,7 +7,7 @@ from huggingface_hub import DatasetCardData
 
 from qi_datasets import specs
 from qi_datasets.cards import template
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.manifest import ConfigRecord, Manifest
 
 CARD = "README.md"
@@ -41,7 +41,9 @@ def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord
     """One config of the card's head."""
     return {
         "config_name": name,
-        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart.
-        "description": f"{spec.title}, data version {manifest.spec_version}, digest {config.digest}",
+        # Stock `datasets` caches a local folder by its name and by this block: the digest keeps two builds apart, the
+        # manifest's version what was stored before a refresh from what is after it.
+        "description": f"{spec.title}, data version {manifest.spec_version}, manifest version "
+        f"{manifest.manifest_version}, digest {config.digest}",
         "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in config.splits],
     }

@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from platformdirs import user_cache_path
 
 from qi_datasets.errors import OptionError
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 
 HOME = "QI_DATASETS_HOME"
 """The variable that names the folder where sets are kept."""
@@ -20,12 +23,17 @@ def place_of(given: str | Path) -> Place:
     """A user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
     text = str(given)
     try:
+        if not text.strip():
+            raise ValueError("it is empty (an unset variable?)")
         if "\0" in text:
             raise ValueError("it has a null byte")
-        if "://" in text:
+        if "://" in text and not text.startswith("file://"):
             fsspec.url_to_fs(text)
             return text.rstrip("/")
-        path = Path(given).expanduser().absolute()
+        local = url2pathname(urlsplit(text).path) if text.startswith("file://") else given
+        if "::" in str(local):
+            raise ValueError("`datasets` takes '::' for a chain of URLs")
+        path = Path(local).expanduser().absolute()
         path.exists()
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise OptionError(
@@ -34,10 +42,20 @@ def place_of(given: str | Path) -> Place:
     return path
 
 
+def output_of(given: str | Path) -> Place:
+    """As `place_of`, for where sets are to be written; OptionError also for what would keep none, or show it to all."""
+    place = place_of(given)
+    if isinstance(place, str) and place.startswith("memory://"):
+        raise OptionError(f"output={place} is gone when this program ends; give a folder")
+    if isinstance(place, str) and place.startswith("hf://"):
+        raise OptionError(f"output={place} is on the Hub; build into a folder, then publish that with qi-publish")
+    return place
+
+
 def default_output() -> Place:
     """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
     home = os.environ.get(HOME)
-    return place_of(home) if home else user_cache_path("qi-datasets")
+    return output_of(home) if home else user_cache_path("qi-datasets")
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
@@ -58,7 +76,9 @@ def joined(place: Place, name: str) -> Place:
 
 def file_system(place: Place) -> tuple[Any, str]:
     """fsspec's file system and its path for a place."""
-    fs, path = fsspec.url_to_fs(str(place))
+    if isinstance(place, Path):
+        return LocalFileSystem(), str(place)
+    fs, path = fsspec.url_to_fs(place)
     # Another process may have changed what is there since it was last listed.
     fs.invalidate_cache()
     return fs, path
@@ -79,10 +99,23 @@ def file_size(place: Place) -> int | None:
         return None
 
 
+def files_below(place: Place) -> list[str]:
+    """The relative paths of all files below a place, sorted."""
+    fs, path = file_system(place)
+    root = fs._strip_protocol(path)
+    return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
+
+
 def read_text(place: Place) -> str:
     """A file's UTF-8 text; OSError if it can't be read."""
     fs, path = file_system(place)
     return str(fs.cat_file(path).decode("utf-8"))
+
+
+def fetch(place: Place, target: Path) -> None:
+    """Copies a file to a path of this machine; OSError if it can't be read."""
+    fs, path = file_system(place)
+    fs.get_file(path, str(target))
 
 
 def replace_below(place: Place, folder: Path, last: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -9,14 +10,24 @@ from typing import Any, Self
 
 from PIL import features as pillow_features
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import NewerSetError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import MIT, Licence, SetSpec
-from qi_datasets.storage.location import Place, file_size, joined, read_text
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
 
 MANIFEST = "manifest.json"
+
+MANIFEST_VERSION = 1
+"""Version of what is stored beside the pixels.
+
+0: package 0.1.0, whose manifests name no version; labels of ImageNet's images may be missing.
+1: every ImageNet image has its synset; cards state the terms; splits no longer count the bytes of their images.
+"""
+
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
+
+PARQUET_NAME = re.compile(r"\w+/\w+-\d{5}-of-\d{5}\.parquet", re.ASCII)
 
 GENERATED = "generated"
 """The layout of a set that needs no input."""
@@ -29,12 +40,11 @@ DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """One split of one config: its number of rows, its digest (hex), its files and their size in bytes."""
+    """One split of one config: its number of rows, its digest (hex), and its files."""
 
     rows: int
     digest: str
     files: list[str]
-    image_bytes: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
 
+    manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
     name: str
     spec_version: str
     package_version: str
@@ -92,6 +103,32 @@ class Manifest:
         """Whether the set is made from the built-in demo pictures."""
         return self.layout == DemoSource.layout
 
+    @property
+    def pictures(self) -> tuple[int, int]:
+        """How many sources have different pixels, and how many sources there are."""
+        sources = [source for members in self.sources.values() for source in members]
+        return len({source.patch_sha256 for source in sources}), len(sources)
+
+    @property
+    def repeats(self) -> str:
+        """A sentence on pictures that stand under several names; "" if every name has a picture of its own."""
+        distinct, names = self.pictures
+        if distinct == names:
+            return ""
+        official = ": this is not ImageNet's validation set" if self.canonical else ""
+        return f"{self.name}: {distinct} distinct pictures under {names} names{official}"
+
+    @property
+    def knowledge(self) -> str:
+        """What is known of the set, in words: whether its selection is the official one, and of its pixels."""
+        pixels = {
+            PINNED: "pixels are the official ones",
+            VERIFIED: f"pixels verified against {self.verified_against}",
+        }.get(self.pixels, "pixels not verified")
+        if self.layout == GENERATED:
+            return pixels
+        return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
+
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""
         return MIT if self.demo else spec.licence
@@ -99,6 +136,11 @@ class Manifest:
     def publishable(self, spec: SetSpec) -> bool:
         """Whether anybody may publish this set's pixels."""
         return self.demo or spec.publishable
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the set was written by an earlier version of this package, which stored less."""
+        return self.manifest_version < MANIFEST_VERSION
 
     @property
     def borders(self) -> frozenset[int]:
@@ -116,10 +158,23 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder; StoredSetError when there is none, or none that can be understood."""
+        """The manifest in a set's folder, of this or an earlier version.
+
+        Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
+        """
         path = joined(folder, MANIFEST)
         try:
             content: dict[str, Any] = json.loads(read_text(path))
+            number = content.setdefault("manifest_version", 0)
+            if type(number) is not int or number < 0:
+                raise ValueError(f"manifest_version {number!r}")
+            if number > MANIFEST_VERSION:
+                raise NewerSetError(
+                    f"{path} has version {number}, this package knows {MANIFEST_VERSION}; upgrade qi-datasets"
+                )
+            if number == 0:
+                for record in (split for config in content["configs"].values() for split in config["splits"].values()):
+                    del record["image_bytes"]
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -139,6 +194,11 @@ class Manifest:
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
+
+    def foreign_files(self, folder: Place) -> list[str]:
+        """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
+        known = {MANIFEST, *self.files}
+        return [name for name in files_below(folder) if name not in known and not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""

@@ -1,17 +1,18 @@
 """Writes the rows of a set as Parquet files that the Hub and stock `datasets` read as they are."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qi_datasets.pixels.digests import split_digest
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
 from qi_datasets.storage.schema import schema_of
@@ -22,13 +23,30 @@ ROW_GROUP_ROWS = 100
 PREVIEW_ROWS = 8
 
 
-class SplitWriter:
-    """Writes one split of one config below a set's folder.
+@dataclass(frozen=True)
+class WrittenSplit:
+    """One split of one config in its files.
 
-    rows: how many will be written, which decides the number of files. thread: an executor with one thread, in which
-    the files are written while further rows are encoded; at most two row groups are held in memory. After the `with`
-    block: `digest` (hex), `files` (records by path relative to the set's folder), `image_bytes`, and `first` (a few
-    rows, for the preview).
+    digest: of the split, in hex.
+    files: records by path relative to the set's folder.
+    first: PNG file and label of the first rows, for the preview.
+    """
+
+    config: str
+    border: int
+    split: str
+    rows: int
+    digest: str
+    files: Mapping[str, FileRecord]
+    first: Sequence[tuple[bytes, int]]
+
+
+class SplitWriter:
+    """Writes one split of one config below a set's folder. After the `with` block, `written` says what it wrote.
+
+    rows: how many will be written, which decides the number of files.
+    thread: an executor with one thread, in which the files are written while further rows are encoded; at most two row
+        groups are held in memory.
     """
 
     def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
@@ -38,8 +56,8 @@ class SplitWriter:
         count = max(1, -(-rows // spec.rows_per_file))
         names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
         self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
-        self.first: list[EncodedRow] = []
-        self.rows = self.image_bytes = 0
+        self.first: list[tuple[bytes, int]] = []
+        self.rows = 0
         self._digests = bytearray()
         self._group: list[EncodedRow] = []
         self._writer: pq.ParquetWriter | None = None
@@ -47,9 +65,10 @@ class SplitWriter:
         self._pending: Future[None] | None = None
 
     @property
-    def digest(self) -> str:
-        """The split digest of the rows written so far."""
-        return split_digest([bytes(self._digests)])
+    def written(self) -> WrittenSplit:
+        """The split as it lies in files now."""
+        digest = split_digest([bytes(self._digests)])
+        return WrittenSplit(self.config, self.border, self.split, self.rows, digest, self.files, self.first)
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +84,8 @@ class SplitWriter:
     def write(self, row: EncodedRow) -> None:
         """Adds a row; raises OSError when the file system did at an earlier one."""
         if len(self.first) < PREVIEW_ROWS:
-            self.first.append(row)
+            self.first.append((row.png, row.values["label"]))
         self._digests += row.digest
-        self.image_bytes += len(row.png)
         self._group.append(row)
         self.rows += 1
         if len(self._group) == ROW_GROUP_ROWS or self.rows % self.spec.rows_per_file == 0:
@@ -99,9 +117,7 @@ class SplitWriter:
     def _open(self, name: str) -> None:
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
-        # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
-        others = [column for column in self.schema.names if column != "image"]
-        self._writer = pq.ParquetWriter(path, self.schema, write_page_index=True, use_dictionary=others)
+        self._writer = parquet_writer(path, self.schema)
         self._name = name
 
     def _close(self) -> None:
@@ -109,6 +125,41 @@ class SplitWriter:
             self._writer.close()
             self._writer = None
             self.files[self._name] = file_record(self.folder / self._name)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of files with a set's rows; its tables must have at most ROW_GROUP_ROWS rows."""
+    # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
+    others = [column for column in schema.names if column != "image"]
+    return pq.ParquetWriter(path, schema, write_page_index=True, use_dictionary=others)
+
+
+def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Writes a Parquet file of a set again with other values in some columns; images stay as they are, byte by byte.
+
+    schema: the set's, which the file must have. columns: by name, a value for each of the file's rows.
+    Raises ValueError for a file of other columns or of another number of rows.
+    """
+    if any(len(values) != stored_rows(path) for values in columns.values()):
+        raise ValueError(f"{path.name} has {stored_rows(path)} rows")
+    target = path.with_suffix(".rewritten")
+    with pq.ParquetFile(path) as file, parquet_writer(target, schema) as writer:
+        start = 0
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            for name, values in columns.items():
+                cells = pa.array(values[start : start + table.num_rows], schema.field(name).type)
+                table = table.set_column(table.schema.get_field_index(name), schema.field(name), cells)
+            writer.write_table(table.cast(schema), row_group_size=ROW_GROUP_ROWS)
+            start += table.num_rows
+    target.replace(path)
+
+
+def first_rows(path: Path) -> list[tuple[bytes, int]]:
+    """PNG file and label of the first rows of a Parquet file."""
+    with pq.ParquetFile(path) as file:
+        rows = next(file.iter_batches(PREVIEW_ROWS, columns=["image", "label"])).to_pylist()
+    return [(row["image"]["bytes"], row["label"]) for row in rows]
 
 
 def stored_rows(path: Path) -> int:

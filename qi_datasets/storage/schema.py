@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from qi_datasets.errors import BuilderError
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 
 HUB_METADATA = "huggingface"
 """Key of the schema metadata in which the Hub and `datasets` look for the types of columns."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError
-from qi_datasets.loading.views import BorderedImage
+from qi_datasets.loading.computed import BorderedImage, stored_file
 from qi_datasets.pixels.decoding import decoded
 
 Batch = dict[str, Any]
@@ -61,7 +61,7 @@ class StoredRows(Dataset[Batch]):
         for name in rows.column_names:
             values = rows.column(name)
             if name == "image":
-                batch[name] = _stacked([cell["stored"] for cell in values.to_pylist()])
+                batch[name] = _stacked([stored_file(cell) for cell in values.to_pylist()])
             elif isinstance(values.type.to_pandas_dtype()(), np.number):
                 batch[name] = torch.from_numpy(values.to_numpy().astype(np.int64))
             else:

@@ -11,7 +11,8 @@ from torchvision.datasets import VisionDataset
 from qi_datasets.errors import OptionError, UnknownSetError
 from qi_datasets.loading.load import load_dataset
 from qi_datasets.registry import nearest
-from qi_datasets.specs import CORNER, CROP, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import CORNER, CROP, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
 
 Transform = Callable[[Any], Any]
 Root = str | Path | None

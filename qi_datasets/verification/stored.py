@@ -20,7 +20,7 @@ from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
-from qi_datasets.specs import SetSpec
+from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.location import Place, file_system, folder_name, joined
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ from qi_datasets.storage.location import (
     joined,
     place_of,
 )
-from qi_datasets.storage.manifest import MANIFEST, library_versions
+from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.report.report import Check, Measured, Report, Status
@@ -68,7 +68,10 @@ def verify(
     torch_is_there = find_spec("torch") is not None
     options = NetworkOptions(seeds, full, checked_device(device) if networks and torch_is_there else "cpu", progress)
     asked = [sets] if isinstance(sets, str) else None if sets is None else list(dict.fromkeys(sets))
+    if asked == []:
+        raise OptionError("sets=[] asks for nothing to be verified; leave it out, or name some")
     with sets_at(out, asked) as (where, folders, notes):
+        repeats = tuple(told_first(folders))
         measured = [
             part
             for folder in folders
@@ -81,12 +84,20 @@ def verify(
         checks=tuple(check for part in measured for check in part.checks),
         tables=tuple(table for part in measured for table in part.tables),
         figures=tuple(figure for part in measured for figure in part.figures),
-        notes=notes,
+        notes=(*repeats, *notes),
         device=options.device if networks and torch_is_there else "",
         seconds=time.perf_counter() - start,
         package_version=version("qi-datasets"),
         libraries=library_versions() | ({"torch": version("torch")} if torch_is_there else {}),
     )
+
+
+def told_first(folders: Iterable[Place]) -> Iterator[str]:
+    """What a reader should know of the sets before anything else: pictures that stand under several names."""
+    for folder in folders:
+        with suppress(StoredSetError):  # its own check of the manifest tells
+            if repeats := Manifest.read(folder).repeats:
+                yield repeats
 
 
 @contextmanager
@@ -98,6 +109,10 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
     except OSError as error:
         raise OptionError(f"{root} can't be read: {error.strerror or error}; check it and its permissions") from error
     if out is not None and is_set:
+        if asked not in (None, [folder_name(root)]):
+            raise OptionError(
+                f"{root} is one set, but sets={', '.join(asked or ())} is asked for; give the folder above it"
+            )
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
@@ -130,7 +145,11 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
 def names_in(root: Place) -> list[str]:
     """The names of the folders that hold a set."""
     fs, path = file_system(root)
-    return sorted(str(found).split("/")[-2] for found in fs.glob(f"{path}/*/{MANIFEST}"))
+    try:
+        folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
+    except FileNotFoundError:
+        return []
+    return sorted(folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
 
 
 def is_toy(name: str) -> bool:
@@ -148,7 +167,9 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, progress=options.progress))
-    if only != INTEGRITY and stored.spec.separability:
+    if only == SEPARABILITY and not stored.spec.separability:
+        parts.append(not_checked(stored, "no networks prove this set; integrity is all there is to check"))
+    elif only != INTEGRITY and stored.spec.separability:
         broken = [check.name for part in parts for check in part.checks if is_broken(check)]
         parts.append(check_networks(stored, options, broken, torch_is_there))
     return parts
@@ -161,21 +182,37 @@ def is_broken(check: Check) -> bool:
 
 def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool) -> Measured:
     """The set's network checks, or the line that says why they could not be made."""
-
-    def not_checked(cause: str) -> Measured:
-        meaning = "whether networks read location from it as claimed"
-        return Measured((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
-
     if not torch_is_there:
-        return not_checked(NEEDS_TORCH)
+        return not_checked(stored, NEEDS_TORCH)
     if broken:
-        return not_checked(f"the set is damaged ({', '.join(broken)})")
+        return not_checked(stored, f"the set is damaged ({', '.join(broken)})")
+    if missing := missing_for_networks(stored):
+        return not_checked(stored, missing)
     check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(stored.spec.separability)
     try:
         with threads_for(options):
             return check(stored, options)
     except (StoredSetError, OptionError) as error:
-        return not_checked(str(error))
+        return not_checked(stored, str(error))
+
+
+def not_checked(stored: StoredSet, cause: str) -> Measured:
+    """The line that says why a set's network checks were not made."""
+    meaning = "whether networks read location from it as claimed"
+    return Measured((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
+
+
+def missing_for_networks(stored: StoredSet) -> str:
+    """What a manifest lacks without which networks have nothing to look at; "" if nothing."""
+    config = stored.manifest.configs.get(stored.default_config)
+    if config is None:
+        return f"the manifest has no config {stored.default_config}"
+    for split in stored.spec.splits:
+        if split not in config.splits:
+            return f"the manifest has no split {split}"
+        if stored.spec.needs_images and not stored.manifest.sources.get(split):
+            return f"the manifest names no sources of {split}"
+    return ""
 
 
 @contextmanager

@@ -114,12 +114,13 @@ OPTIONS: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "a negative border": (("--border", -1), ("border must be an integer from 0 to 4096, not -1",)),
     "too wide a border": (("--border", 4097), ("not 4097",)),
     "one bad border among good ones": (("--border", 16, "--border", -5), ("not -5",)),
-    "nothing per split": (("--per-split", 0), ("--per-split must be 1 or more, not 0",)),
+    "nothing per split": (("--per-split", 0), ("--per-split must be an integer of 1 or more, not 0",)),
     "less than nothing per split": (("--per-split", -3), ("not -3",)),
     "more images than there are": (("--per-split", 6), ("18 images are asked for", "has 15")),
     "all images where few are": ((), ("of the 3000 selected images are missing", "--per-split N")),
     "an unknown set": (("--set", "nope"), ("no set is called 'nope'", "rook, corner, red_green, qi")),
     "a misspelt set": (("--set", "rok"), ("did you mean 'rook'?",)),
+    "two sources": (("--demo",), ("--demo and --imagenet-val PATH exclude each other",)),
     "an odd canvas": (("--canvas", 113, "--per-split", 2), ("canvas must be an even integer", "not 113")),
     "too small a canvas": (("--canvas", 110, "--per-split", 2), ("not 110",)),
 }
@@ -139,7 +140,6 @@ USAGE = {
     "a border that is no number": (("--border", "x"), "--border"),
     "a number per split that is none": (("--per-split", "many"), "--per-split"),
     "no processes": (("--workers", 0), "--workers"),
-    "two sources": (("--demo", "--imagenet-val", "."), "exclude each other"),
     "an unknown option": (("--bordr", 3), "--bordr"),
     "an argument": (("qi",), "qi"),
 }

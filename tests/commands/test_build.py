@@ -9,10 +9,12 @@ import pytest
 from qi_datasets import load_dataset
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import Manifest
-from tests import pictures
+from tests import expected, pictures
+from tests.old_sets import as_0_1_0
 
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
-SMALL = ("--per-split", 2, "--border", 16, "--shifted-images", 2)
+SMALL_QI = ("--per-split", 2, "--border", 16)
+SMALL = (*SMALL_QI, "--shifted-images", 2)
 
 
 def test_without_images_it_builds_the_rest_and_says_how_to_get_the_others(qi_build, tmp_path: Path) -> None:
@@ -21,8 +23,7 @@ def test_without_images_it_builds_the_rest_and_says_how_to_get_the_others(qi_bui
     assert result.exit_code == 0
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == set(GENERATED)
     assert "left out: qi" in result.stdout
-    assert "qi-build --imagenet-val PATH" in result.stdout
-    assert "qi-build --demo" in result.stdout
+    assert "give --imagenet-val PATH, or --demo" in result.stdout
     assert result.stderr == ""
 
 
@@ -68,7 +69,7 @@ def test_only_the_named_sets_are_built(qi_build, tmp_path: Path) -> None:
 def test_it_says_which_layout_it_took(layout: str, qi_build, album: dict[str, bytes], tmp_path: Path) -> None:
     place = pictures.LAYOUTS[layout](album, tmp_path / "images")
 
-    result = qi_build("--imagenet-val", place, "--output", tmp_path / "out", "--set", "qi", *SMALL)
+    result = qi_build("--imagenet-val", place, "--output", tmp_path / "out", "--set", "qi", *SMALL_QI)
 
     assert result.exit_code == 0, result.output
     layout_name = Manifest.read(tmp_path / "out" / "qi").layout
@@ -89,6 +90,71 @@ def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, tmp
     assert untouched(tmp_path) == before
 
 
+def old(output: Path) -> None:
+    """Turns the sets in an output folder into those of 0.1.0."""
+    for name in SPECS:
+        blank = {"qi": ("wnid",), "shifted": ("wnid", "label")}.get(name, ())
+        as_0_1_0(output / name, *blank)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_sets_of_0_1_0_are_refreshed_and_never_nothing_to_do(
+    with_images: bool, qi_build, flat_folder: str, tmp_path: Path, untouched
+) -> None:
+    images = ("--imagenet-val", flat_folder)
+    options = ("--output", tmp_path, *SMALL)
+    qi_build(*images, *options)
+    fresh = {name: digest for name, (_, digest) in untouched(tmp_path).items()}
+    old(tmp_path)
+
+    result = qi_build(*((*images, *options) if with_images else ("--output", tmp_path)))
+
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert "nothing to do" not in result.stdout
+    assert "left out" not in result.stdout
+    assert [line.partition(": ")[0] for line in result.stdout.splitlines() if "; refreshed" in line] == list(SPECS)
+    assert {name: digest for name, (_, digest) in untouched(tmp_path).items()} == fresh
+    again = qi_build(*images, *options)
+    assert again.stdout.count("nothing to do") == len(SPECS)
+
+
+def test_a_damaged_set_of_0_1_0_is_left_out_with_the_reason(qi_build, flat_folder: str, tmp_path: Path) -> None:
+    options = ("--output", tmp_path, *SMALL)
+    qi_build("--imagenet-val", flat_folder, *options)
+    old(tmp_path)
+    path = tmp_path / "qi" / "border_0" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[::-1])
+
+    result = qi_build("--output", tmp_path)
+
+    assert result.exit_code == 0, result.output
+    assert f"not refreshed: {tmp_path}/qi is not as its manifest says (border_0/test-00000-of" in result.stdout
+    assert "left out: qi, made from images" in result.stdout
+    mended = qi_build("--imagenet-val", flat_folder, *options)
+    (line,) = [line for line in mended.stdout.splitlines() if line.startswith("qi: ")]
+    assert "refreshed" not in line
+    assert "nothing to do" not in line
+
+
+def test_a_layout_that_contradicts_the_published_synsets_is_one_warning(
+    qi_build, album: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name, content in album.items():
+        pictures.write(tmp_path / "val" / "n01440764" / f"{name}.JPEG", content)
+
+    result = qi_build("--imagenet-val", tmp_path / "val", "--output", tmp_path / "out", "--set", "qi", *SMALL_QI)
+
+    assert result.exit_code == 0, result.output
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith(
+        "warning: synsets here contradict those of ImageNet val, which are taken: ILSVRC2012_val_0"
+    )
+    assert warning.endswith(", and 12 more")
+    rows = load_dataset("qi", output=tmp_path / "out")["train"]
+    assert rows["wnid"][:] == list(map(expected.val_wnid, rows["source"]))
+
+
 def test_force_builds_again(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
     options = ("--imagenet-val", flat_folder, "--output", tmp_path, *SMALL)
     qi_build(*options)
@@ -106,7 +172,7 @@ def test_force_builds_again(qi_build, flat_folder: str, tmp_path: Path, untouche
 
 
 def test_another_source_is_refused_without_force(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
-    options = ("--output", tmp_path, "--set", "qi", *SMALL)
+    options = ("--output", tmp_path, "--set", "qi", *SMALL_QI)
     qi_build("--imagenet-val", flat_folder, *options)
     before = untouched(tmp_path)
 
@@ -150,7 +216,7 @@ def test_any_folder_of_images_will_do(qi_build, tmp_path: Path) -> None:
     for number in range(7):
         pictures.write(tmp_path / "mine" / f"{number}.png", pictures.encoded(pictures.picture(number), "PNG"))
 
-    result = qi_build("--imagenet-val", tmp_path / "mine", "--output", tmp_path / "out", "--set", "qi", *SMALL)
+    result = qi_build("--imagenet-val", tmp_path / "mine", "--output", tmp_path / "out", "--set", "qi", *SMALL_QI)
 
     assert result.exit_code == 0, result.output
     assert "folder of images" in result.output

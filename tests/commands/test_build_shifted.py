@@ -28,7 +28,7 @@ def test_its_ranks_follow_qis_whatever_per_split(
 ) -> None:
     counts = ("--per-split", per_split, "--shifted-images", 2)
 
-    result = qi_build("--imagenet-val", flat_folder, "--border", 0, *sets, *counts, "--output", tmp_path / "out")
+    result = qi_build("--imagenet-val", flat_folder, *sets, *counts, "--output", tmp_path / "out")
 
     assert result.exit_code == 0, result.output
     first = 3 * per_split
@@ -56,7 +56,7 @@ def test_a_plain_build_leaves_it_out_if_there_are_too_few(
         (("--set", "shifted"), "of the 5000 selected images are missing"),
         (("--per-split", 1, "--shifted-images", 13), "13 images are asked for, after the 3 of qi, but"),
         (("--set", "shifted", "--per-split", 4, "--shifted-images", 4), "after the 12 of qi"),
-        (("--shifted-images", -1), "--shifted-images must be 0 or more, not -1"),
+        (("--shifted-images", -1), "--shifted-images must be an integer of 0 or more, not -1"),
         (("--set", "shifted", "--shifted-images", 0), "asked for no images at all"),
     ],
 )
@@ -82,7 +82,7 @@ def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, tm
 
 
 def test_the_demo_takes_the_same_pictures_for_a_set_alone_or_with_others(qi_build: QiBuild, tmp_path: Path) -> None:
-    counts = ("--demo", "--per-split", 1, "--shifted-images", 1, "--border", 0)
+    counts = ("--demo", "--per-split", 1, "--shifted-images", 1)
 
     for name, sets in (("alone", ["--set", "shifted"]), ("both", ["--set", "qi", "--set", "shifted"])):
         assert qi_build(*counts, *sets, "--output", tmp_path / name).exit_code == 0

@@ -1,5 +1,7 @@
 """Errors in one line with their status, and tables."""
 
+from importlib.metadata import entry_points, version
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -70,3 +72,16 @@ def test_columns_are_aligned_and_lines_have_no_trailing_blanks() -> None:
         "rook",
         "red_green  5000",
     ]
+
+
+COMMANDS = [each.name for each in entry_points(group="console_scripts") if each.value.startswith("qi_datasets.")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_version(name: str) -> None:
+    (script,) = entry_points(group="console_scripts", name=name)
+    command = script.load()
+
+    for flag in ("-h", "--help"):
+        assert CliRunner().invoke(command, [flag]).output.startswith("Usage:")
+    assert version("qi-datasets") in CliRunner().invoke(command, ["--version"]).output

@@ -16,6 +16,7 @@ from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceEr
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from tests import expected, pictures
+from tests.old_sets import as_0_1_0
 
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
 
@@ -231,6 +232,45 @@ def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
 
     with pytest.raises(StoredSetError, match=r"spec version 0\.9\.0.*qi-build"):
         load_dataset("qi", output=qi_copy)
+
+
+def test_a_set_of_0_1_0_is_read_with_a_hint(qi_copy: Path, untouched) -> None:
+    fresh = load_dataset("qi", border=16, output=qi_copy)["test"]
+    as_0_1_0(qi_copy / "qi", "wnid")
+    before = untouched(qi_copy)
+
+    with pytest.warns(
+        UserWarning, match=r"was written by qi-datasets 0\.1\.0 .*; run the command qi-build again"
+    ) as seen:
+        old = load_dataset("qi", border=16, output=qi_copy)["test"]
+
+    assert [warning.filename for warning in seen if "qi-build" in str(warning.message)] == [__file__]
+    assert set(old["wnid"]) == {""}
+    for one, other in zip(old, fresh, strict=True):
+        assert one["image"].tobytes() == other["image"].tobytes()
+        assert {**one, "image": None, "wnid": None} == {**other, "image": None, "wnid": None}
+    assert untouched(qi_copy) == before
+
+
+def test_a_toy_set_of_0_1_0_is_read_with_a_hint_and_not_written(home: Path, untouched) -> None:
+    load_dataset("rook")
+    as_0_1_0(home / "rook")
+    before = untouched(home)
+
+    with pytest.warns(UserWarning, match="run the command qi-build again"):
+        assert load_dataset("rook", border=3)["train"].num_rows == 2
+
+    assert untouched(home) == before
+
+
+def test_a_contradiction_in_the_layout_is_a_warning(tmp_path: Path) -> None:
+    name, *others = map(pictures.name_of, expected.official_ids()[:3000])
+    pictures.write(tmp_path / "n01440764" / f"{name}.JPEG", b"no image")
+    for other in others:
+        pictures.write(tmp_path / expected.val_wnid(other) / f"{other}.JPEG", b"no image")
+
+    with pytest.warns(match=rf"{name} is {expected.val_wnid(name)} \(here n01440764\)"), pytest.raises(SourceError):
+        load_dataset("qi", imagenet_val=tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut off", "no manifest"])

@@ -1,6 +1,9 @@
 """A border is a view: right under everything that `datasets` does with a dataset, and never silently lost."""
 
+import io
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,11 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from qi_datasets import as_stock, load_dataset
+from qi_datasets.loading.computed import AS_STORED, BorderedImage
+from qi_datasets.loading.views import with_border
 from tests import expected
 
 BORDER = 23
@@ -204,19 +210,56 @@ def test_a_cast_to_the_stock_image_never_yields_an_image_without_its_border(
         "after map": lambda: view.map(lambda row: {"label": row["label"]}),
         "from disk": lambda: datasets.load_from_disk(tmp_path / "saved"),
     }[kind]()
-    cast = rows.cast_column("image", datasets.Image())
-
-    with pytest.raises((OSError, ValueError)):
-        next(iter(cast))
+    with pytest.raises(TypeError, match=r"qi_datasets\.as_stock\(view\)"):
+        next(iter(rows.cast_column("image", datasets.Image())))
 
 
 def test_views_of_different_borders_do_not_mix(view: datasets.Dataset, small_qi: Path) -> None:
     for border in (0, 16):
         other = load_dataset("qi", border=border, split="train", output=small_qi)
-        with pytest.raises(ValueError, match="aligned"):
-            datasets.concatenate_datasets([view, other])
-        with pytest.raises(ValueError, match="aligned"):
-            datasets.interleave_datasets([view, other])
+        for mix in (datasets.concatenate_datasets, datasets.interleave_datasets):
+            for rows in ([view, other], [other, view]):
+                with pytest.raises(ValueError, match=r"aligned.*qi_datasets\.as_stock\(view\)"):
+                    mix(rows)
+        mixed = datasets.concatenate_datasets([as_stock(view), as_stock(other)])
+        assert [mixed[row]["image"].width for row in (0, ROWS)] == [SIDE, 120 + 2 * border]
+
+
+@pytest.mark.parametrize("rows", ["to_pandas", "undecoded"])
+def test_what_is_stored_says_that_it_is_not_what_is_seen(rows: str, view: datasets.Dataset, small_qi: Path) -> None:
+    undecoded = view.cast_column("image", BorderedImage(BORDER, decode=False))
+    cell = view.to_pandas()["image"][0] if rows == "to_pandas" else undecoded[0]["image"]
+    stored = load_dataset("qi", split="train", output=small_qi).to_pandas()["image"][0]["bytes"]
+
+    assert cell["bytes"] == {"image as stored, qi_datasets.as_stock(view) gives the one that is seen": stored}
+    seen = as_stock(view).to_pandas()["image"][0]["bytes"]
+    assert Image.open(io.BytesIO(seen)).size == (SIDE, SIDE)
+
+
+def test_a_row_may_lose_its_image(view: datasets.Dataset) -> None:
+    lost = view.map(lambda row, number: {"image": row["image"] if number else None}, with_indices=True)
+
+    assert [row["image"] is None for row in lost] == [True] + [False] * (ROWS - 1)
+    assert lost[1]["image"].size == (SIDE, SIDE)
+
+
+def test_a_view_shares_the_bytes_of_the_stored_images(small_qi: Path) -> None:
+    stored = load_dataset("qi", split="train", output=small_qi)
+    view = with_border(stored, BORDER)
+    seen = [chunk.field("bytes").field(AS_STORED) for chunk in view.data.table.column("image").chunks]
+    files = [chunk.field("bytes") for chunk in stored.data.table.column("image").chunks]
+
+    assert [file.buffers()[2].address for file in seen] == [file.buffers()[2].address for file in files]
+    assert len(pickle.dumps(view)) < len(pickle.dumps(stored)) + 20_000
+
+
+def test_another_process_gets_the_same_fingerprint(view: datasets.Dataset, small_qi: Path) -> None:
+    call = f"load_dataset('qi', border={BORDER}, split='train', output={str(small_qi)!r})"
+    script = f"from qi_datasets import load_dataset; print({call}._fingerprint)"
+
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert found.stdout.strip() == view._fingerprint, found.stderr
 
 
 def test_the_same_call_gives_the_same_fingerprint(view: datasets.Dataset, small_qi: Path) -> None:

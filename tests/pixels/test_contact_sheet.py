@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qi_datasets.pixels.contact_sheet import CAPTION, GAP, MARGIN, TILE, Strip, contact_sheet
+from qi_datasets.pixels.contact_sheet import CAPTION, GAP, INSET, MARGIN, TILE, Strip, contact_sheet
 from tests import pictures
 
 
@@ -53,3 +53,25 @@ def test_a_sheet_of_nothing_is_still_a_picture(tmp_path: Path) -> None:
 def test_every_image_has_its_caption(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         contact_sheet([Strip("", [pictures.picture(1)], [])], tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("corner", [0, 1])
+def test_what_would_be_a_dot_is_magnified_in_the_opposite_corner(corner: int, tmp_path: Path) -> None:
+    image = Image.new("RGB", (1144, 1144))
+    image.paste((0, 255, 0), (512 + 64 * corner,) * 2 + (568 + 64 * corner,) * 2)
+
+    contact_sheet([Strip("", [image], [""])], tmp_path / "a.png")
+
+    tile = np.asarray(Image.open(tmp_path / "a.png"))[GAP : GAP + TILE, MARGIN : MARGIN + TILE]
+    inset = tile[-GAP - INSET : -GAP, -GAP - INSET : -GAP] if corner == 0 else tile[GAP:, GAP:][:INSET, :INSET]
+    assert (inset == (0, 255, 0)).all()
+
+
+def test_what_is_large_enough_is_shown_once(tmp_path: Path) -> None:
+    image = Image.new("RGB", (120, 120))
+    image.paste((0, 255, 0), (0, 0, 56, 56))
+
+    contact_sheet([Strip("", [image], [""])], tmp_path / "a.png")
+
+    tile = np.asarray(Image.open(tmp_path / "a.png"))[GAP : GAP + TILE, MARGIN : MARGIN + TILE]
+    assert not tile[70:, 70:].any()

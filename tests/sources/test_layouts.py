@@ -84,7 +84,7 @@ def test_a_layout_that_contradicts_the_published_synsets_gets_one_warning(
     for warning in source.warnings:
         assert warning.startswith("synsets here contradict those of ImageNet val, which are taken: ")
         for number, name in enumerate(FILES):
-            told = f"{name} is {expected.val_wnid(name)}, here n01440764"
+            told = f"{name} is {expected.val_wnid(name)} (here n01440764)"
             assert (told in warning) == (number < min(count, 3))
         assert warning.endswith(", and 5 more") == (count == 8)
         assert len(warning.splitlines()) == 1
@@ -137,7 +137,7 @@ def test_a_training_image_in_the_wrong_class_folder_is_what_its_name_says(tmp_pa
 
     assert source.image("n02119789/n01440764_3.JPEG").wnid == "n01440764"
     (warning,) = source.warnings
-    assert "of ImageNet train, which are taken: n02119789/n01440764_3.JPEG is n01440764, here n02119789" in warning
+    assert "of ImageNet train, which are taken: n02119789/n01440764_3.JPEG is n01440764 (here n02119789)" in warning
 
 
 @pytest.mark.parametrize("layout", sorted(set(pictures.LAYOUTS) - {"shards_in_memory"}))

@@ -1,12 +1,15 @@
 """Cards: valid YAML that names every file, for our sets and for another package's."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from qi_datasets.specs import SPECS, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.sources import DemoSource
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.card import write_card
 from qi_datasets.storage.manifest import ConfigRecord, Manifest, SplitRecord
 
@@ -16,7 +19,7 @@ def manifest_of(spec: SetSpec, **changes: Any) -> Manifest:
         name: ConfigRecord(
             border,
             spec.size + 2 * border,
-            {s: SplitRecord(spec.rows(s), "ab" * 32, [f"{name}/{s}-00000-of-00001.parquet"], 9) for s in spec.splits},
+            {s: SplitRecord(spec.rows(s), "ab" * 32, [f"{name}/{s}-00000-of-00001.parquet"]) for s in spec.splits},
         )
         for name, border in zip(spec.configs, spec.borders or (0,), strict=True)
     }
@@ -54,7 +57,7 @@ def test_the_text_says_what_the_manifest_says(spec: SetSpec, tmp_path: Path) -> 
 
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
 
-    for fact in (spec.summary, "1.2.3", "4.5.6", "flat folder", "canonical: yes; pixels: pinned", "ab" * 32):
+    for fact in (spec.summary, "1.2.3", "4.5.6", "flat folder", manifest.knowledge, "ab" * 32):
         assert fact in card
     assert all(f"`{column}`" in card for column in ("image", "label", *spec.columns))
     assert len(spec.labels) > 10 or all(label in card for label in spec.labels)
@@ -76,3 +79,23 @@ def test_another_packages_set_gets_the_common_card(tmp_path: Path) -> None:
     assert front_matter(card)["pretty_name"] == "Their: set"
     assert front_matter(card)["license"] == "unknown"
     assert "What it is." in card
+
+
+@pytest.mark.parametrize("name", ["qi", "shifted"])
+def test_a_card_of_demo_pictures_neither_warns_of_imagenet_nor_claims_its_terms(name: str, tmp_path: Path) -> None:
+    spec = SPECS[name]
+    for layout, warned in (("flat folder", True), (DemoSource.layout, False)):
+        write_card(tmp_path, spec, replace(manifest_of(spec), layout=layout))
+        card = (tmp_path / "README.md").read_text(encoding="utf-8")
+
+        assert ("Photographs of ImageNet" in card) == ("image-net.org" in card) == warned
+        assert front_matter(card)["license"] == ("other" if warned else "mit")
+
+
+def test_the_snippet_names_a_border_and_the_digests_are_folded(tmp_path: Path) -> None:
+    write_card(tmp_path, SPECS["qi"], manifest_of(SPECS["qi"]))
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+
+    assert 'load_dataset("qi", border=64)' in card
+    assert card.index("<details>") < card.index("- `border_0` `train`") < card.index("</details>")
+    assert "@inproceedings{" in card

@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qi_datasets import load_dataset
-from qi_datasets.errors import QIDatasetsError, StoredSetError
+from qi_datasets.errors import NewerSetError, QIDatasetsError, StoredSetError
+from qi_datasets.set_spec import IMAGENET_TERMS, MIT, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.specs import IMAGENET_TERMS, MIT, SPECS, SetSpec
+from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import (
     GENERATED,
     MANIFEST,
+    MANIFEST_VERSION,
     ConfigRecord,
     FileRecord,
     Manifest,
@@ -25,9 +27,10 @@ from qi_datasets.storage.manifest import (
     library_versions,
     with_pixels,
 )
+from tests.old_sets import as_0_1_0
 
 texts, numbers = st.text(max_size=8), st.integers(0, 10**12)
-splits = st.builds(SplitRecord, numbers, texts, st.lists(texts, max_size=2), numbers)
+splits = st.builds(SplitRecord, numbers, texts, st.lists(texts, max_size=2))
 configs = st.builds(ConfigRecord, numbers, numbers, st.dictionaries(texts, splits, max_size=2))
 manifests = st.builds(
     Manifest,
@@ -98,6 +101,11 @@ def damaged(manifest: dict[str, Any]) -> dict[str, Any]:
         "files of a split that are a number": manifest
         | {"configs": {"border_0": config | {"splits": {"train": split | {"files": 3}}}}},
         "another version": manifest | {"spec_version": "0.9.0"},
+        **{
+            f"manifest version {number!r}": manifest | {"manifest_version": number}
+            for number in (2, -1, "1", True, 1.0)
+        },
+        "manifest version 0 without its fields": manifest | {"manifest_version": 0},
     }
 
 
@@ -112,6 +120,12 @@ DAMAGES = (
     "a size that is a text",
     "files of a split that are a number",
     "another version",
+    "manifest version 2",
+    "manifest version -1",
+    "manifest version '1'",
+    "manifest version True",
+    "manifest version 1.0",
+    "manifest version 0 without its fields",
 )
 
 
@@ -121,6 +135,31 @@ def test_a_damaged_manifest_is_one_of_our_errors(damage: str, qi_copy: Path) -> 
     path.write_text(json.dumps(damaged(json.loads(path.read_text()))[damage]))
 
     with pytest.raises(QIDatasetsError):
+        load_dataset("qi", output=qi_copy)
+
+
+def test_a_manifest_states_its_version(small_qi: Path) -> None:
+    content = json.loads((small_qi / "qi" / MANIFEST).read_text())
+
+    assert content["manifest_version"] == MANIFEST_VERSION
+    assert not Manifest.read(small_qi / "qi").outdated
+
+
+def test_a_manifest_of_0_1_0_is_read_as_version_0(qi_copy: Path) -> None:
+    fresh = Manifest.read(qi_copy / "qi")
+    as_0_1_0(qi_copy / "qi")
+
+    old = Manifest.read(qi_copy / "qi")
+
+    assert (old.manifest_version, old.outdated, old.package_version) == (0, True, "0.1.0")
+    assert old.configs == fresh.configs
+
+
+def test_a_later_version_asks_for_an_upgrade(qi_copy: Path) -> None:
+    path = qi_copy / "qi" / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"manifest_version": 2, "configs": "something new"}))
+
+    with pytest.raises(NewerSetError, match=r"manifest\.json has version 2, this package knows 1; upgrade qi-datasets"):
         load_dataset("qi", output=qi_copy)
 
 
@@ -146,7 +185,7 @@ def test_it_says_with_which_libraries_a_set_was_made() -> None:
 
 def with_digests(spec: SetSpec, layout: str, digests: Mapping[str, str]) -> Manifest:
     """A manifest of a set of that layout whose splits have those digests."""
-    splits = {split: SplitRecord(2, digest, [], 0) for split, digest in digests.items()}
+    splits = {split: SplitRecord(2, digest, []) for split, digest in digests.items()}
     config = ConfigRecord(0, spec.size, splits)
     return Manifest(spec.name, "1.0.0", "1", True, "?", layout, spec.size, {spec.config_of(0): config}, {})
 

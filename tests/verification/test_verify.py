@@ -1,5 +1,6 @@
 """`verify`: which sets are verified, what is said when something is missing, and the calls that users make."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import qi_datasets
 from qi_datasets.errors import NotBuiltError, OptionError, UnknownSetError
 from qi_datasets.verification import verify as module
-from qi_datasets.verification.report.report import Status
+from qi_datasets.verification.report.report import Report, Status
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.verify import verify
 
@@ -135,3 +136,31 @@ def test_verify_is_a_call_of_the_package_that_costs_nothing_to_import():
     code = "import sys, qi_datasets; print(any(name.startswith('qi_datasets.verification') for name in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.strip() == "False", run.stderr
+
+
+def test_nothing_checked_is_never_a_pass(good, monkeypatch):
+    with pytest.raises(OptionError, match="asks for nothing"):
+        verify(good, [])
+    report = verify(good, "shifted", only="separability")
+    assert [check.status for check in report.checks] == [Status.NOT_CHECKED]
+    assert report.exit_status == 3
+    assert Report("nowhere", ()).exit_status == 3
+
+
+def test_a_set_is_not_verified_in_the_place_of_another(good):
+    with pytest.raises(OptionError, match=r"qi is one set, but sets=rook is asked for"):
+        verify(good / "qi", "rook")
+    assert sets_of(verify(good / "qi", "qi", only="integrity")) == ["qi"]
+
+
+@pytest.mark.parametrize("lost", ["configs", "sources"])
+def test_networks_without_images_or_sources_are_not_checked(lost, copy):
+    folder = copy("qi")
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest[lost].pop("border_0" if lost == "configs" else "test")
+    path.write_text(json.dumps(manifest))
+
+    report = verify(folder, only="separability")
+    assert report.check("qi", "separability").status is Status.NOT_CHECKED
+    assert report.exit_status == 3

@@ -141,10 +141,11 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """What the command ends with: 1 if a check failed, else 3 if one could not be made, else 0."""
+        """What the command ends with: 1 if a check failed, else 3 if one could not be made or none was, else 0."""
         if self.having(Status.FAIL):
             return FAILED
-        return NOT_ALL_CHECKED if self.having(Status.NOT_CHECKED) else 0
+        nothing = not self.having(Status.PASS, Status.WARN)
+        return NOT_ALL_CHECKED if nothing or self.having(Status.NOT_CHECKED) else 0
 
     @property
     def summary(self) -> str:

@@ -21,7 +21,8 @@ def report(*statuses, cause="gone wrong"):
         ([Status.PASS, Status.SHOWN, Status.LEFT_OUT, Status.WARN], 0),
         ([Status.PASS, Status.NOT_CHECKED], 3),
         ([Status.NOT_CHECKED, Status.FAIL, Status.PASS], 1),
-        ([], 0),
+        ([], 3),
+        ([Status.SHOWN, Status.LEFT_OUT], 3),
     ],
 )
 def test_exit_status_is_that_of_the_worst_check(statuses, exit_status):

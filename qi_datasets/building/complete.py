@@ -1,0 +1,63 @@
+"""Completes a set whose rows are written: pictures, card, manifest, and a last count of what lies there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from qi_datasets.builder import Builder
+from qi_datasets.errors import OutputError
+from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
+from qi_datasets.pixels.decoding import decoded
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.storage.card import CARD, write_card
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.parquet import WrittenSplit, file_record, stored_rows
+
+PREVIEW = "preview.png"
+
+
+def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequence[WrittenSplit]) -> Manifest:
+    """Writes what goes with a set's rows, and gives the manifest as it reads back, with a record of every file.
+
+    folder: where the rows lie. manifest: all of it but `files`. splits: of all configs, the first config's first.
+    Raises OutputError when rows are missing.
+    """
+    first, _ = next(row for split in splits for row in split.first)
+    pictures = {PREVIEW: list(strips(builder.spec, splits)), **builder.pictures(decoded(first))}
+    for name, lines in pictures.items():
+        contact_sheet(lines, folder / name)
+    write_card(folder, builder.spec, manifest)
+    files = {name: record for split in splits for name, record in split.files.items()}
+    files |= {name: file_record(folder / name) for name in (CARD, *pictures)}
+    manifest = replace(manifest, files=files)
+    manifest.write(folder)
+    check_counts(folder, manifest)
+    return Manifest.read(folder)
+
+
+def check_counts(folder: Path, manifest: Manifest) -> None:
+    """OutputError unless the stored files have as many rows as the manifest says: the last check before the swap."""
+    for name, config in manifest.configs.items():
+        for split, record in config.splits.items():
+            rows = sum(stored_rows(folder / file) for file in record.files)
+            if rows != record.rows:
+                raise OutputError(f"{name}/{split} was written with {rows} of {record.rows} rows; is the disk full?")
+
+
+def strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
+    """Lines of the contact sheet: one source at every border, if there are several; then each split's first rows."""
+    unbordered = [split for split in splits if split.border == 0]
+    at_borders = [split for split in splits if split.split == unbordered[0].split]
+    if len(at_borders) > 1:
+        for number in range(min(spec.rows_per_source, len(unbordered[0].first))):
+            images = [decoded(split.first[number][0]) for split in at_borders]
+            label = unbordered[0].first[number][1]
+            yield Strip(label_name(spec, label), images, [f"border {split.border}" for split in at_borders])
+    for split in unbordered:
+        captions = [label_name(spec, label) for _, label in split.first]
+        yield Strip(split.split, [decoded(png) for png, _ in split.first], captions)
+
+
+def label_name(spec: SetSpec, label: int) -> str:
+    """The name of a label; "" if it is not known."""
+    return spec.labels[label] if label >= 0 else ""

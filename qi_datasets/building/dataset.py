@@ -1,0 +1,244 @@
+"""`build_dataset`: every set that is asked for, from one source of images, in one call."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qi_datasets.building.build import BuiltSet, build_set, refresh_set
+from qi_datasets.building.engine import Engine
+from qi_datasets.building.plan import Plan, plan_set
+from qi_datasets.building.selection import ranks
+from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.registry import spec_named, specs
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.sources import DemoSource, Source, open_source
+from qi_datasets.storage.location import Place, default_output, output_of, set_folder
+
+COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
+"""The arguments that set a number of sources, and the least that each may be: with none, a set is left out."""
+
+
+def sized_by(option: str) -> Callable[[SetSpec], bool]:
+    """Whether a set's images depend on that number: its own, or that of the set whose images come before it."""
+
+    def affected(spec: SetSpec) -> bool:
+        before = spec.first_rank_after
+        return spec.needs_images and option in (
+            spec.count_option,
+            specs()[before].count_option if before is not None else None,
+        )
+
+    return affected
+
+
+EFFECTS: Mapping[str, Callable[[SetSpec], bool]] = {
+    "imagenet_val": lambda spec: spec.needs_images,
+    "demo": lambda spec: spec.needs_images,
+    "borders": lambda spec: bool(spec.borders),
+    "canvas": lambda spec: spec.size_option is not None and spec.size_option.name == "canvas",
+    "per_split": sized_by("per_split"),
+    "shifted_images": sized_by("shifted_images"),
+    "dask": lambda spec: spec.needs_images,
+}
+"""The arguments that concern some sets only, and which these are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What is asked for, as `build_dataset` takes it; raises OptionError for what has no effect or is contradictory."""
+
+    sets: Sequence[str] = ()
+    imagenet_val: str | Path | None = None
+    demo: bool = False
+    borders: Sequence[int] | None = None
+    canvas: int | None = None
+    per_split: int | None = None
+    shifted_images: int | None = None
+    dask: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(init=False)
+    """Set -> split -> number of sources, for every known set that is not to have its official sizes."""
+
+    def __post_init__(self) -> None:
+        if self.demo and self.imagenet_val is not None:
+            raise OptionError("demo=True and imagenet_val=PATH exclude each other; give one of them")
+        if self.borders is not None and not self.borders:
+            raise OptionError("borders=[] asks for no border at all; leave it out, or give some")
+        for option, least in COUNT_OPTIONS.items():
+            number = getattr(self, option)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
+                raise OptionError(f"{option} must be an integer of {least} or more, not {number!r}")
+        object.__setattr__(self, "counts", self._sizes(usual=False))
+        chosen = [spec_named(name) for name in self.sets]
+        for option, concerns in EFFECTS.items():
+            value = getattr(self, option)
+            if value is None or value is False:
+                continue
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            if chosen and not any(map(concerns, chosen)):
+                raise OptionError(
+                    f"{', '.join(spec.name for spec in chosen)}: {option}={shown} has no effect there; leave it out"
+                )
+            if not chosen and self.imagenet_val is None and not self.demo:
+                raise OptionError(
+                    f"{option}={shown} has no effect without images; give imagenet_val=PATH or demo=True too"
+                )
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a source of images is named."""
+        return self.demo or self.imagenet_val is not None
+
+    def source(self) -> Source | None:
+        """The images; for the demo, the usual number of pictures, or more if they are asked for."""
+        if not self.demo:
+            return None if self.imagenet_val is None else open_source(self.imagenet_val)
+        # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
+        sizes = (self.counts, self._sizes(usual=True))
+        made_from_images = [spec for spec in specs().values() if spec.needs_images]
+        return DemoSource.of(max(ranks(spec, size).stop for spec in made_from_images for size in sizes))
+
+    def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
+        """The checked plans of all sets, and for each set that is left out a line that says why."""
+        chosen = [spec_named(name) for name in dict.fromkeys(self.sets)] or [
+            spec for spec in specs().values() if sum(self.counts.get(spec.name, spec.splits).values()) > 0
+        ]
+        plans, notes = [], []
+        for spec in chosen:
+            if spec.needs_images and source is None and not self.sets:
+                continue
+            try:
+                plans.append(self._plan(spec, source))
+            except TooFewImagesError as error:
+                # Few sources have images for every set; a plain build makes those that it can.
+                if self.sets or spec.first_rank_after is None or (spec.name in self.counts and not self.demo):
+                    raise
+                notes.append(f"left out: {error}")
+        return plans, notes
+
+    def _plan(self, spec: SetSpec, source: Source | None) -> Plan:
+        # If a set's size, or that of the set before it, was given, it draws from the images that are there.
+        return plan_set(
+            spec,
+            source,
+            splits=self.counts,
+            official=not self.counts.keys() & {spec.name, spec.first_rank_after},
+            borders=self.borders,
+            size=self.canvas if EFFECTS["canvas"](spec) else None,
+        )
+
+    def _sizes(self, *, usual: bool) -> dict[str, dict[str, int]]:
+        """As `counts`; usual: as if no number were given. All known sets count, since one may follow another."""
+        counts: dict[str, dict[str, int]] = {}
+        for spec in specs().values():
+            number = None if usual else getattr(self, spec.count_option, None)
+            if spec.needs_images and number is not None:
+                counts[spec.name] = dict.fromkeys(spec.splits, number)
+            elif spec.needs_images and self.demo:
+                counts[spec.name] = dict(spec.demo_splits or spec.splits)
+        return counts
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build_dataset` made or found.
+
+    sets: by name, in the order of the spec table or of the request.
+    root: where they are.
+    notes: a line for each set that was left out.
+    """
+
+    sets: Mapping[str, BuiltSet]
+    root: Place
+    notes: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know of the sets before using them: pictures that stand under several names."""
+        return [one.manifest.repeats for one in self.sets.values() if one.manifest.repeats]
+
+    @property
+    def digests(self) -> dict[str, dict[str, dict[str, str]]]:
+        """The split digests (hex): set -> config -> split."""
+        return {
+            name: {
+                config: {split: part.digest for split, part in record.splits.items()}
+                for config, record in one.manifest.configs.items()
+            }
+            for name, one in self.sets.items()
+        }
+
+
+def build_dataset(
+    sets: str | Iterable[str] | None = None,
+    *,
+    imagenet_val: str | Path | None = None,
+    demo: bool = False,
+    output: str | Path | None = None,
+    borders: Iterable[int] | None = None,
+    canvas: int | None = None,
+    per_split: int | None = None,
+    shifted_images: int | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    force: bool = False,
+    progress: bool = True,
+) -> Built:
+    """Builds sets, or finds that they are there: all that the command `qi-build` can.
+
+    sets: a name or several, default all; without images those that need none.
+    imagenet_val: ImageNet's validation images in any layout, or other images; only ever read.
+    demo: take built-in procedural pictures in their place.
+    output: a folder or an fsspec URL, default `$QI_DATASETS_HOME` or the platform's cache folder.
+    borders: pixels per side of the borders of `qi`, default the official seven; 0 is always built.
+    canvas: side of the template of `qi` in pixels, default the official one.
+    per_split: number of sources per split of `qi`, drawn from the images that are there; default the official ones.
+    shifted_images: the same for `shifted`, after those of `qi`; 0 leaves it out.
+    workers: threads, default one per core.
+    dask: address of the scheduler of a Dask cluster that does the work instead.
+    force: build again, whatever is there.
+    progress: show bars, if standard error is a terminal.
+
+    Returns the built sets with their digests. Raises OptionError for an argument that is wrong or without effect,
+    SourceError for images that are missing or damaged, OutputError when a set can't be written or must not be
+    replaced; then nothing is changed.
+    """
+    request = BuildRequest(
+        sets=(sets,) if isinstance(sets, str) else tuple(sets or ()),
+        imagenet_val=imagenet_val,
+        demo=demo,
+        borders=None if borders is None else tuple(borders),
+        canvas=canvas,
+        per_split=per_split,
+        shifted_images=shifted_images,
+        dask=dask,
+    )
+    root = default_output() if output is None else output_of(output)
+    return build_requested(request, request.source(), root, Engine(workers, dask), force=force, progress=progress)
+
+
+def build_requested(
+    request: BuildRequest, source: Source | None, root: Place, engine: Engine, *, force: bool, progress: bool
+) -> Built:
+    """Builds what is asked for; without images, sets made from them that an earlier version left are refreshed."""
+    plans, notes = request.plans(source)
+    # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
+    built = {
+        plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=progress)
+        for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
+    }
+    left_out = []
+    for spec in specs().values():
+        if source is not None or request.sets or not spec.needs_images:
+            continue
+        try:
+            refreshed = refresh_set(set_folder(root, spec, spec.size), progress=progress)
+        except StoredSetError as error:
+            notes.append(f"not refreshed: {error}")
+            refreshed = None
+        if refreshed is None:
+            left_out.append(spec.name)
+        else:
+            built[spec.name] = refreshed
+    if left_out:
+        notes.append(f"left out: {', '.join(left_out)}, made from images: give imagenet_val=PATH, or demo=True")
+    return Built({name: built[name] for name in (request.sets or specs()) if name in built}, root, tuple(notes))

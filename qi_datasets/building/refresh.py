@@ -1,0 +1,106 @@
+"""Brings a stored set of an earlier version of this package up to date without reading a source image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from qi_datasets.building.complete import complete
+from qi_datasets.errors import StoredSetError, one_line
+from qi_datasets.imagenet import label_of, val_wnid, wnids
+from qi_datasets.progress import bar_over
+from qi_datasets.registry import builder_of, spec_named
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPECS
+from qi_datasets.storage.location import Place, fetch, joined
+from qi_datasets.storage.manifest import MANIFEST_VERSION, FileRecord, Manifest, SourceRecord, with_pixels
+from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows
+from qi_datasets.storage.schema import schema_of
+
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException)
+"""What a set raises that is not as its manifest says."""
+
+
+def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = False) -> Manifest:
+    """Writes a stored set into an empty folder as this version stores it, and gives the new manifest.
+
+    Images, digests and what is known of the source files stay as they are; labels, pictures, card and manifest are new.
+    Raises StoredSetError for a set that is not as its manifest says, and for one whose builder alone knows which of its
+    columns depend on a synset.
+    """
+    try:
+        spec = spec_named(manifest.name)
+        sources = {split: list(map(with_synset, records)) for split, records in manifest.sources.items()}
+        if sources != manifest.sources and spec.name not in SPECS:
+            raise StoredSetError(f"{folder} is another package's set with new synsets; build it again from its images")
+        total = sum(part.rows for config in manifest.configs.values() for part in config.splits.values())
+        with bar_over(manifest.name, total, "row", progress) as bar:
+            splits = []
+            for split in relabelled_splits(folder, manifest, spec, sources, staging):
+                splits.append(split)
+                bar.update(split.rows)
+        now = replace(
+            manifest,
+            manifest_version=MANIFEST_VERSION,
+            package_version=version("qi-datasets"),
+            sources=sources,
+            files={},
+        )
+        return complete(staging, builder_of(spec, manifest.size), with_pixels(spec, now), splits)
+    except DAMAGED as error:
+        raise StoredSetError(f"{folder} is not as its manifest says ({one_line(error)}); build it again") from error
+
+
+def with_synset(source: SourceRecord) -> SourceRecord:
+    """The record with the published synset, if the source is an image of ImageNet val."""
+    return replace(source, wnid=val_wnid(source.name) or source.wnid)
+
+
+def relabelled_splits(
+    folder: Place, manifest: Manifest, spec: SetSpec, sources: Mapping[str, list[SourceRecord]], staging: Path
+) -> Iterator[WrittenSplit]:
+    """Every split of every config, copied to `staging` with the labels that follow from `sources`."""
+    schema = schema_of(spec)
+    for config, record in manifest.configs.items():
+        for split, part in record.splits.items():
+            columns = synset_columns(spec, sources[split]) if sources != manifest.sources else {}
+            files, start = {}, 0
+            for name in part.files:
+                path = copied(folder, name, manifest.files[name], staging)
+                stop = start + stored_rows(path)
+                if columns:
+                    rewrite_columns(path, schema, {column: values[start:stop] for column, values in columns.items()})
+                files[name] = file_record(path) if columns else manifest.files[name]
+                start = stop
+            if start != part.rows or (sources and start != len(sources[split]) * spec.rows_per_source):
+                raise ValueError(f"{config}/{split} has {start} rows")
+            yield WrittenSplit(
+                config, record.border, split, part.rows, part.digest, files, first_rows(staging / part.files[0])
+            )
+
+
+def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, list[Any]]:
+    """The columns of one split that follow from its sources' synsets, a value for each row."""
+    by_row = [source.wnid for source in sources for _ in range(spec.rows_per_source)]
+    columns: dict[str, list[Any]] = {"wnid": by_row} if "wnid" in spec.columns else {}
+    if tuple(spec.labels) == wnids():
+        columns["label"] = list(map(label_of, by_row))
+    return columns
+
+
+def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
+    """The set's file of that name, copied below `staging`; ValueError when it is not the recorded one."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"{name!r} is no name of a set's file")
+    path = staging / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fetch(joined(folder, name), path)
+    except FileNotFoundError as error:
+        raise ValueError(f"{name} is gone") from error
+    if file_record(path) != record:
+        raise ValueError(f"{name} was changed")
+    return path

@@ -1,0 +1,96 @@
+"""The pairs of `shifted`: five rows for each stored one, which all share its image's bytes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.table import InMemoryTable, Table
+
+from qi_datasets.loading.computed import WindowImage, from_stock
+from qi_datasets.loading.views import AnyDataset, streamed
+from qi_datasets.specs import SHIFTED_GEOMETRY
+
+OFFSETS = ("y0", "x0", "y1", "x1")
+KEPT = ("label", "source")
+
+
+def paired(dataset: AnyDataset) -> AnyDataset:
+    """Every pair of every source: row 5i+k is pair k of source i.
+
+    Columns: `image_a`, `image_b` (windows of 224x224), `label`, `source`, and the windows' top-left pixels `y0`, `x0`
+    and `y1`, `x1`.
+    """
+    features = datasets.Features(
+        {"image_a": WindowImage(), "image_b": WindowImage()}
+        | {name: dataset.features[name] for name in KEPT}
+        | {name: datasets.Value("int32") for name in OFFSETS}
+    )
+    step = partial(_pair_table, features=features)
+    if isinstance(dataset, datasets.IterableDataset):
+        # One stored row at a time: then the table's order, by k, is the order by source.
+        return streamed(dataset, step, features, rows=1)
+    info = dataset.info.copy()
+    info.features = features
+    order = np.arange(len(dataset) * SHIFTED_GEOMETRY.pairs).reshape(SHIFTED_GEOMETRY.pairs, -1).T.ravel()
+    indices = InMemoryTable(pa.table({"indices": pa.array(order, pa.uint64())}))
+    return datasets.Dataset(ComputedTable(dataset.data, (step,)), info, dataset.split, indices)
+
+
+def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
+    """For each k, the k-th pair of every stored row."""
+    batches = stored.to_batches()
+    pairs = [_pair_batch(batch, k, features) for k in range(SHIFTED_GEOMETRY.pairs) for batch in batches]
+    return pa.Table.from_batches(pairs, schema=features.arrow_schema)
+
+
+def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> pa.RecordBatch:
+    pairs = stored.column("pairs").flatten().flatten().to_numpy(zero_copy_only=False)
+    offsets = pairs.reshape(stored.num_rows, SHIFTED_GEOMETRY.pairs, len(OFFSETS))[:, k]
+    columns = {name: pa.array(offsets[:, place], pa.int32()) for place, name in enumerate(OFFSETS)}
+    columns |= {name: stored.column(name) for name in KEPT}
+    photos = stored.column("image")
+    shared = from_stock(photos)
+    for image, y, x in (("image_a", *OFFSETS[:2]), ("image_b", *OFFSETS[2:])):
+        columns[image] = features[image].column(photos.is_null(), **shared, y=columns[y], x=columns[x])
+    return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
+
+
+Step = Callable[[pa.Table], pa.Table]
+"""What is done to a table: picklable."""
+
+
+class ComputedTable(InMemoryTable):  # type: ignore[misc]
+    """A table that shares its buffers with the one it is computed from.
+
+    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
+    process nor a fingerprint gets five copies of every image.
+    """
+
+    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
+        table = base.table
+        for step in steps:
+            table = step(table)
+        super().__init__(table)
+        self.base, self.steps = base, steps
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ComputedTable, (self.base, self.steps)
+
+
+def _stock_method(name: str) -> Callable[..., ComputedTable]:
+    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
+        return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
+
+    return method
+
+
+def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
+    return getattr(InMemoryTable(table), name)(*args, **kwargs).table
+
+
+for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_columns", "drop", "select"):
+    # What `Dataset` calls to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
+    setattr(ComputedTable, _name, _stock_method(_name))
