@@ -17,7 +17,7 @@ from qi_datasets.specs import QUADRANT
 
 RANDOM, PRETRAINED, GIVEN, SCRATCH = "random", "pretrained", "given", "scratch"
 INITS = (RANDOM, PRETRAINED, GIVEN, SCRATCH)
-CALIBRATED, UNTOUCHED, TRAINED = "calibrated", "untouched", "trained"
+CALIBRATED, UNTOUCHED, TRAINED, NO_STATISTICS = "calibrated", "untouched", "trained", "none"
 
 CLASSES = 2
 
@@ -42,6 +42,7 @@ class Case:
 class Design:
     """What is evaluated how.
 
+    task: its name
     inits: init -> its seeds and what becomes of batch norm, as an entry has them
     borders: pixels per side, as an entry calls them
     device: of torch
@@ -50,6 +51,7 @@ class Design:
     canvas: rows and columns of the images without border
     """
 
+    task: str
     model: Model
     variant: Variant
     facts: Facts
@@ -66,6 +68,14 @@ class Design:
         for init, settings in self.inits.items():
             for border in self.borders:
                 yield from (Case(init, border, seed) for seed in settings["seeds"])
+
+    @property
+    def phase(self) -> bool:
+        """Whether the network may tell the corners apart by where it samples, whatever its edges do."""
+        field, sides = self.facts.field, [self.canvas + 2 * border for border in self.borders]
+        if field is None or self.variant.padding != "circular":
+            return self.facts.phase
+        return self.facts.phase or any(side % field.stride for side in sides)
 
     def calibrated(self, case: Case) -> bool:
         """Whether batch norm gets its statistics from training images."""

@@ -1,15 +1,17 @@
 """The arguments of an evaluation, checked, and what they amount to."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.cases import (
     CALIBRATED,
     GIVEN,
     INITS,
+    NO_STATISTICS,
     PRETRAINED,
     RANDOM,
     SCRATCH,
@@ -17,14 +19,15 @@ from qi_datasets.evaluation.cases import (
     UNTOUCHED,
     Design,
 )
-from qi_datasets.evaluation.models import NONE, Model
+from qi_datasets.evaluation.models import NONE, Model, opened
 from qi_datasets.evaluation.tasks import TASKS, Task
-from qi_datasets.evaluation.variants import Variant, facts_of
+from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
+from qi_datasets.networks.variants import PaddingVariant
 from qi_datasets.registry import nearest
 from qi_datasets.specs import BORDER
 from qi_datasets.verification.verify import checked_device
 
-DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3, PRETRAINED: 1, GIVEN: 1}
+DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
 MOST_SEEDS = 10_000
 
 
@@ -36,42 +39,68 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-def designed(
-    task: Task,
-    model: Model,
-    variant: Variant,
+def design_of(
+    model: "str | nn.Module | Callable[[], nn.Module]",
+    task: str,
     borders: Iterable[int] | None,
     init: str | Iterable[str] | None,
     seeds: int | None,
-    batch_norm: str | None,
-    device: str,
     local: bool,
+    *,
+    weights: str,
+    padding: PaddingVariant,
+    pool: Pool | None,
+    background: Background,
+    batch_norm: str | None,
+    device: str | None,
 ) -> Design:
-    """What is evaluated how, every argument checked."""
-    chosen = borders_of(task, borders)
-    kinds = inits_of(task, model, init)
-    variant, facts = facts_of(model, variant, task.canvas + 2 * chosen[0], head=task.head, patches=task.widens)
+    """What is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
+    chosen, variant = task_named(task), Variant(padding, pool, background)
+    network = opened(model, weights)
+    pixels = borders_of(chosen, borders)
+    kinds = inits_of(chosen, network, init)
+    side = chosen.canvas + 2 * pixels[0]
+    variant, facts = facts_of(network, variant, side, head=chosen.head, patches=chosen.widens)
     if batch_norm not in (None, CALIBRATED, UNTOUCHED):
         raise OptionError(f"batch_norm must be {CALIBRATED} or {UNTOUCHED}, not {batch_norm!r}")
+    if batch_norm == CALIBRATED and not chosen.calibrates:
+        raise OptionError(f"batch_norm={batch_norm!r} has no effect on {chosen.name}; leave it out")
     if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
         raise OptionError(f"batch_norm={batch_norm!r} has no effect: no batch norm is frozen here; leave it out")
+    inits = {
+        kind: {
+            "seeds": list(range(seeds_of(network, kind, kinds, seeds))),
+            "batch_norm": statistics_of(chosen, facts, kind, batch_norm),
+        }
+        for kind in kinds
+    }
+    where = device_for(device)
+    return Design(
+        chosen.name, network, variant, facts, inits, pixels, where, local, head=chosen.head, canvas=chosen.canvas
+    )
+
+
+def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
+    """How many networks an init has."""
     if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS):
         raise OptionError(f"seeds must be a number of networks from 1, not {seeds!r}")
     if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
         raise OptionError(f"seeds={seeds} has no effect on init {', '.join(kinds)}; leave it out")
-    settings = {}
-    for kind in kinds:
-        count = (seeds or DEFAULT_SEEDS[kind]) if kind in (RANDOM, SCRATCH) else 1
-        if count > 1 and not model.anew:
-            if seeds is not None:
-                raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network, not a module")
-            count = 1
-        frozen = batch_norm or (CALIBRATED if kind == RANDOM and task.calibrates else UNTOUCHED)
-        settings[kind] = {
-            "seeds": list(range(count)),
-            "batch_norm": TRAINED if kind == SCRATCH else frozen if facts.keeps_statistics else UNTOUCHED,
-        }
-    return Design(model, variant, facts, settings, chosen, device, local, task.head, task.canvas)
+    if kind not in (RANDOM, SCRATCH):
+        return 1
+    if model.anew:
+        return seeds or DEFAULT_SEEDS[kind]
+    if seeds not in (None, 1):
+        raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network, not a module")
+    return 1
+
+
+def statistics_of(task: Task, facts: Facts, kind: str, batch_norm: str | None) -> str:
+    """What becomes of batch norm in an init."""
+    if not facts.keeps_statistics:
+        return NO_STATISTICS
+    usual = CALIBRATED if kind == RANDOM and task.calibrates else UNTOUCHED
+    return TRAINED if kind == SCRATCH else batch_norm or usual
 
 
 def borders_of(task: Task, borders: Iterable[int] | None) -> list[int]:

@@ -1,19 +1,22 @@
 """`evaluate`: from a network to an entry."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.cases import Design
-from qi_datasets.evaluation.design import designed, device_for, task_named
-from qi_datasets.evaluation.entry import ENTRY, Entry
-from qi_datasets.evaluation.models import NONE, opened
+from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.design import design_of
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
-from qi_datasets.evaluation.tasks import Task
-from qi_datasets.evaluation.variants import Background, Pool, Variant
+from qi_datasets.evaluation.tasks import TASKS, Work
+from qi_datasets.evaluation.variants import Background, Pool
 from qi_datasets.evaluation.work import Workplace, check_same
 from qi_datasets.networks.variants import PaddingVariant
 from qi_datasets.progress import bar_over
@@ -63,42 +66,65 @@ def evaluate(
     OptionError for bad arguments, ModelError for a network that can't be made or evaluated, NotBuiltError and
     StoredSetError for the set, OutputError for the folder.
     """
-    chosen = task_named(task)
-    network = opened(model, weights)
-    where = device_for(device)
-    design = designed(
-        chosen, network, Variant(padding, pool, background), borders, init, seeds, batch_norm, where, local
-    )
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise OptionError(f"limit must be a number of sources from 1, not {limit!r}")
+    design = design_of(
+        model, task, borders, init, seeds, local,
+        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, device=device,
+    )  # fmt: skip
+    data = read(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
-            return evaluated(chosen, design, output, limit, Path(folder), progress)
-    return evaluated(chosen, design, output, limit, Path(entry).expanduser().absolute(), progress)
+            return evaluated(design, data, Path(folder), progress)
+    return evaluated(design, data, Path(entry).expanduser().absolute(), progress)
 
 
-def evaluated(
-    task: Task, design: Design, output: str | Path | None, limit: int | None, folder: Path, progress: bool
-) -> Entry:
+def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
+    """What a design is evaluated on; arguments and errors as for `evaluate`."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise OptionError(f"limit must be a number of sources from 1, not {limit!r}")
+    return TASKS[design.task].read(output, design, limit, progress)
+
+
+def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> Entry:
     """The entry in a folder: begun, gone on with, or finished already."""
-    data = task.read(output, design, limit, progress)
-    settings = settings_of(task, design, data.facts)
-    place = Workplace(folder)
-    if not (folder / ENTRY).exists():
+    place, settings = Workplace(folder), settings_of(design, data.facts)
+    if not place.finished:
         settings = place.open(settings, MAY_DIFFER)
-        work = task.work(design, data, place)
-        with bar_over(f"{task.name}, {design.model.name}", work.size, "unit", progress) as bar:
-            place.work(
-                lambda: [] if (folder / ENTRY).exists() else work.open_units(),
-                lambda unit: bar.update(),
-            )
+        work = TASKS[design.task].work(design, data, place)
+        with bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
+            place.work(work.open_units, lambda unit: bar.update(1) and None)
         with place.finishing():
-            if not (folder / ENTRY).exists():
-                notes = work.notes()
-                made = Entry.of(with_notes(settings, notes), work.predictions(), seconds_of(notes))
+            if not place.finished:
+                made = put_together(settings, work)
                 made.write(folder)
                 place.remove()
                 return made
     there = Entry.read(folder)
     check_same(there.content, settings, (*MAY_DIFFER, *OUTCOME), folder)
     return there
+
+
+def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
+    """The entry of what is there in a folder: of the borders at which every init and seed has answered.
+
+    Work goes on there afterwards as before. Raises OptionError where no border is complete.
+    """
+    place = Workplace(folder)
+    if place.finished:
+        return Entry.read(folder)
+    place.open(settings_of(design, data.facts), MAY_DIFFER)
+    alone = {border: replace(design, borders=[border]) for border in design.borders}
+    work_of = TASKS[design.task].work
+    complete = [border for border, one in alone.items() if not work_of(one, data, place).open_units()]
+    if not complete:
+        raise OptionError(f"nothing in {folder} can be put together yet: no border has the answers of every network")
+    some = replace(design, borders=complete)
+    with place.finishing():
+        made = put_together(settings_of(some, data.facts), work_of(some, data, place))
+        made.write(folder)
+    return made
+
+
+def put_together(settings: Mapping[str, Any], work: Work) -> Entry:
+    """The entry of answers that are all there."""
+    notes = work.notes()
+    return Entry.of(with_notes(settings, notes), work.predictions(), seconds_of(notes))

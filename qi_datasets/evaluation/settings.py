@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qi_datasets.evaluation.cases import Case, Design
-from qi_datasets.evaluation.tasks import Task
+from qi_datasets.evaluation.tasks import TASKS
 from qi_datasets.protocols.corners import LARGEST_BATCH
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pyarrow")
@@ -21,8 +21,9 @@ OUTCOME = ("proved", "training")
 """Sections that the answers fill."""
 
 
-def settings_of(task: Task, design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that an entry says before there are answers, in the entry's order."""
+    task = TASKS[design.task]
     model, variant, facts = design.model, design.variant, design.facts
     digests: dict[str, list[str]] = {}
     for case in design.cases:
@@ -42,7 +43,7 @@ def settings_of(task: Task, design: Design, data: Mapping[str, Any]) -> dict[str
             "background": variant.background,
             "receptive_field": facts.field.size if facts.field is not None and facts.field.bounded else None,
             "total_stride": None if facts.field is None else facts.field.stride,
-            "phase": facts.phase,
+            "phase": design.phase,
         },
         "transform": {
             "mean": list(model.transform.mean),

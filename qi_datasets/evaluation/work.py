@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.evaluation.entry import ENTRY
 
 FOLDER = ".work"
 SETTINGS = "settings.json"
@@ -58,7 +59,12 @@ class Workplace:
     """The parts of one evaluation, below the folder that becomes its entry."""
 
     def __init__(self, entry: Path) -> None:
-        self.folder = entry / FOLDER
+        self.entry, self.folder = entry, entry / FOLDER
+
+    @property
+    def finished(self) -> bool:
+        """Whether the entry stands, and nothing is left to be done for it."""
+        return (self.entry / ENTRY).exists() and not (self.folder / SETTINGS).exists()
 
     def open(self, settings: Mapping[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
         """Makes the place, or joins the evaluation that is there; gives the settings under which it was begun.
@@ -75,7 +81,7 @@ class Workplace:
                 begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OutputError(f"cannot work in {self.folder}: {error}; choose another folder for the entry") from error
-        check_same(begun, json.loads(json.dumps(settings)), ignored, self.folder.parent)
+        check_same(begun, json.loads(json.dumps(settings)), ignored, self.entry)
         return begun
 
     def path(self, name: str, suffix: str = "parquet") -> Path:
@@ -109,7 +115,7 @@ class Workplace:
         done: called after each unit
         wait: look again until others have done what they hold, rather than leave it to them
         """
-        while units := open_units():
+        while not self.finished and (units := open_units()):
             for unit in units:
                 with self._claimed(unit) as mine:
                     if mine:
@@ -125,14 +131,15 @@ class Workplace:
     @contextmanager
     def finishing(self) -> Iterator[None]:
         """One process at a time puts the entry together."""
-        path = self.folder.parent / f"{FOLDER}.lock"
+        path = self.entry / f"{FOLDER}.lock"
         with FileLock(path):
             yield
             # Whoever still waits for it finds the entry, and whoever comes later too.
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes the parts, once the entry stands."""
+        """Removes the parts, once the entry stands; first what tells that there is something to be done."""
+        (self.folder / SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
@@ -145,7 +152,8 @@ class Workplace:
             yield False
             return
         try:
-            yield not self.has(unit.name) and not (unit.for_part and self.has(unit.for_part))
+            done = self.has(unit.name) or (bool(unit.for_part) and self.has(unit.for_part))
+            yield not done and not self.finished
         finally:
             lock.release()
 
