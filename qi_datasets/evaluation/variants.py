@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from qi_datasets.errors import ModelError, OptionError, one_line
+from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
@@ -18,6 +18,7 @@ from qi_datasets.networks.variants import (
     with_padding,
     without_head,
 )
+from qi_datasets.protocols.corners import said
 from qi_datasets.protocols.quadrant import batch_norms
 from qi_datasets.registry import nearest
 from qi_datasets.specs import QUADRANT
@@ -162,13 +163,11 @@ def check_answers(network: nn.Module, side: int, name: str) -> int:
     """The number of features (N, F) that a network answers to images; ModelError for answers of another kind."""
     like = next(iter(network.parameters()), torch.empty(0))
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
-    try:
-        with torch.inference_mode():
-            answer = network(image)
-    except Exception as error:
-        raise ModelError(
-            f"{name} fails on an image of {side} x {side} pixels: {type(error).__name__}: {one_line(error)[:200]}"
-        ) from error
+    with torch.inference_mode():
+        try:
+            answer = said(lambda: network(image), f"on an image of {side} x {side}")
+        except MemoryError as error:
+            raise ModelError(f"{error}; leave this border out, or take a larger machine") from error
     if not isinstance(answer, torch.Tensor) or answer.flatten(1).shape[1] != answer.shape[1] or answer.shape[0] != 1:
         found = tuple(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
         raise ModelError(

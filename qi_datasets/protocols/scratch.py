@@ -55,7 +55,7 @@ def train_corners(
     seed: int,
     *,
     local: bool = True,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
     checkpoint: Path | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> Trained:
@@ -66,6 +66,7 @@ def train_corners(
     border: pixels per side
     seed: decides the order of the images, and whatever the network draws itself
     local: as in `CornerNetwork`
+    epochs: how many; None for the protocol's
     checkpoint: where the state after each epoch is kept; a training that was cut off goes on from there
     after_epoch: called after each epoch
 
@@ -77,7 +78,7 @@ def train_corners(
     at = Progress() if checkpoint is None else resumed(checkpoint, network, optimizer)
     reader = CornerNetwork(network, border, local=local, frozen=False)
     with ieee_float32():
-        while at.epoch < epochs:
+        while at.epoch < (EPOCHS if epochs is None else epochs):
             # An epoch draws from its own number, so that one that is done again is the same.
             with seeded(seed * 10_007 + at.epoch):
                 train_epoch(network.train(), reader, optimizer, train, at.rate)
