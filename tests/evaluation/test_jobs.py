@@ -1,6 +1,7 @@
 """Runs that are cut off, and several that share their work: always the same entry."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,9 @@ def test_ranks_of_torchrun_share_the_work(whole: Path, sets: Path, tmp_path: Pat
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
-    assert subprocess.run([*command, str(folder), str(sets), "-1"], check=False).returncode == 0
+    ran = subprocess.run(
+        [*command, str(folder), str(sets), "-1"], check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+    )
+    assert ran.returncode == 0
 
     assert files_of(folder) == files_of(whole)
