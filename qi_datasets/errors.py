@@ -71,6 +71,14 @@ class FailedCheckError(PublishError):
     exit_status = 1
 
 
+class EntryError(QIDatasetsError):
+    """An entry of an evaluation that can't be read, or that its own predictions contradict."""
+
+
+class ModelError(QIDatasetsError):
+    """A network that can't be made, lacks weights that fit, or gives answers that can't be evaluated."""
+
+
 def one_line(error: BaseException) -> str:
     """An exception's text without line breaks and control characters; its kind if it has no text."""
     return printable(" ".join(str(error).split())) or type(error).__name__

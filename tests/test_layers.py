@@ -33,6 +33,7 @@ ROOMS = (
     "torch",
     "protocols",
     "verification",
+    "evaluation",
     "publishing",
     "commands",
 )

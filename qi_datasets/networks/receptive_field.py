@@ -22,65 +22,56 @@ the image's side is a multiple of the total stride the wrapped map is complete, 
 """
 
 from dataclasses import dataclass
-from functools import singledispatch
 
-from torch import nn
+from torch import fx, nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.padding import PADDINGS, Padding
+from qi_datasets.networks.planes.layers import LayerFollower
+from qi_datasets.networks.planes.plane import End
+from qi_datasets.networks.planes.tracing import trace, where
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one output sees: `size` input pixels per side; neighbouring outputs' windows are `stride` pixels apart."""
+    """What one output sees: `size` input pixels per side; neighbouring outputs' windows are `stride` pixels apart.
+
+    bounded: whether it sees nothing else. False where something beside windows carries information over the map
+    (squeeze-and-excitation, attention beside convolutions, normalisation over space) or around it (circular padding):
+    `size` is then what the windows alone see.
+    """
 
     size: int = 1
     stride: int = 1
-
-    def then(self, kernel_size: int, stride: int, dilation: int = 1) -> "ReceptiveField":
-        """The field after one more layer."""
-        return ReceptiveField(self.size + dilation * (kernel_size - 1) * self.stride, self.stride * stride)
-
-
-@singledispatch
-def follow(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
-    """The receptive field after `layer`, given the one before it.
-
-    Further layer types are registered on this function. Knows `nn.Sequential`, `nn.Conv2d`, `nn.MaxPool2d` and
-    `nn.AvgPool2d` with square kernels, and layers that act on each position alone. Raises `OptionError` for any
-    other layer.
-    """
-    raise OptionError(f"the receptive field of a {type(layer).__name__} layer is not known")
-
-
-@follow.register
-def _(layer: nn.Sequential, field: ReceptiveField) -> ReceptiveField:
-    for inner in layer:
-        field = follow(inner, field)
-    return field
-
-
-@follow.register(nn.Conv2d)
-@follow.register(nn.MaxPool2d)
-@follow.register(nn.AvgPool2d)
-def _(layer: nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d, field: ReceptiveField) -> ReceptiveField:
-    kernel_size, stride = _side(layer.kernel_size), _side(layer.stride)
-    return field.then(kernel_size, stride, _side(getattr(layer, "dilation", 1)))
-
-
-@follow.register(nn.ReLU)
-@follow.register(nn.BatchNorm2d)
-@follow.register(nn.Identity)
-def _(layer: nn.Module, field: ReceptiveField) -> ReceptiveField:
-    return field
+    bounded: bool = True
 
 
 def receptive_field(network: nn.Module) -> ReceptiveField:
-    """Receptive field and total stride, in input pixels, of a network without its global pooling and head.
+    """Receptive field and total stride, in input pixels, of any traced network before its pooling over all positions.
 
-    Raises `OptionError` for layers that `follow` does not know.
+    Where branches meet it is what they see together; what comes after the pooling, or after a map is flattened to a
+    vector, does not count. Raises `OptionError`, with the name of the node, where the last map is lost in another way
+    (attention over patches as in ViT: every output sees everything), where branches of different strides meet, or where
+    rows and columns differ.
     """
-    return follow(network, ReceptiveField())
+    plane = last_map(trace(network)).plane
+    rows, columns = plane.reaches
+    if (rows.size, rows.stride) != (columns.size, columns.stride):
+        sizes = f"{rows.size} x {columns.size}, of strides {rows.stride} and {columns.stride}"
+        raise OptionError(f"the receptive field is computed for square ones, got {sizes}")
+    return ReceptiveField(rows.size, rows.stride, plane.bounded)
+
+
+def last_map(traced: fx.GraphModule) -> End:
+    """Where the last map of a network is pooled, flattened or given as the answer. Raises `OptionError` if nowhere."""
+    follower = LayerFollower(traced, "full", strict=False)
+    follower.run(enable_io_processing=False)
+    if not follower.ends:
+        raise OptionError("the network makes nothing of its images")
+    end = follower.ends[-1]
+    if not end.known:
+        raise OptionError(f"no receptive field is known beyond {where(end.node)}")
+    return end
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

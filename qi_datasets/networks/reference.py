@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.exact import ExactFull
+from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.padding import Padding, make_conv2d, padding_per_side
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
@@ -110,9 +110,9 @@ class QuadrantNet(ReferenceNetwork):
             super().__init__(conv_stack(channels, strides, padding, bias=bias))
         self.requires_grad_(False)
 
-    def exact(self) -> ExactFull:
+    def exact(self) -> nn.Module:
         """The same weights by exact full convolution."""
-        return ExactFull(self.layers)
+        return to_full_conv(self)
 
 
 def one_hot_filters(size: int = 3) -> Tensor:

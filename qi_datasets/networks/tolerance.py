@@ -1,17 +1,15 @@
-"""When two computed arrays count as equal: the one place for the tolerances of all network checks."""
+"""When two computed arrays count as equal, by the tolerances of `scores.location`."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from qi_datasets.errors import OptionError
+from qi_datasets.scores.location import EQUAL_WITHIN
 
 Values = torch.Tensor | NDArray[np.floating]
 
-# Rounding alone, on networks whose black is not zero, reaches 1e-6 of scale in float32.
-EQUAL_FLOAT32 = 1e-5
-EQUAL_FLOAT64 = 1e-12
-_EQUAL = {torch.float32: EQUAL_FLOAT32, torch.float64: EQUAL_FLOAT64}
+_EQUAL = {getattr(torch, name): within for name, within in EQUAL_WITHIN.items()}
 
 
 def relative_difference(first: Values, second: Values) -> float:

@@ -1,4 +1,4 @@
-"""The red-green net trained from one seed.
+"""The red-green net, or any other network, trained from one seed.
 
 Protocol (the specification of `red_green`; experiment 2 of arXiv 2003.07064): Adadelta with rate 1, rho 0.9, eps 1e-6
 and weight decay 5e-5, batches of 200, up to 50 epochs, stopped after 8 without a better validation loss, best weights
@@ -7,13 +7,13 @@ restored. The training images are shuffled anew each epoch.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import as_input, ieee_float32, slices
@@ -50,9 +50,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RedGreenRun:
-    """One trained net. `logits`: per test set, (N, 2) float32; `accuracies`: per test set, in [0, 1]."""
+    """One trained net. `logits`: per test set, (N, 2) float32; `accuracies`: per test set, in [0, 1].
 
-    padding: Padding
+    padding: of the reference net; None for any other network
+    """
+
+    padding: Padding | None
     seed: int
     epochs: tuple[Epoch, ...]
     best_epoch: int
@@ -78,13 +81,35 @@ def train_red_green(
     left as it is. Raises `OptionError` for images or labels of another shape, type or range, and for an unknown
     padding.
     """
+    with seeded(seed):
+        net = RedGreenNet(padding).to(device)
+    if padding != "circular":
+        # The fastest layout, except for circular padding, which undoes it in every layer.
+        net = net.to(memory_format=torch.channels_last)
+    run = train_on_red_green(net, train, validation, tests, seed, epochs=epochs, patience=patience, progress=progress)
+    return replace(run, padding=padding)
+
+
+def train_on_red_green(
+    net: nn.Module,
+    train: LabelledImages,
+    validation: LabelledImages,
+    tests: Mapping[str, LabelledImages],
+    seed: int,
+    *,
+    epochs: int = EPOCHS,
+    patience: int = PATIENCE,
+    progress: Callable[[Epoch], None] | None = None,
+) -> RedGreenRun:
+    """The protocol for any network; arguments and errors as for `train_red_green`, but for these.
+
+    net: on its device; answers two logits; trained in place
+    seed: decides the order of the training images, and what the network draws itself
+    """
     if epochs < 1 or patience < 1:
         raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}")
+    device = next(net.parameters()).device
     with seeded(seed), ieee_float32():
-        net = RedGreenNet(padding).to(device)
-        if padding != "circular":
-            # The fastest layout, except for circular padding, which undoes it in every layer.
-            net = net.to(memory_format=torch.channels_last)
         order = torch.Generator().manual_seed(seed)
         known, unseen = _load(train, device), _load(validation, device)
         history, best_epoch = _fit(net, known, unseen, order, epochs, patience, progress)
@@ -94,11 +119,11 @@ def train_red_green(
             answers = _logits(net, images)
             logits[name] = answers.cpu().numpy()
             accuracies[name] = _accuracy(answers, labels)
-    return RedGreenRun(padding, seed, tuple(history), best_epoch, logits, accuracies)
+    return RedGreenRun(None, seed, tuple(history), best_epoch, logits, accuracies)
 
 
 def _fit(
-    net: RedGreenNet,
+    net: nn.Module,
     train: tuple[Tensor, Tensor],
     validation: tuple[Tensor, Tensor],
     order: torch.Generator,
@@ -125,9 +150,10 @@ def _fit(
 
 
 def _train_epoch(
-    net: RedGreenNet, images: Tensor, labels: Tensor, order: torch.Generator, optimizer: torch.optim.Optimizer
+    net: nn.Module, images: Tensor, labels: Tensor, order: torch.Generator, optimizer: torch.optim.Optimizer
 ) -> float:
     total = 0.0
+    net.train()
     # Drawn on the CPU, so that a seed means the same order on every device.
     shuffled = torch.randperm(len(images), generator=order).to(images.device)
     for batch in slices(len(images), BATCH_SIZE):
@@ -143,7 +169,8 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def _logits(net: RedGreenNet, images: Tensor) -> Tensor:
+def _logits(net: nn.Module, images: Tensor) -> Tensor:
+    net.eval()
     return torch.cat([net(images[rows]) for rows in slices(len(images), _part(images))])
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qi_datasets.errors import OptionError
+from qi_datasets.networks.features import ieee_float32
 from qi_datasets.networks.padding import Padding, padding_per_side
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.reference import RookNet
@@ -106,6 +107,29 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     logits = features.T[:, :, None] * slope.T[:, None] + offset.T[:, None]
     arrays = (logits, filters[:, 0], losses.T)
     return RookRuns(padding, tuple(seeds), *(np.ascontiguousarray(array.numpy()) for array in arrays))
+
+
+@_one_thread()
+def train_on_pair(network: nn.Module, images: Tensor, seed: int, epochs: int = EPOCHS) -> Tensor:
+    """The protocol for any network: logits (2, 2) of the two images after training on them one by one.
+
+    network: on its device; answers two logits; trained in place
+    images: (2, C, H, W), floating point, of labels 0 and 1, on the same device
+    seed: decides what the network draws itself
+    """
+    optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    labels = torch.arange(2, device=images.device)
+    network.train()
+    with seeded(seed), ieee_float32():
+        for _ in range(epochs):
+            for label in range(2):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(network(images[label : label + 1]), labels[label : label + 1])
+                torch.autograd.backward(loss)
+                optimizer.step()
+        with torch.inference_mode():
+            logits: Tensor = network.eval()(images)
+    return logits
 
 
 def _distinct_windows(image: Tensor) -> Tensor:

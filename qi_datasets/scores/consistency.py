@@ -1,7 +1,8 @@
 """What `shifted` measures of a classifier: accuracy at each shift, its mean along the diagonal, and consistency.
 
 Predictions are class numbers, one per image. S is the number of shifts, N of sources, P of pairs. Every figure comes
-with its two-sided 95 % interval. The protocols are those of Zhang (ICML 2019) and of Kayhan & van Gemert (CVPR 2020).
+with its two-sided 95 % interval. The protocols are those of Zhang (ICML 2019) and of Kayhan & van Gemert (CVPR 2020);
+Zhang draws offsets from 0 to 31, this package and Kayhan & van Gemert from 0 to 64, so figures do not compare.
 """
 
 import numpy as np
@@ -36,8 +37,8 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
     """Share of pairs on whose two images the answers agree.
 
     predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`. sources: (P,)
-    names or numbers of the sources. A source gives several pairs, so the interval is a normal one over sources, each
-    of which weighs the same. Raises OptionError for other shapes and for no data.
+    names or numbers of the sources. A source gives several pairs, so the interval is over sources, each of which weighs
+    the same (`intervals.mean_interval`). Raises OptionError for other shapes and for no data.
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:

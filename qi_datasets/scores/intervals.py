@@ -1,4 +1,4 @@
-"""Confidence intervals for shares of correct answers."""
+"""Confidence intervals for shares of right answers, and for other scores that are means over sources."""
 
 from statistics import NormalDist
 from typing import NamedTuple
@@ -13,11 +13,20 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 class Interval(NamedTuple):
-    """A share in [0, 1] and its two-sided 95 % interval."""
+    """A mean and its two-sided 95 % interval, in the units of what it is a mean of.
+
+    A format given for it is each number's: `format(interval, ".1%")` is "81.2% (77.9% to 84.1%)".
+    """
 
     mean: float
     low: float
     high: float
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        mean, low, high = (format(value, spec) for value in self)
+        return f"{mean} ({low} to {high})"
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
@@ -35,21 +44,45 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     return Interval(share, 0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
 
 
-def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
-    """Normal interval for the mean over groups, for rows that are independent between groups only; cut to [0, 1].
+def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
+    """The mean of independent scores that lie in [lowest, highest], with an interval that is honest at both ends.
 
-    `correct` (N,): bool or numbers in [0, 1], one per row; `groups` (N,): the row's group, such as its source, of any
-    sortable type. A group weighs 1 whatever its number of rows. One group alone gives the whole range [0, 1].
-    Raises `OptionError` if the two are not of one length, or empty.
+    The interval is the normal one over the N scores and two made-up ones, `lowest` and `highest`, so that it never
+    shrinks to a point however much the scores agree; it is cut to the range. The mean is that of the N alone. For
+    scores of -1, 0 and 1 this is the adjusted interval of Bonett and Price.
+
+    values: (N,), at least one, one per source
+    lowest, highest: the range that a score can take
+
+    Raises `OptionError` for another shape, for no values, and for values outside the range.
+    Source: D. G. Bonett & R. M. Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
+    Based on Paired Data", Journal of Educational and Behavioral Statistics 37, 2012.
+    """
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0:
+        raise OptionError(f"an interval needs one score per source, (N,), got {scores.shape}")
+    if not bool(((scores >= lowest) & (scores <= highest)).all()):
+        raise OptionError(f"scores lie from {lowest:g} to {highest:g}, got {scores.min():g} to {scores.max():g}")
+    adjusted = np.concatenate([scores, [lowest, highest]])
+    centre, half = float(adjusted.mean()), _Z * float(adjusted.std()) / adjusted.size**0.5
+    # Rounding can put the mean of equal scores beside them.
+    mean = float(np.clip(scores.mean(), scores.min(), scores.max()))
+    return Interval(mean, max(lowest, centre - half), min(highest, centre + half))
+
+
+def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
+    """Share of right rows, mean over groups, for rows that are independent between groups only.
+
+    The interval is `mean_interval` over the groups' shares; a group weighs 1 whatever its number of rows.
+
+    correct: (N,), bool or numbers in [0, 1], one per row
+    groups: (N,), the row's group, such as its source, of any sortable type
+
+    Raises `OptionError` if the two are not of one length, or empty, and for numbers outside [0, 1].
     """
     values = np.asarray(correct, dtype=np.float64)
     labels = np.asarray(groups)
     if values.ndim != 1 or values.shape != labels.shape or values.size == 0:
         raise OptionError(f"one group per row is needed, got {values.shape} values and {labels.shape} groups")
     _, index = np.unique(labels, return_inverse=True)
-    means = np.bincount(index, weights=values) / np.bincount(index)
-    mean = float(means.mean())
-    if means.size == 1:
-        return Interval(mean, 0.0, 1.0)
-    half = _Z * float(means.std(ddof=1)) / means.size**0.5
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    return mean_interval(np.bincount(index, weights=values) / np.bincount(index))

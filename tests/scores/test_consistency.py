@@ -8,6 +8,7 @@ import pytest
 
 from qi_datasets.errors import OptionError
 from qi_datasets.scores.consistency import consistency, diagonal_mean, flip_matrix, top1_per_shift
+from qi_datasets.scores.intervals import mean_interval
 
 LABELS = [0, 1, 2, 3]
 ANSWERS = np.array([[0, 1, 2, 3], [0, 1, 2, 9], [0, 9, 8, 9]])
@@ -28,8 +29,8 @@ def test_the_diagonal_mean_has_an_interval_over_sources() -> None:
     found = diagonal_mean(ANSWERS, LABELS)
 
     shares = np.array([1, 2 / 3, 2 / 3, 1 / 3])
-    half = Z * shares.std(ddof=1) / 2
-    assert found == pytest.approx((shares.mean(), shares.mean() - half, min(1, shares.mean() + half)))
+    assert found == pytest.approx(mean_interval(shares))
+    assert found.mean == pytest.approx(shares.mean())
 
 
 def test_answers_at_further_shifts_add_no_certainty_if_they_are_the_same() -> None:
@@ -45,12 +46,15 @@ def test_consistency_counts_pairs_and_varies_over_sources() -> None:
     found = consistency(a, b, ["x", "x", "y", "y", "z", "z"])
 
     shares = np.array([1, 0.5, 0])
-    half = Z * shares.std(ddof=1) / np.sqrt(3)
-    assert found == pytest.approx((0.5, max(0, 0.5 - half), min(1, 0.5 + half)))
+    assert found == pytest.approx(mean_interval(shares))
+    assert found.mean == 0.5
 
 
-def test_a_constant_answer_is_consistent() -> None:
-    assert consistency(np.zeros(10, int), np.zeros(10, int), np.arange(10) // 5) == (1, 1, 1)
+def test_a_constant_answer_is_consistent_but_not_for_certain() -> None:
+    found = consistency(np.zeros(10, int), np.zeros(10, int), np.arange(10) // 5)
+
+    assert found.mean == found.high == 1
+    assert found.low < 0.5
 
 
 def test_the_flip_matrix_compares_every_two_shifts() -> None:

@@ -1,0 +1,266 @@
+"""`qi-eval`: from a network to an entry."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qi_datasets.commands.console import command, table
+
+if TYPE_CHECKING:
+    from qi_datasets.evaluation.entry import Entry
+
+EPILOG = """
+\b
+MODEL is one of these (qi-eval --list names them):
+  a classifier of torchvision, such as resnet18, or bagnet33
+  timm:NAME (extra timm)
+  package.module:factory or path/to/file.py:factory, a function without arguments that makes your torch.nn.Module
+
+\b
+More machines: the same command started several times on one --entry folder shares its work, and
+  torchrun --nproc-per-node N -m qi_datasets.commands.evaluate MODEL --entry FOLDER ...
+does so on the GPUs of one machine. A run that was cut off goes on where it was.
+
+\b
+Exit status: 0 done, 1 --check found another result, 2 wrong usage, input or network.
+"""
+
+PATH = click.Path(path_type=Path)
+
+
+@command(EPILOG)
+@click.argument("model", required=False)
+@click.option("--list", "listed", is_flag=True, help="Show the models and tasks that there are, and end.")
+@click.option("--task", metavar="NAME", default="qi", show_default=True, help="The set that it is evaluated on.")
+@click.option("--output", metavar="OUT", help="Where the sets are [default: $QI_DATASETS_HOME, or the cache].")
+@click.option("--entry", metavar="FOLDER", type=PATH, help="Where the entry goes; work that was cut off goes on there.")
+@click.option("--border", "borders", metavar="N", type=int, multiple=True, help="Of qi; repeatable [default: seven].")
+@click.option(
+    "--init",
+    metavar="KIND",
+    multiple=True,
+    help="random, pretrained or scratch; repeatable [default: pretrained with weights, else random].",
+)
+@click.option("--seeds", metavar="K", type=int, help="Networks of random and scratch [default: 5 and 3].")
+@click.option("--limit", metavar="N", type=int, help="Sources of each split, for a quick look.")
+@click.option("--weights", metavar="FILE", default="none", show_default=True, help="none, default, or a state dict.")
+@click.option(
+    "--padding",
+    metavar="KIND",
+    default="own",
+    show_default=True,
+    help="own, full, exact, valid, circular, reflect or replicate.",
+)
+@click.option("--pool", metavar="KIND", help="max or own [default: max for classifiers that end in a global pooling].")
+@click.option(
+    "--background", metavar="KIND", default="zero", show_default=True, help="zero keeps black 0, plain normalises it."
+)
+@click.option("--batch-norm", metavar="KIND", help="calibrated or untouched [default: calibrated for random].")
+@click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
+@click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
+@click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")
+@click.option("--merge", is_flag=True, help="Put together what the jobs on this entry have finished, and end.")
+@click.option("--check", metavar="ENTRY", type=PATH, help="Run this entry's evaluation again, and compare.")
+@click.option("--plot", metavar="FILE", type=PATH, help="Draw accuracy against border, the paper's curve beside it.")
+@click.option("--dataset-id", metavar="ORG/NAME", help="Also write the Hub's .eval_results, for the set of that name.")
+@click.option("--quiet", is_flag=True, help="No progress bars, no table.")
+def main(
+    model: str | None,
+    listed: bool,
+    output: str | None,
+    entry: Path | None,
+    dry_run: bool,
+    merge: bool,
+    check: Path | None,
+    plot: Path | None,
+    dataset_id: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Evaluate MODEL: on qi, from how far away it reads where things are."""
+    if listed:
+        show_list()
+        return
+    if model is None:
+        raise click.UsageError("Give a MODEL, or --list for those that there are.")
+    if merge and (entry is None or dry_run or check):
+        raise click.UsageError("--merge needs --entry, and goes without --dry-run and --check.")
+    if dataset_id is not None and entry is None:
+        raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
+    if check is not None:
+        check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
+        return
+    show_progress = not quiet and os.environ.get("RANK", "0") == "0"
+    options["local"] = not options.pop("dense")
+    options |= {name: options[name] or None for name in ("borders", "init")}
+    with importable_here():
+        made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+    if made is None:
+        return
+    if plot is not None:
+        from qi_datasets.evaluation.curve import plot as draw
+
+        draw(made, plot)
+    if dataset_id is not None and entry is not None:
+        from qi_datasets.evaluation.hub import write_results
+
+        write_results(made, dataset_id, entry)
+    if show_progress:
+        show(made)
+        if entry is not None:
+            click.echo(f"entry: {entry}")
+
+
+def evaluation(
+    model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
+) -> "Entry | None":
+    """The entry that the options ask for; None where they ask for an estimate, which is shown."""
+    from qi_datasets.evaluation.design import design_of
+    from qi_datasets.evaluation.evaluate import evaluate, merged, read
+
+    if not (dry_run or merge):
+        return evaluate(model, output=output, entry=entry, progress=progress, **options)
+    limit = options.pop("limit")
+    design = design_of(model, **options)
+    data = read(design, output, limit, progress=progress)
+    if merge and entry is not None:
+        return merged(design, data, entry.absolute())
+    from qi_datasets.evaluation.estimate import estimated
+
+    rows = [[f"{border}", duration(seconds)] for border, seconds in estimated(design, data).items()]
+    click.echo(table(["border", "time"], rows, right=frozenset({"border", "time"})))
+    return None
+
+
+def check_again(model: str, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool) -> None:
+    """Runs an entry's evaluation again; exit status 1 if it gives something else."""
+    from qi_datasets.evaluation.again import arguments_of, differences
+    from qi_datasets.evaluation.entry import Entry
+    from qi_datasets.evaluation.evaluate import evaluate
+
+    there = Entry.read(folder)
+    with importable_here():
+        again = evaluate(
+            model, output=output, weights=weights, device=device, progress=not quiet, **arguments_of(there)
+        )
+    found = differences(there, again)
+    for line in found:
+        click.echo(f"differs: {line}", err=quiet)
+    if found:
+        raise click.exceptions.Exit(1)
+    if not quiet:
+        click.echo(f"{folder}: the same, {len(there.predictions)} answers")
+
+
+@contextmanager
+def importable_here() -> Iterator[None]:
+    """Modules of the current folder can be named, as with `python -m`."""
+    import sys
+
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
+
+
+def show_list() -> None:
+    """The models that have names, and the tasks."""
+    from qi_datasets.evaluation.models import names
+    from qi_datasets.evaluation.tasks import TASKS
+
+    click.echo("models (further ones: timm:NAME, package.module:factory, path/to/file.py:factory)")
+    for name in names():
+        click.echo(f"  {name}")
+    click.echo("tasks")
+    for task in TASKS.values():
+        click.echo(f"  {task.name}: {task.summary} (init {', '.join(task.inits)})")
+
+
+def show(made: "Entry") -> None:
+    """The entry's figures in a table, and on `qi` as a curve."""
+    from qi_datasets.evaluation.curve import drawn
+    from qi_datasets.specs import QI, SHIFTED
+
+    for init, figures in made.figures.items():
+        if made.task == QI.name:
+            show_quadrant(init, figures)
+        elif made.task == SHIFTED.name:
+            show_shifted(figures)
+        else:
+            rows = [[name, figure_text(value)] for name, value in figures.items()]
+            click.echo(table([init, "figure"], rows))
+    if made.task == QI.name:
+        click.echo("\n".join(drawn(made)))
+    data = made.content["data"]
+    click.echo(
+        f"{made.content['model']['name']} on {data['set']} {data['data_version']}, track {data['track']}, "
+        f"{data['evaluated']} sources; " + ", ".join(f"{name} {sha[:12]}" for name, sha in data["digests"].items())
+    )
+
+
+def show_quadrant(init: str, figures: Mapping[str, Any]) -> None:
+    """One init of an entry on `qi`."""
+    rows = [
+        [
+            border,
+            at["verdict"],
+            f"{100 * at['accuracy']:.1f}",
+            f"{100 * at['low']:.1f} to {100 * at['high']:.1f}",
+            f"{at['corrected_p']:.1e}",
+            f"{at['difference']:.1e}",
+            f"{100 * at['channels']:.0f}",
+        ]
+        for border, at in figures["borders"].items()
+    ]
+    header = ["border", "verdict", "accuracy %", "95 %", "p", "difference", "channels %"]
+    click.echo(f"init {init}")
+    click.echo(table(header, rows, right=frozenset(header) - {"verdict", "95 %"}))
+    score = figures["location_score"]
+    click.echo(
+        f"reach {said(figures['reach'])}, reach at 75 % {said(figures['reach_75'])}, "
+        f"location score {figure_text(score) if score else 'not known, since borders are missing'}"
+    )
+
+
+def show_shifted(figures: Mapping[str, Any]) -> None:
+    """One init of an entry on `shifted`."""
+    rows = [
+        [
+            mode,
+            figure_text(moved["consistency"]),
+            figure_text(moved["diagonal"]) if moved["diagonal"] else "-",
+            f"{moved['largest_change']:.3g}",
+        ]
+        for mode, moved in figures.items()
+    ]
+    click.echo(table(["mode", "consistency", "top-1 over shifts", "largest change of a logit"], rows))
+    if not any(moved["labelled"] for moved in figures.values()):
+        click.echo("no top-1: the images' classes are not known, or the network has others than ImageNet's")
+
+
+def figure_text(value: Any) -> str:
+    """A figure, with its interval if it has one."""
+    if isinstance(value, dict):
+        return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
+
+
+def said(border: int | None) -> str:
+    """A border, or that there is none."""
+    return "none" if border is None else f"{border}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    main()

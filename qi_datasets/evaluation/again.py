@@ -1,0 +1,59 @@
+"""An entry compared with another run of the same evaluation."""
+
+from typing import Any
+
+import numpy as np
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.cases import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.specs import QI
+
+TELLING = 0.01
+"""Share of a border's answers that may differ: rounding on another machine can turn those of hardly any margin."""
+
+SAME = ("task", "model", "transform", "data", "protocol")
+
+
+def arguments_of(entry: Entry) -> dict[str, Any]:
+    """Arguments with which `evaluate` repeats an entry's evaluation, beside model, weights, output and device.
+
+    Raises OptionError for an entry that one call can't give.
+    """
+    content = entry.content
+    inits, model = content["protocol"]["inits"], content["model"]
+    counts = {len(settings["seeds"]) for init, settings in inits.items() if init in (RANDOM, SCRATCH)}
+    usual = {init: CALIBRATED if init == RANDOM and entry.task == QI.name else UNTOUCHED for init in inits}
+    kinds = {init: settings["batch_norm"] for init, settings in inits.items()}
+    unusual = {kind for init, kind in kinds.items() if kind in (CALIBRATED, UNTOUCHED) and kind != usual[init]}
+    if len(counts) > 1 or len(unusual) > 1:
+        raise OptionError("the entry mixes inits that no single run gives; run them one by one")
+    return {
+        "task": entry.task,
+        "borders": content["protocol"]["borders"] if entry.task == QI.name else None,
+        "init": list(inits),
+        "seeds": counts.pop() if counts else None,
+        "limit": content["data"]["limit"],
+        "padding": model["padding"],
+        "pool": model["pool"],
+        "background": model["background"],
+        "batch_norm": unusual.pop() if unusual else None,
+    }
+
+
+def differences(entry: Entry, again: Entry) -> list[str]:
+    """What another run of an entry's evaluation gives otherwise, a line for each; [] if it gives the same."""
+    found = []
+    for section in SAME:
+        there, here = entry.content[section], again.content[section]
+        if there != here:
+            names = [name for name in here if there.get(name) != here[name]] if isinstance(here, dict) else []
+            found.append(f"{section} differs{': ' if names else ''}{', '.join(names)}")
+    if found:
+        return found
+    other = entry.predictions.column("prediction") != again.predictions.column("prediction")
+    borders = entry.predictions.column("border")
+    shares = {int(border): float(other[borders == border].mean()) for border in np.unique(borders)}
+    return [
+        f"border {border}: {share:.1%} of the answers differ" for border, share in shares.items() if share > TELLING
+    ]

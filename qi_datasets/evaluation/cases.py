@@ -1,0 +1,167 @@
+"""The networks of an evaluation: one for each init, border and seed, on its device."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qi_datasets.evaluation.models import Model, weights_sha256
+from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
+from qi_datasets.networks.local import corners_proved_equal
+from qi_datasets.protocols.corners import CornerNetwork
+from qi_datasets.protocols.quadrant import batch_norms, normalised
+from qi_datasets.specs import QUADRANT
+
+RANDOM, PRETRAINED, GIVEN, SCRATCH = "random", "pretrained", "given", "scratch"
+INITS = (RANDOM, PRETRAINED, GIVEN, SCRATCH)
+CALIBRATED, UNTOUCHED, TRAINED, NO_STATISTICS = "calibrated", "untouched", "trained", "none"
+
+CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network at one border: what is trained or probed together."""
+
+    init: str
+    border: int
+    seed: int
+
+    def part(self, what: str) -> str:
+        """The name of a unit of this case."""
+        return f"{self.init}-{self.border:04d}-{self.seed:04d}-{what}"
+
+    def __str__(self) -> str:
+        return f"init {self.init}, border {self.border}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is evaluated how.
+
+    task: its name
+    inits: init -> its seeds and what becomes of batch norm, as an entry has them
+    borders: pixels per side, as an entry calls them
+    device: of torch
+    local: whether only what differs from the blank canvas is computed
+    head: whether classifiers keep their heads
+    canvas: rows and columns of the images without border
+    """
+
+    task: str
+    model: Model
+    variant: Variant
+    facts: Facts
+    inits: Mapping[str, Mapping[str, Any]]
+    borders: Sequence[int]
+    device: str
+    local: bool
+    head: bool = False
+    canvas: int = QUADRANT.canvas
+
+    @property
+    def cases(self) -> Iterator[Case]:
+        """All cases in the order of an entry's predictions."""
+        for init, settings in self.inits.items():
+            for border in self.borders:
+                yield from (Case(init, border, seed) for seed in settings["seeds"])
+
+    @property
+    def phase(self) -> bool:
+        """Whether the network may tell the corners apart by where it samples, whatever its edges do."""
+        field, sides = self.facts.field, [self.canvas + 2 * border for border in self.borders]
+        if field is None or self.variant.padding != "circular":
+            return self.facts.phase
+        return self.facts.phase or any(side % field.stride for side in sides)
+
+    def calibrated(self, case: Case) -> bool:
+        """Whether batch norm gets its statistics from training images."""
+        return bool(self.inits[case.init]["batch_norm"] == CALIBRATED)
+
+    def border(self, case: Case) -> int:
+        """The border in pixels that images of a case really have."""
+        return case.border + self.facts.further_border
+
+    def side(self, case: Case) -> int:
+        """Rows and columns of the images of a case."""
+        return self.canvas + 2 * self.border(case)
+
+    def network(self, case: Case) -> Prepared:
+        """The network of a case on its device, frozen."""
+        side, own = self.side(case), case.init in (PRETRAINED, GIVEN)
+        made = prepared(self.model, self.variant, side, case.seed, own=own, head=self.head)
+        return Prepared(self.placed(made.network), made.sha256)
+
+    def digest(self, case: Case) -> str:
+        """SHA-256 of the weights of a case's network, as it is made."""
+        own = case.init in (PRETRAINED, GIVEN)
+        return weights_sha256(self.model.network(self.side(case), case.seed, own=own))
+
+    def trainable(self, case: Case) -> Prepared:
+        """The network of a case with two logits, to be trained."""
+        side = self.side(case)
+        made = prepared(self.model, self.variant, side, case.seed, own=False)
+        width = check_answers(made.network, side, self.model.name)
+        # A network of the user's own that answers two logits has its head.
+        headed = not self.model.whole and width == CLASSES
+        network = made.network if headed else with_new_head(made.network, width, CLASSES, case.seed)
+        return Prepared(self.placed(network.requires_grad_()), made.sha256)
+
+    def proved(self, case: Case, network: nn.Module) -> bool:
+        """Whether the corners are equal for every picture, by the geometry of the layers."""
+        border = self.border(case)
+        return corners_proved_equal(network, self.side(case), QUADRANT.patch, QUADRANT.displacement, border=border)
+
+    def input(self, images: np.ndarray) -> Tensor:
+        """Images or patches (N, C, h, w), uint8, as the network wants them, float32; grey ones get three channels."""
+        pixels = images if images.shape[1] > 1 else images.repeat(3, axis=1)
+        transform = self.model.transform
+        if self.variant.background == "plain":
+            return normalised(pixels, (0.0,) * 3, (1.0,) * 3)
+        return normalised(pixels, transform.mean, transform.std)
+
+    def placed(self, network: nn.Module) -> nn.Module:
+        """A network on the device."""
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class Bench:
+    """The network of the latest case, kept for its further units."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self._case: Case | None = None
+        self._made: Prepared
+        self._reader: CornerNetwork | None
+
+    def network(self, case: Case, kept: Sequence[bytes] | None = None) -> Prepared:
+        """The network of a case. kept: statistics of its batch norms, `statistics` as bytes, for a new one."""
+        if self._case != case:
+            self._made, self._reader = self.design.network(case), None
+            self._case = case
+            if kept is not None:
+                set_statistics(self._made.network, kept)
+        return self._made
+
+    def reader(self, case: Case, kept: Sequence[bytes] | None = None) -> CornerNetwork:
+        """The network of a case on images of its border: the blank canvas is computed once for all chunks."""
+        network = self.network(case, kept).network
+        if self._reader is None:
+            self._reader = CornerNetwork(network, self.design.border(case), local=self.design.local)
+        return self._reader
+
+
+def statistics(network: nn.Module) -> list[Tensor]:
+    """Running mean and variance of each batch norm, one after another."""
+    pairs = [(layer.running_mean, layer.running_var) for layer in batch_norms(network)]
+    return [tensor for pair in pairs for tensor in pair if tensor is not None]
+
+
+def set_statistics(network: nn.Module, kept: Sequence[bytes]) -> None:
+    """Puts kept statistics into a network."""
+    for tensor, values in zip(statistics(network), kept, strict=True):
+        numbers = np.frombuffer(values, str(tensor.dtype).removeprefix("torch.")).copy()
+        tensor.copy_(torch.from_numpy(numbers))

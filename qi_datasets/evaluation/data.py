@@ -1,0 +1,215 @@
+"""The rows that an evaluation reads: patches and images of a stored set, compared with its manifest as they are read.
+
+Borders cost nothing to read: `qi` is read at border 0, and networks get its patches and where they stand.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qi_datasets.building.build import build_set
+from qi_datasets.building.plan import plan_set
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError
+from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER, sources_digest
+from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
+from qi_datasets.pixels.geometry import Pixels, Placed, whole
+from qi_datasets.progress import bar_over
+from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION, SetSpec
+from qi_datasets.storage.location import default_output, exists, joined, place_of, set_folder
+from qi_datasets.storage.manifest import MANIFEST, PINNED
+from qi_datasets.verification.stored import StoredSet
+
+ROWS = 100
+"""Rows that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is evaluated on: what an entry says of it (`facts`), and by split the sources and their pixels.
+
+    images: of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the images (N, C, H, W);
+        uint8; of `shifted` nothing: `read_shifted` reads them
+    labels: (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both corners
+    stored: the set
+    """
+
+    facts: Mapping[str, Any]
+    sources: Mapping[str, Sequence[str]]
+    images: Mapping[str, Pixels]
+    labels: Mapping[str, np.ndarray]
+    stored: StoredSet
+
+
+def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
+    """The set below an output place, or at it; sets that need no images are made on first use.
+
+    Raises NotBuiltError when it is not there, StoredSetError for another version of the data.
+    """
+    root = default_output() if output is None else place_of(output)
+    folder = root if exists(joined(root, MANIFEST)) else set_folder(root, spec, spec.size)
+    if not exists(folder):
+        if spec.needs_images:
+            raise NotBuiltError(
+                f"{spec.name} is not built in {root}: build it with the command qi-build, or give its folder as output"
+            )
+        build_set(plan_set(spec), root)
+    stored = StoredSet.open(folder)
+    if stored.manifest.name != spec.name or stored.manifest.size != spec.size:
+        raise OptionError(f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder")
+    if stored.manifest.spec_version != SPEC_VERSION:
+        raise StoredSetError(
+            f"{folder} holds data version {stored.manifest.spec_version}, this package evaluates {SPEC_VERSION}; "
+            "build the set again"
+        )
+    return stored
+
+
+def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, progress: bool) -> Evaluated:
+    """The patches of `qi`. limit: sources per split. Raises StoredSetError for rows that are not what they must be."""
+    sources, images = {}, {}
+    counts = {split: limited(len(stored.manifest.sources[split]), limit) for split in splits}
+    with bar_over("reading qi", sum(counts.values()), "source", progress) as bar:
+        for split, count in counts.items():
+            patches, digests = [], []
+            for start in range(0, count, ROWS // 2):
+                stop = min(start + ROWS // 2, count)
+                read = read_pairs(stored, split, start, stop)
+                patches += [patch for patch, _ in read]
+                digests += [digest for _, both in read for digest in both]
+                bar.update(stop - start)
+            check_digest(stored, split, digests, whole_split=count == len(stored.manifest.sources[split]))
+            sources[split] = [record.name for record in stored.manifest.sources[split][:count]]
+            images[split] = np.stack(patches).transpose(0, 3, 1, 2)
+    facts = facts_of(stored, limit, sources[splits[-1]])
+    return Evaluated(facts, sources, images, {}, stored)
+
+
+def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
+    """Sources [start, stop) of a split of `qi`: patch (h, w, 3) and the digests of the two rows."""
+    config = stored.default_config
+    rows = stored.rows(config, split, 2 * start, 2 * stop)
+    pixels = stored.images(config, split, 2 * start, 2 * stop).transpose(0, 2, 3, 1)
+    found = []
+    for number, record in enumerate(stored.manifest.sources[split][start:stop]):
+        where = f"{stored.name}/{config}/{split}, source {record.name}"
+        patches, digests = [], []
+        for label in range(len(CORNERS)):
+            place = 2 * number + label
+            row = rows[place] if place < len(rows) else {}
+            corner = label * QUADRANT.displacement
+            if (row.get("source"), row.get("label"), row.get("x"), row.get("y")) != (
+                record.name,
+                label,
+                corner,
+                corner,
+            ):
+                raise StoredSetError(f"{where}: row {2 * start + place} is of another source, label or corner")
+            patch = pixels[place][corner : corner + QUADRANT.patch, corner : corner + QUADRANT.patch]
+            if np.count_nonzero(pixels[place]) != np.count_nonzero(patch):
+                raise StoredSetError(f"{where}: the image in row {2 * start + place} is not black outside its patch")
+            patches.append(patch)
+            digests.append(
+                row_digest(
+                    Placed(patch, corner, corner, stored.manifest.size, stored.manifest.size), label, record.name
+                )
+            )
+        if not np.array_equal(*patches) or sha256_hex(patches[0].tobytes()) != record.patch_sha256:
+            raise StoredSetError(
+                f"{where}: the patch is not the one of which the manifest has the digest; build it again"
+            )
+        found.append((patches[0], digests))
+    return found
+
+
+def read_generated(stored: StoredSet, limit: int | None) -> Evaluated:
+    """All images of a set that needs none to be made. limit: rows of each split, from the first."""
+    config = stored.default_config
+    sources, images, labels = {}, {}, {}
+    for split, record in stored.manifest.configs[config].splits.items():
+        count = limited(record.rows, limit)
+        images[split] = stored.images(config, split, 0, count)
+        labels[split] = stored.labels(config, split, 0, count)
+        sources[split] = [f"{number}" for number in range(count)]
+        digests = [
+            row_digest(whole(np.ascontiguousarray(image.transpose(1, 2, 0))), int(label), source)
+            for image, label, source in zip(images[split], labels[split], sources[split], strict=True)
+        ]
+        check_digest(stored, split, digests, whole_split=count == record.rows)
+    # Two images that are a set are one source, seen in two places.
+    evaluated = list(sources.values())[-1][: 1 if sum(stored.spec.splits.values()) == len(CORNERS) else None]
+    return Evaluated(facts_of(stored, limit, evaluated), sources, images, labels, stored)
+
+
+def shifted_sources(stored: StoredSet, limit: int | None) -> Evaluated:
+    """The sources of `shifted`, whose images `read_shifted` reads."""
+    (split,) = stored.spec.splits
+    records = stored.manifest.sources[split]
+    names = [record.name for record in records[: limited(len(records), limit)]]
+    return Evaluated(facts_of(stored, limit, names), {split: names}, {}, {}, stored)
+
+
+def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+    """Bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
+
+    Raises StoredSetError for rows that are not those of which the manifest has the digests.
+    """
+    (split,), config = stored.spec.splits, stored.default_config
+    rows = stored.rows(config, split, start, stop)
+    images = stored.images(config, split, start, stop)
+    for image, row, record in zip(images, rows, stored.manifest.sources[split][start:stop], strict=True):
+        patch = np.ascontiguousarray(image.transpose(1, 2, 0))
+        if row["source"] != record.name or sha256_hex(patch.tobytes()) != record.patch_sha256:
+            raise StoredSetError(
+                f"{stored.name}/{config}/{split}, source {record.name}: the image is not the one of which the manifest "
+                "has the digest; build the set again"
+            )
+    return (
+        images,
+        np.array([row["label"] for row in rows], np.int64),
+        np.array([row["pairs"] for row in rows], np.int64),
+    )
+
+
+def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:
+    """StoredSetError unless a split's rows are those that the manifest has the digest of; a part has none."""
+    config = stored.default_config
+    if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:
+        raise StoredSetError(
+            f"{stored.name}/{config}/{split}: the images are not those of which the manifest has the digest; "
+            "build the set again"
+        )
+
+
+def limited(there: int, limit: int | None) -> int:
+    """How many of the sources that are there are evaluated."""
+    return there if limit is None else min(there, limit)
+
+
+def facts_of(stored: StoredSet, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:
+    """What an entry says of its data. evaluated: the sources that each block of its predictions is about."""
+    spec, manifest = stored.spec, stored.manifest
+    splits = manifest.configs[stored.default_config].splits
+    counts = {
+        split: record.rows // spec.rows_per_source if not spec.needs_images else len(manifest.sources[split])
+        for split, record in splits.items()
+    }
+    digests = {split: record.digest for split, record in splits.items()}
+    official = manifest.canonical and (spec.needs_images or manifest.pixels == PINNED)
+    demo = manifest.demo and digests == dict(spec.demo_digests)
+    track = OTHER if limit is not None else OFFICIAL if official else DEMO if demo else OTHER
+    return {
+        "set": spec.name,
+        "data_version": manifest.spec_version,
+        "layout": manifest.layout,
+        "track": track,
+        "canonical": track == OFFICIAL,
+        "pixels": manifest.pixels,
+        "digests": digests,
+        "sources": {split: limited(count, limit) for split, count in counts.items()},
+        "limit": limit,
+        "evaluated": len(evaluated),
+        "sources_sha256": sources_digest(evaluated),
+    }

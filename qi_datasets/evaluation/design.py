@@ -1,0 +1,149 @@
+"""The arguments of an evaluation, checked, and what they amount to."""
+
+import os
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.cases import (
+    CALIBRATED,
+    GIVEN,
+    INITS,
+    NO_STATISTICS,
+    PRETRAINED,
+    RANDOM,
+    SCRATCH,
+    TRAINED,
+    UNTOUCHED,
+    Design,
+)
+from qi_datasets.evaluation.models import NONE, Model, opened
+from qi_datasets.evaluation.tasks import TASKS, Task
+from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
+from qi_datasets.networks.variants import PaddingVariant
+from qi_datasets.registry import nearest
+from qi_datasets.specs import BORDER
+from qi_datasets.verification.verify import checked_device
+
+DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
+MOST_SEEDS = 10_000
+
+
+def task_named(name: str) -> Task:
+    """The task of that name."""
+    if name not in TASKS:
+        hint = nearest(f"{name}", dict.fromkeys(TASKS))
+        raise OptionError(f"no task is called {name!r}{hint}; there are {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def design_of(
+    model: "str | nn.Module | Callable[[], nn.Module]",
+    task: str,
+    borders: Iterable[int] | None,
+    init: str | Iterable[str] | None,
+    seeds: int | None,
+    local: bool,
+    *,
+    weights: str,
+    padding: PaddingVariant,
+    pool: Pool | None,
+    background: Background,
+    batch_norm: str | None,
+    device: str | None,
+) -> Design:
+    """What is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
+    chosen, variant = task_named(task), Variant(padding, pool, background)
+    network = opened(model, weights)
+    pixels = borders_of(chosen, borders)
+    kinds = inits_of(chosen, network, init)
+    side = chosen.canvas + 2 * pixels[0]
+    variant, facts = facts_of(network, variant, side, head=chosen.head, patches=chosen.widens)
+    if batch_norm not in (None, CALIBRATED, UNTOUCHED):
+        raise OptionError(f"batch_norm must be {CALIBRATED} or {UNTOUCHED}, not {batch_norm!r}")
+    if batch_norm == CALIBRATED and not chosen.calibrates:
+        raise OptionError(f"batch_norm={batch_norm!r} has no effect on {chosen.name}; leave it out")
+    if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
+        raise OptionError(f"batch_norm={batch_norm!r} has no effect: no batch norm is frozen here; leave it out")
+    inits = {
+        kind: {
+            "seeds": list(range(seeds_of(network, kind, kinds, seeds))),
+            "batch_norm": statistics_of(chosen, facts, kind, batch_norm),
+        }
+        for kind in kinds
+    }
+    where = device_for(device)
+    return Design(
+        chosen.name, network, variant, facts, inits, pixels, where, local, head=chosen.head, canvas=chosen.canvas
+    )
+
+
+def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
+    """How many networks an init has."""
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS):
+        raise OptionError(f"seeds must be a number of networks from 1, not {seeds!r}")
+    if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
+        raise OptionError(f"seeds={seeds} has no effect on init {', '.join(kinds)}; leave it out")
+    if kind not in (RANDOM, SCRATCH):
+        return 1
+    if model.anew:
+        return seeds or DEFAULT_SEEDS[kind]
+    if seeds not in (None, 1):
+        raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network, not a module")
+    return 1
+
+
+def statistics_of(task: Task, facts: Facts, kind: str, batch_norm: str | None) -> str:
+    """What becomes of batch norm in an init."""
+    if not facts.keeps_statistics:
+        return NO_STATISTICS
+    usual = CALIBRATED if kind == RANDOM and task.calibrates else UNTOUCHED
+    return TRAINED if kind == SCRATCH else batch_norm or usual
+
+
+def borders_of(task: Task, borders: Iterable[int] | None) -> list[int]:
+    """The borders of an evaluation, in order."""
+    if borders is None:
+        return list(task.borders)
+    if len(task.borders) == 1:
+        raise OptionError(f"{task.name} has no borders; leave them out")
+    chosen = sorted({BORDER.check(border) for border in borders})
+    if not chosen:
+        raise OptionError("there must be a border at least; leave them out for the official ones")
+    return chosen
+
+
+def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list[str]:
+    """The inits of an evaluation, in order."""
+    weighted = model.weights != NONE
+    usual = GIVEN if not model.anew else PRETRAINED if weighted else RANDOM
+    if init is None:
+        asked = [usual if usual in task.inits else task.inits[0]]
+    else:
+        asked = list(dict.fromkeys([init] if isinstance(init, str) else init))
+    if not asked:
+        raise OptionError(f"there must be an init at least: {', '.join(task.inits)}")
+    for kind in asked:
+        if kind not in INITS:
+            raise OptionError(
+                f"init must be of {', '.join(INITS)}, not {kind!r}{nearest(f'{kind}', dict.fromkeys(INITS))}"
+            )
+        if kind not in task.inits:
+            raise OptionError(f"{task.name} takes init {', '.join(task.inits)}, not {kind}")
+        if kind == PRETRAINED and (not weighted or not model.anew):
+            raise OptionError("init pretrained needs weights: give weights=default, or a file")
+        if kind == GIVEN and model.anew:
+            raise OptionError("init given is for a module; a network that is made here is random or pretrained")
+    if weighted and model.anew and PRETRAINED not in asked:
+        raise OptionError(f"weights={model.weights!r} has no effect without init pretrained; leave it out")
+    return sorted(asked, key=INITS.index)
+
+
+def device_for(device: str | None) -> str:
+    """The device to be used: the one that was named, or this process's GPU, or the CPU."""
+    rank = os.environ.get("LOCAL_RANK", "")
+    if device is None and rank.isdecimal() and torch.cuda.is_available():
+        return checked_device(f"cuda:{int(rank) % torch.cuda.device_count()}")
+    return checked_device(device)

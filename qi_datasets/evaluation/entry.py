@@ -1,0 +1,224 @@
+"""An entry: what was evaluated, on what, how, and with which answers. Whoever reads it computes every figure again.
+
+An entry is a folder of two files: `entry.json`, of the published schema `cards/entry.schema.json`, and
+`predictions.parquet`. Needs no torch.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from numpy.typing import NDArray
+
+from qi_datasets.errors import EntryError, OutputError, one_line
+from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
+from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, check_reach, check_rows
+from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.specs import QI, SPEC_VERSION, SPECS
+from qi_datasets.storage.manifest import PINNED
+
+ENTRY = "entry.json"
+SCHEMA = "entry.schema.json"
+VERSION = "1.0"
+"""Version of the schema: a reader of 1.0 understands every 1.x."""
+
+MOST_BYTES = 5_000_000
+UNSEALED = ("seals", "seconds")
+"""What differs between two runs of the same thing."""
+
+CLOSE = 1e-9
+"""Relative difference of figures that another processor may round in another way."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One evaluation: `content`, what `entry.json` says, and `predictions`, the rows behind its figures.
+
+    `content` is nested dictionaries of text and numbers: `model`, `task`, `data`, `protocol`, `run`, `figures` and
+    more, as the schema describes them.
+    """
+
+    content: Mapping[str, Any]
+    predictions: Predictions
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], predictions: Predictions, seconds: Mapping[str, Any]) -> Self:
+        """The entry of finished answers: figures, digests and seals are computed here. Raises EntryError as `read`."""
+        content: dict[str, Any] = {"version": VERSION, **settings}
+        content["predictions"] = {"rows": len(predictions), "sha256": predictions.sha256}
+        check_rows(content, predictions)
+        content["figures"] = figures_of(content, predictions)
+        content["seals"] = seals_of(content)
+        content["seconds"] = dict(seconds)
+        check_schema(content)
+        check_data(content["data"])
+        check_reach(content, content["figures"])
+        return cls(content, predictions)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """The entry in a folder, after computing every figure again from its predictions.
+
+        Raises EntryError, which names the field, border or init, for an entry that is not of the schema, whose figures
+        disagree with its predictions, that breaks an invariant, or that was changed after it was written.
+        """
+        content = read_json(Path(folder) / ENTRY)
+        check_schema(content)
+        predictions = Predictions.read(Path(folder) / PREDICTIONS, content["task"])
+        return cls(checked(content, predictions), predictions)
+
+    def write(self, folder: str | Path) -> Path:
+        """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
+        target = Path(folder)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            unfinished = target / f".{PREDICTIONS}.{os.getpid()}"
+            self.predictions.write(unfinished)
+            unfinished.replace(target / PREDICTIONS)
+            unfinished = target / f".{ENTRY}.{os.getpid()}"
+            unfinished.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            unfinished.replace(target / ENTRY)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
+        return target / ENTRY
+
+    @property
+    def task(self) -> str:
+        """The set that the network was evaluated on."""
+        return str(self.content["task"])
+
+    @property
+    def figures(self) -> Figures:
+        """Init -> figures, as `entry.json` has them."""
+        found: Figures = self.content["figures"]
+        return found
+
+    def scores(self, init: str) -> dict[int, NDArray[np.float64]]:
+        """Border -> d of each test source (`scores.location`) of a `qi` entry, sources in the set's order."""
+        if self.task != QI.name or init not in self.content["protocol"]["inits"]:
+            raise EntryError(f"this entry of {self.task} has no scores by source for init {init!r}")
+        return quadrant_scores(self.content, init, self.predictions.where(init=init))
+
+    def __repr__(self) -> str:
+        model, data = self.content["model"], self.content["data"]
+        return f"Entry({model['name']}, {self.task}, {data['evaluated']} sources, {len(self.predictions)} rows)"
+
+
+def checked(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str, Any]:
+    """`content`, after all that it says is compared with the predictions, the pinned digests and its own seals."""
+    check_data(content["data"])
+    if content["predictions"] != {"rows": len(predictions), "sha256": predictions.sha256}:
+        raise EntryError(
+            f"{PREDICTIONS} is not what the entry was made from: {len(predictions)} rows of SHA-256 "
+            f"{predictions.sha256[:12]}..., not {content['predictions']['rows']} of "
+            f"{content['predictions']['sha256'][:12]}..."
+        )
+    check_rows(content, predictions)
+    figures = figures_of(content, predictions)
+    if where := first_difference("figures", content["figures"], figures):
+        raise EntryError(where)
+    check_reach(content, figures)
+    for section, seal in seals_of(content).items():
+        if content["seals"].get(section) != seal:
+            raise EntryError(f"the section {section} was changed after the entry was written (its seal differs)")
+    return content
+
+
+def check_data(data: Mapping[str, Any]) -> None:
+    """EntryError where the entry's data can't be what it says: another version, other digests than the pinned ones."""
+    spec = SPECS[data["set"]]
+    if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
+        raise EntryError(f"data.data_version is {data['data_version']}; this package knows {SPEC_VERSION}")
+    if data["canonical"] != (data["track"] == OFFICIAL):
+        raise EntryError(f"data.canonical is {data['canonical']}, but data.track is {data['track']}")
+    if data["pixels"] == PINNED:
+        check_digests(data, spec.digests)
+    if data["track"] == DEMO:
+        check_digests(data, spec.demo_digests)
+    sizes = {OFFICIAL: spec.splits, DEMO: spec.demo_splits}
+    if data["track"] in sizes and (data["limit"] is not None or data["sources"] != dict(sizes[data["track"]])):
+        raise EntryError(f"data.track is {data['track']}, but not all of its sources were evaluated")
+
+
+def check_digests(data: Mapping[str, Any], pinned: Mapping[str, str]) -> None:
+    """EntryError unless the digests of the entry's data are the pinned ones."""
+    for split, digest in data["digests"].items():
+        if pinned.get(split) != digest:
+            raise EntryError(f"data.digests.{split} is not the digest that is pinned for {data['set']}")
+
+
+def first_difference(where: str, said: Any, found: Any) -> str:
+    """Names the first place where two nested figures differ, with both values; "" if they agree."""
+    if isinstance(said, dict) and isinstance(found, dict):
+        if missing := [name for name in (*found, *said) if name not in said or name not in found]:
+            return f"{where}.{missing[0]} is {'missing' if missing[0] in found else 'no figure of these predictions'}"
+        return next(filter(None, (first_difference(f"{where}.{name}", said[name], found[name]) for name in found)), "")
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (said, found)]
+    agree = math.isclose(said, found, rel_tol=CLOSE, abs_tol=CLOSE) if all(numbers) else said == found
+    return "" if agree else f"{where} is {said!r}, but the predictions give {found!r}"
+
+
+def seals_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 (hex) of each section of an entry, by its name."""
+    return {
+        name: sha256_hex(json.dumps(section, sort_keys=True, separators=(",", ":")).encode())
+        for name, section in content.items()
+        if name not in UNSEALED
+    }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of finite numbers; EntryError for anything else, whatever it is."""
+    try:
+        if not path.is_file():
+            raise EntryError(f"{path} is missing; an entry is {ENTRY} and {PREDICTIONS}, in one folder")
+        if path.stat().st_size > MOST_BYTES:
+            raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)")
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refused, parse_float=finite)
+    except (OSError, ValueError, RecursionError) as error:
+        raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}") from error
+    if not isinstance(content, dict):
+        raise EntryError(f"{path} is no JSON object")
+    return content
+
+
+def refused(constant: str) -> float:
+    """ValueError: JSON has no such number."""
+    raise ValueError(f"{constant} is no number")
+
+
+def finite(text: str) -> float:
+    """A number that a float can hold; ValueError otherwise."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The published schema."""
+    text = files("qi_datasets.cards").joinpath(SCHEMA).read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def check_schema(content: Mapping[str, Any]) -> None:
+    """EntryError, which names the field, unless the content is of the published schema."""
+    major = str(content.get("version", "")).partition(".")[0]
+    if major != VERSION.partition(".")[0]:
+        raise EntryError(f"version is {content.get('version')!r}; this package reads entries of version {VERSION}")
+    error = best_match(Draft202012Validator(schema()).iter_errors(content))
+    if error is not None:
+        field = ".".join(map(str, error.absolute_path)) or "the entry"
+        raise EntryError(f"{field}: {' '.join(error.message.split())[:200]}")

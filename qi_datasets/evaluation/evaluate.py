@@ -1,0 +1,130 @@
+"""`evaluate`: from a network to an entry."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.cases import Design
+from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.design import design_of
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.models import NONE
+from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
+from qi_datasets.evaluation.tasks import TASKS, Work
+from qi_datasets.evaluation.variants import Background, Pool
+from qi_datasets.evaluation.work import Workplace, check_same
+from qi_datasets.networks.variants import PaddingVariant
+from qi_datasets.progress import bar_over
+
+
+def evaluate(
+    model: str | nn.Module | Callable[[], nn.Module],
+    task: str = "qi",
+    output: str | Path | None = None,
+    borders: Iterable[int] | None = None,
+    init: str | Iterable[str] | None = None,
+    seeds: int | None = None,
+    limit: int | None = None,
+    entry: str | Path | None = None,
+    local: bool = True,
+    *,
+    weights: str = NONE,
+    padding: PaddingVariant = "own",
+    pool: Pool | None = None,
+    background: Background = "zero",
+    batch_norm: str | None = None,
+    device: str | None = None,
+    progress: bool = False,
+) -> Entry:
+    """Evaluates a network on a set; on `qi`: from how far away it reads where things are.
+
+    model: a module; a function without arguments that makes one; or a name (torchvision's classifiers, `bagnet33`,
+        `timm:NAME`, `package.module:factory`, `path/to/file.py:factory`). Images are (N, 3, H, W), answers (N, F)
+    task: `qi`, `shifted`, `red_green`, `rook` or `corner`
+    output: where the sets are, the folder that `qi-build` wrote; by default as for `load_dataset`
+    borders: of `qi`, pixels per side; by default the official seven
+    init: `random`, `pretrained`, `given` (the module as it is), `scratch` (trained), or several of them; by default
+        `given` for a module, `pretrained` where there are weights, else `random`
+    seeds: networks of `random` and `scratch`; by default 5 and 3
+    limit: sources of each split, for a quick look; such figures are on no track
+    entry: folder for the entry; a run that was cut off goes on there, and several processes share the work
+    local: compute only what differs from the blank canvas, where the layers allow it; the figures are the same
+    weights: `none`, `default` (those of the library), or the file of a state dict
+    padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, on the same weights
+    pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries
+    background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too
+    batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`
+    device: of torch; by default a GPU if there is one
+    progress: show bars on a terminal
+
+    Returns the `Entry`, whose figures follow from its predictions; it is written if `entry` is given. Raises
+    OptionError for bad arguments, ModelError for a network that can't be made or evaluated, NotBuiltError and
+    StoredSetError for the set, OutputError for the folder.
+    """
+    design = design_of(
+        model, task, borders, init, seeds, local,
+        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, device=device,
+    )  # fmt: skip
+    data = read(design, output, limit, progress=progress)
+    if entry is None:
+        with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
+            return evaluated(design, data, Path(folder), progress)
+    return evaluated(design, data, Path(entry).expanduser().absolute(), progress)
+
+
+def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
+    """What a design is evaluated on; arguments and errors as for `evaluate`."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise OptionError(f"limit must be a number of sources from 1, not {limit!r}")
+    return TASKS[design.task].read(output, design, limit, progress)
+
+
+def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> Entry:
+    """The entry in a folder: begun, gone on with, or finished already."""
+    place, settings = Workplace(folder), settings_of(design, data.facts)
+    if not place.finished:
+        settings = place.open(settings, MAY_DIFFER)
+        work = TASKS[design.task].work(design, data, place)
+        with bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
+            place.work(work.open_units, lambda unit: bar.update(1) and None)
+        with place.finishing():
+            if not place.finished:
+                made = put_together(settings, work)
+                made.write(folder)
+                place.remove()
+                return made
+    there = Entry.read(folder)
+    check_same(there.content, settings, (*MAY_DIFFER, *OUTCOME), folder)
+    return there
+
+
+def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
+    """The entry of what is there in a folder: of the borders at which every init and seed has answered.
+
+    Work goes on there afterwards as before. Raises OptionError where no border is complete.
+    """
+    place = Workplace(folder)
+    if place.finished:
+        return Entry.read(folder)
+    place.open(settings_of(design, data.facts), MAY_DIFFER)
+    alone = {border: replace(design, borders=[border]) for border in design.borders}
+    work_of = TASKS[design.task].work
+    complete = [border for border, one in alone.items() if not work_of(one, data, place).open_units()]
+    if not complete:
+        raise OptionError(f"nothing in {folder} can be put together yet: no border has the answers of every network")
+    some = replace(design, borders=complete)
+    with place.finishing():
+        made = put_together(settings_of(some, data.facts), work_of(some, data, place))
+        made.write(folder)
+    return made
+
+
+def put_together(settings: Mapping[str, Any], work: Work) -> Entry:
+    """The entry of answers that are all there."""
+    notes = work.notes()
+    return Entry.of(with_notes(settings, notes), work.predictions(), seconds_of(notes))

@@ -1,0 +1,154 @@
+"""Every figure of an entry, from its predictions alone. Needs no torch.
+
+Figures are nested dictionaries of plain numbers, as `entry.json` has them: init -> figures of the task. An interval is
+{"value", "low", "high"} (two-sided 95 %), a missing figure None.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qi_datasets.evaluation.predictions import Predictions
+from qi_datasets.scores.consistency import consistency, diagonal_mean, top1_per_shift
+from qi_datasets.scores.intervals import Interval, mean_interval, wilson_interval
+from qi_datasets.scores.location import EQUAL_WITHIN, location, source_scores
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+
+PROVED, EQUAL, READS, NOT_DETECTED = "proved", "equal", "reads", "not detected"
+"""Verdicts at a border, strongest first: the corners are equal for every picture; were equal for each test picture;
+location is read; reading was not detected."""
+
+SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
+
+Figures = dict[str, Any]
+Content = Mapping[str, Any]
+"""What `entry.json` says."""
+
+
+def figures_of(content: Content, predictions: Predictions) -> Figures:
+    """The figures of an entry: init -> figures. content: its settings; predictions: rows that `check_rows` accepts."""
+    of_task = FIGURES[content["task"]]
+    return {init: of_task(content, init, predictions.where(init=init)) for init in content["protocol"]["inits"]}
+
+
+def seeds_of(content: Content, init: str) -> list[int]:
+    """The seeds of an init."""
+    seeds: list[int] = content["protocol"]["inits"][init]["seeds"]
+    return seeds
+
+
+def tolerance_of(content: Content) -> float:
+    """The difference, of scale, below which answers count as equal."""
+    return EQUAL_WITHIN[content["run"]["dtype"]]
+
+
+def by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
+    """A column of one init (and border), as (seeds, pairs, 2)."""
+    return rows.column(name).reshape(len(seeds_of(content, init)), -1, 2)
+
+
+def answers_right(content: Content, init: str, rows: Predictions) -> NDArray[np.bool_]:
+    """Whether each answer is right, (seeds, pairs, 2)."""
+    right: NDArray[np.bool_] = by_seed(content, init, rows, "prediction") == by_seed(content, init, rows, "label")
+    return right
+
+
+def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int, NDArray[np.float64]]:
+    """Border -> d of each source (`scores.location`), in the order of the test split."""
+    return {
+        border: source_scores(answers_right(content, init, rows.where(border=border)))
+        for border in content["protocol"]["borders"]
+    }
+
+
+def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
+    """Verdict, accuracy and test per border; reach, reach_75 and the location score."""
+    at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
+    differences = {border: found.column("difference") for border, found in at.items()}
+    equal = frozenset(border for border, those in differences.items() if (those < tolerance_of(content)).all())
+    proved = frozenset(content["proved"].get(init, ()))
+    found = location(quadrant_scores(content, init, rows), QI.borders, blind=equal | proved)
+    borders = {}
+    for border, scored in found.borders.items():
+        verdict = READS if scored.reads else NOT_DETECTED
+        borders[f"{border}"] = {
+            "verdict": PROVED if border in proved else EQUAL if border in equal else verdict,
+            "accuracy": scored.accuracy.mean,
+            "low": scored.accuracy.low,
+            "high": scored.accuracy.high,
+            "p": scored.p,
+            "corrected_p": scored.corrected_p,
+            "difference": float(differences[border].max()),
+            "channels": float(at[border].column("channels").astype(np.float64).mean()),
+        }
+    score = None if found.score is None else as_figure(found.score)
+    return {"borders": borders, "reach": found.reach, "reach_75": found.reach_75, "location_score": score}
+
+
+def pair_of_images(content: Content, init: str, rows: Predictions) -> Figures:
+    """`rook` and `corner`: how many seeds tell the two images apart, and how far the answers differ."""
+    solved = answers_right(content, init, rows).all(axis=(1, 2))
+    differences = by_seed(content, init, rows, "difference").max(axis=(1, 2))
+    return {
+        "solved": as_figure(wilson_interval(int(solved.sum()), solved.size)),
+        "equal": as_figure(wilson_interval(int((differences < tolerance_of(content)).sum()), solved.size)),
+        "difference": float(differences.max()),
+        "channels": float(rows.column("channels").astype(np.float64).mean()),
+    }
+
+
+def red_green(content: Content, init: str, rows: Predictions) -> Figures:
+    """Accuracy where pictures were in training and where they never were, and the share of pairs answered alike."""
+    seeds = len(seeds_of(content, init))
+    tests = {split: rows.where(split=split) for split in (SIMILAR, DISSIMILAR)}
+    answers = {split: found.column("prediction").reshape(seeds, -1) for split, found in tests.items()}
+    right = {split: answers[split] == tests[split].column("label").reshape(seeds, -1) for split in tests}
+    return {
+        **{split: as_figure(mean_interval(values.mean(axis=0))) for split, values in right.items()},
+        "agreement": as_figure(mean_interval((answers[SIMILAR] == answers[DISSIMILAR]).mean(axis=0))),
+        "difference": float(rows.column("difference").max()),
+    }
+
+
+def shifted(content: Content, init: str, rows: Predictions) -> Figures:
+    """Per mode: top-1 per shift and over the diagonal, as far as labels are known, and consistency over pairs."""
+    return {mode: moved(rows.where(mode=mode), content["protocol"]["shifts"]) for mode in content["protocol"]["modes"]}
+
+
+def moved(rows: Predictions, shifts: list[int]) -> Figures:
+    """The figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
+    on_diagonal = rows.column("pair") < 0
+    answers = rows.column("prediction")
+    labels = rows.column("label")[on_diagonal].reshape(len(shifts), -1)[0]
+    known = labels >= 0
+    first, second = (~on_diagonal & (rows.column("side") == side) for side in (0, 1))
+    figures: Figures = {
+        "labelled": int(known.sum()),
+        "top1": None,
+        "diagonal": None,
+        "consistency": as_figure(consistency(answers[first], answers[second], rows.column("source")[first])),
+        "largest_change": float(rows.column("difference")[on_diagonal].max()),
+    }
+    if known.any():
+        seen = answers[on_diagonal].reshape(len(shifts), -1)[:, known]
+        each = top1_per_shift(seen, labels[known])
+        figures["top1"] = {f"{shift}": as_figure(one) for shift, one in zip(shifts, each, strict=True)}
+        figures["diagonal"] = as_figure(diagonal_mean(seen, labels[known]))
+    return figures
+
+
+def as_figure(interval: Interval) -> Figures:
+    """An interval as `entry.json` has it."""
+    return {"value": interval.mean, "low": interval.low, "high": interval.high}
+
+
+FIGURES: Mapping[str, Callable[[Content, str, Predictions], Figures]] = {
+    QI.name: quadrant,
+    SHIFTED.name: shifted,
+    RED_GREEN_SET.name: red_green,
+    ROOK.name: pair_of_images,
+    CORNER.name: pair_of_images,
+}
+"""What computes a task's figures for one init."""

@@ -1,0 +1,275 @@
+"""Networks by name or from the user's own code: how they are made, with which weights, and how they want images."""
+
+import copy
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from qi_datasets.errors import MissingExtraError, ModelError, OptionError, QIDatasetsError, one_line
+from qi_datasets.networks.bagnet import bagnet33
+from qi_datasets.networks.random_weights import seeded
+from qi_datasets.registry import nearest
+from qi_datasets.torch.background import IMAGENET_MEAN, IMAGENET_STD
+
+NONE, DEFAULT, GIVEN = "none", "default", "given"
+TIMM = "timm:"
+OURS: Mapping[str, Callable[[], nn.Module]] = {"bagnet33": bagnet33}
+
+AUXILIARY = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
+"""Networks with further heads for training, and how the names of their weights start."""
+
+SHOWN = 5
+"""How many names of weights a message lists before it counts the rest."""
+
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How a network wants images in [0, 1] normalised. interpolation: how it wants them resized, if it says so."""
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that can be made, or one that is there.
+
+    name: what an entry calls it
+    weights: none, default, given, or the name of the file of weights
+    make: makes it for images of a side in pixels, with the random weights that torch's state draws; or, asked for by a
+        second argument, with its own
+    state: its own weights, where `make` doesn't have them
+    transform: how it wants its images
+    whole: whether it is a classifier, whose head and pooling are replaced; else its answers are taken as they are
+    anew: whether each call of `make` makes it anew, so that there can be several seeds
+    """
+
+    name: str
+    weights: str
+    make: Callable[[int, bool], nn.Module]
+    state: State | None = None
+    transform: Transform = field(default_factory=Transform)
+    whole: bool = True
+    anew: bool = True
+
+    def network(self, side: int, seed: int, *, own: bool) -> nn.Module:
+        """The network for images of `side` pixels. own: with its own weights, else with random ones of that seed."""
+        with seeded(seed):
+            network = called(lambda: self.make(side, own), self.name)
+        if own and self.state is not None:
+            load(network, resized(network, self.state), self.weights)
+        return network
+
+
+def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
+    """A model by name, by the place of a factory, as a factory, or as a module.
+
+    model: a name of torchvision's classifiers or "bagnet33"; "timm:NAME"; "package.module:factory" or
+        "path/to/file.py:factory"; a function without arguments that makes a module; or a module
+    weights: "none", "default" (those that its library takes by default), or the path of a file, a state dict as torch
+        or safetensors writes it
+
+    Raises ModelError for what can't be made or loaded, OptionError for an unknown name and weights without effect.
+    """
+    if isinstance(model, nn.Module):
+        if weights != NONE:
+            raise OptionError(f"the module has its weights; weights={weights!r} would have no effect, leave it out")
+        return Model(type(model).__name__, GIVEN, lambda side, own: copy.deepcopy(model), whole=False, anew=False)
+    if callable(model):
+        name = getattr(model, "__name__", type(model).__name__)
+        return with_file(Model(name, NONE, lambda side, own: model(), whole=False), weights)
+    if model.startswith(TIMM):
+        return timm_model(model.removeprefix(TIMM), weights)
+    if ":" in model:
+        factory = factory_at(model)
+        return with_file(Model(model, NONE, lambda side, own: factory(), whole=False), weights)
+    if model in OURS:
+        return with_file(Model(model, NONE, lambda side, own: OURS[model]()), weights)
+    return torchvision_model(model, weights)
+
+
+def names() -> list[str]:
+    """The names that need nothing more: ours and torchvision's classifiers."""
+    return [*OURS, *torchvision.models.list_models(module=torchvision.models)]
+
+
+def torchvision_model(name: str, weights: str) -> Model:
+    """One of torchvision's classifiers."""
+    known = names()
+    if name not in known:
+        raise OptionError(
+            f"no model is called {name!r}{nearest(name, dict.fromkeys(known))}; names are those of torchvision, "
+            f"{', '.join(OURS)}, {TIMM}NAME, and package.module:factory or path/to/file.py:factory for your own"
+        )
+    builder = torchvision.models.get_model_builder(name)
+    state, transform = None, Transform()
+    if weights == DEFAULT:
+        found = torchvision.models.get_model_weights(name).DEFAULT
+        state = downloaded(lambda: found.get_state_dict(progress=False, check_hash=True), name)
+        preset = found.transforms()
+        transform = Transform(tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
+    elif weights != NONE:
+        state = state_in(weights)
+    options: dict[str, Any] = {"weights": None}
+    if name in AUXILIARY:
+        heads = state is not None and any(key.startswith(AUXILIARY[name]) for key in state)
+        options |= {"aux_logits": heads, "init_weights": state is None}
+    # torchvision's vision transformers are made for one size of images.
+    sized = name.startswith("vit_")
+
+    def make(side: int, own: bool) -> nn.Module:
+        return builder(**options, **({"image_size": side} if sized else {}))  # type: ignore[no-any-return]
+
+    return Model(name, said(weights), make, state, transform)
+
+
+def timm_model(name: str, weights: str) -> Model:
+    """One of timm's networks, with its own normalisation."""
+    if find_spec("timm") is None:
+        raise MissingExtraError(f"{TIMM}{name} needs timm; run: python -m pip install 'qi-datasets[timm]'")
+    timm = importlib.import_module("timm")
+    if not timm.is_model(name.partition(".")[0]):
+        raise OptionError(f"timm has no model {name!r}{nearest(name, dict.fromkeys(timm.list_models()))}")
+    first = called(lambda: timm.create_model(name, pretrained=False), name)
+    config = importlib.import_module("timm.data").resolve_model_data_config(first)
+    transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
+    sized = bool(first.default_cfg.get("fixed_input_size"))
+
+    def make(side: int, own: bool) -> nn.Module:
+        size = {"img_size": side} if sized else {}
+        return timm.create_model(name, pretrained=own and weights == DEFAULT, **size)  # type: ignore[no-any-return]
+
+    if weights == DEFAULT:
+        downloaded(lambda: timm.create_model(name, pretrained=True), name)
+    state = state_in(weights) if weights not in (NONE, DEFAULT) else None
+    return Model(f"{TIMM}{name}", said(weights), make, state, transform)
+
+
+def factory_at(place: str) -> Callable[[], Any]:
+    """The function that `package.module:factory` or `path/to/file.py:factory` names."""
+    where, _, name = place.rpartition(":")
+    try:
+        if where.endswith(".py"):
+            path = Path(where)
+            if not path.is_file():
+                raise OptionError(f"{where} is no file; give path/to/file.py:factory")
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            if spec is None or spec.loader is None:
+                raise OptionError(f"{where} is no Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(path.stem, module)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(where)
+        factory = getattr(module, name)
+    except QIDatasetsError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{place} can't be imported: {type(error).__name__}: {one_line(error)}") from error
+    if not callable(factory) or isinstance(factory, nn.Module):
+        raise OptionError(f"{place} is a {type(factory).__name__}; name a function without arguments that makes one")
+    return factory  # type: ignore[no-any-return]
+
+
+def called(make: Callable[[], Any], name: str) -> nn.Module:
+    """What a factory makes; ModelError if it raises, or makes no module."""
+    try:
+        network = make()
+    except QIDatasetsError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{name} can't be made: {type(error).__name__}: {one_line(error)[:200]}") from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{name} makes a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def said(weights: str) -> str:
+    """What an entry says of the weights: of a file its name, not where it is."""
+    return weights if weights in (NONE, DEFAULT) else Path(weights).name
+
+
+def with_file(model: Model, weights: str) -> Model:
+    """A model without default weights, with those of a file if one is given."""
+    if weights == NONE:
+        return model
+    if weights == DEFAULT:
+        raise OptionError(f"{model.name} has no default weights; give the file where they are")
+    return Model(model.name, said(weights), model.make, state_in(weights), model.transform, model.whole)
+
+
+def downloaded(fetch: Callable[[], Any], name: str) -> Any:
+    """Weights that a library fetches; ModelError if it can't."""
+    try:
+        return fetch()
+    except Exception as error:
+        raise ModelError(f"the default weights of {name} can't be had: {one_line(error)[:200]}; give a file") from error
+
+
+def state_in(path: str) -> State:
+    """The state dict in a file, read without running anything of it. ModelError if there is none."""
+    place = Path(path)
+    if not place.is_file():
+        raise OptionError(f"weights are none, default or a file, and {path!r} is no file")
+    try:
+        if place.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(place)
+        else:
+            content = torch.load(place, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelError(f"{path} can't be read as a state dict: {one_line(error)[:200]}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise ModelError(f"{path} holds no state dict (names and tensors); save one with torch.save(net.state_dict())")
+    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def resized(network: nn.Module, state: State) -> State:
+    """Weights with the positional embeddings of torchvision's ViT interpolated to the network's images."""
+    if not isinstance(network, torchvision.models.VisionTransformer):
+        return state
+    interpolate = torchvision.models.vision_transformer.interpolate_embeddings
+    return interpolate(network.image_size, network.patch_size, dict(state))  # type: ignore[no-any-return]
+
+
+def load(network: nn.Module, state: State, weights: str) -> None:
+    """Loads weights; ModelError, which lists names, unless each fits exactly."""
+    wanted = network.state_dict()
+    # Counters of old files' batch norms are missing, and count for nothing.
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    further = [name for name in state if name not in wanted]
+    other = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
+    for what, those in (("lack", missing), ("have beside what it has", further), ("have in other shapes", other)):
+        if those:
+            more = f" and {len(those) - SHOWN} more" if len(those) > SHOWN else ""
+            raise ModelError(
+                f"weights {weights} do not fit {type(network).__name__}: they {what} {', '.join(those[:SHOWN])}{more}"
+            )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """SHA-256 (hex) of a network's parameters and buffers, sorted by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}:{values.dtype}:{tuple(values.shape)}\n".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

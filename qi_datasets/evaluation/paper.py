@@ -1,0 +1,28 @@
+"""Accuracy against border as the paper has it: context for a curve, never a pass mark.
+
+Read off figure 5 of arXiv 2003.07064. Its code trains and tests on the same 1000 images, pads 3 pixels less than it
+says, and adapts batch norm in frozen networks.
+"""
+
+from collections.abc import Mapping
+
+from qi_datasets.evaluation.cases import PRETRAINED, RANDOM, SCRATCH
+from qi_datasets.specs import QI
+
+_CURVES = {
+    ("bagnet33", RANDOM): (99, 79, 50, 50, 50, 50, 50),
+    ("bagnet33", PRETRAINED): (99, 97, 50, 50, 50, 50, 50),
+    ("bagnet33", SCRATCH): (100, 100, 50, 50, 50, 50, 50),
+    ("resnet18", RANDOM): (100, 100, 100, 81, 52, 50, 50),
+    ("resnet18", PRETRAINED): (99, 97, 96, 97, 94, 50, 50),
+    ("resnet18", SCRATCH): (100, 100, 100, 100, 100, 100, 50),
+    ("densenet121", RANDOM): (100, 100, 100, 100, 96, 50, 50),
+    ("densenet121", PRETRAINED): (99, 99, 99, 99, 99, 88, 50),
+    ("densenet121", SCRATCH): (100, 100, 100, 100, 100, 100, 50),
+}
+
+
+def paper_curve(model: str, init: str) -> Mapping[int, float]:
+    """Border -> accuracy in [0, 1] of the paper's network; nothing where it has none."""
+    percent = _CURVES.get((model, init), ())
+    return {border: share / 100 for border, share in zip(QI.borders, percent, strict=False)}

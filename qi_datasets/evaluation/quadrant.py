@@ -1,0 +1,181 @@
+"""The task `qi` in units of work: calibration, features by chunks of sources, a probe; or a training."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from qi_datasets.errors import ModelError
+from qi_datasets.evaluation.cases import SCRATCH, Bench, Case, Design, statistics
+from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.predictions import Predictions
+from qi_datasets.evaluation.work import Part, Unit, Workplace
+from qi_datasets.protocols.corners import Features
+from qi_datasets.protocols.quadrant import CornerAnswers, calibrate, check_alive, compared, probed
+from qi_datasets.protocols.scratch import answered, train_corners
+from qi_datasets.specs import QI
+
+TRAIN, VALIDATION, TEST = QI.splits
+
+CHUNK = 50
+"""Sources in a unit of features."""
+
+
+class QuadrantWork:
+    """Which units an evaluation on `qi` has, and what they compute."""
+
+    def __init__(self, design: Design, data: Evaluated, place: Workplace) -> None:
+        self.design, self.data, self.place = design, data, place
+        self.patches = {split: design.input(images) for split, images in data.images.items()}
+        self._bench = Bench(design)
+        self._equal: dict[Case, bool] = {}
+
+    @property
+    def size(self) -> int:
+        """Units that there are at most."""
+        return sum(1 + len(self.inputs(case)) for case in self.design.cases)
+
+    def open_units(self) -> list[Unit]:
+        """Units that can be done now; [] once every case is answered."""
+        found: list[Unit] = []
+        for case in self.design.cases:
+            # Another process may answer the case meanwhile, and remove what it was made of.
+            with suppress(FileNotFoundError):
+                if not self.place.has(case.part("answers")):
+                    found += list(self.units(case))
+        return found
+
+    def units(self, case: Case) -> Iterator[Unit]:
+        """The next units of a case that is not answered yet."""
+        inputs, answers = self.inputs(case), case.part("answers")
+        if case.init == SCRATCH:
+            yield Unit(answers, lambda: self.trained(case))
+            return
+        calibration = case.part("calibration")
+        if calibration in inputs and not self.place.has(calibration):
+            yield Unit(calibration, lambda: self.calibration(case), for_part=answers)
+            return
+        needed = [name for name in inputs if f"-{TEST}-" in name]
+        if all(map(self.place.has, needed)) and not self.equal(case):
+            needed += [name for name in inputs if f"-{TRAIN}-" in name]
+        missing = [name for name in needed if not self.place.has(name)]
+        for name in missing:
+            yield Unit(name, partial(self.features, case, name), for_part=answers)
+        if not missing:
+            yield Unit(answers, lambda: self.answers(case), inputs)
+
+    def inputs(self, case: Case) -> list[str]:
+        """The parts that a case's answers are made of, at most."""
+        if case.init == SCRATCH:
+            return []
+        chunks = [
+            case.part(f"{split}-{start:06d}")
+            for split in (TEST, TRAIN)
+            for start in range(0, len(self.data.sources[split]), CHUNK)
+        ]
+        return [case.part("calibration"), *chunks] if self.design.calibrated(case) else chunks
+
+    # What units compute.
+
+    def calibration(self, case: Case) -> Part:
+        """Running mean and variance of each batch norm."""
+        network = self.design.network(case).network
+        calibrate(network, self.on_device(TRAIN), self.design.border(case), local=self.design.local)
+        kept = [tensor.cpu().numpy().tobytes() for tensor in statistics(network)]
+        return Part(pa.table({"statistics": pa.array(kept, pa.binary())}))
+
+    def features(self, case: Case, name: str) -> Part:
+        """The features of a chunk of sources."""
+        split, start = name.rsplit("-", 2)[1:]
+        reader = self._bench.reader(case, self.kept(case))
+        found = reader.features(self.on_device(split, int(start), int(start) + CHUNK))
+        rows = [row.tobytes() for row in found]
+        notes = {"dtype": str(found.dtype), "dense_because": reader.dense_because}
+        return Part(pa.table({"features": pa.array(rows, pa.binary())}), notes)
+
+    def answers(self, case: Case) -> Part:
+        """What the probe answers."""
+        made = self._bench.network(case, self.kept(case))
+        test = self.gathered(case, TEST)
+        answers = compared(test) if self.equal(case) else probed(self.gathered(case, TRAIN), test)
+        return answer_part(
+            answers,
+            proved=answers.equal and self.design.proved(case, made.network),
+            dense_because=self.place.read(case.part(f"{TEST}-{0:06d}")).notes["dense_because"],
+        )
+
+    def trained(self, case: Case) -> Part:
+        """What a network that is trained at this border answers."""
+        border, local = self.design.border(case), self.design.local
+        made = self.design.trainable(case)
+        train, validation, test = (self.on_device(split) for split in QI.splits)
+        checkpoint = self.place.path(case.part("training"), "pt")
+        trained = train_corners(made.network, train, validation, border, case.seed, local=local, checkpoint=checkpoint)
+        answers = answered(trained.network, test, border, local=local)
+        return answer_part(
+            answers,
+            proved=answers.equal and self.design.proved(case, trained.network),
+            training={"epochs": trained.epochs, "accuracy": trained.accuracy, "loss": trained.loss},
+        )
+
+    def on_device(self, split: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """The patches of some sources."""
+        return self.patches[split][start:stop].to(self.design.device)
+
+    def kept(self, case: Case) -> list[bytes] | None:
+        """The statistics of a case's calibration; None where there is none."""
+        if not self.design.calibrated(case):
+            return None
+        kept: list[bytes] = self.place.read(case.part("calibration")).table.column("statistics").to_pylist()
+        return kept
+
+    def gathered(self, case: Case, split: str) -> Features:
+        """The features of all sources of a split."""
+        parts = [self.place.read(name) for name in self.inputs(case) if f"-{split}-" in name]
+        rows = [row for part in parts for row in part.table.column("features").to_pylist()]
+        found = np.frombuffer(bytearray().join(rows), parts[0].notes["dtype"])
+        return found.reshape(len(rows), 2, -1)
+
+    def equal(self, case: Case) -> bool:
+        """Whether the corners are equal for all test sources, by their features. ModelError for a dead network."""
+        if case not in self._equal:
+            features = self.gathered(case, TEST)
+            try:
+                check_alive(features)
+            except ModelError as error:
+                raise ModelError(f"{case}: {error}") from error
+            self._equal[case] = compared(features).equal
+        return self._equal[case]
+
+    # What becomes of them.
+
+    def predictions(self) -> Predictions:
+        """The predictions of all cases, in order."""
+        sources = np.repeat(self.data.sources[TEST], 2)
+        labels = np.arange(len(sources)) % 2
+        parts = []
+        for case in self.design.cases:
+            table = self.place.read(case.part("answers")).table
+            columns: dict[str, Any] = {name: table.column(name).to_numpy() for name in table.column_names}
+            columns |= {"prediction": columns["margin"] > 0, "source": sources, "label": labels}
+            columns |= {"init": case.init, "border": case.border, "seed": case.seed}
+            parts.append(Predictions.of(QI.name, columns))
+        return Predictions.joined(QI.name, parts)
+
+    def notes(self) -> dict[Case, Mapping[str, Any]]:
+        """What is noted beside the answers of each case."""
+        return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
+
+
+def answer_part(answers: CornerAnswers, **notes: Any) -> Part:
+    """Answers to both corners of each source as a part."""
+    columns = {
+        "margin": answers.margins.ravel(),
+        "difference": answers.difference.repeat(2),
+        "channels": answers.channels.repeat(2),
+    }
+    return Part(pa.table({name: pa.array(values, pa.float32()) for name, values in columns.items()}), notes)

@@ -1,0 +1,150 @@
+"""The tasks that a network can be evaluated on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.cases import GIVEN, PRETRAINED, RANDOM, SCRATCH, Case, Design
+from qi_datasets.evaluation.data import Evaluated, read_generated, read_quadrant, shifted_sources, stored_set
+from qi_datasets.evaluation.moved import SHIFTS, ShiftedWork
+from qi_datasets.evaluation.predictions import Predictions
+from qi_datasets.evaluation.quadrant import QuadrantWork
+from qi_datasets.evaluation.toys import CornerWork, RedGreenWork, RookWork
+from qi_datasets.evaluation.work import Unit, Workplace
+from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, PROBE_PENALTY
+from qi_datasets.protocols.shifted import MODES
+from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFTED, SHIFTED_GEOMETRY, SetSpec
+
+
+class Work(Protocol):
+    """Which units an evaluation has, and what becomes of them."""
+
+    @property
+    def size(self) -> int:
+        """Units that there are at most."""
+
+    def open_units(self) -> list[Unit]:
+        """Units that can be done now; [] once all is done."""
+
+    def predictions(self) -> Predictions:
+        """The predictions of all cases, in an entry's order."""
+
+    def notes(self) -> dict[Case, Mapping[str, Any]]:
+        """What is noted beside the answers of each case."""
+
+
+ReadData = Callable[[str | Path | None, Design, int | None, bool], Evaluated]
+"""Reads what is evaluated: from an output place, for a design, so many sources of each split, with bars or without."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: which inits and borders it takes, how its data are read, and what its units are.
+
+    inits: in the order of preference
+    canvas: rows and columns of the images, without border
+    head: whether classifiers keep their heads
+    widens: whether networks of patches get wider borders
+    calibrates: whether random networks' batch norms are calibrated unless it is said otherwise
+    settings: constants of its protocol, for the entry
+    """
+
+    name: str
+    summary: str
+    inits: Sequence[str]
+    read: ReadData
+    work: Callable[[Design, Evaluated, Workplace], Work]
+    canvas: int
+    borders: Sequence[int] = (0,)
+    modes: Sequence[str] = ()
+    shifts: Sequence[int] = ()
+    head: bool = False
+    widens: bool = False
+    calibrates: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+    """The patches of the splits that the inits need."""
+    train, validation, test = QI.splits
+    splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
+    return read_quadrant(stored_set(QI, output), splits, limit, progress)
+
+
+def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+    """The sources of `shifted`."""
+    return shifted_sources(stored_set(SHIFTED, output), limit)
+
+
+def generated_data(spec: SetSpec) -> ReadData:
+    """What reads a set that needs no images."""
+
+    def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+        if limit is not None and sum(spec.splits.values()) == len(CORNERS):
+            raise OptionError(f"{spec.name} is two images; leave limit out")
+        return read_generated(stored_set(spec, output), limit)
+
+    return read
+
+
+FROZEN = (RANDOM, PRETRAINED, GIVEN)
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name=QI.name,
+            summary="from how far away does it read where things are?",
+            inits=(*FROZEN, SCRATCH),
+            read=quadrant_data,
+            work=QuadrantWork,
+            canvas=QUADRANT.canvas,
+            borders=QI.borders,
+            widens=True,
+            calibrates=True,
+            settings={
+                "calibration_sources": CALIBRATION_SOURCES,
+                "calibration_batch": CALIBRATION_BATCH,
+                "probe_penalty": PROBE_PENALTY,
+            },
+        ),
+        Task(
+            name=SHIFTED.name,
+            summary="does its answer change when a picture moves by a few pixels?",
+            inits=FROZEN,
+            read=shifted_data,
+            work=ShiftedWork,
+            canvas=SHIFTED_GEOMETRY.view,
+            modes=MODES,
+            shifts=SHIFTS,
+            head=True,
+        ),
+        Task(
+            name=RED_GREEN_SET.name,
+            summary="trained on it, does it answer by place where pictures never were?",
+            inits=(SCRATCH,),
+            read=generated_data(RED_GREEN_SET),
+            work=RedGreenWork,
+            canvas=RED_GREEN_SET.size,
+        ),
+        Task(
+            name=ROOK.name,
+            summary="trained on two images, does it tell a corner from the other?",
+            inits=(SCRATCH,),
+            read=generated_data(ROOK),
+            work=RookWork,
+            canvas=ROOK.size,
+        ),
+        Task(
+            name=CORNER.name,
+            summary="does it give another answer to a white pixel in another corner?",
+            inits=FROZEN,
+            read=generated_data(CORNER),
+            work=CornerWork,
+            canvas=CORNER.size,
+        ),
+    )
+}
+"""Every task, by name."""

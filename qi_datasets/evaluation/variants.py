@@ -1,0 +1,177 @@
+"""A model's network made ready for a task: in a padding, with a pooling, on a background, without its head."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from qi_datasets.errors import ModelError, OptionError
+from qi_datasets.evaluation.models import Model, Transform, weights_sha256
+from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
+from qi_datasets.networks.variants import (
+    PADDING_VARIANTS,
+    PaddingVariant,
+    with_global_max_pool,
+    with_padding,
+    without_head,
+)
+from qi_datasets.protocols.corners import said
+from qi_datasets.protocols.quadrant import batch_norms
+from qi_datasets.registry import nearest
+from qi_datasets.specs import QUADRANT
+
+Pool = Literal["max", "own"]
+Background = Literal["zero", "plain"]
+
+FURTHER_BORDER = 4
+"""Pixels per side that networks of patches need beyond each border, so that sides are multiples of 32."""
+
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed of a network, on its own weights.
+
+    padding: `own`, or one of `networks.variants.PADDING_VARIANTS`
+    pool: `max` for a global maximum before the head, `own` for the network's own; None for `max` where a classifier of
+        the libraries ends in a global pooling, else `own`
+    background: `zero` keeps black 0, `plain` normalises black as well
+    """
+
+    padding: PaddingVariant = "own"
+    pool: Pool | None = None
+    background: Background = "zero"
+
+    def __post_init__(self) -> None:
+        known = {"padding": PADDING_VARIANTS, "pool": get_args(Pool), "background": get_args(Background)}
+        for name, values in known.items():
+            value = getattr(self, name)
+            if value not in values and not (name == "pool" and value is None):
+                hint = nearest(f"{value}", dict.fromkeys(values))
+                raise OptionError(f"{name} must be one of {', '.join(values)}, not {value!r}{hint}")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an entry says of a network.
+
+    field: receptive field and total stride, None where they are not known
+    further_border: pixels per side beyond each border; see `FURTHER_BORDER`
+    phase: whether the corners' displacement is no multiple of a period of the network
+    keeps_statistics: whether it has batch norms with running statistics
+    """
+
+    parameters: int
+    field: ReceptiveField | None
+    further_border: int
+    pool: Pool
+    phase: bool
+    keeps_statistics: bool
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network that answers one vector for each image, and the SHA-256 of its weights as they were made or loaded."""
+
+    network: nn.Module
+    sha256: str
+
+
+def facts_of(model: Model, variant: Variant, side: int, *, head: bool, patches: bool) -> tuple[Variant, Facts]:
+    """The variant with its pool decided, and what is known of a model's network.
+
+    side: of the smallest images that it will get
+    head: whether it keeps its head
+    patches: whether a network of patches gets a further border
+    """
+    network = model.network(side + 2 * FURTHER_BORDER * patches, 0, own=False)
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is not None and first.in_channels != CHANNELS:
+        raise ModelError(f"{model.name} takes images of {first.in_channels} channels; the sets have {CHANNELS}")
+    tiles = first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
+    further = FURTHER_BORDER if patches and tiles else 0
+    pool = variant.pool or usual_pool(model, network, head=head)
+    parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
+    decided = replace(variant, pool=pool)
+    made = prepared(model, decided, side + 2 * further, 0, own=False, head=head).network
+    check_answers(made, side + 2 * further, model.name)
+    try:
+        field = receptive_field(made)
+    except OptionError:
+        field = None
+    phase = "swin" in model.name or (field is not None and QUADRANT.displacement % field.stride != 0)
+    return decided, Facts(parameters, field, further, pool, phase, keeps)
+
+
+def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:
+    """A global maximum where a classifier of the libraries ends in a global pooling, else the network's own."""
+    if head or not model.whole:
+        return "own"
+    try:
+        with_global_max_pool(without_head(network.eval()))
+    except OptionError:
+        return "own"
+    return "max"
+
+
+def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False) -> Prepared:
+    """The network for images of `side` pixels in evaluation mode, its parameters frozen.
+
+    own: with its own weights, else with random ones of that seed
+    head: with its head, if it is a classifier of the libraries
+
+    Raises OptionError, which says why, where the variant can't be made of it.
+    """
+    network = model.network(side, seed, own=own)
+    digest = weights_sha256(network)
+    return Prepared(varied(network, model, variant, head=head).requires_grad_(requires_grad=False), digest)
+
+
+def varied(network: nn.Module, model: Model, variant: Variant, *, head: bool) -> nn.Module:
+    """The network in its variant, in evaluation mode. head: whether a classifier of the libraries keeps its head."""
+    network = network.eval()
+    if model.whole and not head:
+        network = without_head(network)
+    if variant.pool == "max":
+        network = with_global_max_pool(network)
+    if variant.background == "plain":
+        network = nn.Sequential(OrderedDict(normalise=normalising(model.transform), network=network))
+    return with_padding(network, variant.padding) if variant.padding != "own" else network
+
+
+def normalising(transform: Transform) -> nn.Conv2d:
+    """Normalisation of images, black included, as a layer: a convolution, so that all that follows layers knows it."""
+    layer = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)
+    with torch.no_grad():
+        layer.weight.copy_((1 / torch.tensor(transform.std))[:, None, None, None])
+        layer.bias.copy_(-torch.tensor(transform.mean) / torch.tensor(transform.std))  # type: ignore[union-attr]
+    return layer
+
+
+def with_new_head(network: nn.Module, features: int, classes: int, seed: int) -> nn.Module:
+    """A network with a new linear layer on its features, drawn by the seed, all of it to be trained."""
+    with seeded(seed):
+        head = nn.Linear(features, classes)
+    return nn.Sequential(OrderedDict(network=network, head=head)).requires_grad_()
+
+
+def check_answers(network: nn.Module, side: int, name: str) -> int:
+    """The number of features (N, F) that a network answers to images; ModelError for answers of another kind."""
+    like = next(iter(network.parameters()), torch.empty(0))
+    image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
+    with torch.inference_mode():
+        try:
+            answer = said(lambda: network(image), f"on an image of {side} x {side}")
+        except MemoryError as error:
+            raise ModelError(f"{error}; leave this border out, or take a larger machine") from error
+    if not isinstance(answer, torch.Tensor) or answer.flatten(1).shape[1] != answer.shape[1] or answer.shape[0] != 1:
+        found = tuple(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
+        raise ModelError(
+            f"{name} must answer one vector for each image, (N, F); to one image it gives {found}; "
+            "end it with a global pooling, or with a linear layer after one"
+        )
+    return int(answer.shape[1])

@@ -1,0 +1,186 @@
+"""Units of work of an unfinished evaluation: each is one Parquet part that appears whole, claimed by a lock file.
+
+Whoever works on an entry, another process, another machine that shares the folder, the same command run again after it
+was killed, takes what nobody has and nobody holds. What a part says depends on its unit alone, so that the entry is the
+same whoever did what.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.evaluation.entry import ENTRY
+
+FOLDER = ".work"
+SETTINGS = "settings.json"
+NOTES = b"qi_datasets"
+"""Key of a part's metadata, under which its notes are."""
+
+PATIENCE = 0.2
+"""Seconds between two looks at what other processes hold."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a unit gives: a table, and notes beside it (plain JSON), among them the `seconds` that it took."""
+
+    table: pa.Table
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work.
+
+    name: unique, and the name of its file
+    compute: what it gives
+    inputs: parts that it makes superfluous
+    for_part: the part that it is an input of; once that is there, it need not be done any more
+    """
+
+    name: str
+    compute: Callable[[], Part]
+    inputs: Sequence[str] = ()
+    for_part: str = ""
+
+
+class Workplace:
+    """The parts of one evaluation, below the folder that becomes its entry."""
+
+    def __init__(self, entry: Path) -> None:
+        self.entry, self.folder = entry, entry / FOLDER
+
+    @property
+    def finished(self) -> bool:
+        """Whether the entry stands, and nothing is left to be done for it."""
+        return (self.entry / ENTRY).exists() and not (self.folder / SETTINGS).exists()
+
+    def open(self, settings: Mapping[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
+        """Makes the place, or joins the evaluation that is there; gives the settings under which it was begun.
+
+        ignored: settings in which two runs of one evaluation may differ. Raises OptionError if the folder holds an
+        evaluation with others, OutputError if it can't be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / f"{SETTINGS}.lock"):
+                path = self.folder / SETTINGS
+                if not path.exists():
+                    self._put(path, lambda unfinished: unfinished.write_text(json.dumps(settings), encoding="utf-8"))
+                begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"cannot work in {self.folder}: {error}; choose another folder for the entry") from error
+        check_same(begun, json.loads(json.dumps(settings)), ignored, self.entry)
+        return begun
+
+    def path(self, name: str, suffix: str = "parquet") -> Path:
+        """Where a part is, or a further file of a unit."""
+        return self.folder / f"{name}.{suffix}"
+
+    def has(self, name: str) -> bool:
+        """Whether a part is there."""
+        return self.path(name).exists()
+
+    def read(self, name: str) -> Part:
+        """A part that is there."""
+        table = pq.read_table(self.path(name))
+        return Part(table.replace_schema_metadata(None), json.loads(table.schema.metadata[NOTES]))
+
+    def do(self, unit: Unit) -> None:
+        """Computes a unit and stores its part; the parts that it makes superfluous go."""
+        start = time.perf_counter()
+        part = unit.compute()
+        spent = sum(self.read(name).notes["seconds"] for name in unit.inputs if self.has(name))
+        notes = {**part.notes, "seconds": time.perf_counter() - start + spent}
+        table = part.table.replace_schema_metadata({NOTES: json.dumps(notes)})
+        self._put(self.path(unit.name), lambda unfinished: pq.write_table(table, unfinished, compression="zstd"))
+        for name in unit.inputs:
+            self.path(name).unlink(missing_ok=True)
+
+    def work(self, open_units: Callable[[], list[Unit]], done: Callable[[Unit], None], *, wait: bool = True) -> None:
+        """Does units until none is open.
+
+        open_units: units without a part whose own inputs are there, in the order of work; [] when all is done
+        done: called after each unit
+        wait: look again until others have done what they hold, rather than leave it to them
+        """
+        while not self.finished and (units := open_units()):
+            for unit in units:
+                with self._claimed(unit) as mine:
+                    if mine:
+                        self.do(unit)
+                if mine:
+                    done(unit)
+                    break
+            else:
+                if not wait:
+                    return
+                time.sleep(PATIENCE)
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """One process at a time puts the entry together."""
+        path = self.entry / f"{FOLDER}.lock"
+        with FileLock(path):
+            yield
+            # Whoever still waits for it finds the entry, and whoever comes later too.
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Removes the parts, once the entry stands; first what tells that there is something to be done."""
+        (self.folder / SETTINGS).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextmanager
+    def _claimed(self, unit: Unit) -> Iterator[bool]:
+        """Whether the unit is this process's to do while the block runs. A dead process holds nothing."""
+        lock = FileLock(self.path(unit.name, "lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            done = self.has(unit.name) or (bool(unit.for_part) and self.has(unit.for_part))
+            yield not done and not self.finished
+        finally:
+            lock.release()
+
+    def _put(self, path: Path, write: Callable[[Path], Any]) -> None:
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        write(unfinished)
+        unfinished.replace(path)
+
+
+def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str], where: Path) -> None:
+    """OptionError, which names the first difference, unless two evaluations have the same settings."""
+    # The network last, since weights differ where its number of seeds does.
+    for section in sorted((name for name in settings if name not in ignored), key="model".__eq__):
+        there, asked = begun.get(section), settings[section]
+        if there == asked:
+            continue
+        where_else = section
+        if isinstance(there, dict) and isinstance(asked, dict):
+            name = next(name for name in (*asked, *there) if there.get(name) != asked.get(name))
+            where_else, there, asked = f"{section}.{name}", there.get(name), asked.get(name)
+        raise OptionError(
+            f"{where} holds another evaluation: its {where_else} is {short(there)}, not {short(asked)}; "
+            "give another folder for the entry"
+        )
+
+
+def short(value: Any) -> str:
+    """A value in words, cut off."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,212 @@
+"""Which step a layer is: `step_of_layer`, for the modules of `torch.nn`."""
+
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qi_datasets.networks.local.batch_statistics import BatchStatistics
+from qi_datasets.networks.local.pooling import Ending, GlobalMax, GlobalMean, Whole
+from qi_datasets.networks.local.steps import AveragePool, Border, Call, Slide, Step
+from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
+
+Size = int | Sequence[int]
+Pair = tuple[int, int]
+
+# Each output position is a function of the same position of the input, whatever the axes.
+_POINTWISE = (
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Hardtanh,
+    nn.Hardshrink,
+    nn.Softshrink,
+    nn.Tanhshrink,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Sigmoid,
+    nn.LogSigmoid,
+    nn.Tanh,
+    nn.Threshold,
+)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+@singledispatch
+def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
+    """The step of a layer whose input's window is `area`. Raises `NotLocalError` if it is none."""
+    if isinstance(layer, _POINTWISE):
+        return Step()
+    if isinstance(layer, _DROPOUTS):
+        return dropout(layer.p, layer.training)
+    raise NotLocalError(f"a {type(layer).__name__} layer may mix all positions")
+
+
+@step_of_layer.register
+def _(layer: nn.Conv2d, area: Area) -> Step:
+    def valid(call: Call, canvas: Tensor) -> Tensor:
+        return F.conv2d(canvas, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+
+    if layer.padding_mode != "zeros":
+        raise NotLocalError(f"its {layer.padding_mode} padding is not written out")
+    return convolution(valid, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+
+
+@step_of_layer.register
+def _(layer: nn.MaxPool2d, area: Area) -> Step:
+    if layer.return_indices:
+        raise NotLocalError("it answers where in the map its maxima are")
+    return max_pool(layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
+
+
+@step_of_layer.register
+def _(layer: nn.AvgPool2d, area: Area) -> Step:
+    counts, divisor = layer.count_include_pad, layer.divisor_override
+    return average_pool(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode, counts, divisor)
+
+
+@step_of_layer.register(nn.AdaptiveAvgPool2d)
+@step_of_layer.register(nn.AdaptiveMaxPool2d)
+def _(layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, area: Area) -> Ending:
+    maximum = isinstance(layer, nn.AdaptiveMaxPool2d)
+    if isinstance(layer, nn.AdaptiveMaxPool2d) and layer.return_indices:
+        return Whole()
+    return adaptive_pool(layer.output_size, area, maximum=maximum)
+
+
+@step_of_layer.register(nn.ConstantPad2d)
+@step_of_layer.register(nn.ReflectionPad2d)
+@step_of_layer.register(nn.ReplicationPad2d)
+@step_of_layer.register(nn.CircularPad2d)
+def _(layer: Any, area: Area) -> Step:
+    modes = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate", nn.CircularPad2d: "circular"}
+    mode = next((name for kind, name in modes.items() if isinstance(layer, kind)), "constant")
+    return border(layer.padding, mode, getattr(layer, "value", 0.0))
+
+
+@step_of_layer.register
+def _(layer: nn.BatchNorm2d, area: Area) -> Step:
+    images_only(area)
+    if not layer.training and layer.running_mean is not None:
+        return Step()
+    return BatchStatistics.of_layer(layer)
+
+
+@step_of_layer.register
+def _(layer: nn.PReLU, area: Area) -> Step:
+    if layer.num_parameters > 1 and 1 in area.axes:
+        raise NotLocalError("its slopes differ by row or column")
+    return Step()
+
+
+@step_of_layer.register
+def _(layer: nn.LayerNorm, area: Area) -> Step:
+    return over_last_axes(len(layer.normalized_shape), area)
+
+
+@step_of_layer.register
+def _(layer: nn.Linear, area: Area) -> Step:
+    return over_last_axes(1, area)
+
+
+@step_of_layer.register
+def _(layer: nn.Flatten, area: Area) -> Ending:
+    return Whole()
+
+
+def images_only(area: Area) -> None:
+    """Raises `NotLocalError` unless the map's axes are (N, C, H, W)."""
+    if not area.is_image:
+        raise NotLocalError("its input's axes are not (N, C, H, W)")
+
+
+def over_last_axes(count: int, area: Area) -> Step:
+    """An operation that mixes the last `count` axes of a tensor."""
+    if any(axis >= area.ndim - count for axis in area.axes):
+        raise NotLocalError("it mixes all positions")
+    return Step()
+
+
+def dropout(share: float, training: bool) -> Step:
+    """Dropout is the identity, unless it draws."""
+    if training and share > 0:
+        raise NotLocalError("it draws at random, for each image and position")
+    return Step()
+
+
+def convolution(
+    valid: Callable[[Call, Tensor], Tensor], kernel: Size, stride: Size, padding: Size | str, dilation: Size
+) -> Slide:
+    """A convolution padded with zeros; `valid` runs it without padding, the rest is as in `torch.nn.Conv2d`."""
+    sweeps = []
+    for axis, (size, step, spread) in enumerate(zip(pair(kernel), pair(stride), pair(dilation), strict=True)):
+        if isinstance(padding, str):
+            extra = spread * (size - 1) if padding == "same" else 0
+            before, after = extra // 2, extra - extra // 2
+        else:
+            before = after = pair(padding)[axis]
+        sweeps.append(Sweep(size, step, spread, before, after))
+    return Slide((sweeps[0], sweeps[1]), valid)
+
+
+def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, ceil: bool) -> Slide:
+    """Maximum pooling, as `torch.nn.MaxPool2d`."""
+    sizes, steps, spreads = pair(kernel), pair(stride or kernel), pair(dilation)
+
+    def valid(call: Call, canvas: Tensor) -> Tensor:
+        return F.max_pool2d(canvas, sizes, steps, 0, spreads)
+
+    return Slide(pool_sweeps(sizes, steps, padding, spreads, ceil), valid, fill=-torch.inf, ignores_padding=True)
+
+
+def average_pool(
+    kernel: Size, stride: Size | None, padding: Size, ceil: bool, counts_padding: bool, divisor: int | None
+) -> AveragePool:
+    """Average pooling, as `torch.nn.AvgPool2d`."""
+    sweeps = pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
+    return AveragePool(sweeps, counts_padding=counts_padding, divisor=divisor)
+
+
+def pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
+    """The sweeps of a pooling layer along rows and columns."""
+    rows, columns = (
+        Sweep(size, step, spread, pad, pad, ceil)
+        for size, step, spread, pad in zip(kernel, stride, dilation, pair(padding), strict=True)
+    )
+    return rows, columns
+
+
+def adaptive_pool(output_size: int | None | Sequence[int | None], area: Area, *, maximum: bool) -> Ending:
+    """Adaptive pooling: global, or to several outputs, each of which has its place in the map."""
+    images_only(area)
+    sizes = [output_size] if isinstance(output_size, int | None) else output_size
+    if any(size != 1 for size in sizes):
+        return Whole()
+    return GlobalMax(keepdim=True) if maximum else GlobalMean(keepdim=True)
+
+
+def border(padding: Sequence[int], mode: str, value: float) -> Border:
+    """Explicit padding as (left, right, top, bottom)."""
+    if len(padding) != 4 or min(padding) < 0:
+        raise NotLocalError("it pads other axes than rows and columns, or crops")
+    left, right, top, bottom = padding
+    return Border(((top, bottom), (left, right)), mode, value)
+
+
+def pair(size: Size) -> Pair:
+    """(along rows, along columns)."""
+    if isinstance(size, int):
+        return size, size
+    return (size[0], size[0]) if len(size) == 1 else (size[0], size[1])

@@ -1,0 +1,146 @@
+"""Runs a plan: on a blank canvas once and then on batches of windows, or on both at the same time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from qi_datasets.networks.local.batch_statistics import BatchStatistics
+from qi_datasets.networks.local.plan import NodeCall, Plan, Task, Values
+from qi_datasets.networks.local.pooling import Described, Pool
+
+Contexts = dict[Node, list[Any]]
+"""For each node that needs it, and each place of the patch, what lies around the windows."""
+
+
+class BlankRun:
+    """The blank canvas's maps, node by node."""
+
+    def __init__(self, plan: Plan, canvas: Tensor, values: Values) -> None:
+        self._plan, self._values = plan, values
+        self.maps: dict[Node, Tensor] = {plan.image: canvas}
+
+    def contexts(self, task: Task, *, keep: bool) -> list[Any]:
+        """What a task needs of the maps, for each place."""
+        blanks = [self.maps[node] for node in task.inputs]
+        inputs = list(zip(*(self._plan.areas[node] for node in task.inputs), strict=True))
+        if task.step is not None:
+            outputs = self._plan.areas[task.node]
+            return [task.step.context(blanks, *areas, keep=keep) for areas in zip(inputs, outputs, strict=True)]
+        if task.ending is None:
+            return []
+        ending = task.ending
+        return [[ending.context(b, a, keep=keep) for b, a in zip(blanks, areas, strict=True)] for areas in inputs]
+
+    def advance(self, task: Task) -> None:
+        """Computes a task's map, and drops those that nothing uses any more."""
+        if task.step is not None and task.node not in self.maps:
+            blanks = [self.maps[node] for node in task.inputs]
+            self.maps[task.node] = task.step.whole(NodeCall(self._plan.runner, task, self._values), *blanks)
+        for node in task.freed:
+            self.maps.pop(node, None)
+
+
+def contexts_of(plan: Plan, canvas: Tensor) -> Contexts:
+    """What lies around the windows, in all layers, from one pass over a blank canvas (1, C, side, side)."""
+    run = BlankRun(plan, canvas, plan.runner.values(plan.constants))
+    found: Contexts = {}
+    for task in plan.tasks:
+        found[task.node] = run.contexts(task, keep=True)
+        run.advance(task)
+    return found
+
+
+class WindowRun:
+    """One batch of images through the network: for each place of the patch the windows of those that have it there.
+
+    windows: (N, C, h, w) of each place
+    places: which of the plan's places these are
+    order: for each image of the batch its number in the concatenated windows; None if that is the same
+    """
+
+    def __init__(
+        self, plan: Plan, windows: Sequence[Tensor], places: Sequence[int], order: Tensor | None, values: Values
+    ) -> None:
+        self._plan, self._places, self._order = plan, places, order
+        self._values = values
+        self._windows: dict[Node, list[Tensor]] = {plan.image: list(windows)}
+
+    def advance(self, task: Task, contexts: Sequence[Any]) -> None:
+        """Computes a task's value."""
+        call = NodeCall(self._plan.runner, task, self._values)
+        if task.step is not None:
+            self._windows[task.node] = [
+                task.step.window(call, self._of(task, group), contexts[place], self._plan.areas[task.inputs[0]][place])
+                for group, place in enumerate(self._places)
+            ]
+        elif isinstance(task.ending, Pool):
+            (self._values[task.node],) = self._ended(task, contexts)
+        else:
+            self._values[task.node] = call(*self._ended(task, contexts))
+        for node in task.freed:
+            self._windows.pop(node, None)
+            self._values.pop(node, None)
+
+    def advance_together(self, task: Task, step: BatchStatistics, blank: BlankRun) -> None:
+        """Computes a task that treats the blank map and the windows as one batch."""
+        call = NodeCall(self._plan.runner, task, self._values)
+        (node,) = task.inputs
+        areas = [self._plan.areas[node][place] for place in self._places]
+        blank.maps[task.node], self._windows[task.node] = step.together(
+            call, blank.maps[node], self._windows[node], areas
+        )
+
+    @property
+    def output(self) -> Any:
+        """What the network answers."""
+        return self._values[self._plan.tasks[-1].node]
+
+    def _of(self, task: Task, group: int) -> list[Tensor]:
+        return [self._windows[node][group] for node in task.inputs]
+
+    def _ended(self, task: Task, contexts: Sequence[Any]) -> list[Tensor]:
+        """The inputs of a task that are maps, as one tensor each for the whole batch."""
+        if task.ending is None:
+            return []
+        found = []
+        for number, node in enumerate(task.inputs):
+            groups = [
+                task.ending.end(self._windows[node][group], contexts[place][number], self._plan.areas[node][place])
+                for group, place in enumerate(self._places)
+            ]
+            if isinstance(task.ending, Described):
+                count = sum(map(len, groups))
+                found.append(groups[0][:1].expand(count, *groups[0].shape[1:]))
+                continue
+            batch = groups[0] if len(groups) == 1 else torch.cat(groups)
+            found.append(batch if self._order is None else batch[self._order])
+        return found
+
+
+def run_windows(plan: Plan, windows: Tensor, place: int, contexts: Contexts, values: Values) -> Any:
+    """What the network answers to windows (N, C, h, w) at one of the plan's places, given their contexts."""
+    run = WindowRun(plan, [windows], [place], None, dict(values))
+    for task in plan.tasks:
+        run.advance(task, contexts[task.node])
+    return run.output
+
+
+def run_together(
+    plan: Plan, canvas: Tensor, windows: Sequence[Tensor], places: Sequence[int], order: Tensor | None
+) -> Any:
+    """What the network answers to one batch, the blank canvas's maps being computed with it."""
+    values = plan.runner.values(plan.constants)
+    blank = BlankRun(plan, canvas, values)
+    run = WindowRun(plan, windows, places, order, values)
+    for task in plan.tasks:
+        if isinstance(task.step, BatchStatistics):
+            run.advance_together(task, task.step, blank)
+            contexts: list[Any] = []
+        else:
+            contexts = blank.contexts(task, keep=False)
+            run.advance(task, contexts)
+        blank.advance(task)
+    return run.output

@@ -1,0 +1,159 @@
+"""Variants of a network on the same weights: in another padding, with a global maximum, without its head."""
+
+import copy
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from qi_datasets.errors import OptionError
+from qi_datasets.networks.convert import to_full_conv
+from qi_datasets.networks.planes.layers import LayerFollower
+from qi_datasets.networks.planes.tracing import cleaned, trace, where
+from qi_datasets.networks.receptive_field import last_map
+from qi_datasets.networks.repadding import padded_from_within
+
+PaddingVariant = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
+PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
+
+# Under which of these names a head is known in a network that can't be traced.
+_HEADS = ("fc", "classifier", "head", "heads")
+
+
+def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float | Sequence[float] = 0.0) -> nn.Module:
+    """A copy of a network in another padding, in the mode that `model` is in.
+
+    padding: `own` changes nothing;
+        `full`, `exact`: full convolution, with zeros or the ground beyond the map, as `to_full_conv` describes it;
+        `valid`: no padding: the positions whose windows lie inside the image, in the phase of the network's own
+        padding, and where branches meet those that all of them have;
+        `circular`, `reflect`, `replicate`: as much padding as the network has, of convolutions and poolings, filled
+        with the other side of the map, its mirror image, or its outermost positions.
+    background: of `exact` only, as in `to_full_conv`.
+
+    Raises `OptionError` for an unknown padding; for a network that can't be traced (all but `own`) or followed (`full`,
+    `exact`, `valid`); and if `circular`, `reflect` or `replicate` is asked of a network that pads nothing.
+    """
+    if padding not in PADDING_VARIANTS:
+        raise OptionError(f"padding is one of {', '.join(PADDING_VARIANTS)}, got {padding!r}")
+    if padding != "exact" and background != 0.0:
+        raise OptionError(f"a background other than 0 goes with exact padding, got {padding!r}")
+    network = copy.deepcopy(model)
+    if padding == "own":
+        return network
+    if padding in ("full", "exact"):
+        return to_full_conv(network, padding == "exact", background=background)
+    if padding == "valid":
+        return LayerFollower(trace(network), "valid").written(f"Valid{type(model).__name__}")
+    return padded_from_within(trace(network), padding)
+
+
+def with_global_max_pool(model: nn.Module) -> nn.Module:
+    """A copy of a network whose last pooling over all positions takes the maximum, in the mode that `model` is in.
+
+    A network that flattens its last map, or pools it to several positions, as VGG does, gets a pooling in that place;
+    one that answers with a map answers with the maxima (N, C).
+
+    Raises `OptionError` if the network can't be traced, has no such place, or goes on from several positions with
+    weights; `without_head` takes those away.
+    """
+    traced = trace(copy.deepcopy(model))
+    end = last_map(traced)
+    node, graph = end.node, traced.graph
+    x = node.all_input_nodes[0]
+    is_answer = node.op == "output"
+    if is_answer and node.args != (x,):
+        raise OptionError("the network answers with more than one map")
+    keeps = _keeps_dimensions(traced, node)
+    if keeps is None and not is_answer and _has_weights_after(traced, node):
+        raise OptionError(
+            f"the head reads several positions from {where(node)} on: take it off with without_head first"
+        )
+    with graph.inserting_before(node):
+        if end.plane.is_plain:
+            pooled = graph.call_function(F.adaptive_max_pool2d, (x, 1))
+        else:
+            pooled = graph.call_method("amax", (x, end.plane.axes, True))
+        if not keeps:
+            pooled = graph.call_function(torch.flatten, (pooled, 1))
+    if is_answer:
+        node.args = (pooled,)
+    else:
+        node.replace_all_uses_with(pooled)
+    return cleaned(traced)
+
+
+def without_head(model: nn.Module) -> nn.Module:
+    """A copy of a network that answers with its features (N, F), in the mode that `model` is in.
+
+    They are what the last pooling over all positions gives, or the flattened last map. Of a network without such a
+    place (vision transformers) they are what its last linear layer takes. One that has none of these stays as it is.
+    Raises `OptionError` for a network that can't be traced, unless its head has one of the usual names.
+    """
+    network = copy.deepcopy(model)
+    try:
+        traced = trace(network)
+    except OptionError:
+        return _without_named_head(network)
+    output = next(node for node in traced.graph.nodes if node.op == "output")
+    try:
+        last = last_map(traced).node
+    except OptionError:
+        features = _before_last_linear(traced, output)
+    else:
+        features = None if last is output else last
+    if features is not None:
+        with traced.graph.inserting_before(output):
+            output.args = (traced.graph.call_function(torch.flatten, (features, 1)),)
+    return cleaned(traced)
+
+
+def _keeps_dimensions(traced: fx.GraphModule, node: fx.Node) -> bool | None:
+    """Whether a pooling over all positions leaves dimensions of size 1; None for what is no such pooling."""
+    if node.op == "call_module":
+        size = getattr(traced.get_submodule(str(node.target)), "output_size", None)
+        return True if size in (1, (1, 1), [1, 1]) else None
+    name = str(getattr(node.target, "__name__", node.target))
+    arguments = dict(zip(("input", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
+    if name in ("mean", "amax"):
+        return bool(arguments.get("keepdim", False))
+    if name in ("max_pool2d", "avg_pool2d"):
+        return True
+    size = arguments.get("dim", arguments.get("output_size"))
+    return True if name.startswith("adaptive_") and size in (1, (1, 1), [1, 1]) else None
+
+
+def _has_weights_after(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether weights take part in what is made of a node's value."""
+    after = {node}
+    for other in traced.graph.nodes:
+        if after.intersection(other.all_input_nodes):
+            after.add(other)
+            layer = traced.get_submodule(str(other.target)) if other.op == "call_module" else nn.Identity()
+            if [*layer.parameters()] or any(one.op == "get_attr" for one in other.all_input_nodes):
+                return True
+    return False
+
+
+def _before_last_linear(traced: fx.GraphModule, output: fx.Node) -> fx.Node | None:
+    node = output
+    while len(node.all_input_nodes) == 1:
+        node = node.all_input_nodes[0]
+        if node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), nn.Linear):
+            return node.all_input_nodes[0]
+    return node.all_input_nodes[0] if node.target is F.linear else None
+
+
+def _without_named_head(network: nn.Module) -> nn.Module:
+    for name in _HEADS:
+        head = getattr(network, name, None)
+        if isinstance(head, nn.Linear):
+            setattr(network, name, nn.Identity())
+            return network
+        if isinstance(head, nn.Sequential) and len(head) and isinstance(head[-1], nn.Linear):
+            head[-1] = nn.Identity()
+            return network
+    names = ", ".join(_HEADS)
+    raise OptionError(f"{type(network).__name__} can't be traced, and has no linear layer under the names {names}")

@@ -1,0 +1,121 @@
+"""Frozen networks on `qi`: features of each picture in both corners, once, then a linear probe.
+
+Protocol (experiment 1 of arXiv 2003.07064; the specification of `qi`): everything is frozen but a new linear layer. It
+is fitted to the training sources and answers for the test sources. Batch norm keeps the statistics that it has, or is
+calibrated on training images, which the paper's code does in effect. N is the number of sources, F of features.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from qi_datasets.errors import ModelError
+from qi_datasets.networks.features import ieee_float32, slices
+from qi_datasets.networks.probe import LinearProbe
+from qi_datasets.protocols.corners import CornerNetwork, Features
+from qi_datasets.scores.location import EQUAL_WITHIN
+
+CALIBRATION_SOURCES, CALIBRATION_BATCH = 64, 32
+"""Training sources that batch norm is calibrated on, in both corners, and images of a batch: part of the protocol."""
+
+PROBE_PENALTY = 1.0
+"""Of the linear probe's weights (`networks.probe`)."""
+
+
+@dataclass(frozen=True)
+class CornerAnswers:
+    """Answers to N test sources.
+
+    margins: (N, 2), float32, log-odds of "bottom right", by corner
+    difference: (N,), float32, largest difference between the features of the two corners, of the largest there is
+    channels: (N,), float32, share of the features that differ
+    equal: whether the corners are equal, within rounding, for every source
+    """
+
+    margins: NDArray[np.float32]
+    difference: NDArray[np.float32]
+    channels: NDArray[np.float32]
+    equal: bool
+
+
+def normalised(patches: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Patches (N, C, h, w) as a network takes them, float32: black around them stays 0, whatever mean and std are."""
+    values = torch.from_numpy(np.ascontiguousarray(patches)).float() / 255
+    return (values - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """The layers of a network that keep statistics of their batches."""
+    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
+
+
+def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool = True) -> None:
+    """Gives a network's batch norms the statistics of training images, and leaves it in evaluation mode.
+
+    They are the mean over batches of 32 images, in both corners, of the first 64 sources; each batch is normalised by
+    itself on its way.
+
+    network: on its device; ends in a vector for each image
+    patches: (N, 3, h, w), normalised, of training sources
+    border: pixels per side
+    local: as in `CornerNetwork`
+    """
+    layers = batch_norms(network.eval())
+    momenta = [layer.momentum for layer in layers]
+    both = patches[:CALIBRATION_SOURCES].repeat_interleave(2, dim=0)
+    labels = torch.arange(len(both)) % 2
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train()
+        layer.momentum = None
+    reader = CornerNetwork(network, border, local=local, frozen=False)
+    with torch.no_grad(), ieee_float32():
+        for batch in slices(len(both), CALIBRATION_BATCH):
+            reader(both[batch], labels[batch])
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.eval()
+
+
+def check_alive(features: Features) -> None:
+    """Raises `ModelError` for a dead network, whose features (N, 2, F) do not differ between sources."""
+    within = EQUAL_WITHIN[str(features.dtype)] * float(np.abs(features).max())
+    if len(features) > 1 and np.abs(features[:, 0] - features[0, 0]).max() <= within:
+        raise ModelError("the network is dead: it gives the same features to every picture")
+
+
+def compared(features: Features) -> CornerAnswers:
+    """How far features or logits (N, 2, F) differ between the corners, with margins of 0, as if nothing were read."""
+    scale = float(np.abs(features).max())
+    within = EQUAL_WITHIN[str(features.dtype)]
+    count, _, width = features.shape
+    apart = np.abs(features[:, 0] - features[:, 1]) / (scale or 1.0)
+    channels = ((apart >= within).sum(axis=1) / width).astype(np.float32)
+    difference = apart.max(axis=1).astype(np.float32)
+    return CornerAnswers(np.zeros((count, 2), np.float32), difference, channels, bool((difference < within).all()))
+
+
+def probed(train: Features, test: Features) -> CornerAnswers:
+    """The answers of a linear probe, fitted to training features (N', 2, F), to test features (N, 2, F).
+
+    Where the corners are equal for every test source no probe is fitted: it could but answer one class for both.
+    """
+    answers = compared(test)
+    if answers.equal:
+        return answers
+    probe = LinearProbe(train.reshape(-1, train.shape[2]), np.arange(2 * len(train)) % 2, penalty=PROBE_PENALTY)
+    margins = probe.decision(test.reshape(-1, test.shape[2])).reshape(-1, 2).astype(np.float32)
+    return replace(answers, margins=margins)
+
+
+def logit_answers(logits: Features) -> CornerAnswers:
+    """The answers that two logits (N, 2, 2), of each source in either corner, amount to."""
+    if not np.isfinite(logits).all():
+        raise ModelError("the network's logits are not finite numbers; its training diverged")
+    answers = compared(logits)
+    margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float32)
+    return answers if answers.equal else replace(answers, margins=margins)

@@ -1,0 +1,144 @@
+"""Networks trained from scratch on `qi`.
+
+Protocol (experiment 1 of arXiv 2003.07064; the specification of `qi`): cross-entropy; SGD of rate 1e-3, momentum 0.9
+with Nesterov's correction, weight decay 5e-5; batches of 8 images, shuffled anew each epoch; the rate falls to a tenth
+after 5 epochs without a better validation loss; 30 epochs, whose last weights count.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qi_datasets.errors import ModelError
+from qi_datasets.networks.features import ieee_float32, slices
+from qi_datasets.networks.random_weights import seeded
+from qi_datasets.protocols.corners import CornerNetwork
+from qi_datasets.protocols.quadrant import CornerAnswers, logit_answers
+
+EPOCHS = 30
+BATCH_SIZE = 8
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 5e-5
+PATIENCE = 5
+
+
+@dataclass
+class Progress:
+    """Where a training is: epochs that are done, learning rate, best validation loss and epochs since."""
+
+    epoch: int = 0
+    rate: float = LEARNING_RATE
+    best: float = float("inf")
+    stale: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, which answers with two logits, and its accuracy and loss on the training images."""
+
+    network: nn.Module
+    epochs: int
+    accuracy: float
+    loss: float
+
+
+def train_corners(
+    network: nn.Module,
+    train: Tensor,
+    validation: Tensor,
+    border: int,
+    seed: int,
+    *,
+    local: bool = True,
+    epochs: int | None = None,
+    checkpoint: Path | None = None,
+    after_epoch: Callable[[], None] | None = None,
+) -> Trained:
+    """Trains a network to tell in which corner a patch is.
+
+    network: on its device; answers two logits for each image; trained in place
+    train, validation: patches (N, 3, h, w), normalised, on the same device; each is seen in both corners
+    border: pixels per side
+    seed: decides the order of the images, and whatever the network draws itself
+    local: as in `CornerNetwork`
+    epochs: how many; None for the protocol's
+    checkpoint: where the state after each epoch is kept; a training that was cut off goes on from there
+    after_epoch: called after each epoch
+
+    Raises `ModelError` for a loss that is not finite.
+    """
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
+    )
+    at = Progress() if checkpoint is None else resumed(checkpoint, network, optimizer)
+    reader = CornerNetwork(network, border, local=local, frozen=False)
+    with ieee_float32():
+        while at.epoch < (EPOCHS if epochs is None else epochs):
+            # An epoch draws from its own number, so that one that is done again is the same.
+            with seeded(seed * 10_007 + at.epoch):
+                train_epoch(network.train(), reader, optimizer, train, at.rate)
+            network.eval()
+            loss, _ = measured(network, validation, border, local)
+            if not np.isfinite(loss):
+                raise ModelError(f"the loss is not a finite number after {at.epoch + 1} epochs at border {border}")
+            at.best, at.stale = (loss, 0) if loss < at.best else (at.best, at.stale + 1)
+            if at.stale == PATIENCE:
+                at.rate, at.stale = at.rate / 10, 0
+            at.epoch += 1
+            if checkpoint is not None:
+                keep(checkpoint, network, optimizer, at)
+            if after_epoch is not None:
+                after_epoch()
+        loss, accuracy = measured(network.eval(), train, border, local)
+    return Trained(network, at.epoch, accuracy, loss)
+
+
+def train_epoch(
+    network: nn.Module, reader: CornerNetwork, optimizer: torch.optim.Optimizer, patches: Tensor, rate: float
+) -> None:
+    """One pass over all patches in both corners, shuffled by torch's random state."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    order = torch.randperm(2 * len(patches))
+    for batch in slices(len(order), BATCH_SIZE):
+        rows, labels = order[batch] // 2, order[batch] % 2
+        optimizer.zero_grad()
+        loss = F.cross_entropy(reader(patches[rows.to(patches.device)], labels), labels.to(patches.device))
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+
+def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners."""
+    logits = torch.from_numpy(CornerNetwork(network, border, local=local).features(patches))
+    labels = torch.arange(2).expand(len(patches), 2)
+    loss = F.cross_entropy(logits.double().flatten(0, 1), labels.flatten())
+    return loss.item(), (logits.argmax(2) == labels).double().mean().item()
+
+
+def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
+    """The answers of a trained network to test patches (N, 3, h, w), normalised."""
+    return logit_answers(CornerNetwork(network, border, local=local).features(test))
+
+
+def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    """Puts a network and its optimizer where a training that was cut off left them."""
+    if not checkpoint.exists():
+        return Progress()
+    kept: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network.load_state_dict(kept["network"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return Progress(**kept["progress"])
+
+
+def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
+    """Writes the state after an epoch, whole or not at all."""
+    unfinished = checkpoint.with_name(f".{checkpoint.name}.unfinished")
+    content = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(at)}
+    torch.save(content, unfinished)
+    unfinished.replace(checkpoint)

@@ -1,0 +1,29 @@
+"""Without torch the tests that run networks are left out, as the networks are."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SOURCES = 12
+
+if find_spec("torch") is None:
+    collect_ignore = [
+        f"test_{name}.py" for name in ("again", "curve", "evaluate", "jobs", "models", "tasks", "variants")
+    ]
+else:
+    import torch
+
+    # The tests' images are small: more threads cost more than they bring.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with `qi` of demo pictures, 12 a split, and `shifted` of 3; read only."""
+    from qi_datasets import build_dataset
+
+    output = tmp_path_factory.mktemp("sets")
+    build_dataset(output=output, demo=True, sets=["qi"], per_split=SOURCES, borders=[0])
+    build_dataset(output=output, demo=True, sets=["shifted"], shifted_images=3)
+    return output

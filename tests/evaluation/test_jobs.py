@@ -1,0 +1,168 @@
+"""Runs that are cut off, and several that share their work: always the same entry."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qi_datasets import evaluate
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.design import design_of
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.evaluate import merged, read
+from qi_datasets.evaluation.work import Workplace
+from tests.evaluation import networks
+
+BORDERS = [0, 3, 16]
+SCRIPT = """
+import sys
+import torch
+torch.set_num_threads(1)
+from qi_datasets import evaluate
+from qi_datasets.evaluation import quadrant, work
+from qi_datasets.protocols import scratch
+from tests.evaluation import networks
+quadrant.CHUNK, scratch.EPOCHS = 5, 3
+folder, sets, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store = work.Workplace._put
+kept = torch.save
+def counted(function):
+    def call(*arguments):
+        global stop
+        if stop == 0:
+            import os, signal
+            os.kill(os.getpid(), signal.SIGKILL)
+        stop -= 1
+        return function(*arguments)
+    return call
+work.Workplace._put = counted(store)
+torch.save = counted(kept)
+evaluate(networks.reader, output=sets, borders=[0, 3, 16], init=["random", "scratch"], seeds=1, entry=folder)
+"""
+"""Evaluates into a folder, and is killed from outside before it writes its `stop`-th file; -1 for never."""
+
+
+def started(folder: Path, sets: Path, stop: int = -1) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(sets), str(stop)], stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def whole(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The entry of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "entry"
+    job = started(folder, sets)
+    assert job.wait() == 0, job.stderr and job.stderr.read()
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, object]:
+    """The files of an entry: bytes, but for the seconds."""
+    content = json.loads((folder / "entry.json").read_text())
+    del content["seconds"]
+    assert {path.name for path in folder.iterdir()} == {"entry.json", "predictions.parquet"}
+    return {"entry": json.dumps(content), "predictions": (folder / "predictions.parquet").read_bytes()}
+
+
+@pytest.mark.parametrize("moments", [(0, 1, 2, 3, 5), (4, 9, 2, 7, 8)])
+def test_a_run_that_is_killed_again_and_again_gives_the_same_entry(
+    moments: tuple[int, ...], whole: Path, sets: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "entry"
+    for moment in moments:
+        assert started(folder, sets, moment).wait() != 0
+        assert not (folder / "entry.json").exists()
+
+    assert started(folder, sets).wait() == 0
+
+    assert files_of(folder) == files_of(whole)
+
+
+def test_jobs_that_share_a_folder_give_the_same_entry(whole: Path, sets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    jobs = [started(folder, sets) for _ in range(3)]
+
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+
+    assert files_of(folder) == files_of(whole)
+
+
+def test_jobs_share_their_units(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that another process holds is left to it, and taken over when that process is dead."""
+    monkeypatch.setattr("qi_datasets.evaluation.quadrant.CHUNK", 5)
+    folder = tmp_path / "entry"
+    design = small_design()
+    data = read(design, sets, None, progress=False)
+    place = Workplace(folder)
+    work = begun(design, data, place)
+    held, *others = work.open_units()
+    done: list[str] = []
+    with place._claimed(held) as mine:
+        assert mine
+        place.work(work.open_units, lambda unit: done.append(unit.name), wait=False)
+    assert held.name not in done
+    assert {unit.name for unit in others} <= set(done)
+    place.work(work.open_units, lambda unit: done.append(unit.name), wait=False)
+    assert held.name in done
+    assert len(done) == len(set(done))
+
+
+def small_design(borders: list[int] | None = None):
+    return design_of(
+        networks.reader, "qi", borders or BORDERS, None, 1, True,
+        weights="none", padding="own", pool=None, background="zero", batch_norm=None, device="cpu",
+    )  # fmt: skip
+
+
+def begun(design, data, place: Workplace):
+    from qi_datasets.evaluation.quadrant import QuadrantWork
+    from qi_datasets.evaluation.settings import MAY_DIFFER, settings_of
+
+    place.open(settings_of(design, data.facts), MAY_DIFFER)
+    return QuadrantWork(design, data, place)
+
+
+def test_what_is_finished_can_be_put_together_early(sets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    design = small_design()
+    data = read(design, sets, None, progress=False)
+    place = Workplace(folder)
+    work = begun(design, data, place)
+    with pytest.raises(OptionError, match=r"nothing in .* can be put together yet"):
+        merged(design, data, folder)
+    while not place.has("random-0003-0000-answers"):
+        place.do(next(unit for unit in work.open_units() if "-0003-" in unit.name))
+
+    early = merged(design, data, folder)
+
+    assert list(early.figures["random"]["borders"]) == ["3"]
+    assert Entry.read(folder).content == early.content
+    later = evaluate(networks.reader, output=sets, borders=BORDERS, seeds=1, entry=folder)
+    assert list(later.figures["random"]["borders"]) == ["0", "3", "16"]
+    assert later.figures["random"]["borders"]["3"]["accuracy"] == early.figures["random"]["borders"]["3"]["accuracy"]
+    assert merged(design, data, folder).content == later.content
+
+
+def test_unfinished_work_of_another_evaluation_is_left_alone(sets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    design = small_design()
+    begun(design, read(design, sets, None, progress=False), Workplace(folder))
+
+    with pytest.raises(OptionError, match=r"holds another evaluation: its protocol.borders"):
+        evaluate(networks.reader, output=sets, borders=[0], seeds=1, entry=folder)
+
+
+@pytest.mark.slow
+def test_ranks_of_torchrun_share_the_work(whole: Path, sets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    ran = subprocess.run(
+        [*command, str(folder), str(sets), "-1"], check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+    )
+    assert ran.returncode == 0
+
+    assert files_of(folder) == files_of(whole)
