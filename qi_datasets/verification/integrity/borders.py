@@ -18,10 +18,12 @@ from qi_datasets.pixels.geometry import Box, Pixels, Placed, whole
 from qi_datasets.pixels.png import PatchEncoder
 from qi_datasets.specs import BORDER, BORDER_COLUMNS, QI
 from qi_datasets.verification.integrity.chunk import (
+    NOTHING,
     UNKNOWN_DIGEST,
     Chunk,
     DecodedRow,
     Examined,
+    box_of,
     digest_of,
     numbered_rows,
     usable_image,
@@ -31,9 +33,6 @@ from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
 
 NAME = "borders"
-NOTHING: Box = (0, 0, 0, 0)
-"""The bounding box of an image that is all black."""
-
 SAMPLE = 100
 """One in so many images is decoded although its bytes are the expected ones."""
 
@@ -176,12 +175,6 @@ def differing(
     centre = np.asarray(image.crop((border, border, border + side, border + side))).reshape(row.image.shape)
     if not np.array_equal(centre, row.image):
         yield f"{first_difference(centre, row.image)} in {base} (rows and columns within the border)"
-
-
-def box_of(image: Image.Image) -> Box:
-    """The bounding box of what is not black."""
-    found = image.getbbox()
-    return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
 def place_difference(found: Box, wanted: Box, base: str) -> str:

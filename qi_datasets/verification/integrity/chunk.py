@@ -16,10 +16,14 @@ from PIL import Image
 from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
+from qi_datasets.pixels.geometry import Box, Pixels, Placed, whole
 from qi_datasets.registry import builder_of
+from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
+
+NOTHING: Box = (0, 0, 0, 0)
+"""The bounding box of an image that is all black."""
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
@@ -85,10 +89,12 @@ class Examined:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
     digests: config and split -> row digests, one after another. labels, sources, wnids, images (digest of the whole
-    image), contents (digest of what is not black, wherever it lies): by split, one per row.
+    image), contents (digest of what is not black, wherever it lies): by split, one per row. files: what there is of
+    each file that the manifest lists, or why it can't be read.
     """
 
     findings: Findings = field(default_factory=Findings)
+    files: dict[str, FileRecord | str] = field(default_factory=dict)
     digests: dict[tuple[str, str], bytearray] = field(default_factory=dict)
     labels: dict[str, list[int]] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
@@ -139,7 +145,7 @@ def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined) -> Chunk:
             digests += UNKNOWN_DIGEST
             continue
         image = whole(np.asarray(stored_image)).content
-        row = DecodedRow(number, image, nonzero_box(image), values)
+        row = DecodedRow(number, image, box_of(stored_image), values)
         chunk.rows.append(row)
         seen.note(split, row)
         digests += digest_of(stored, number, values, whole(image), row.box)
@@ -182,6 +188,12 @@ def usable_image(
         findings.add("images", f"{where} is {found}, not {wanted}")
         return None
     return image
+
+
+def box_of(image: Image.Image) -> Box:
+    """The bounding box of what is not black."""
+    found = image.getbbox()
+    return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:

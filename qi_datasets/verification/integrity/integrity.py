@@ -7,6 +7,7 @@ from functools import partial
 from qi_datasets.building.engine import Engine
 from qi_datasets.errors import StoredSetError
 from qi_datasets.progress import bar_over
+from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, whole_set
 from qi_datasets.verification.integrity.borders import compare_borders
@@ -168,14 +169,22 @@ def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Ex
     step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
     tasks = (stretch for split, count in rows.items() for stretch in stretches(stored, split, count, step))
     total = sum(-(-count // step) for count in rows.values())
-    with (
-        bar_over(stored.name, total, "chunk", progress) as bar,
-        engine.in_order(partial(examine_chunk, stored, full), tasks) as parts,
-    ):
-        for part in parts:
-            whole.merge(part)
-            bar.update()
+    with bar_over(stored.name, total, "chunk", progress) as bar:
+        with engine.in_order(partial(file_found, stored), stored.manifest.files) as files:
+            whole.files = dict(zip(stored.manifest.files, files, strict=True))
+        with engine.in_order(partial(examine_chunk, stored, full), tasks) as parts:
+            for part in parts:
+                whole.merge(part)
+                bar.update()
     return whole
+
+
+def file_found(stored: StoredSet, name: str) -> FileRecord | str:
+    """Size and SHA-256 of a file of the set, or why it can't be read."""
+    try:
+        return stored.file_record(name)
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def examine_chunk(stored: StoredSet, full: bool, stretch: Stretch) -> Examined:
