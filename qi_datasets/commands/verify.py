@@ -23,7 +23,9 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 @click.option("--set", "sets", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
-@click.option("--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source.")
+@click.option(
+    "--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source, decodes all."
+)
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option(

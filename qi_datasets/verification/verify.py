@@ -196,7 +196,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
         return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
-        parts.append(check_integrity(stored, progress=options.progress))
+        parts.append(check_integrity(stored, full=options.full, progress=options.progress))
     if only == SEPARABILITY and not stored.spec.separability:
         parts.append(not_checked(stored, "no networks prove this set; integrity is all there is to check"))
     elif only != INTEGRITY and stored.spec.separability:

@@ -1,12 +1,12 @@
 """A stretch of rows of one split with its images decoded, and what is noted of every row for the checks on the whole.
 
-This runs in worker processes, one chunk at a time, so that memory stays flat whatever the set's size.
+Workers take one chunk at a time, so that memory stays flat whatever the set's size.
 """
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -14,14 +14,18 @@ import numpy as np
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, Row
-from qi_datasets.errors import StoredSetError, one_line
+from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
+from qi_datasets.pixels.geometry import Box, Pixels, Placed, whole
 from qi_datasets.pixels.png_chunks import addition
 from qi_datasets.registry import builder_of
+from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import image_path
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
+
+NOTHING: Box = (0, 0, 0, 0)
+"""The bounding box of an image that is all black."""
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
@@ -43,26 +47,43 @@ class DecodedRow:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rows [start, stop) of a split that are still to be read.
+
+    expected: what the builder of a set that needs no input makes of them, by row number; {} for other sets.
+    """
+
+    split: str
+    start: int
+    stop: int
+    expected: dict[int, Row] = field(default_factory=dict)
+
+
+def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[Stretch]:
+    """All of a split's rows in stretches of `step`. A builder makes its rows once, in order, as they are asked for."""
+    made: Iterator[tuple[int, Row]] = iter(())
+    if not stored.spec.needs_images and split in stored.spec.splits:
+        with suppress(OptionError):  # `manifest` tells of a size that there isn't
+            builder = builder_of(stored.spec, stored.manifest.size)
+            made = enumerate(builder(split)) if isinstance(builder, GeneratedSet) else made
+    for start in range(0, rows, step):
+        yield Stretch(split, start, min(start + step, rows), dict(islice(made, step)))
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """Rows [start, stop) of a split; those that can't be decoded are left out of `rows`."""
+    """A stretch of rows that are read; those that can't be decoded are left out of `rows`."""
 
     stored: StoredSet
     split: str
     start: int
     stop: int
     rows: list[DecodedRow]
+    expected: dict[int, Row]
 
     def where(self, row: DecodedRow, config: str | None = None) -> str:
         """The name of a row in messages: config, split, row number."""
         return f"{config or self.stored.default_config}/{self.split} row {row.number}"
-
-    @cached_property
-    def expected(self) -> dict[int, Row]:
-        """What the builder of a set that needs no input makes of these rows, by row number; {} for other sets."""
-        builder = builder_of(self.stored.spec, self.stored.manifest.size)
-        if not isinstance(builder, GeneratedSet) or self.split not in self.stored.spec.splits:
-            return {}
-        return dict(enumerate(islice(builder(self.split), self.start, self.stop), start=self.start))
 
 
 @dataclass
@@ -70,11 +91,13 @@ class Examined:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
     digests: config and split -> row digests, one after another. labels, sources, wnids, images (digest of the whole
-    image), contents (digest of what is not black, wherever it lies): by split, one per row.
+    image), contents (digest of what is not black, wherever it lies): by split, one per row. files: what there is of
+    each file that the manifest lists, or why it can't be read.
     """
 
     findings: Findings = field(default_factory=Findings)
-    digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    files: dict[str, FileRecord | str] = field(default_factory=dict)
+    digests: dict[tuple[str, str], bytearray] = field(default_factory=dict)
     labels: dict[str, list[int]] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
     wnids: dict[str, list[str]] = field(default_factory=dict)
@@ -86,7 +109,7 @@ class Examined:
         """Adds the rows that follow."""
         self.findings.merge(other.findings)
         for key, digests in other.digests.items():
-            self.digests[key] = self.digests.get(key, b"") + digests
+            self.digests.setdefault(key, bytearray()).extend(digests)
         for name in ("labels", "sources", "wnids", "images", "contents", "numbers"):
             mine = getattr(self, name)
             for split, values in getattr(other, name).items():
@@ -94,7 +117,7 @@ class Examined:
 
     def split_digest(self, config: str, split: str) -> str:
         """The digest of a split (hex), from the rows that were read."""
-        return split_digest([self.digests.get((config, split), b"")])
+        return split_digest([bytes(self.digests.get((config, split), b""))])
 
     def note(self, split: str, row: DecodedRow) -> None:
         """Notes a row of the config without border."""
@@ -112,9 +135,10 @@ class Examined:
             getattr(self, name).setdefault(split, []).append(value)
 
 
-def read_chunk(stored: StoredSet, split: str, start: int, stop: int, seen: Examined) -> Chunk:
+def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined) -> Chunk:
     """The rows of the config without border, decoded; what can't be is noted in `seen`."""
-    chunk = Chunk(stored, split, start, stop, [])
+    split, start, stop = stretch.split, stretch.start, stretch.stop
+    chunk = Chunk(stored, split, start, stop, [], stretch.expected)
     config = stored.default_config
     digests = bytearray()
     for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
@@ -123,11 +147,11 @@ def read_chunk(stored: StoredSet, split: str, start: int, stop: int, seen: Exami
             digests += UNKNOWN_DIGEST
             continue
         image = whole(np.asarray(stored_image)).content
-        row = DecodedRow(number, image, nonzero_box(image), values)
+        row = DecodedRow(number, image, box_of(stored_image), values)
         chunk.rows.append(row)
         seen.note(split, row)
         digests += digest_of(stored, number, values, whole(image), row.box)
-    seen.digests[config, split] = bytes(digests)
+    seen.digests[config, split] = digests
     return chunk
 
 
@@ -172,6 +196,12 @@ def usable_image(
         findings.add("images", f"{where} is {found}, not {wanted}")
         return None
     return image
+
+
+def box_of(image: Image.Image) -> Box:
+    """The bounding box of what is not black."""
+    found = image.getbbox()
+    return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
