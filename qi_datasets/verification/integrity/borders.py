@@ -1,40 +1,30 @@
 """Every config with a border against the one without: the same centre, black around it, columns that say so.
 
-What a file with a border must be follows from the image without it: that file is written again and its bytes compared,
-at a thousandth of the time that inflating so much black takes. A file that differs is decoded, and may still be right:
-other bytes can give the same pixels. A fixed sample is decoded anyway, so that nothing rests on the writer alone.
-
 Black is looked for in the decoder's own buffer, and only the centre is ever copied: that makes wide borders cheap.
 """
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, whole
-from qi_datasets.pixels.png import PatchEncoder
-from qi_datasets.specs import BORDER, BORDER_COLUMNS, QI
+from qi_datasets.pixels.geometry import Box, whole
+from qi_datasets.specs import BORDER, BORDER_COLUMNS
 from qi_datasets.verification.integrity.chunk import (
-    NOTHING,
     UNKNOWN_DIGEST,
     Chunk,
-    DecodedRow,
     Examined,
     box_of,
     digest_of,
     numbered_rows,
     usable_image,
 )
-from qi_datasets.verification.integrity.quadrant import patch_of
+from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, as_built, is_sampled, stored_bytes
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
 
 NAME = "borders"
-SAMPLE = 100
-"""One in so many images is decoded although its bytes are the expected ones."""
 
 
 def compare_borders(chunk: Chunk, seen: Examined, full: bool) -> None:
@@ -53,59 +43,18 @@ def compare_borders(chunk: Chunk, seen: Examined, full: bool) -> None:
     }
     unbordered = {row.number: row for row in chunk.rows}
     digests = {config: bytearray() for config in configs}
-    writer = Writer(stored)
     for number in range(chunk.start, chunk.stop):
         row = unbordered.get(number)
+        image = as_built(stored, row) if row is not None and not full else None
         for config in configs:
             if number in found[config]:
-                known = None if row is None or full or is_sampled(config, split, number) else writer.png(row, config)
+                border = stored.border(config)
+                known = None
+                if image is not None and BORDER.low < border <= BORDER.high and not is_sampled(config, split, number):
+                    known = chunk.files.png(number, image.bordered(border))
                 digests[config] += compare_row(chunk, seen, config, number, row, found[config][number], known)
     for config in configs:
         seen.digests[config, split] = digests[config]
-
-
-def is_sampled(config: str, split: str, number: int) -> bool:
-    """Whether an image is decoded whatever its bytes are: always the same ones."""
-    return zlib.crc32(f"{config}/{split}/{number}".encode()) % SAMPLE == 0
-
-
-class Writer:
-    """Writes the files that rows must have with a border."""
-
-    def __init__(self, stored: StoredSet) -> None:
-        self.stored = stored
-        self.row: DecodedRow | None = None
-        self.image: Placed | None = None
-        self.content: Pixels | None = None
-        self.encoder: PatchEncoder
-
-    def png(self, row: DecodedRow, config: str) -> bytes | None:
-        """The row's file in a config with a border; None where this package doesn't know its bytes."""
-        border = self.stored.border(config)
-        if row is not self.row:
-            self.row, self.image = row, as_built(self.stored, row)
-        if self.image is None or not BORDER.low < border <= BORDER.high:
-            return None
-        # A source's rows show the same content, which then is coded once.
-        if self.content is None or not np.array_equal(self.image.content, self.content):
-            self.content, self.encoder = self.image.content, PatchEncoder(self.image.content)
-        image = self.image.bordered(border)
-        return self.encoder.png(image.y, image.x, image.height, image.width)
-
-
-def as_built(stored: StoredSet, row: DecodedRow) -> Placed | None:
-    """A row's image as its builder placed its content, which decides the bytes of its file; None if it is all black.
-
-    Where the builder's content is not known, what is not black is taken for it.
-    """
-    height, width, _ = row.image.shape
-    y0, x0, y1, x1 = row.box
-    patch = patch_of(row) if stored.spec.name == QI.name else None
-    if patch is not None:
-        y, x = row.values["y"], row.values["x"]
-        if y <= y0 and x <= x0 and y1 <= y + patch.shape[0] and x1 <= x + patch.shape[1]:
-            return Placed(patch, y, x, height, width)
-    return None if row.box == NOTHING else Placed(row.image[y0:y1, x0:x1], y0, x0, height, width)
 
 
 def compare_row(
@@ -140,12 +89,6 @@ def compare_row(
         if found(differing(stored, row, border, image, values)) or row is None:
             return digest_of(stored, number, values, whole(np.asarray(image)), box_of(image))
     return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
-
-
-def stored_bytes(values: dict[str, Any]) -> Any:
-    """The file of a row's image; None where there is none."""
-    image = values["image"]
-    return image.get("bytes") if isinstance(image, dict) else None
 
 
 def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:

@@ -16,34 +16,17 @@ from PIL import Image
 from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, whole
+from qi_datasets.pixels.geometry import Box, Placed, whole
 from qi_datasets.pixels.png_chunks import addition
 from qi_datasets.registry import builder_of
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import image_path
+from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
 
-NOTHING: Box = (0, 0, 0, 0)
-"""The bounding box of an image that is all black."""
-
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
-
-
-@dataclass(frozen=True)
-class DecodedRow:
-    """A row without border. number: its number in the split. image: (h, w, c) uint8. box: of what is not black."""
-
-    number: int
-    image: Pixels
-    box: Box
-    values: dict[str, Any]
-
-    @property
-    def label(self) -> int:
-        """The stored label."""
-        return int(self.values["label"])
 
 
 @dataclass(frozen=True)
@@ -80,6 +63,7 @@ class Chunk:
     stop: int
     rows: list[DecodedRow]
     expected: dict[int, Row]
+    files: KnownFiles
 
     def where(self, row: DecodedRow, config: str | None = None) -> str:
         """The name of a row in messages: config, split, row number."""
@@ -122,35 +106,41 @@ class Examined:
     def note(self, split: str, row: DecodedRow) -> None:
         """Notes a row of the config without border."""
         y0, x0, y1, x1 = row.box
-        content = row.image[y0:y1, x0:x1].tobytes()
         shape = f"{y1 - y0}x{x1 - x0}|".encode()
+        content = hashlib.sha256(shape + row.image[y0:y1, x0:x1].tobytes()).digest()
         for name, value in (
             ("labels", row.label),
             ("sources", row.values.get("source", "")),
             ("wnids", row.values.get("wnid", "")),
-            ("contents", hashlib.sha256(shape + content).digest()),
-            ("images", hashlib.sha256(f"{y0},{x0}|".encode() + shape + content).digest()),
+            ("contents", content),
+            ("images", hashlib.sha256(f"{y0},{x0}|".encode() + content).digest()),
             ("numbers", row.number),
         ):
             getattr(self, name).setdefault(split, []).append(value)
 
 
-def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined) -> Chunk:
-    """The rows of the config without border, decoded; what can't be is noted in `seen`."""
+def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined, full: bool = True) -> Chunk:
+    """The rows of the config without border; those that can't be decoded are noted in `seen`.
+
+    full: decode every image, also those of which bytes tell that they show what another row of their source shows.
+    """
     split, start, stop = stretch.split, stretch.start, stretch.stop
-    chunk = Chunk(stored, split, start, stop, [], stretch.expected)
+    chunk = Chunk(stored, split, start, stop, [], stretch.expected, KnownFiles(stored))
     config = stored.default_config
     digests = bytearray()
     for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
-        stored_image = usable_image(stored, config, split, number, values, seen.findings)
-        if stored_image is None:
-            digests += UNKNOWN_DIGEST
-            continue
-        image = whole(np.asarray(stored_image)).content
-        row = DecodedRow(number, image, box_of(stored_image), values)
+        row = None
+        if chunk.rows and not full and not is_sampled(config, split, number):
+            row = chunk.files.sibling(chunk.rows[-1], number, values)
+        if row is None:
+            image = usable_image(stored, config, split, number, values, seen.findings)
+            if image is None:
+                digests += UNKNOWN_DIGEST
+                continue
+            row = DecodedRow(number, whole(np.asarray(image)).content, box_of(image), values)
         chunk.rows.append(row)
         seen.note(split, row)
-        digests += digest_of(stored, number, values, whole(image), row.box)
+        digests += digest_of(stored, number, values, whole(row.image), row.box)
     seen.digests[config, split] = digests
     return chunk
 

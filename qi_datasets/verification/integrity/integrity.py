@@ -194,7 +194,7 @@ def file_found(stored: StoredSet, name: str) -> FileRecord | str:
 def examine_chunk(stored: StoredSet, full: bool, stretch: Stretch) -> Examined:
     """What is known of a stretch of rows, in every config."""
     seen = Examined()
-    chunk = read_chunk(stored, stretch, seen)
+    chunk = read_chunk(stored, stretch, seen, full)
     for check in CHECKS:
         if check.on_rows is not None and check.is_for(stored):
             seen.findings.gather(check.name, check.on_rows(chunk))
