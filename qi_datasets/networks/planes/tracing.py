@@ -68,9 +68,17 @@ def where(node: fx.Node) -> str:
     return f"node {node.name}{target}{inside}"
 
 
-def cleaned(traced: fx.GraphModule) -> fx.GraphModule:
-    """A graph that was changed, without the nodes and layers that its answer does not use any more."""
-    traced.graph.eliminate_dead_code()
+def made_of(node: fx.Node) -> list[fx.Node]:
+    """The nodes that use a node's value, or what was made of it, in the graph's order."""
+    after = {node}
+    for other in node.graph.nodes:
+        if after.intersection(other.all_input_nodes):
+            after.add(other)
+    return [other for other in node.graph.nodes if other in after and other is not node]
+
+
+def changed(traced: fx.GraphModule) -> fx.GraphModule:
+    """A graph module whose graph was changed, ready to run, without the layers that are not used any more."""
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
