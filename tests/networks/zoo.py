@@ -182,7 +182,7 @@ SMALL: dict[str, Callable[[], nn.Module]] = {
     ),
     "in place": lambda: Written(in_place, first=conv(3, 4, 3, 2, 1), second=conv(4, 4, 3, padding=1)),
     "picked": lambda: Written(picked, first=conv(3, 4, 3, 2, 1)),
-    "densenet": lambda: DenseNet(4, (2, 2, 2), 8, bn_size=2, num_classes=3),
+    "densenet": lambda: DenseNet(4, (2, 2), 8, bn_size=2, num_classes=3),
     "vgg": lambda: vgg((6, 6, 8), (1, 2, 1)),
     "inception": inception,
     "mobilenet": lambda: MobileNetV2(3, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 2, 2], [2, 12, 1, 2]]),

@@ -63,7 +63,9 @@ class Follower(fx.Transformer):
         """
         answer = self.run(enable_io_processing=False)
         self.new_graph.output(map_aggregate(answer, lambda one: one.node if isinstance(one, fx.Proxy) else one))
-        return fx.GraphModule(self._layers, self.new_graph, name)
+        module = fx.GraphModule(self._layers, self.new_graph, name)
+        module.training = self.module.training
+        return module
 
     # For the rules.
 

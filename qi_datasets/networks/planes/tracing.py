@@ -47,16 +47,18 @@ def trace(network: nn.Module) -> fx.GraphModule:
     attributes = set(vars(network))
     network.eval()
     try:
-        # The graph module keeps the tensors that tracing leaves on the network.
-        return fx.GraphModule(network, _Tracer().trace(network), type(network).__name__)
+        graph = _Tracer().trace(network)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OptionError(f"{type(network).__name__} can't be traced by torch.fx: {reason}") from error
     finally:
         for layer, training in modes.items():
             layer.training = training
-        for name in set(vars(network)) - attributes:
-            delattr(network, name)
+    module = fx.GraphModule(network, graph, type(network).__name__)
+    # Tensors that tracing left on the network are now in the module.
+    for name in set(vars(network)) - attributes:
+        delattr(network, name)
+    return module
 
 
 def where(node: fx.Node) -> str:
