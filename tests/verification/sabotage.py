@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from qi_datasets.errors import QIDatasetsError
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.registry import spec_named
 from qi_datasets.storage.card import CARD
-from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.croissant import CROISSANT, write_croissant
+from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS, file_record
 
@@ -83,6 +86,13 @@ def hide(folder, *, digests=True):
     for name, record in manifest["files"].items():
         record.update(asdict(file_record(folder / name)))
     write_manifest(folder, manifest)
+    if CROISSANT in manifest["files"]:
+        with suppress(QIDatasetsError):  # a manifest that can't be read has no description
+            known = Manifest.read(folder)
+            parquet = {name: record for name, record in known.files.items() if name.endswith(".parquet")}
+            write_croissant(folder, spec_named(known.name), known, parquet)
+            manifest["files"][CROISSANT].update(asdict(file_record(folder / CROISSANT)))
+            write_manifest(folder, manifest)
 
 
 def corner_of(row):
