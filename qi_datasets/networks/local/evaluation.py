@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import slices
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
-from qi_datasets.networks.local.canvas import Canvas
 from qi_datasets.networks.local.plan import Place, Plan
 from qi_datasets.networks.local.running import contexts_of, run_together, run_windows
 from qi_datasets.networks.local.tracing import Traced, trace
@@ -58,7 +57,7 @@ class LocalEvaluation:
         self._places = [*places]
         self._patch = (channels, *patch)
         with torch.inference_mode():
-            self._contexts = contexts_of(self._plan, _blank_canvas(self._like, channels, side))
+            self._contexts = contexts_of(self._plan, _blank_canvas(self._like, channels, self._plan.blank_side))
             self._values = self._plan.runner.values(self._plan.constants)
         self._batch = self._fitting_batch(side) if batch is None else batch
 
@@ -78,7 +77,9 @@ class LocalEvaluation:
         Raises `OptionError` for patches of another shape, and for places that were not announced.
         """
         if tuple(patches.shape[1:]) != self._patch:
-            raise OptionError(f"patches have the shape (N, {', '.join(map(str, self._patch))}), got {tuple(patches.shape)}")
+            raise OptionError(
+                f"patches have the shape (N, {', '.join(map(str, self._patch))}), got {tuple(patches.shape)}"
+            )
         answers: Tensor | None = None
         with torch.inference_mode():
             for place, images in _by_place(patches, y, x):
@@ -100,9 +101,7 @@ class LocalEvaluation:
 
     def _fitting_batch(self, side: int) -> int:
         on_cpu = self._like.device.type == "cpu"
-        canvases = [one for contexts in self._contexts.values() for context in contexts for one in context]
-        largest = max((one.bytes for one in canvases if isinstance(one, Canvas)), default=0)
-        fitting = (_CPU_BYTES if on_cpu else _GPU_BYTES) // max(largest, 1)
+        fitting = (_CPU_BYTES if on_cpu else _GPU_BYTES) // self._contexts.largest
         if not self.local:
             fitting = min(fitting, (_CPU_PIXELS if on_cpu else _GPU_PIXELS) // side**2)
         return min(max(fitting, 1), _LARGEST_BATCH)
@@ -143,7 +142,7 @@ class LocalNetwork:
         like = _like(self.network, patches)
         layout = _layout(self.network)
         windows = [patches[images].to(like).contiguous(memory_format=layout) for _, images in groups]
-        canvas = _blank_canvas(like, patches.shape[1], self.side, layout)
+        canvas = _blank_canvas(like, patches.shape[1], plan.blank_side, layout)
         order = torch.cat([images for _, images in groups]).argsort().to(like.device) if len(groups) > 1 else None
         self.reasons = plan.reasons
         answer: Tensor = run_together(plan, canvas, windows, range(len(places)), order)
@@ -208,7 +207,5 @@ def _layout(network: nn.Module) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
-def _blank_canvas(
-    like: Tensor, channels: int, side: int, layout: torch.memory_format = torch.channels_last
-) -> Tensor:
+def _blank_canvas(like: Tensor, channels: int, side: int, layout: torch.memory_format = torch.channels_last) -> Tensor:
     return torch.zeros(1, channels, side, side, dtype=like.dtype, device=like.device).contiguous(memory_format=layout)

@@ -83,10 +83,11 @@ class _Proof:
 
     def _move(self, node: Node, step: Step, inputs: Sequence[Node]) -> str | None:
         """Whether the second window is the first one, moved."""
-        moves = {step.displaced(self._displaced[one]) for one in inputs}
-        by = moves.pop()
-        if moves or by is None:
+        moves = {self._displaced[one] for one in inputs}
+        move = moves.pop()
+        if moves or any(by % stride for by, stride in zip(move, step.strides, strict=True)):
             return "the displacement is not a multiple of the stride"
+        by = move[0] // step.strides[0], move[1] // step.strides[1]
         first, second = self._plan.areas[node]
         for one, other, step_by in zip(first.spans, second.spans, by, strict=True):
             if (one.start + step_by, one.stop + step_by) != (other.start, other.stop):
