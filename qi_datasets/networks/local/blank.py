@@ -14,14 +14,17 @@ from qi_datasets.networks.local.windows import Area
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Position `start` of an axis stands for the `removed` ones behind it too."""
+    """The positions of `run` are all alike and stand at its first; the `removed` last ones are missing."""
 
-    start: int
+    run: range
     removed: int
 
     def index(self, positions: range) -> list[int]:
         """Where positions of the unfolded axis are on the folded one."""
-        return [one if one < self.start else max(self.start, one - self.removed) for one in positions]
+        return [
+            self.run.start if one in self.run else one - self.removed if one >= self.run.stop else one
+            for one in positions
+        ]
 
 
 Folds = tuple[Fold, Fold]
@@ -45,6 +48,14 @@ class Blank:
     def window(self, area: Area) -> Tensor:
         """The unfolded map where the window lies."""
         return self.part(area.rows.positions, area.columns.positions)
+
+    def value(self, area: Area) -> Tensor | None:
+        """The one value (C,) of a map (1, C, H, W) where the window lies, or None if it may have several."""
+        part = self.window(area)
+        alike = area.is_image and all(
+            len(set(f.index(s.positions))) == 1 for f, s in zip(self.folds, area.spans, strict=True)
+        )
+        return part[0, :, 0, 0] if alike else None
 
     def all(self, area: Area) -> Tensor:
         """The unfolded map, of which `area` is the window."""

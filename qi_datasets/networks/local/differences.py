@@ -6,14 +6,15 @@ is 0 outside the window, which is padding that a convolution passes over rather 
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from qi_datasets.networks.local.blank import Blank
 from qi_datasets.networks.local.windows import Area, overlap
 
-Response = Callable[[Tensor, tuple[int, int]], Tensor]
-"""The convolution without bias, of a map (N, C, h, w) padded with so many rows and columns of zeros."""
+Response = Callable[[Tensor, tuple[int, int], Tensor | None], Tensor]
+"""The convolution of a map (N, C, h, w) padded with so many rows and columns of zeros, with a bias (C,) or without."""
 
 
 class Difference:
@@ -35,6 +36,8 @@ class Difference:
         self._more = (0, max(0, last[1] - first[1]), 0, max(0, last[0] - first[0]))
         self._size = out.rows.size, out.columns.size
         hidden, seen = before.part(held[0], held[1]), after.window(out)
+        bias = after.value(out)
+        self._bias = bias.clone() if keep and bias is not None else bias
         self._hidden, self._seen = (hidden.clone(), seen.clone()) if keep else (hidden, seen)
 
     def outputs(self, windows: Tensor, response: Response) -> Tensor:
@@ -45,4 +48,11 @@ class Difference:
         if any(self._more):
             difference = F.pad(difference, self._more)
         rows, columns = self._size
-        return response(difference, self._padding)[:, :, :rows, :columns] + self._seen
+        outputs = response(difference, self._padding, self._bias)
+        if outputs.shape[2:] != self._size:
+            outputs = outputs[:, :, :rows, :columns].contiguous(memory_format=_layout(outputs))
+        return outputs if self._bias is not None else outputs.add_(self._seen)
+
+
+def _layout(maps: Tensor) -> torch.memory_format:
+    return torch.channels_last if maps.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format

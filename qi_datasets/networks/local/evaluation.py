@@ -3,13 +3,16 @@
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import slices
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
+from qi_datasets.networks.local.comparison import Comparison
 from qi_datasets.networks.local.plan import Place, Plan
 from qi_datasets.networks.local.running import contexts_of, run_together, run_windows
 from qi_datasets.networks.local.tracing import Traced, trace
@@ -76,28 +79,49 @@ class LocalEvaluation:
 
         Raises `OptionError` for patches of another shape, and for places that were not announced.
         """
-        if tuple(patches.shape[1:]) != self._patch:
-            raise OptionError(
-                f"patches have the shape (N, {', '.join(map(str, self._patch))}), got {tuple(patches.shape)}"
-            )
+        self._check(patches)
         answers: Tensor | None = None
-        with torch.inference_mode():
-            for place, images in _by_place(patches, y, x):
-                if place not in self._places:
-                    raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
-                for rows in slices(len(images), self._batch):
-                    found = self._features(patches[images[rows]], self._places.index(place))
-                    if answers is None:
-                        answers = found.new_empty(len(patches), *found.shape[1:])
-                    answers[images[rows]] = found
+        for place, images in _by_place(patches, y, x):
+            if place not in self._places:
+                raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
+            for rows in slices(len(images), self._batch):
+                (found,) = self._features(patches[images[rows]], [self._places.index(place)])
+                if answers is None:
+                    answers = found.new_empty(len(patches), *found.shape[1:])
+                answers[images[rows]] = found
         return patches.new_empty(0, 0) if answers is None else answers
 
-    def _features(self, patches: Tensor, place: int) -> Tensor:
-        windows = patches.to(self._like).clone(memory_format=torch.channels_last)
-        found = run_windows(self._plan, windows, place, self._contexts, self._values)
-        if not isinstance(found, Tensor) or len(found) != len(patches):
-            raise OptionError("the network answers something else than one tensor with one row per image")
-        return found.flatten(1)
+    def at_all_places(self, patches: Tensor) -> Tensor:
+        """Features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
+
+        What is proved to be the same in the first place and another is computed once. Raises `OptionError` for patches
+        of another shape.
+        """
+        self._check(patches)
+        places = range(len(self._places))
+        found = [self._features(patches[rows], places) for rows in slices(len(patches), self._batch)]
+        return torch.cat(found, 1) if found else patches.new_empty(len(places), 0, 0)
+
+    def _check(self, patches: Tensor) -> None:
+        if tuple(patches.shape[1:]) != self._patch:
+            expected = ", ".join(map(str, self._patch))
+            raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}")
+
+    @cached_property
+    def _shared(self) -> list[set[Node]]:
+        """For each place the nodes whose windows are proved to be those of the first."""
+        channels = self._patch[0]
+        return [set(), *(Comparison(self._plan, place, channels).equal for place in range(1, len(self._places)))]
+
+    def _features(self, patches: Tensor, places: Sequence[int]) -> Tensor:
+        """Features (places, N, F)."""
+        with torch.inference_mode():
+            windows = patches.to(self._like).clone(memory_format=torch.channels_last)
+            shared = self._shared if len(places) > 1 else ()
+            found = run_windows(self._plan, windows, places, self._contexts, self._values, shared)
+            if not isinstance(found, Tensor) or len(found) != len(places) * len(patches):
+                raise OptionError("the network answers something else than one tensor with one row per image")
+            return found.flatten(1).unflatten(0, (len(places), len(patches)))
 
     def _fitting_batch(self, side: int) -> int:
         on_cpu = self._like.device.type == "cpu"

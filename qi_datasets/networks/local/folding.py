@@ -48,10 +48,8 @@ def folded(image: Node, side: int, tasks: Iterable[Computed]) -> tuple[dict[Node
     )
     removed = spare // total * total
 
-    def fold(run: range, stride: int) -> Fold:
-        return Fold(run.start, removed // stride) if removed else Fold(0, 0)
-
     folds = {
-        node: (fold(rows, strides[node][0]), fold(columns, strides[node][1])) for node, (rows, columns) in runs.items()
+        node: (Fold(rows, removed // strides[node][0]), Fold(columns, removed // strides[node][1]))
+        for node, (rows, columns) in runs.items()
     }
     return folds, side - removed

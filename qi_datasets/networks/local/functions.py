@@ -23,7 +23,6 @@ from qi_datasets.networks.local.axes import (
 )
 from qi_datasets.networks.local.batch_statistics import BatchStatistics, update
 from qi_datasets.networks.local.layers import (
-    Pair,
     Size,
     adaptive_pool,
     average_pool,
@@ -106,11 +105,10 @@ def _conv2d(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Step:
-    def run(call: Call, maps: Tensor, padding: Pair, biased: bool) -> Tensor:
+    def run(call: Call, maps: Tensor, replaced: dict[str, Any]) -> Tensor:
         args, kwargs = call.arguments(maps)
         names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-        named = dict(zip(names, args, strict=False)) | kwargs | {"padding": padding}
-        return F.conv2d(**(named if biased else named | {"bias": None}))
+        return F.conv2d(**(dict(zip(names, args, strict=False)) | kwargs | replaced))
 
     return convolution(run, known.value(weight).shape[2:], stride, padding, dilation)
 

@@ -1,6 +1,6 @@
 """Which step a layer is: `step_of_layer`, for the modules of `torch.nn`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
 from qi_datasets.networks.local.pooling import Ending, GlobalMax, GlobalMean, Whole
-from qi_datasets.networks.local.sliding import AveragePool, Convolution, Slide
+from qi_datasets.networks.local.sliding import AveragePool, Convolution, Run, Slide
 from qi_datasets.networks.local.steps import Border, Call, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 
@@ -57,9 +57,9 @@ def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
 
 @step_of_layer.register
 def _(layer: nn.Conv2d, area: Area) -> Step:
-    def run(call: Call, maps: Tensor, padding: Pair, biased: bool) -> Tensor:
-        bias = layer.bias if biased else None
-        return F.conv2d(maps, layer.weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+    def run(call: Call, maps: Tensor, replaced: dict[str, Any]) -> Tensor:
+        own = {name: getattr(layer, name) for name in ("weight", "bias", "stride", "dilation", "groups")}
+        return F.conv2d(maps, **(own | replaced))
 
     if layer.padding_mode != "zeros":
         raise NotLocalError(f"its {layer.padding_mode} padding is not written out")
@@ -149,7 +149,7 @@ def dropout(share: float, training: bool) -> Step:
 
 
 def convolution(
-    run: Callable[[Call, Tensor, Pair, bool], Tensor],
+    run: Run,
     kernel: Size,
     stride: Size,
     padding: Size | str,

@@ -126,6 +126,11 @@ class Plan:
         first: Node = next(iter(self.module.graph.nodes))
         return first
 
+    def pixel(self, channels: int) -> Tensor:
+        """A black pixel (1, channels, 1, 1) of the network's type, on its device."""
+        like = next((p for p in self.module.parameters() if p.is_floating_point()), torch.empty(0))
+        return torch.zeros(1, channels, 1, 1, dtype=like.dtype, device=like.device)
+
     def area(self, node: Any) -> Area | None:
         """Where the window of a node's map is, for the first place; None for anything but a map."""
         return self.areas[node][0] if isinstance(node, Node) and node in self.areas else None

@@ -1,6 +1,6 @@
 """Runs a plan: on a blank canvas once and then on batches of windows, or on both at the same time."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +86,21 @@ class WindowRun:
     windows: (N, C, h, w) of each place
     places: which of the plan's places these are
     order: for each image of the batch its number in the concatenated windows; None if that is the same
+    values: of the nodes that do not depend on the images
+    shared: for each place the nodes whose windows are those of the first
     """
 
     def __init__(
-        self, plan: Plan, windows: Sequence[Tensor], places: Sequence[int], order: Tensor | None, values: Values
+        self,
+        plan: Plan,
+        windows: Sequence[Tensor],
+        places: Sequence[int],
+        order: Tensor | None,
+        values: Values,
+        shared: Sequence[Container[Node]] = (),
     ) -> None:
         self._plan, self._places, self._order = plan, places, order
+        self._shared = shared or [()] * len(places)
         self._values = values
         self._windows: dict[Node, list[Tensor]] = {plan.image: list(windows)}
 
@@ -99,10 +108,15 @@ class WindowRun:
         """Computes a task's value."""
         call = NodeCall(self._plan.runner, task, self._values)
         if task.step is not None:
-            self._windows[task.node] = [
-                task.step.window(call, self._of(task, group), contexts[place], self._plan.areas[task.inputs[0]][place])
-                for group, place in enumerate(self._places)
-            ]
+            made: list[Tensor] = []
+            for group, place in enumerate(self._places):
+                if task.node in self._shared[group]:
+                    made.append(made[0])
+                    continue
+                windows = [self._windows[node][group] for node in task.inputs]
+                area = self._plan.areas[task.inputs[0]][place]
+                made.append(task.step.window(call, windows, contexts[place], area))
+            self._windows[task.node] = made
         elif isinstance(task.ending, Pool):
             (self._values[task.node],) = self._ended(task, contexts)
         else:
@@ -121,9 +135,6 @@ class WindowRun:
     def output(self) -> Any:
         """What the network answers."""
         return self._values[self._plan.tasks[-1].node]
-
-    def _of(self, task: Task, group: int) -> list[Tensor]:
-        return [self._windows[node][group] for node in task.inputs]
 
     def _ended(self, task: Task, contexts: Sequence[Any]) -> list[Tensor]:
         """The inputs of a task that are maps, as one tensor each for the whole batch."""
@@ -144,9 +155,21 @@ class WindowRun:
         return found
 
 
-def run_windows(plan: Plan, windows: Tensor, place: int, contexts: Contexts, values: Values) -> Any:
-    """What the network answers to windows (N, C, h, w) at one of the plan's places, given their contexts."""
-    run = WindowRun(plan, [windows], [place], None, dict(values))
+def run_windows(
+    plan: Plan,
+    windows: Tensor,
+    places: Sequence[int],
+    contexts: Contexts,
+    values: Values,
+    shared: Sequence[Container[Node]] = (),
+) -> Any:
+    """What the network answers to windows (N, C, h, w) at each of these places, one place after the other.
+
+    contexts: of all nodes
+    values: of the nodes that do not depend on the images
+    shared: for each place the nodes whose windows are those of the first
+    """
+    run = WindowRun(plan, [windows] * len(places), places, None, dict(values), shared)
     for task in plan.tasks:
         run.advance(task, contexts.at[task.node])
     return run.output

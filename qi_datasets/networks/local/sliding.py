@@ -14,6 +14,8 @@ from qi_datasets.networks.local.ground import Ground, is_ground, swept
 from qi_datasets.networks.local.steps import Call, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Runs, Span, Sweep, overlap
 
+Run = Callable[[Call, Tensor, dict[str, Any]], Tensor]
+
 
 class Slide(Step):
     """A kernel that slides over the map: convolution, pooling, subsampling, cropping.
@@ -98,13 +100,11 @@ class Slide(Step):
 class Convolution(Slide):
     """A convolution padded with zeros.
 
-    `run` runs it with so many rows and columns of padding, and with or without bias.
+    `run` runs it with some of the arguments of `torch.nn.functional.conv2d` replaced.
     """
 
-    def __init__(
-        self, sweeps: tuple[Sweep, Sweep], run: Callable[[Call, Tensor, tuple[int, int], bool], Tensor]
-    ) -> None:
-        super().__init__(sweeps, lambda call, canvas: run(call, canvas, (0, 0), True))
+    def __init__(self, sweeps: tuple[Sweep, Sweep], run: Run) -> None:
+        super().__init__(sweeps, lambda call, canvas: run(call, canvas, {"padding": 0}))
         self.run = run
 
     def context(
@@ -122,7 +122,11 @@ class Convolution(Slide):
         """The blank map's outputs, changed by what the windows differ from it."""
         if not context or not isinstance(context[0], Difference):
             return super().window(call, windows, context, area)
-        return context[0].outputs(windows[0], lambda difference, padding: self.run(call, difference, padding, False))
+
+        def response(difference: Tensor, padding: tuple[int, int], bias: Tensor | None) -> Tensor:
+            return self.run(call, difference, {"padding": padding, "bias": bias})
+
+        return context[0].outputs(windows[0], response)
 
 
 class AveragePool(Slide):
