@@ -109,4 +109,5 @@ def getitem(known: Known, input: Node, index: Any) -> Step:
         raise NotLocalError("it picks a channel and positions at once")
     strided = (slice(None), indices[1], *(slice(None, None, sweep.stride) for sweep in sweeps))
     # A copy, since what comes next may write into it.
-    return Slide((sweeps[0], sweeps[1]), lambda call, canvas: canvas[strided].clone())
+    fixed = any((part.start or 0) < 0 or (part.stop is not None and part.stop >= 0) for part in parts)
+    return Slide((sweeps[0], sweeps[1]), lambda call, canvas: canvas[strided].clone(), fixed=fixed)

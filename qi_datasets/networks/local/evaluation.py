@@ -35,6 +35,7 @@ class LocalEvaluation:
     patch: rows and columns of the patches
     places: row and column of the patch's first pixel, for each place that it may have
     channels: of the images
+    dtype: what to compute in; None for the network's own
     batch: images per pass; None for what suits the device
 
     `local` says whether all layers are computed in windows, `reasons` at which they are not, and why: from there on
@@ -50,13 +51,14 @@ class LocalEvaluation:
         patch: tuple[int, int],
         places: Sequence[Place],
         channels: int = 3,
+        dtype: torch.dtype | None = None,
         batch: int | None = None,
     ) -> None:
-        frozen = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
+        frozen = copy.deepcopy(network).eval().to(dtype=dtype).to(memory_format=torch.channels_last)
         self._plan = Plan(trace(frozen), side, patch, places)
         if any(isinstance(task.step, BatchStatistics) for task in self._plan.tasks):
             raise OptionError("batch norm without running statistics depends on the batch; use LocalNetwork")
-        self._like = _like(frozen)
+        self._like = _like(frozen, torch.empty(0, dtype=dtype))
         self._places = [*places]
         self._patch = (channels, *patch)
         with torch.inference_mode():
@@ -121,7 +123,7 @@ class LocalEvaluation:
             found = run_windows(self._plan, windows, places, self._contexts, self._values, shared)
             if not isinstance(found, Tensor) or len(found) != len(places) * len(patches):
                 raise OptionError("the network answers something else than one tensor with one row per image")
-            return found.flatten(1).unflatten(0, (len(places), len(patches)))
+            return found.reshape(len(places), len(patches), -1)
 
     def _fitting_batch(self, side: int) -> int:
         on_cpu = self._like.device.type == "cpu"
@@ -200,7 +202,14 @@ def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positio
     else:
         places = [place for place, _ in _by_place(patches, y, x)]
         channels, *patch = patches.shape[1:]
-        evaluation = LocalEvaluation(network, side, patch=(patch[0], patch[1]), places=places, channels=channels)
+        evaluation = LocalEvaluation(
+            network,
+            side,
+            patch=(patch[0], patch[1]),
+            places=places,
+            channels=channels,
+            dtype=_like(network, patches).dtype,
+        )
     features = evaluation(patches, y, x).flatten(1)
     if evaluation.reasons:
         warnings.warn(f"whole maps are computed from {evaluation.reasons[0]}", stacklevel=2)
@@ -216,12 +225,9 @@ def _by_place(patches: Tensor, y: Positions, x: Positions) -> Iterator[tuple[Pla
         yield place, ((rows == place[0]) & (columns == place[1])).nonzero()[:, 0]
 
 
-def _like(network: nn.Module, default: Tensor | None = None) -> Tensor:
-    """A tensor of the network's type, on its device."""
-    tensors = [tensor for tensor in network.parameters() if tensor.is_floating_point()]
-    if tensors:
-        return tensors[0].detach()
-    return torch.empty(0) if default is None else default.detach()
+def _like(network: nn.Module, default: Tensor) -> Tensor:
+    """A tensor of the network's type, on its device; `default` if it has no parameters."""
+    return next((one for one in network.parameters() if one.is_floating_point()), default).detach()
 
 
 def _layout(network: nn.Module) -> torch.memory_format:

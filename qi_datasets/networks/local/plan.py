@@ -118,7 +118,7 @@ class Plan:
         self._images = [Area(Span(side, y, y + patch[0]), Span(side, x, x + patch[1])) for y, x in places]
         self._read(traced.module.graph)
         self._free()
-        self.folds, self.blank_side = folded(self.image, side, self.tasks)
+        self.folds, self.blank_side = folded(self.image, side, self.tasks, self.areas)
 
     @property
     def image(self) -> Node:

@@ -21,7 +21,7 @@ class Slide(Step):
     """A kernel that slides over the map: convolution, pooling, subsampling, cropping.
 
     `valid` runs it without padding. `fill` is the value of its own padding; with `ignores_padding` the padding takes no
-    part in an output, as in maximum pooling.
+    part in an output, as in maximum pooling. `fixed` ones begin or end at positions that do not follow the map's edges.
     """
 
     def __init__(
@@ -31,8 +31,10 @@ class Slide(Step):
         *,
         fill: float = 0.0,
         ignores_padding: bool = False,
+        fixed: bool = False,
     ) -> None:
-        self.sweeps, self.valid, self.fill, self.ignores_padding = sweeps, valid, fill, ignores_padding
+        self.sweeps, self.valid, self.fill = sweeps, valid, fill
+        self.ignores_padding, self.fixed = ignores_padding, fixed
 
     def area(self, *areas: Area) -> Area:
         """All outputs whose window meets the input's window."""
@@ -53,9 +55,14 @@ class Slide(Step):
         """The outputs of the canvas; where the window is the whole map, those of the map."""
         return self.valid(call, context[0].paste(windows[0])) if context else call(*windows)
 
-    def untouched(self, *runs: Runs) -> Runs:
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
         """The outputs that read nothing but what is untouched."""
-        rows, columns = (sweep.inside(run) for sweep, run in zip(self.sweeps, runs[0], strict=True))
+        (area,), (run,) = areas, runs
+        if self.fixed:
+            return range(0), range(0)
+        rows, columns = (
+            sweep.inside(part, span.length) for sweep, part, span in zip(self.sweeps, run, area.spans, strict=True)
+        )
         return rows, columns
 
     def ground(self, call: Call, grounds: Sequence[Ground]) -> Ground:

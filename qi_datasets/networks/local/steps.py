@@ -49,7 +49,7 @@ class Step:
         """The output's window, given the windows of the inputs; `area` is that of the first input."""
         return call(*windows)
 
-    def untouched(self, *runs: Runs) -> Runs:
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
         """The run of the output's blank map that no edge has changed, given those of the inputs."""
         return runs[0]
 
@@ -106,7 +106,7 @@ class Join(Step):
         """The operation on windows grown to one size."""
         return call(*(canvas.paste(window) for canvas, window in zip(context, windows, strict=True)))
 
-    def untouched(self, *runs: Runs) -> Runs:
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
         """What is untouched in all."""
         rows, columns = (
             range(max(r.start for r in axis), min(r.stop for r in axis)) for axis in zip(*runs, strict=True)
@@ -150,7 +150,7 @@ class Border(Step):
         """The window itself, copied as the layer copies it."""
         return windows[0].clone()
 
-    def untouched(self, *runs: Runs) -> Runs:
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
         """The run, moved; what padding repeats must keep its distance from it."""
         rows, columns = (
             range(run.start + before + near, run.stop + before - near)

@@ -82,10 +82,11 @@ class Sweep:
         start = min(max(meeting.start, 0), count - 1)
         return Span(count, start, min(max(meeting.stop, start + 1), count))
 
-    def inside(self, run: range) -> range:
-        """The outputs that read nothing but positions of a run."""
-        first = -(-(run.start + self.before) // self.stride)
-        return range(first, max(first, (run.stop - self.reach + self.before) // self.stride + 1))
+    def inside(self, run: range, length: int) -> range:
+        """The outputs that read nothing but positions of a run, on an axis of `length` positions."""
+        first = max(0, -(-(run.start + self.before) // self.stride))
+        stop = min(self.count(length), (run.stop - self.reach + self.before) // self.stride + 1)
+        return range(first, max(first, stop))
 
     def reads(self, outputs: Span) -> range:
         """Positions from the first to the last that a window of outputs reads; those outside the axis are padding."""
