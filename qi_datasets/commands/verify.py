@@ -27,9 +27,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
     "--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source, decodes all."
 )
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
-@click.option(
-    "--against", metavar="BUILD", help="Compare with a manifest, a set's folder, or a folder or URL of sets."
-)
+@click.option("--against", metavar="BUILD", help="Compare with a manifest, a set's folder, or a folder or URL of sets.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option(
     "--report", metavar="DIR", type=click.Path(path_type=Path), help="Write one self-contained page, DIR/index.html."

@@ -36,7 +36,7 @@ def trace(network: nn.Module) -> Traced:
     tracer = _Tracer()
     try:
         graph = tracer.trace(network, {p.name: p.default for p in positional[1:]})
-    except Exception as error:
+    except Exception as error:  # A forward pass may do anything to the stand-ins for its tensors.
         message = str(error).strip().partition("\n")[0]
         return Traced(_opaque(network), f"its forward pass can't be followed ({type(error).__name__}: {message})")
     module = fx.GraphModule(tracer.root, graph)
