@@ -91,7 +91,11 @@ def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> 
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
         with bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
-            place.work(work.open_units, lambda unit: bar.update(1) and None)
+
+            def count(_: Unit) -> None:
+                bar.update()
+
+            place.work(work.open_units, count)
         with place.finishing():
             if not place.finished:
                 made = put_together(settings, work)

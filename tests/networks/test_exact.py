@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from qi_datasets.networks.exact import ExactFull, Grounded, add, exactly
+from qi_datasets.networks.resnet import resnet_layers
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.exact import ExactFull, Grounded, add, exactly
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.receptive_field import receptive_field
 from qi_datasets.networks.reference import QuadrantNet
-from qi_datasets.networks.resnet import resnet_layers
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from tests.networks.pictures import corners
 

@@ -9,7 +9,9 @@ def whole_images(patches: Tensor, y, x, side: int) -> Tensor:
     """Black images (N, C, side, side) with the patches at row `y`, column `x` (one for all, or one for each)."""
     rows, columns = (torch.as_tensor(positions).expand(len(patches)).tolist() for positions in (y, x))
     height, width = patches.shape[2:]
-    borders = [(column, side - column - width, row, side - row - height) for row, column in zip(rows, columns, strict=True)]
+    borders = [
+        (column, side - column - width, row, side - row - height) for row, column in zip(rows, columns, strict=True)
+    ]
     return torch.stack([nn.functional.pad(patch, border) for patch, border in zip(patches, borders, strict=True)])
 
 
@@ -152,7 +154,7 @@ KINDS = ("residual", "dense", "plain", "inception", "mobile", "channels last", "
 
 
 @st.composite
-def _layers(draw, channels: int) -> list[nn.Module]:
+def _layers(draw, channels: int) -> list[nn.Module]:  # noqa: PLR0911  (one for each kind)
     """One layer of any kind, for `channels` channels, and what may come with it."""
     pick = st.integers(1, 3)
     kind = draw(st.sampled_from(["convolution"] * 4 + ["maximum", "average", "border", "norm", "branches", "crop"]))
