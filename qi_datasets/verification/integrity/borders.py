@@ -15,6 +15,7 @@ from qi_datasets.verification.integrity.chunk import (
     UNKNOWN_DIGEST,
     Chunk,
     Examined,
+    Stretch,
     box_of,
     digest_of,
     numbered_rows,
@@ -27,34 +28,33 @@ from qi_datasets.verification.stored import StoredSet
 NAME = "borders"
 
 
-def compare_borders(chunk: Chunk, seen: Examined, full: bool) -> None:
-    """Compares the chunk's rows in every further config; findings and the rows' digests go to `seen`.
+class Borders:
+    """Compares a stretch of rows in every further config; findings and the rows' digests go to `seen`.
 
     full: decode every image.
     """
-    stored, split = chunk.stored, chunk.split
-    configs = [
-        config
-        for config, record in stored.manifest.configs.items()
-        if config != stored.default_config and split in record.splits
-    ]
-    found = {
-        config: dict(numbered_rows(stored, config, split, chunk.start, chunk.stop, seen.findings)) for config in configs
-    }
-    unbordered = {row.number: row for row in chunk.rows}
-    digests = {config: bytearray() for config in configs}
-    for number in range(chunk.start, chunk.stop):
-        row = unbordered.get(number)
-        image = as_built(stored, row) if row is not None and not full else None
-        for config in configs:
-            if number in found[config]:
-                border = stored.border(config)
-                known = None
-                if image is not None and BORDER.low < border <= BORDER.high and not is_sampled(config, split, number):
-                    known = chunk.files.png(number, image.bordered(border))
-                digests[config] += compare_row(chunk, seen, config, number, row, found[config][number], known)
-    for config in configs:
-        seen.digests[config, split] = digests[config]
+
+    def __init__(self, stored: StoredSet, stretch: Stretch, seen: Examined, full: bool) -> None:
+        self.seen, self.full = seen, full
+        self.rows = {
+            config: dict(numbered_rows(stored, config, stretch.split, stretch.start, stretch.stop, seen.findings))
+            for config, record in stored.manifest.configs.items()
+            if config != stored.default_config and stretch.split in record.splits
+        }
+        for config in self.rows:
+            seen.digests[config, stretch.split] = bytearray()
+
+    def compare(self, chunk: Chunk, number: int, row: DecodedRow | None) -> None:
+        """Compares the rows of that number with the one without border, None if that is lost."""
+        image = as_built(chunk.stored, row) if row is not None and not self.full else None
+        for config, rows in self.rows.items():
+            if number not in rows:
+                continue
+            known, border = None, chunk.stored.border(config)
+            if image is not None and BORDER.low < border <= BORDER.high and not is_sampled(config, chunk.split, number):
+                known = chunk.files.png(image.bordered(border))
+            digest = compare_row(chunk, self.seen, config, number, row, rows[number], known)
+            self.seen.digests[config, chunk.split] += digest
 
 
 def compare_row(
