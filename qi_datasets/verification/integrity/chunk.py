@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
+
+ONE_AT_A_TIME = RLock()
+"""Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
+wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
@@ -138,21 +143,20 @@ def read_chunk(
         for number, values in rows.items()
         if full or not chunk.files.may_know(number) or is_sampled(stored.default_config, chunk.split, number)
     }
-    for number in range(chunk.start, chunk.stop):
-        row = None
-        if number in decoded:
-            row = decoded[number]
-        elif number in rows:
-            row = chunk.files.sibling(decoded.get(number - 1), number, rows[number])
-            row = row or decoded_row(chunk, number, rows[number], seen)
-        if row is not None:
-            chunk.rows.append(row)
-            seen.note(chunk.split, row)
-            digests += digest_of(stored, number, row.values, whole(row.image), row.box)
-        elif number in rows:
-            digests += UNKNOWN_DIGEST
-        if then is not None:
-            then(chunk, number, row)
+    with ONE_AT_A_TIME:
+        for number in range(chunk.start, chunk.stop):
+            row = decoded.get(number)
+            if number in rows and number not in decoded:
+                row = chunk.files.sibling(decoded.get(number - 1), number, rows[number])
+                row = row or decoded_row(chunk, number, rows[number], seen)
+            if row is not None:
+                chunk.rows.append(row)
+                seen.note(chunk.split, row)
+                digests += digest_of(stored, number, row.values, whole(row.image), row.box)
+            elif number in rows:
+                digests += UNKNOWN_DIGEST
+            if then is not None:
+                then(chunk, number, row)
     return chunk
 
 
