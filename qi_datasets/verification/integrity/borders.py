@@ -69,7 +69,7 @@ class Borders:
     def compare_image(
         self, chunk: Chunk, config: str, number: int, row: DecodedRow | None, values: dict[str, Any]
     ) -> bytes:
-        """Decodes an image and compares it with the row without border, None if that is lost. Gives its row's digest."""
+        """The digest of a row, whose image is decoded and compared with the one without border; None: that is lost."""
         stored, border = chunk.stored, chunk.stored.border(config)
         image = usable_image(stored, config, chunk.split, number, values, self.seen.findings)
         if image is None:
