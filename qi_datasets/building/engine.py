@@ -1,7 +1,6 @@
 """Runs work on this machine's threads or on a Dask cluster; what comes out has the order of what went in."""
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
@@ -20,10 +19,6 @@ Result = TypeVar("Result")
 
 AHEAD = 4
 """Batches per worker that are handed out before their results are asked for."""
-
-TURN_SECONDS = 0.0005
-"""How long a thread that comes back from Pillow waits at most before it is given the interpreter. Python's own value,
-ten times as much, is longer than decoding a photograph takes."""
 
 MOST_WORKERS = 1024
 
@@ -81,7 +76,7 @@ class Engine:
                 yield executor, workers, None
         else:
             workers = self.workers or usable_cores()
-            with _short_turns(), ThreadPoolExecutor(workers, thread_name_prefix="qi-datasets") as threads:
+            with ThreadPoolExecutor(workers, thread_name_prefix="qi-datasets") as threads:
                 yield threads, workers, Event()
 
 
@@ -115,17 +110,6 @@ def _results(
         pending.popleft()
         pending.extend(executor.submit(work, batch) for batch in islice(batches, 1))
         yield from results
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Lets Python's threads take turns at short intervals while the block runs."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, TURN_SECONDS))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def usable_cores() -> int:

@@ -186,14 +186,6 @@ def test_an_interrupted_run_ends_soon_and_without_a_traceback_of_its_threads() -
     assert (output.splitlines()[-1], errors, process.returncode) == ("interrupted", "", 0)
 
 
-def test_the_interpreters_turns_are_as_before() -> None:
-    before = sys.getswitchinterval()
-    with Engine(1).in_order(abs, range(3)) as found:
-        next(found)
-        assert sys.getswitchinterval() < before
-    assert sys.getswitchinterval() == before
-
-
 def test_a_damaged_image_among_many_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
         "from tests.building.test_engine import refuse_seven, results; from qi_datasets.building.engine import Engine\n"

@@ -15,6 +15,7 @@ from qi_datasets.verification.integrity.chunk import (
     UNKNOWN_DIGEST,
     Chunk,
     Examined,
+    Stretch,
     box_of,
     digest_of,
     numbered_rows,
@@ -27,68 +28,62 @@ from qi_datasets.verification.stored import StoredSet
 NAME = "borders"
 
 
-def compare_borders(chunk: Chunk, seen: Examined, full: bool) -> None:
-    """Compares the chunk's rows in every further config; findings and the rows' digests go to `seen`.
+class Borders:
+    """A stretch of rows in every further config, compared with the rows without border; findings go to `seen`."""
 
-    full: decode every image.
-    """
-    stored, split = chunk.stored, chunk.split
-    configs = [
-        config
-        for config, record in stored.manifest.configs.items()
-        if config != stored.default_config and split in record.splits
-    ]
-    found = {
-        config: dict(numbered_rows(stored, config, split, chunk.start, chunk.stop, seen.findings)) for config in configs
-    }
-    unbordered = {row.number: row for row in chunk.rows}
-    digests = {config: bytearray() for config in configs}
-    for number in range(chunk.start, chunk.stop):
-        row = unbordered.get(number)
-        image = as_built(stored, row) if row is not None and not full else None
-        for config in configs:
-            if number in found[config]:
-                border = stored.border(config)
-                known = None
-                if image is not None and BORDER.low < border <= BORDER.high and not is_sampled(config, split, number):
-                    known = chunk.files.png(number, image.bordered(border))
-                digests[config] += compare_row(chunk, seen, config, number, row, found[config][number], known)
-    for config in configs:
-        seen.digests[config, split] = digests[config]
+    def __init__(self, stored: StoredSet, stretch: Stretch, seen: Examined) -> None:
+        self.seen = seen
+        self.rows = {
+            config: dict(numbered_rows(stored, config, stretch.split, stretch.start, stretch.stop, seen.findings))
+            for config, record in stored.manifest.configs.items()
+            if config != stored.default_config and stretch.split in record.splits
+        }
+        self.digests: dict[str, dict[int, bytes]] = {config: {} for config in self.rows}
 
+    def compare_files(self, chunk: Chunk, number: int, row: DecodedRow | None) -> None:
+        """Compares the rows of that number whose bytes tell their pixels with the one without border."""
+        stored = chunk.stored
+        image = as_built(stored, row) if row is not None else None
+        if row is None or image is None:
+            return
+        for config, rows in self.rows.items():
+            border = stored.border(config)
+            if number not in rows or is_sampled(config, chunk.split, number) or not BORDER.low < border <= BORDER.high:
+                continue
+            values = rows[number]
+            if chunk.files.png(image.bordered(border)) == stored_bytes(values):
+                self.find(chunk, config, number, differing_columns(stored, row, border, values))
+                shown = whole(row.image).bordered(border)
+                self.digests[config][number] = digest_of(stored, number, values, shown, row.box)
 
-def compare_row(
-    chunk: Chunk,
-    seen: Examined,
-    config: str,
-    number: int,
-    row: DecodedRow | None,
-    values: dict[str, Any],
-    known: bytes | None,
-) -> bytes:
-    """Compares one row with a border with the row without; findings go to `seen`. Gives the digest of what is stored.
+    def compare_images(self, chunk: Chunk) -> None:
+        """Decodes and compares all other rows; then the digests of all go to `seen`."""
+        unbordered = {row.number: row for row in chunk.rows}
+        for config, rows in self.rows.items():
+            digests = self.digests[config]
+            for number, values in rows.items():
+                if number not in digests:
+                    digests[number] = self.compare_image(chunk, config, number, unbordered.get(number), values)
+            self.seen.digests[config, chunk.split] = bytearray().join(digests[number] for number in rows)
 
-    row: the one without, None if it is lost.
-    values: of the row with a border.
-    known: a file that needs no decoding, since it shows the pixels of `row` with the border.
-    """
-    stored, border = chunk.stored, chunk.stored.border(config)
-
-    def found(differences: Iterator[str]) -> bool:
-        before = seen.findings.counts[NAME]
-        for difference in differences:
-            seen.findings.add(NAME, f"{config}/{chunk.split} row {number}: {difference}")
-        return seen.findings.counts[NAME] > before
-
-    if row is not None and known is not None and known == stored_bytes(values):
-        found(differing_columns(stored, row, border, values))
-    else:
-        image = usable_image(stored, config, chunk.split, number, values, seen.findings)
+    def compare_image(
+        self, chunk: Chunk, config: str, number: int, row: DecodedRow | None, values: dict[str, Any]
+    ) -> bytes:
+        """The digest of a row, whose image is decoded and compared with the one without border; None: that is lost."""
+        stored, border = chunk.stored, chunk.stored.border(config)
+        image = usable_image(stored, config, chunk.split, number, values, self.seen.findings)
         if image is None:
             return UNKNOWN_DIGEST
-        if found(differing(stored, row, border, image, values)) or row is None:
+        if self.find(chunk, config, number, differing(stored, row, border, image, values)) or row is None:
             return digest_of(stored, number, values, whole(np.asarray(image)), box_of(image))
-    return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
+        return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
+
+    def find(self, chunk: Chunk, config: str, number: int, differences: Iterator[str]) -> bool:
+        """Notes what differs in a row; whether anything does."""
+        found = list(differences)
+        for difference in found:
+            self.seen.findings.add(NAME, f"{config}/{chunk.split} row {number}: {difference}")
+        return bool(found)
 
 
 def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:

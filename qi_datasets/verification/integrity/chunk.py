@@ -4,10 +4,11 @@ Workers take one chunk at a time, so that memory stays flat whatever the set's s
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ from qi_datasets.storage.parquet import image_path
 from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
+
+ONE_AT_A_TIME = RLock()
+"""Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
+wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
@@ -119,30 +124,49 @@ class Examined:
             getattr(self, name).setdefault(split, []).append(value)
 
 
-def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined, full: bool = True) -> Chunk:
+def read_chunk(
+    stored: StoredSet,
+    stretch: Stretch,
+    seen: Examined,
+    full: bool = True,
+    then: Callable[[Chunk, int, DecodedRow | None], None] | None = None,
+) -> Chunk:
     """The rows of the config without border; those that can't be decoded are noted in `seen`.
 
     full: decode every image, also those of which bytes tell that they show what another row of their source shows.
+    then: called for every number of the stretch with its row, None if it is lost, while its content is at hand.
     """
-    split, start, stop = stretch.split, stretch.start, stretch.stop
-    chunk = Chunk(stored, split, start, stop, [], stretch.expected, KnownFiles(stored))
-    config = stored.default_config
-    digests = bytearray()
-    for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
-        row = None
-        if chunk.rows and not full and not is_sampled(config, split, number):
-            row = chunk.files.sibling(chunk.rows[-1], number, values)
-        if row is None:
-            image = usable_image(stored, config, split, number, values, seen.findings)
-            if image is None:
+    chunk = Chunk(stored, stretch.split, stretch.start, stretch.stop, [], stretch.expected, KnownFiles(stored))
+    digests = seen.digests.setdefault((stored.default_config, chunk.split), bytearray())
+    rows = dict(numbered_rows(stored, stored.default_config, chunk.split, chunk.start, chunk.stop, seen.findings))
+    # Decoding and encoding by turns, each would throw the other's code out of the processor's caches.
+    decoded = {
+        number: decoded_row(chunk, number, values, seen)
+        for number, values in rows.items()
+        if full or not chunk.files.may_know(number) or is_sampled(stored.default_config, chunk.split, number)
+    }
+    with ONE_AT_A_TIME:
+        for number in range(chunk.start, chunk.stop):
+            row = decoded.get(number)
+            if number in rows and number not in decoded:
+                row = chunk.files.sibling(decoded.get(number - 1), number, rows[number])
+                row = row or decoded_row(chunk, number, rows[number], seen)
+            if row is not None:
+                chunk.rows.append(row)
+                seen.note(chunk.split, row)
+                digests += digest_of(stored, number, row.values, whole(row.image), row.box)
+            elif number in rows:
                 digests += UNKNOWN_DIGEST
-                continue
-            row = DecodedRow(number, whole(np.asarray(image)).content, box_of(image), values)
-        chunk.rows.append(row)
-        seen.note(split, row)
-        digests += digest_of(stored, number, values, whole(row.image), row.box)
-    seen.digests[config, split] = digests
+            if then is not None:
+                then(chunk, number, row)
     return chunk
+
+
+def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examined) -> DecodedRow | None:
+    """A row without border; None, and a finding, if its image can't be decoded."""
+    config = chunk.stored.default_config
+    image = usable_image(chunk.stored, config, chunk.split, number, values, seen.findings)
+    return None if image is None else DecodedRow(number, whole(np.asarray(image)).content, box_of(image), values)
 
 
 def numbered_rows(

@@ -79,33 +79,35 @@ def as_built(stored: StoredSet, row: DecodedRow) -> Placed | None:
 
 
 class KnownFiles:
-    """The files of contents that were decoded already; all rows of a source show one content, which is coded once."""
+    """The files of contents that were decoded already. The rows of a source show one content, which is coded once."""
 
     def __init__(self, stored: StoredSet) -> None:
         self.stored = stored
-        self.encoders: dict[int, tuple[Pixels, PatchEncoder]] = {}
+        self.content: Pixels | None = None
+        self.encoder: PatchEncoder
 
-    def png(self, number: int, image: Placed) -> bytes:
-        """The file of the row of that number, if this is its image."""
-        source = number // self.stored.spec.rows_per_source
-        content, encoder = self.encoders.get(source, (None, None))
-        if content is None or encoder is None or not np.array_equal(content, image.content):
-            encoder = PatchEncoder(image.content)
-            self.encoders[source] = image.content, encoder
-        return encoder.png(image.y, image.x, image.height, image.width)
+    def png(self, image: Placed) -> bytes:
+        """The file of an image."""
+        if self.content is None or not np.array_equal(self.content, image.content):
+            self.content, self.encoder = image.content, PatchEncoder(image.content)
+        return self.encoder.png(image.y, image.x, image.height, image.width)
 
-    def sibling(self, row: DecodedRow, number: int, values: dict[str, Any]) -> DecodedRow | None:
-        """The row of `qi` after `row`, if its file is that of the same patch at its own x, y; else None."""
-        spec, side = self.stored.spec, self.stored.manifest.size
-        shown = as_built(self.stored, row)
-        if spec.name != QI.name or number != row.number + 1 or number % spec.rows_per_source == 0 or shown is None:
+    def may_know(self, number: int) -> bool:
+        """Whether the row of that number shows the content of the row before it, at another place."""
+        return self.stored.spec.name == QI.name and number % self.stored.spec.rows_per_source > 0
+
+    def sibling(self, before: DecodedRow | None, number: int, values: dict[str, Any]) -> DecodedRow | None:
+        """The row of that number, if its file is that of the same content as the one before, at its own x, y."""
+        side = self.stored.manifest.size
+        shown = as_built(self.stored, before) if before is not None else None
+        if shown is None:
             return None
         height, width, _ = shown.content.shape
         y, x = values["y"], values["x"]
         if not (0 <= y <= side - height and 0 <= x <= side - width):
             return None
         image = Placed(shown.content, y, x, side, side)
-        if self.png(number, image) != stored_bytes(values):
+        if self.png(image) != stored_bytes(values):
             return None
         y0, x0, y1, x1 = nonzero_box(image.content)
         return DecodedRow(number, image.pixels(), (y0 + y, x0 + x, y1 + y, x1 + x), values)

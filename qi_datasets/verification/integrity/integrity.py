@@ -10,8 +10,8 @@ from qi_datasets.progress import bar_over
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, stored_files, whole_set
-from qi_datasets.verification.integrity.borders import compare_borders
-from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk, stretches
+from qi_datasets.verification.integrity.borders import Borders
+from qi_datasets.verification.integrity.chunk import ONE_AT_A_TIME, Chunk, Examined, Stretch, read_chunk, stretches
 from qi_datasets.verification.report.report import Check, Measured, Status
 from qi_datasets.verification.stored import StoredSet
 
@@ -194,9 +194,11 @@ def file_found(stored: StoredSet, name: str) -> FileRecord | str:
 def examine_chunk(stored: StoredSet, full: bool, stretch: Stretch) -> Examined:
     """What is known of a stretch of rows, in every config."""
     seen = Examined()
-    chunk = read_chunk(stored, stretch, seen, full)
-    for check in CHECKS:
-        if check.on_rows is not None and check.is_for(stored):
-            seen.findings.gather(check.name, check.on_rows(chunk))
-    compare_borders(chunk, seen, full)
+    borders = Borders(stored, stretch, seen)
+    chunk = read_chunk(stored, stretch, seen, full, None if full else borders.compare_files)
+    with ONE_AT_A_TIME:
+        for check in CHECKS:
+            if check.on_rows is not None and check.is_for(stored):
+                seen.findings.gather(check.name, check.on_rows(chunk))
+    borders.compare_images(chunk)
     return seen
