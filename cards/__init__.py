@@ -1,5 +1,6 @@
 """Templates of what people read: a card for each set, the verification page; the data specification; pictures."""
 
+from base64 import b64encode
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
@@ -15,7 +16,7 @@ def template(*names: str) -> Template:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("qi_datasets.cards", "."),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -23,3 +24,5 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=select_autoescape(["html.jinja"]),
     )
+    environment.filters["b64"] = lambda data: b64encode(data).decode("ascii")
+    return environment

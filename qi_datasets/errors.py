@@ -53,6 +53,24 @@ class MissingExtraError(QIDatasetsError, ImportError):
     """A part of this package needs libraries that are installed with one of its extras."""
 
 
+class HubError(QIDatasetsError):
+    """The Hub refuses, can't be reached, or doesn't have what is asked for."""
+
+
+class NotOnHubError(HubError):
+    """The Hub has no such repository, revision or file, or shows it to others only."""
+
+
+class PublishError(QIDatasetsError):
+    """A set must not be published so: its terms, or what is published already, forbid it."""
+
+
+class FailedCheckError(PublishError):
+    """A set must not be published because it fails a check."""
+
+    exit_status = 1
+
+
 class EntryError(QIDatasetsError):
     """An entry of an evaluation that can't be read, or that its own predictions contradict."""
 
@@ -62,5 +80,12 @@ class ModelError(QIDatasetsError):
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks; its kind if it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """An exception's text without line breaks and control characters; its kind if it has no text."""
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """A text that a terminal shows and doesn't obey: line breaks stay, other control characters are spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

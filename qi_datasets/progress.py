@@ -1,5 +1,6 @@
-"""The one progress bar."""
+"""The one progress bar, and what is said beside it."""
 
+import sys
 from typing import Any
 
 from tqdm import tqdm
@@ -8,3 +9,9 @@ from tqdm import tqdm
 def bar_over(name: str, total: int, unit: str, progress: bool) -> "tqdm[Any]":
     """A progress bar on standard error, silent where that is no terminal."""
     return tqdm(total=total, desc=name, unit=unit, disable=None if progress else True, leave=False)
+
+
+def tell(text: str, progress: bool) -> None:
+    """One line on standard error, where a progress bar would be shown."""
+    if progress and sys.stderr.isatty():
+        tqdm.write(text, file=sys.stderr)

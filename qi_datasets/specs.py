@@ -13,6 +13,9 @@ from qi_datasets.set_spec import IMAGENET_TERMS, MIT, IntegerOption, SetSpec
 SPEC_VERSION = "1.0.0"
 """Version of the data, apart from the package's: a changed pixel is a new major."""
 
+SPEC_DATE = "2026-11-22"
+"""The day from which on this version of the data holds."""
+
 DRAW_PREFIX = "qi-datasets/v1"
 """Every draw is the SHA-256 of a string that starts so."""
 
@@ -155,7 +158,7 @@ QI = SetSpec(
     takes_border=True,
     licence=IMAGENET_TERMS,
     publishable=False,
-    integrity=("balance", "place", "background", "patch", "displacement"),
+    integrity=("balance", "place", "background", "patch", "displacement", "constant"),
     separability="qi_datasets.verification.separability.quadrant:check",
     demo_splits={"train": 100, "validation": 100, "test": 100},
     demo_digests={
@@ -184,7 +187,7 @@ SHIFTED = SetSpec(
     rows_per_file=1000,
     licence=IMAGENET_TERMS,
     publishable=False,
-    integrity=("base", "drawn"),
+    integrity=("base", "drawn", "constant"),
     demo_splits={"test": 200},
     demo_digests={"test": "1b98eac1d81d8cffb458265ae9662c81291ec50f562d15d647b4cc9959f77abd"},
     selection_digest="17a00bbea89be42fb43d47c88417da924eee1470d2360fc0bbdbbf5ce4ba17a6",

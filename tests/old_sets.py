@@ -18,7 +18,7 @@ def as_0_1_0(folder: Path, *blank: str) -> None:
     """Turns the set in a folder into one of 0.1.0. blank: columns that it did not fill, "wnid" and "label"."""
     path = folder / MANIFEST
     manifest = json.loads(path.read_text())
-    for name in ("manifest_version", "verified_against"):
+    for name in ("manifest_version", "manifest_sha256", "verified_against"):
         del manifest[name]
     manifest["package_version"] = "0.1.0"
     if blank:

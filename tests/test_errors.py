@@ -2,7 +2,7 @@
 
 import pytest
 
-from qi_datasets.errors import one_line
+from qi_datasets.errors import OptionError, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,12 @@ from qi_datasets.errors import one_line
 )
 def test_an_error_is_one_line_and_never_empty(error: Exception, line: str) -> None:
     assert one_line(error) == line
+
+
+def test_an_error_in_one_line_never_moves_a_terminal() -> None:
+    hostile = "no \x1b[2J\x07 picture \udcff in\n\n  caf\u00e9 \u202e"
+
+    shown = one_line(OptionError(hostile))
+
+    assert shown == r"no \x1b[2J\x07 picture \udcff in café \u202e"
+    assert printable("two\nlines") == "two\nlines"

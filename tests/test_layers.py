@@ -34,6 +34,7 @@ ROOMS = (
     "protocols",
     "verification",
     "evaluation",
+    "publishing",
     "commands",
 )
 """From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""

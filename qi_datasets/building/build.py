@@ -13,7 +13,7 @@ from qi_datasets.errors import NewerSetError, OutputError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, exists, set_folder
-from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest import UNVERIFIED, Manifest
 from qi_datasets.storage.staging import locked, replaced_whole
 
 
@@ -50,7 +50,7 @@ def build_set(
     again.
 
     output: a folder, or an fsspec URL.
-    engine: where sources are decoded and encoded, default one process per core; it never changes a byte.
+    engine: where sources are decoded and encoded, default one thread per core; it never changes a byte.
     force: make it again, whatever is there.
     progress: show a bar, if standard error is a terminal.
 
@@ -59,7 +59,7 @@ def build_set(
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
-    with locked(folder):
+    with locked(folder, progress):
         found = None
         if not force:
             plan, found = with_what_is_there(plan, folder)
@@ -83,7 +83,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
 
     progress: show a bar, if standard error is a terminal.
 
-    Raises StoredSetError for a set that is damaged, OutputError when the folder can't be written.
+    Raises StoredSetError for a set that is damaged or holds files of somebody else's, OutputError when the folder can't
+    be written.
     """
     start = time.perf_counter()
     if not exists(folder):
@@ -92,6 +93,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
         manifest = Manifest.read(folder)
         if not manifest.outdated or manifest.spec_version != SPEC_VERSION:
             return None
+        if foreign := manifest.foreign_files(folder):
+            raise StoredSetError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere")
         with replaced_whole(folder) as staging:
             manifest = refresh(folder, manifest, staging, progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
@@ -114,6 +117,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))
         whole = set(plan.borders) <= manifest.borders and not manifest.missing_files(folder)
+        whole = whole and (plan.recipe is None or manifest.pixels != UNVERIFIED)
         return replace(plan, borders=borders), manifest if whole else None
     if plan.spec.needs_images:
         raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")

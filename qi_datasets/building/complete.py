@@ -10,6 +10,7 @@ from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
 from qi_datasets.pixels.decoding import decoded
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, write_card
+from qi_datasets.storage.croissant import CROISSANT, write_croissant
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.parquet import WrittenSplit, file_record, stored_rows
 
@@ -26,9 +27,10 @@ def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequenc
     pictures = {PREVIEW: list(strips(builder.spec, splits)), **builder.pictures(decoded(first))}
     for name, lines in pictures.items():
         contact_sheet(lines, folder / name)
-    write_card(folder, builder.spec, manifest)
     files = {name: record for split in splits for name, record in split.files.items()}
-    files |= {name: file_record(folder / name) for name in (CARD, *pictures)}
+    write_card(folder, builder.spec, manifest)
+    write_croissant(folder, builder.spec, manifest, files)
+    files |= {name: file_record(folder / name) for name in (CARD, CROISSANT, *pictures)}
     manifest = replace(manifest, files=files)
     manifest.write(folder)
     check_counts(folder, manifest)

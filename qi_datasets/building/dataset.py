@@ -10,12 +10,15 @@ from qi_datasets.building.plan import Plan, plan_set
 from qi_datasets.building.selection import ranks
 from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.registry import spec_named, specs
-from qi_datasets.set_spec import SetSpec
+from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
 from qi_datasets.storage.location import Place, default_output, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
 """The arguments that set a number of sources, and the least that each may be: with none, a set is left out."""
+
+MOST_IMAGES = 1_000_000
+"""What each of these arguments may be at most."""
 
 
 def sized_by(option: str) -> Callable[[SetSpec], bool]:
@@ -65,8 +68,8 @@ class BuildRequest:
             raise OptionError("borders=[] asks for no border at all; leave it out, or give some")
         for option, least in COUNT_OPTIONS.items():
             number = getattr(self, option)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
-                raise OptionError(f"{option} must be an integer of {least} or more, not {number!r}")
+            if number is not None:
+                IntegerOption(option, default=least, low=least, high=MOST_IMAGES).check(number)
         object.__setattr__(self, "counts", self._sizes(usual=False))
         chosen = [spec_named(name) for name in self.sets]
         for option, concerns in EFFECTS.items():

@@ -1,33 +1,66 @@
-"""From sources to encoded rows: the work that is done in parallel. Imports little, since every worker pays for it."""
+"""From sources to encoded rows: what workers do, and what is done with what they hand back.
+
+Pillow decodes, resizes and compresses without holding the interpreter, so these are the workers' part. The rest holds
+it most of the time, whichever thread it runs in, and is done in one.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from qi_datasets.builder import GeneratedSet, ImageSet, Row
 from qi_datasets.pixels.digests import row_digest, sha256_hex
-from qi_datasets.pixels.geometry import Box, Pixels, nonzero_box
-from qi_datasets.pixels.png import PatchEncoder
+from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
+from qi_datasets.pixels.png import PatchEncoder, photograph_png
 from qi_datasets.sources import SourceImage
-from qi_datasets.storage.rows import EncodedRow, EncodedSource
+from qi_datasets.storage.rows import EncodedRow
+
+PHOTOGRAPH = 100 * 100
+"""Pixels from which an image without black around its content is written as a photograph."""
 
 
-def encode_batch(builder: ImageSet, images: Sequence[SourceImage], *, borders: Sequence[int]) -> list[EncodedSource]:
-    """The rows of some sources at every border; each source is read and decoded once."""
-    return [encode_source(builder, image, borders) for image in images]
+@dataclass(frozen=True)
+class DecodedSource:
+    """What a worker makes of one source: little, so that handing it over is cheap.
+
+    size: bytes of its file.
+    sha256: of its file, in hex.
+    patch_sha256: of its patch, in hex; it tells later whether a file or a decoder differs.
+    rows: at border 0.
+    photographs: by row, the PNG file of an image that is stored as a photograph, else None.
+    """
+
+    image: SourceImage
+    size: int
+    sha256: str
+    patch_sha256: str
+    rows: list[Row]
+    photographs: list[bytes | None]
 
 
-def encode_source(builder: ImageSet, image: SourceImage, borders: Sequence[int]) -> EncodedSource:
-    """The rows of one source at every border. Raises SourceError for a file that is missing or damaged."""
+def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
+    """The rows of one source. Raises SourceError for a file that is missing or damaged."""
     data = image.read()
     patch = builder.patch(image.decode(data))
     rows = builder(patch, image.name, image.wnid)
-    encoder = RowEncoder(builder.spec.label_in_digest)
-    return EncodedSource(
+    return DecodedSource(
         image=image,
         size=len(data),
         sha256=sha256_hex(data),
         patch_sha256=sha256_hex(patch.tobytes()),
-        rows={border: [encoder.encode(row.bordered(border), image.name) for row in rows] for border in borders},
+        rows=rows,
+        photographs=[photograph_png(row.image.content) if is_photograph(row.image) else None for row in rows],
     )
+
+
+def encode_source(
+    source: DecodedSource, borders: Sequence[int], label_in_digest: bool
+) -> Iterator[tuple[int, EncodedRow]]:
+    """Border and row, for every border and every row of a source."""
+    encoder = RowEncoder(label_in_digest)
+    for border in borders:
+        for row, photograph in zip(source.rows, source.photographs, strict=True):
+            png = photograph if border == 0 else None
+            yield border, encoder.encode(row.bordered(border), source.image.name, png)
 
 
 def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
@@ -37,22 +70,40 @@ def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
         yield encoder.encode(row, str(number))
 
 
+def is_photograph(image: Placed) -> bool:
+    """Whether Pillow writes an image: a large one that is all content, where our own writer has no black to save."""
+    height, width, _ = image.content.shape
+    return (height, width) == (image.height, image.width) and height * width >= PHOTOGRAPH
+
+
 class RowEncoder:
     """Encodes rows; what depends on an image's content alone is worked out once per content."""
 
     def __init__(self, label_in_digest: bool) -> None:
         self.label_in_digest = label_in_digest
         self.content: Pixels | None = None
-        self.png: PatchEncoder
+        self.patch: PatchEncoder | None
         self.box: Box
 
-    def encode(self, row: Row, source: str) -> EncodedRow:
-        """The row as it is stored. source: the source's name, or the row's number, for the digest."""
+    def encode(self, row: Row, source: str, png: bytes | None = None) -> EncodedRow:
+        """The row as it is stored.
+
+        source: the source's name, or the row's number, for the digest.
+        png: the image's file, where it is known already.
+        """
         image = row.image
         if image.content is not self.content:
-            self.content, self.png, self.box = image.content, PatchEncoder(image.content), nonzero_box(image.content)
+            self.content, self.patch, self.box = image.content, None, nonzero_box(image.content)
         return EncodedRow(
-            png=self.png.png(image.y, image.x, image.height, image.width),
+            png=png or self.png(image),
             digest=row_digest(image, row.label if self.label_in_digest else "", source, self.box),
             values={"label": row.label, **row.columns},
         )
+
+    def png(self, image: Placed) -> bytes:
+        """The PNG file of an image whose content is the present one."""
+        if is_photograph(image):
+            return photograph_png(image.content)
+        if self.patch is None:
+            self.patch = PatchEncoder(image.content)
+        return self.patch.png(image.y, image.x, image.height, image.width)

@@ -1,83 +1,163 @@
-"""Runs work on this machine's processes or on a Dask cluster; what comes out has the order of what went in."""
+"""Runs work on this machine's threads or on a Dask cluster; what comes out has the order of what went in."""
 
+import os
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from threading import Event
 from typing import TypeVar
 
-import joblib
-
-from qi_datasets.errors import OptionError, QIDatasetsError, WorkerError
+from qi_datasets.errors import OptionError, WorkerError
+from qi_datasets.set_spec import IntegerOption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+AHEAD = 4
+"""Batches per worker that are handed out before their results are asked for."""
 
-def attempted(work: Callable[[Item], Result], item: Item) -> Result | QIDatasetsError:
-    """`work` of an item, or the error of ours that it ends in."""
-    try:
-        return work(item)
-    except QIDatasetsError as error:
-        return error
+TURN_SECONDS = 0.0005
+"""How long a thread that comes back from Pillow waits at most before it is given the interpreter. Python's own value,
+ten times as much, is longer than decoding a photograph takes."""
+
+MOST_WORKERS = 1024
+
+CLUSTER_SECONDS = 10
+"""How long a scheduler, and then a first worker, may take to answer."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where work is done. workers: processes of this machine, default one per core. dask: address of a scheduler."""
+    """Where work is done.
+
+    workers: threads of this machine, default one per core that the process may use.
+    dask: address of a scheduler, whose cluster does the work instead.
+    """
 
     workers: int | None = None
     dask: str | None = None
 
-    def in_order(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`work` of each item, a few items ahead, so that memory doesn't grow with their number.
-
-        Raises what `work` raises, WorkerError when a process was killed, OptionError when there is no cluster.
-        """
-        with self._backend() as jobs:
-            run = joblib.Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="4*n_jobs", return_as="generator")
-            failure: QIDatasetsError | None = None
-
-            def until_failure() -> Iterator[Item]:
-                for item in items:
-                    if failure is not None:
-                        return
-                    yield item
-
-            try:
-                for result in run(joblib.delayed(attempted)(work, item) for item in until_failure()):
-                    if failure is not None:
-                        continue
-                    if isinstance(result, QIDatasetsError):
-                        failure = result
-                    else:
-                        yield result
-            except BrokenExecutor as error:
-                raise WorkerError("a worker process was killed (out of memory?); try again with --workers 1") from error
-
-            # What was handed out is awaited: joblib's way of calling work off can end in a traceback of its own.
-            if failure is not None:
-                raise failure
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            IntegerOption("workers", default=1, low=1, high=MOST_WORKERS).check(self.workers)
 
     @contextmanager
-    def _backend(self) -> Iterator[int]:
-        if self.dask is None:
-            yield self.workers or joblib.cpu_count()
-            return
+    def in_order(
+        self, work: Callable[[Item], Result], items: Iterable[Item], batch: int = 1
+    ) -> Iterator[Iterator[Result]]:
+        """An iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
+
+        However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
+        with the item at hand; no thread outlives the block.
+
+        work: called in other threads, or on other machines: then it, items and results are pickled.
+        items: taken as they are needed, by the caller's thread.
+        batch: how many items are handed over at a time.
+
+        Raises what `work` raises, OptionError when there is no cluster, WorkerError when a cluster fails.
+        """
+        with self._executor() as (executor, workers, stopped):
+            pending: deque[Future[list[Result]]] = deque()
+            try:
+                yield _results(
+                    executor, partial(_each, work, stopped), _batches(items, batch), pending, AHEAD * workers
+                )
+            finally:
+                if stopped is not None:
+                    stopped.set()
+                for future in pending:
+                    future.cancel()
+
+    @contextmanager
+    def _executor(self) -> Iterator[tuple[Executor, int, Event | None]]:
+        """Where to submit work, how many workers there are, and what tells them to stop."""
+        if self.dask is not None:
+            with _cluster(self.dask) as (executor, workers):
+                yield executor, workers, None
+        else:
+            workers = self.workers or usable_cores()
+            with _short_turns(), ThreadPoolExecutor(workers, thread_name_prefix="qi-datasets") as threads:
+                yield threads, workers, Event()
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _each(work: Callable[[Item], Result], stopped: Event | None, items: list[Item]) -> list[Result]:
+    """`work` of each item, until nobody waits for it."""
+    results = []
+    for item in items:
+        if stopped is not None and stopped.is_set():
+            break
+        results.append(work(item))
+    return results
+
+
+def _results(
+    executor: Executor,
+    work: Callable[[list[Item]], list[Result]],
+    batches: Iterator[list[Item]],
+    pending: deque[Future[list[Result]]],
+    ahead: int,
+) -> Iterator[Result]:
+    """The results in the order of the items; at most `ahead` futures are in `pending`."""
+    pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
+    while pending:
+        results = pending[0].result()
+        pending.popleft()
+        pending.extend(executor.submit(work, batch) for batch in islice(batches, 1))
+        yield from results
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Lets Python's threads take turns at short intervals while the block runs."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    """A Dask cluster and its number of threads; its failures are errors of ours."""
+    try:
+        from distributed import Client, KilledWorker
+    except ImportError as error:
+        raise OptionError("a Dask cluster needs the extra dask: pip install 'qi-datasets[dask]'") from error
+    try:
+        client = Client(address, timeout=CLUSTER_SECONDS)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"cannot reach a Dask scheduler at {address!r}; give its address, e.g. tcp://host:8786"
+        ) from error
+    with client:
         try:
-            from distributed import Client, KilledWorker
-        except ImportError as error:
-            raise OptionError("a Dask cluster needs the extra dask: pip install 'qi-datasets[dask]'") from error
+            client.wait_for_workers(1, timeout=CLUSTER_SECONDS)
+        except TimeoutError as error:
+            raise WorkerError(f"the Dask cluster at {address!r} has no workers; start some and try again") from error
         try:
-            client = Client(self.dask, timeout=10)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError) as error:
-            raise OptionError(
-                f"cannot reach a Dask scheduler at {self.dask!r}; give its address, e.g. tcp://host:8786"
-            ) from error
-        try:
-            with client, joblib.parallel_config(backend="dask", client=client):
-                yield -1
+            threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+            yield client.get_executor(pure=False), threads  # type: ignore[no-untyped-call]
         except KilledWorker as error:
             raise WorkerError(f"Dask workers died again and again over the same images ({error})") from error
-        except TimeoutError as error:
-            raise WorkerError(f"the Dask cluster at {self.dask!r} has no workers; start some and try again") from error
+        except CancelledError as error:
+            raise WorkerError(f"the Dask cluster at {address!r} was lost; is its scheduler still running?") from error

@@ -1,7 +1,6 @@
 """What a planned build will take, told before it starts: bytes on disk, and seconds."""
 
 import math
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from qi_datasets.builder import GeneratedSet, ImageSet
-from qi_datasets.building.encoding import encode_generated, encode_source
+from qi_datasets.building.encoding import decode_source, encode_generated, encode_source
+from qi_datasets.building.engine import usable_cores
 from qi_datasets.building.plan import Plan
 from qi_datasets.errors import OutputError
 from qi_datasets.storage.location import Place
@@ -61,16 +61,23 @@ def forecast(plan: Plan, workers: int | None = None) -> Forecast:
 
     workers: threads, default one per core. Raises SourceError when one of those sources is damaged.
     """
-    if isinstance(plan.builder, GeneratedSet) or not isinstance(plan.builder, ImageSet):
+    builder = plan.builder
+    if not isinstance(builder, ImageSet):
         return Forecast(forecast_bytes(plan), sum(map(plan.rows, plan.spec.splits)) / GENERATED_PER_SECOND)
     images = [image for members in plan.images.values() for image in members]
     sample = images[:: max(1, len(images) // SAMPLED)][:SAMPLED]
-    encode_source(plan.builder, sample[0], plan.borders)  # the first one also pays for what is set up once
-    start = time.perf_counter()
-    for image in sample:
-        encode_source(plan.builder, image, plan.borders)
-    seconds = (time.perf_counter() - start) / len(sample) * len(images)
-    return Forecast(forecast_bytes(plan), seconds / (workers or os.cpu_count() or 1))
+    decoding, encoding = [], []
+    for image in (sample[0], *sample):
+        start = time.perf_counter()
+        source = decode_source(builder, image)
+        middle = time.perf_counter()
+        list(encode_source(source, plan.borders, plan.spec.label_in_digest))
+        decoding.append(middle - start)
+        encoding.append(time.perf_counter() - middle)
+    # Workers decode side by side, and one thread encodes what they hand over.
+    # The first one also pays for what is set up once.
+    per_source = max(sum(decoding[1:]) / (workers or usable_cores()), sum(encoding[1:])) / len(sample)
+    return Forecast(forecast_bytes(plan), per_source * len(images))
 
 
 def require_room(plan: Plan, output: Place) -> None:

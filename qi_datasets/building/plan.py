@@ -4,23 +4,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from qi_datasets.builder import Builder
-from qi_datasets.building.selection import official_selection, select
-from qi_datasets.errors import OptionError
+from qi_datasets.building.selection import NAMED, official_selection, select
+from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.registry import builder_of
+from qi_datasets.registry import builder_of, spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import Source, SourceImage
-from qi_datasets.specs import BORDER, QI, QUADRANT
+from qi_datasets.specs import BORDER, QI, QUADRANT, SPEC_VERSION
+from qi_datasets.storage.manifest import Manifest
 
 Splits = Mapping[str, Mapping[str, int]]
 """Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """The manifest of a set that is to be made again, and where it was found."""
+
+    where: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a set is to become: worked out and checked before anything is written.
 
-    images: by split, in row order; empty for a set that needs none. canonical: all of it as the spec table says.
+    images: by split, in row order; empty for a set that needs none.
+    canonical: all of it as the spec table says.
+    recipe: what its pixels are compared with.
     """
 
     builder: Builder
@@ -28,6 +39,7 @@ class Plan:
     source: Source | None
     images: Mapping[str, list[SourceImage]]
     canonical: bool
+    recipe: Recipe | None = None
 
     @property
     def spec(self) -> SetSpec:
@@ -79,3 +91,38 @@ def plan_set(
     canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
     images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
     return Plan(builder, wanted, source, images, canonical)
+
+
+def plan_recipe(recipe: Recipe, source: Source | None = None) -> Plan:
+    """The plan that makes a recipe's set again: its images, whatever their layout in `source`, its borders, its size.
+
+    Raises TooFewImagesError, which names the images that the source lacks, StoredSetError for a recipe of another data
+    version, UnknownSetError, OptionError.
+    """
+    manifest = recipe.manifest
+    spec = spec_named(manifest.name)
+    if manifest.spec_version != SPEC_VERSION:
+        raise StoredSetError(
+            f"{recipe.where} is of data version {manifest.spec_version}, this package makes {SPEC_VERSION}; "
+            "install the version that wrote it"
+        )
+    builder = builder_of(spec, manifest.size)
+    borders = tuple(sorted({0, *manifest.borders}))
+    if not spec.needs_images:
+        return Plan(builder, borders, None, {}, builder.size == spec.size, recipe)
+    if source is None:
+        raise OptionError(
+            f"{spec.name} is made from images, and a recipe holds none: give imagenet_val=PATH, or demo=True for a "
+            "recipe of demo pictures"
+        )
+    chosen = {split: [record.name for record in records] for split, records in manifest.sources.items()}
+    missing = [name for names in chosen.values() for name in names if name not in source.names]
+    if missing:
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        raise TooFewImagesError(
+            f"{spec.name}: {source} lacks {len(missing)} images of the recipe: {', '.join(missing[:NAMED])}{more}"
+        )
+    from_val = source.collection == IMAGENET_VAL
+    canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
+    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
+    return Plan(builder, borders, source, images, canonical, recipe)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ from qi_datasets.registry import builder_of, spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.location import Place, fetch, joined
-from qi_datasets.storage.manifest import MANIFEST_VERSION, FileRecord, Manifest, SourceRecord, with_pixels
+from qi_datasets.storage.manifest import FileRecord, Manifest, SourceRecord, columns_of, with_pixels
+from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows
 from qi_datasets.storage.schema import schema_of
 
@@ -47,6 +48,7 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
             manifest_version=MANIFEST_VERSION,
             package_version=version("qi-datasets"),
             sources=sources,
+            columns=columns_of(spec),
             files={},
         )
         return complete(staging, builder_of(spec, manifest.size), with_pixels(spec, now), splits)
@@ -93,8 +95,6 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
 
 def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
     """The set's file of that name, copied below `staging`; ValueError when it is not the recorded one."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise ValueError(f"{name!r} is no name of a set's file")
     path = staging / name
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,8 +1,9 @@
 """Writes a planned set into an empty folder."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -10,25 +11,26 @@ from pathlib import Path
 
 from qi_datasets.builder import GeneratedSet, ImageSet
 from qi_datasets.building.complete import complete
-from qi_datasets.building.encoding import encode_batch, encode_generated
+from qi_datasets.building.encoding import decode_source, encode_generated, encode_source
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan
 from qi_datasets.errors import BuilderError
 from qi_datasets.progress import bar_over
-from qi_datasets.sources import SourceImage
 from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.compare import compare
 from qi_datasets.storage.manifest import (
     GENERATED,
     UNVERIFIED,
+    VERIFIED,
     ConfigRecord,
     Manifest,
     SourceRecord,
     SplitRecord,
+    columns_of,
     library_versions,
     with_pixels,
 )
 from qi_datasets.storage.parquet import SplitWriter
-from qi_datasets.storage.rows import EncodedSource
 
 BATCH = 16
 """Sources that a worker takes at a time: few, so that memory stays flat; enough that handing over is cheap."""
@@ -65,8 +67,11 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         configs=configs,
         sources=sources,
         libraries=library_versions(),
+        columns=columns_of(spec),
     )
     manifest = with_pixels(spec, manifest)
+    if plan.recipe and manifest.pixels == UNVERIFIED and compare(manifest, plan.recipe.manifest).same_pixels:
+        manifest = replace(manifest, pixels=VERIFIED, verified_against=plan.recipe.where)
     if spec.digests and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
     return complete(staging, plan.builder, manifest, splits)
@@ -92,27 +97,15 @@ def write_rows(
         images = stack.enter_context(plan.source.at_hand(images, staging))
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
         ship = engine.dask is not None and not plan.source.on_shared_files
-        encoded = encoded_in_order(plan.builder, images, plan.borders, engine, ship)
+        given = (image.held() for image in images) if ship else images
+        decoded = stack.enter_context(engine.in_order(partial(decode_source, plan.builder), given, BATCH))
         for split, members in plan.images.items():
             sources[split] = []
-            for source in islice(encoded, len(members)):
+            for source in islice(decoded, len(members)):
                 sources[split].append(
                     SourceRecord(source.image.name, source.image.wnid, source.size, source.sha256, source.patch_sha256)
                 )
-                for border, rows in source.rows.items():
-                    for row in rows:
-                        writers[border, split].write(row)
+                for border, row in encode_source(source, plan.borders, plan.spec.label_in_digest):
+                    writers[border, split].write(row)
                 bar.update()
     return sources
-
-
-def encoded_in_order(
-    builder: ImageSet, images: list[SourceImage], borders: tuple[int, ...], engine: Engine, ship: bool
-) -> Iterator[EncodedSource]:
-    """Every source with its rows, in the given order. ship: send the images' bytes along with the work."""
-    work = partial(encode_batch, builder, borders=borders)
-    batches: Iterable[list[SourceImage]] = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    if ship:
-        batches = ([image.held() for image in batch] for batch in batches)
-    for batch in engine.in_order(work, batches):
-        yield from batch

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import command, table, with_flags
+from qi_datasets.commands.console import command, say, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import Built
@@ -25,6 +25,10 @@ PATH may be any of these; the layout is recognised:
   ILSVRC2012_img_val.tar, or a folder that holds it
   a folder or fsspec URL of the Hub's imagenet-1k Parquet shards
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
+
+\b
+RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH and made
+into the same set; each image whose file or decoder differs is named, and exit status 1 says that some do.
 """
 
 
@@ -58,7 +62,8 @@ PATH may be any of these; the layout is recognised:
     type=int,
     help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
 )
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Threads [default: one per core].")
+@click.option("--recipe", metavar="RECIPE", help="Make the set of this manifest again, and compare: see below.")
+@click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Threads [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
 @click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large, and how long it would take.")
@@ -73,6 +78,7 @@ def main(
     canvas: int | None,
     per_split: int | None,
     shifted_images: int | None,
+    recipe: str | None,
     workers: int | None,
     dask: str | None,
     force: bool,
@@ -86,8 +92,12 @@ def main(
 
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
+    from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
     from qi_datasets.storage.location import default_output, output_of
 
+    if recipe is not None:
+        decided = {"border": borders, "canvas": canvas, "per_split": per_split, "shifted_images": shifted_images}
+        refuse_beside_recipe(set=sets, dry_run=dry_run, **decided)
     request = BuildRequest(
         sets=sets,
         imagenet_val=imagenet_val,
@@ -101,15 +111,18 @@ def main(
     root = default_output() if output is None else output_of(output)
     source = request.source()
     if source is not None and not quiet:
-        click.echo(f"source: {source}")
+        say(f"source: {source}")
     for warning in source.warnings if source is not None else ():
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
+    if recipe is not None:
+        make_again(recipe, source, root, Engine(workers, dask), force, quiet)
+        return
     if dry_run:
         foretell(*request.plans(source), root, workers)
         return
     built = build_requested(request, source, root, Engine(workers, dask), force=force, progress=not quiet)
     for warning in built.warnings:
-        click.echo(f"warning: {warning}", err=quiet)
+        say(f"warning: {warning}", err=quiet)
     if not quiet:
         report(built)
 
@@ -128,17 +141,17 @@ def report(built: "Built") -> None:
             cells = [f"{count}", f"{size / MEGABYTE:.1f}", config.digest[:SHORT], seconds if number == 0 else ""]
             rows.append([folder_name(one.folder) if number == 0 else "", name, *cells])
     header = ["set", "config", "rows", "MB", "digest", "seconds"]
-    click.echo(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
-    click.echo(f"in {built.root}")
+    say(table(header, rows, right=frozenset({"rows", "MB", "seconds"})))
+    say(f"in {built.root}")
     told = {
         Outcome.MADE: "",
         Outcome.REFRESHED: "; refreshed, it was of an earlier version of this package: its images stayed as they were",
         Outcome.FOUND: "; nothing to do, it was built from the same input (--force builds it again)",
     }
     for one in built.sets.values():
-        click.echo(f"{folder_name(one.folder)}: {one.manifest.knowledge}{told[one.outcome]}")
+        say(f"{folder_name(one.folder)}: {one.manifest.knowledge}{told[one.outcome]}")
     for note in built.notes:
-        click.echo(with_flags(note))
+        say(with_flags(note))
 
 
 def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
@@ -154,10 +167,10 @@ def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", wor
             [plan.spec.name, borders, f"{count}", f"{expected.bytes / MEGABYTE:.1f}", f"{expected.seconds:.0f}"]
         )
     header = ["set", "borders", "rows", "MB, about", "seconds, about"]
-    click.echo(table(header, rows, right=frozenset(header[2:])))
-    click.echo(f"would go to {root}; nothing was written")
+    say(table(header, rows, right=frozenset(header[2:])))
+    say(f"would go to {root}; nothing was written")
     for note in notes:
-        click.echo(with_flags(note))
+        say(with_flags(note))
 
 
 if __name__ == "__main__":

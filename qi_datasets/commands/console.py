@@ -1,15 +1,26 @@
-"""What all commands share on a terminal: tables, and errors in one line with their exit status."""
+"""What all commands share on a terminal: tables, and errors and signals in one line with their exit status."""
 
+import errno
+import os
 import re
+import shutil
+import sys
+import textwrap
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 
 import click
 
-from qi_datasets.errors import QIDatasetsError, one_line
+from qi_datasets.commands.signals import StoppedError, stopped_by_signals
+from qi_datasets.errors import QIDatasetsError, one_line, printable
 
 P = ParamSpec("P")
+
+CANNOT_WRITE = 2
+"""Exit status when standard output takes no more."""
 
 
 def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -24,17 +35,47 @@ def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns this package's exceptions into one line on standard error, in flags, and their exit status."""
+    """Turns this package's exceptions, signals and a full disk under the output into one line and an exit status.
+
+    The line goes to standard error, and names flags where the exception named arguments.
+    """
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        # Pillow's remarks on damaged images: what matters of them is an error of ours.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            command(*args, **kwargs)
+            with stopped_by_signals():
+                command(*args, **kwargs)
+                sys.stdout.flush()
         except QIDatasetsError as error:
-            click.echo(f"error: {with_flags(one_line(error))}", err=True)
-            raise click.exceptions.Exit(error.exit_status) from error
+            fail(with_flags(one_line(error)), error.exit_status, error)
+        except StoppedError as error:
+            fail(f"stopped by {error}; nothing unfinished is left", error.exit_status, error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever reads the output has seen enough
+                raise
+            fail(f"cannot write {error.filename or 'the output'}: {error.strerror or error}", CANNOT_WRITE, error)
 
     return wrapper
+
+
+def fail(text: str, status: int, cause: BaseException) -> None:
+    """Ends the command with a line on standard error and an exit status."""
+    with suppress(OSError):
+        say(f"error: {text}", err=True)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        # Python would try once more when it ends, and print what came of it.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise click.exceptions.Exit(status) from cause
+
+
+def say(text: str = "", err: bool = False) -> None:
+    """Prints text that may hold names of files: a terminal shows what is in them and doesn't obey it."""
+    click.echo(printable(text), err=err)
 
 
 def with_flags(text: str) -> str:
@@ -50,6 +91,18 @@ def with_flags(text: str) -> str:
         text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
         text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
     return text
+
+
+def width() -> int:
+    """Columns of the terminal, 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def wrapped(text: str) -> str:
+    """A sentence in lines that fit the terminal; where the output is no terminal, one line."""
+    if not sys.stdout.isatty():
+        return text
+    return textwrap.fill(text, width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:

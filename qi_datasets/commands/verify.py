@@ -1,11 +1,12 @@
 """`qi-verify`: proves that the sets are what they claim."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import command, table, with_flags
+from qi_datasets.commands.console import command, say, table, width, with_flags, wrapped
 
 if TYPE_CHECKING:
     from qi_datasets.verification.report.report import Check, Report
@@ -22,12 +23,16 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 @click.option("--set", "sets", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
-@click.option("--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source.")
+@click.option(
+    "--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source, decodes all."
+)
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
+@click.option("--against", metavar="BUILD", help="Compare with a manifest, a set's folder, or a folder or URL of sets.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option(
     "--report", metavar="DIR", type=click.Path(path_type=Path), help="Write one self-contained page, DIR/index.html."
 )
+@click.option("--verbose", is_flag=True, help="Every check and every table of figures.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables: only what failed.")
 def main(
     out: str | None,
@@ -36,46 +41,74 @@ def main(
     seeds: int | None,
     full: bool,
     device: str | None,
+    against: str | None,
     json_file: Path | None,
     report: Path | None,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Verify the sets in OUT, default $QI_DATASETS_HOME or the cache: files, pixels, and what networks read."""
     from qi_datasets.verification.report.page import require_drawing, write_page
     from qi_datasets.verification.verify import verify
 
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other.")
     if report is not None:
         require_drawing()
-    found = verify(out, sets or None, only, seeds, full, device, progress=not quiet)
+    found = verify(out, sets or None, only, seeds, full, device, progress=not quiet, against=against)
     # Written before anything is printed, so that a file that can't be written is not overlooked.
     if json_file is not None:
         found.write_json(json_file)
     if report is not None:
         page = write_page(found, report)
-    show(found, quiet)
+    show(found, verbose=verbose, quiet=quiet)
     if report is not None and not quiet:
-        click.echo(f"report: {page}")
+        say(f"report: {page}")
     if found.exit_status:
         raise click.exceptions.Exit(found.exit_status)
 
 
-def show(found: "Report", quiet: bool) -> None:
-    """The table of checks, the tables of figures, and a line for each check that did not pass."""
-    if not quiet:
-        for note in found.notes:
-            click.echo(with_flags(f"note: {note}"))
-        rows = [[check.set, check.name, check.status, figure_of(check), check.meaning] for check in found.checks]
-        click.echo(table(["set", "check", "status", "figure", "what it means"], rows))
+def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
+    """A line for each set, all lines of a set of which a check did not pass, and why; with `verbose` everything."""
+    if quiet:
+        for check in found.having_cause:
+            if check.status != "warn":
+                say(with_flags(check.line), err=True)
+        return
+    for note in found.notes:
+        say(wrapped(with_flags(f"note: {note}")))
+    from qi_datasets.verification.report.report import counted
+
+    digests = {one.name: one.provenance["digests"] for one in found.sets}
+    for name in dict.fromkeys(check.set for check in found.checks):
+        checks = found.of(name)
+        say(f"{name}: {counted(checks)}")
+        if verbose:
+            for config, splits in digests.get(name, {}).items():
+                for split, digest in splits.items():
+                    say(f"  {config} {split} {digest}")
+            rows = [[check.name, check.status, figure_of(check)] for check in checks]
+            say(fitted(["check", "status", "figure"], rows))
+    if verbose:
         for one in found.tables:
-            click.echo(f"\n{one.title}\n{table(one.header, one.rows)}")
+            say(f"\n{wrapped(one.title)}\n{fitted(one.header, one.rows)}")
             if one.note:
-                click.echo(one.note)
-        click.echo()
-    for check in found.checks:
-        if check.cause and not (quiet and check.status == "warn"):
-            click.echo(f"{check.status}: {check.set}, {check.name}: {check.cause}", err=quiet)
-    if not quiet:
-        click.echo(found.summary)
+                say(wrapped(one.note))
+        say()
+    for check in found.having_cause:
+        say(wrapped(with_flags(check.line)))
+    say(wrapped(f"{found.verdict}. {found.summary}"))
+
+
+def fitted(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The table as wide as the terminal allows; else each row as lines of its own."""
+    text = table(header, [[str(cell) for cell in row] for row in rows])
+    if max(map(len, text.splitlines())) <= width():
+        return text
+    return "\n".join(
+        wrapped(f"{row[0]}: " + "; ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True)))
+        for row in rows
+    )
 
 
 def figure_of(check: "Check") -> str:

@@ -17,7 +17,8 @@ from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER, sources_dig
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import Pixels, Placed, whole
 from qi_datasets.progress import bar_over
-from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION
 from qi_datasets.storage.location import default_output, exists, joined, place_of, set_folder
 from qi_datasets.storage.manifest import MANIFEST, PINNED
 from qi_datasets.verification.stored import StoredSet

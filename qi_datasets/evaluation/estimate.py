@@ -58,7 +58,8 @@ def trained(design: Design, data: Evaluated, case: Case) -> float:
     network = design.trainable(case).network
 
     def epoch() -> None:
-        train_corners(network, *patches.values(), design.border(case), 0, local=design.local, epochs=1)
+        both = patches[train], patches[validation]
+        train_corners(network, *both, design.border(case), 0, local=design.local, epochs=1)
 
     return timed(epoch) / len(patches[train]) * len(data.images[train]) * EPOCHS
 

@@ -17,7 +17,7 @@ from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work
 from qi_datasets.evaluation.variants import Background, Pool
-from qi_datasets.evaluation.work import Workplace, check_same
+from qi_datasets.evaluation.work import Unit, Workplace, check_same
 from qi_datasets.networks.variants import PaddingVariant
 from qi_datasets.progress import bar_over
 
@@ -91,7 +91,11 @@ def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> 
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
         with bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
-            place.work(work.open_units, lambda unit: bar.update(1) and None)
+
+            def count(_: Unit) -> None:
+                bar.update()
+
+            place.work(work.open_units, count)
         with place.finishing():
             if not place.finished:
                 made = put_together(settings, work)

@@ -146,7 +146,8 @@ def timm_model(name: str, weights: str) -> Model:
     first = called(lambda: timm.create_model(name, pretrained=False), name)
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
-    sized = bool(first.default_cfg.get("fixed_input_size"))
+    settings: Any = first.default_cfg
+    sized = bool(settings.get("fixed_input_size"))
 
     def make(side: int, own: bool) -> nn.Module:
         size = {"img_size": side} if sized else {}

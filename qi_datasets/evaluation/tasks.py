@@ -15,7 +15,8 @@ from qi_datasets.evaluation.toys import CornerWork, RedGreenWork, RookWork
 from qi_datasets.evaluation.work import Unit, Workplace
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, PROBE_PENALTY
 from qi_datasets.protocols.shifted import MODES
-from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFTED, SHIFTED_GEOMETRY, SetSpec
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFTED, SHIFTED_GEOMETRY
 
 
 class Work(Protocol):

@@ -1,31 +1,46 @@
 """`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
 
 import glob
-import re
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
+from datasets.exceptions import DatasetGenerationError
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
+from qi_datasets.loading import hub
+from qi_datasets.loading.arguments import (
+    View,
+    check_concerned,
+    check_split,
+    check_stock,
+    checked_side,
+    checked_view,
+    named_splits,
+)
 from qi_datasets.loading.pairs import paired
-from qi_datasets.loading.views import with_border, with_shift
-from qi_datasets.registry import nearest, spec_named
+from qi_datasets.loading.provenance import with_provenance
+from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
-from qi_datasets.specs import BORDER, PAIRS, SHIFT, SPEC_VERSION
-from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
-from qi_datasets.storage.manifest import Manifest
-
-View = Callable[[Any], Any]
-"""Computes a view of a stored dataset, map-style or iterable, of one split."""
-
-BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.location import (
+    Place,
+    default_output,
+    exists,
+    folder_name,
+    joined,
+    place_of,
+    set_folder,
+    set_name,
+)
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.staging import standing
+from qi_datasets.storage.steady import read_steadily
 
 
 def load_dataset(
@@ -41,119 +56,134 @@ def load_dataset(
     shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
+    repo_id: str | None = None,
+    revision: str | None = None,
     **stock: Any,
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
 
-    path: the set's name, e.g. "qi". name: a config, e.g. "border_64"; `border=64` says the same, and takes any integer
-    from 0 to 4096 (pixels per side), built or not: the border is added when an image is read, and `x`, `y`, `border`
-    are right for it. split, streaming: as in `datasets`. size: side in pixels (corner). canvas: side in pixels (qi).
-    mode: the view of `shifted`: "crop", "zero" or "circular", moved by `shift` pixels down and right, an integer from
-    -32 to 32, default 0; or "pairs", a row for every pair of windows (a slice of a split counts sources, not pairs).
-    output: the folder that `qi-build` wrote, default `$QI_DATASETS_HOME` or the platform's cache. imagenet_val: where
-    ImageNet's validation images are; the set is built from them unless it is there. stock: further arguments of
-    `datasets.load_dataset` (`keep_in_memory`, `num_proc`, `cache_dir`, ...).
+    path: the set's name, e.g. "qi".
+    name: a config, e.g. "border_64", which says the same as `border=64`.
+    split: a split or a part of one, or a list of these, as in `datasets`; a slice of pairs counts their sources.
+    streaming: read rows as they are asked for, as in `datasets`.
+    border: black pixels added per side when an image is read, 0 to 4096, built or not; `x`, `y`, `border` fit (`qi`,
+        `rook`).
+    size: side of the images in pixels (`corner`).
+    canvas: side of the template in pixels (`qi`).
+    mode: what is seen of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
+        each pair of windows.
+    shift: pixels down and right, -32 to 32, default 0.
+    output: the folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
+    imagenet_val: where ImageNet's validation images are; the set is built from them, without borders, unless it is
+        there.
+    repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
+        images that is not built here. Files are checked; a stream fetches each when its rows are due.
+    revision: of that repository: a data version such as "1.0.0", a branch or a commit, default main.
+    stock: of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`, `filters`,
+        `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the view has.
 
     Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
-    Sets that need no input are made on first use. Raises UnknownSetError, OptionError, NotBuiltError, StoredSetError,
-    and what building raises (SourceError, OutputError).
+    Sets that need no input are made on first use. Raises OptionError for an argument that is wrong or without effect
+    on this set, UnknownSetError, NotBuiltError, StoredSetError, HubError, and what building raises (SourceError,
+    OutputError).
     """
     spec = spec_named(path)
-    view = checked_view(spec, mode, shift) or border_view(checked_border(spec, name, border))
-    side = checked_side(spec, size=size, canvas=canvas)
-    root = default_output() if output is None else place_of(output)
-    folder = ensure_built(spec, side, root, imagenet_val)
-    manifest = stored_manifest(spec, folder)
-    if manifest.outdated:
-        warnings.warn(
-            f"{folder} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
-            "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
-            stacklevel=2,
+    given = {"border": border, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
+    check_concerned(spec, given | {"imagenet_val": imagenet_val})
+    view = checked_view(spec, name, border, mode, shift)
+    side = checked_side(spec, size, canvas)
+    check_split(spec, split, streaming)
+    check_stock(spec, stock, view, streaming)
+    repo = hub.repo_for(spec, side, repo_id, revision, output=output, imagenet_val=imagenet_val)
+    root = default_output() if output is None else root_of(output, spec, side)
+    folder: Place = repo or ensure_built(spec, side, root, imagenet_val)
+
+    def read_published() -> Any:
+        found = hub.published(spec, side, repo or "", revision)
+        files = hub.names(spec, found)
+        if streaming:
+            return with_provenance(hub.stream(found, files, split, stock), spec, found.manifest)
+        paths = hub.local_files(found, files, named_splits(split, files))
+        # The files were checked against the manifest.
+        rows = datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
+        return with_provenance(rows, spec, found.manifest)
+
+    def read(place: Place) -> Any:
+        manifest = stored_manifest(spec, place, side)
+        if manifest.outdated:
+            warnings.warn(
+                f"{place} was written by qi-datasets {manifest.package_version} and lacks what later versions store "
+                "(labels, terms); run the command qi-build again to refresh it: its images stay as they are",
+                stacklevel=4,
+            )
+        files = stored_files(spec, place, manifest)
+        # The files were written and listed by this package: nothing is downloaded.
+        rows = datasets.load_dataset(  # nosec B615
+            "parquet", data_files=files, split=split, streaming=streaming, **stock
         )
-    files = stored_files(spec, folder, manifest)
-    check_split(spec, split, files)
-    loaded = datasets.load_dataset("parquet", data_files=files, split=split, streaming=streaming, **stock)
-    if view is None:
+        return with_provenance(rows, spec, manifest)
+
+    # The pairs' columns are made of others.
+    shown = stock.pop("columns", None) if view is paired or (repo and streaming) else None
+    try:
+        loaded = read_published() if repo else read_steadily(folder, read)
+    except (DatasetGenerationError, pa.ArrowInvalid) as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        reason = one_line(error.__cause__ or error)
+        if stock:
+            raise OptionError(f"{spec.name} can't be loaded with this {', '.join(stock)}: {reason}") from error
+        raise StoredSetError(f"{folder} is damaged: {reason}; build it again") from error
+    except ValueError as error:
+        if isinstance(error, QIDatasetsError):
+            raise
+        raise OptionError(f"{spec.name} can't be loaded so: {one_line(error)}") from error
+    if view is None and shown is None:
         return loaded
     if isinstance(loaded, dict):
-        return type(loaded)({part: view(rows) for part, rows in loaded.items()})
-    if isinstance(loaded, list):
-        return [view(rows) for rows in loaded]
-    return view(loaded)
+        return type(loaded)({part: seen(rows, view, shown) for part, rows in loaded.items()})
+    if isinstance(loaded, list | tuple):
+        return type(loaded)(seen(rows, view, shown) for rows in loaded)
+    return seen(loaded, view, shown)
 
 
-def check_split(spec: SetSpec, split: object, known: Mapping[str, object]) -> None:
-    """UnknownSetError if a split, or a part of `train[:10]+test` or of a list, names none of the known ones."""
-    parts = split if isinstance(split, list) else [split]
-    for name in (term.partition("[")[0].strip() for part in parts if isinstance(part, str) for term in part.split("+")):
-        if name not in (*known, "all"):
-            raise UnknownSetError(
-                f"{spec.name} has no split {name!r}{nearest(name, known)}; there are {', '.join(known)}"
-            )
+def seen(rows: Any, view: View | None, columns: list[str] | None) -> Any:
+    """A split through a view, or as it is, with these columns of what is seen, or all."""
+    viewed = rows if view is None else view(rows)
+    return viewed if columns is None else viewed.select_columns(list(columns))
 
 
-def checked_view(spec: SetSpec, mode: str | None, shift: int | None) -> View | None:
-    """The view that `mode` and `shift` ask for; None without a mode."""
-    if mode is not None and mode not in spec.views:
-        known = f"there are {', '.join(spec.views)}" if spec.views else "leave it out"
-        hint = nearest(mode, dict.fromkeys(spec.views))
-        raise OptionError(f"{spec.name} has no mode {mode!r}{hint}; {known}")
-    if mode in (None, PAIRS):
-        if shift is not None:
-            moving = ", ".join(name for name in spec.views if name != PAIRS)
-            known = f"give mode= one of {moving}" if moving else "leave it out"
-            raise OptionError(f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; {known}")
-        return None if mode is None else paired
-    return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
-
-
-def border_view(border: int) -> View | None:
-    """The view with that border; None for the stored images as they are."""
-    return partial(with_border, border=border) if border else None
-
-
-def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
-    """The border that a config's name or `border` asks for, in pixels."""
-    pixels = None if border is None else BORDER.check(border)
-    if pixels and not spec.takes_border:
-        raise OptionError(f"{spec.name} takes no border, but border={border!r} is given; leave it out")
-    if name is None:
-        return pixels or 0
-    match = BORDER_CONFIG.fullmatch(name) if spec.borders and isinstance(name, str) else None
-    if match is None and name not in spec.configs:
-        hint = nearest(name, dict.fromkeys(spec.configs))
-        raise UnknownSetError(f"{spec.name} has no config {name!r}{hint}; there are {', '.join(spec.configs)}")
-    named = BORDER.check(int(match[1])) if match else 0
-    if match and pixels not in (None, named):
-        raise OptionError(f"config {name!r} and border={border!r} contradict each other; give one of them")
-    return pixels or named
-
-
-def checked_side(spec: SetSpec, **given: int | None) -> int:
-    """The side of the images that the set's own option asks for, in pixels; OptionError for another set's option."""
-    option = spec.size_option
-    for name, value in given.items():
-        if value is not None and (option is None or option.name != name):
-            raise OptionError(f"{spec.name} takes no {name}, but {name}={value!r} is given; leave it out")
-    value = given.get(option.name) if option else None
-    return spec.size if option is None or value is None else option.check(value)
+def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
+    """The place of sets that `output` names: itself, or the one above, if it is the very set that is asked for."""
+    place = place_of(output)
+    if not exists(joined(place, MANIFEST)):
+        return place
+    wanted = set_name(spec, side)
+    if folder_name(place) != wanted:
+        raise OptionError(f"output={place} is the set {folder_name(place)}, not {wanted}; give the folder above it")
+    return place.parent if isinstance(place, Path) else place.rpartition("/")[0]
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
     """The folder of the set, built if that is possible with what is given."""
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
-        if not exists(folder):
+        if not exists(standing(folder)):
+            size = f"{spec.size_option.name}={side}" if spec.size_option and side != spec.size else ""
+            call = ", ".join(filter(None, (f'build_dataset("{spec.name}"', size, "imagenet_val=PATH)")))
+            wanted = " with ".join(filter(None, (spec.name, size)))
             raise NotBuiltError(
-                f"{spec.name} is not built in {root}: pass imagenet_val=PATH to build it from ImageNet's validation "
-                "images, or output=OUT for a folder that the command qi-build wrote"
+                f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, "
+                "demo=True in their place from demo pictures; or pass output=OUT for a folder where it is, or "
+                f"repo_id='ORG/NAME' (or set ${hub.REPO}) for a repository of the Hub"
             )
         return folder
     if imagenet_val is not None:
-        source = open_source(imagenet_val) if spec.needs_images else None
-        for message in source.warnings if source is not None else ():
+        source = open_source(imagenet_val)
+        for message in source.warnings:
             warnings.warn(message, stacklevel=3)
-        return build_set(plan_set(spec, source, size=side), root, progress=True).folder
+        # Borders are added on reading.
+        return build_set(plan_set(spec, source, size=side, borders=()), root, progress=True).folder
     if not is_current(folder):
         build_set(plan_set(spec, size=side), root, progress=True)
     return folder
@@ -168,9 +198,14 @@ def is_current(folder: Place) -> bool:
     return manifest.spec_version == SPEC_VERSION and not manifest.missing_files(folder)
 
 
-def stored_manifest(spec: SetSpec, folder: Place) -> Manifest:
-    """The manifest of a stored set; StoredSetError if the set is incomplete or of another version of the data."""
+def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
+    """The manifest of a stored set; StoredSetError if it is another set, incomplete or of another data version."""
     manifest = Manifest.read(folder)
+    if (manifest.name, manifest.size) != (spec.name, side):
+        raise StoredSetError(
+            f"{folder} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; move it to its own "
+            "folder, or build again"
+        )
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "

@@ -15,6 +15,7 @@ from qi_datasets.specs import SHIFTED_GEOMETRY
 
 OFFSETS = ("y0", "x0", "y1", "x1")
 KEPT = ("label", "source")
+COLUMNS = ("image_a", "image_b", *KEPT, *OFFSETS)
 
 
 def paired(dataset: AnyDataset) -> AnyDataset:
@@ -23,8 +24,9 @@ def paired(dataset: AnyDataset) -> AnyDataset:
     Columns: `image_a`, `image_b` (windows of 224x224), `label`, `source`, and the windows' top-left pixels `y0`, `x0`
     and `y1`, `x1`.
     """
+    image = WindowImage(decode=dataset.features["image"].decode)
     features = datasets.Features(
-        {"image_a": WindowImage(), "image_b": WindowImage()}
+        {"image_a": image, "image_b": image}
         | {name: dataset.features[name] for name in KEPT}
         | {name: datasets.Value("int32") for name in OFFSETS}
     )

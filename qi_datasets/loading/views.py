@@ -1,6 +1,7 @@
 """Views: data sets that are computed, when they are read, from the one that is stored. Nothing is stored twice."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,25 +20,35 @@ AnyDataset = TypeVar("AnyDataset", datasets.Dataset, datasets.IterableDataset)
 
 def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
     """Every image with `border` black pixels added on all four sides; the columns x, y, border say so."""
-    features, image = dataset.features, BorderedImage(border)
+    features = dataset.features
     moved = [name for name in BORDER_COLUMNS if name in features]
-    if isinstance(dataset, datasets.IterableDataset):
-        return streamed(dataset, partial(_bordered, image=image, moved=moved), {**features, "image": image})
-    if moved:
-        numbers = dataset.select_columns(moved).with_format("numpy")[:]
-        dataset = dataset.remove_columns(moved)
-        for name in moved:
-            dataset = dataset.add_column(name, numbers[name] + border, feature=features[name])
-        dataset = dataset.select_columns(list(features))
-    return dataset.cast_column("image", image)
+    if isinstance(dataset, datasets.Dataset):
+        if moved:
+            numbers = dataset.select_columns(moved).with_format("numpy")[:]
+            # Under other names first: without any column, a dataset has no rows.
+            for name in moved:
+                dataset = dataset.add_column(f"{name}+{border}", numbers[name] + border, feature=features[name])
+            dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
+            dataset = dataset.select_columns(list(features))
+    elif moved:
+        dataset = streamed(dataset, partial(_moved, names=moved, border=border), features)
+    return with_image(dataset, BorderedImage(border))
 
 
 def with_shift(dataset: AnyDataset, mode: str, shift: int) -> AnyDataset:
     """Every image moved by `shift` pixels, down and right, in the way that `mode` names ("crop", "zero", ...)."""
-    image = ShiftedImage(mode, shift)
-    if isinstance(dataset, datasets.IterableDataset):
-        return streamed(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
-    return dataset.cast_column("image", image)
+    return with_image(dataset, ShiftedImage(mode, shift))
+
+
+def with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
+    """The column `image`, if it is among those that were loaded, as that type computes it."""
+    if "image" not in dataset.features:
+        return dataset
+    image = replace(image, decode=dataset.features["image"].decode)
+    if isinstance(dataset, datasets.Dataset):
+        return dataset.cast_column("image", image)
+    # A cast alone would not do: the next cast of a stream takes its place, and would show the image as it is stored.
+    return streamed(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
 
 
 def streamed(
@@ -46,10 +57,7 @@ def streamed(
     features: Mapping[str, Any],
     rows: int = STREAMED_ROWS,
 ) -> datasets.IterableDataset:
-    """A stream whose tables of `rows` rows each go through `step`, which gives them the columns `features`.
-
-    A cast alone would not do: the next cast of a stream takes its place, and would show the image as it is stored.
-    """
+    """A stream whose tables of `rows` rows each go through `step`, which gives them the columns `features`."""
     seen = stream.with_format("arrow").map(step, batched=True, batch_size=rows)
     # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.
     return seen.with_format(None).cast(datasets.Features(features))
@@ -60,11 +68,11 @@ def _computed(stored: pa.Table, image: ComputedImage) -> pa.Table:
     return stored.set_column(stored.schema.get_field_index("image"), "image", pa.chunked_array(column, image()))
 
 
-def _bordered(stored: pa.Table, image: BorderedImage, moved: list[str]) -> pa.Table:
-    for name in moved:
-        column = pc.add(stored.column(name), pa.scalar(image.border, stored.field(name).type))
+def _moved(stored: pa.Table, names: list[str], border: int) -> pa.Table:
+    for name in names:
+        column = pc.add(stored.column(name), pa.scalar(border, stored.field(name).type))
         stored = stored.set_column(stored.schema.get_field_index(name), name, column)
-    return _computed(stored, image)
+    return stored
 
 
 def as_stock(dataset: AnyDataset) -> AnyDataset:

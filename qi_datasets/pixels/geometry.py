@@ -71,6 +71,8 @@ def whole(image: npt.ArrayLike) -> Placed:
 
 def nonzero_box(content: Pixels) -> Box:
     """Bounding box (y0, x0, y1, x1) of the pixels of (h, w, c) `content` that are not black; all 0 if there is none."""
+    if content.size and all(side.any() for side in (content[0], content[-1], content[:, 0], content[:, -1])):
+        return 0, 0, content.shape[0], content.shape[1]
     rows, columns = np.flatnonzero(content.any(axis=(1, 2))), np.flatnonzero(content.any(axis=(0, 2)))
     if rows.size == 0:
         return 0, 0, 0, 0

@@ -82,9 +82,11 @@ class CornerNetwork:
     def __call__(self, patches: Tensor, labels: Tensor) -> Tensor:
         """The answers (N, F) to `patches` (N, 3, h, w), each in the corner that its label (N,) says."""
         if self._local is None:
-            return self._run(lambda: self.network(self.corners.images(patches, labels)).flatten(1))
+            dense: Tensor = self._run(lambda: self.network(self.corners.images(patches, labels)).flatten(1))
+            return dense
         at, local = torch.tensor(self.corners.places)[labels.cpu()], self._local
-        return self._run(lambda: local(patches, at, at).flatten(1))
+        answers: Tensor = self._run(lambda: local(patches, at, at).flatten(1))
+        return answers
 
     def features(self, patches: Tensor, batch: int | None = None) -> Features:
         """Features (N, 2, F) of a frozen network, float32 or float64.

@@ -98,7 +98,8 @@ def logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) -
     size = min(LARGEST_BATCH, _PIXELS.get(windows.device.type, _PIXELS["cuda"]) // side**2)
 
     def answer(rows: slice) -> Tensor:
-        return said(lambda: network(windows[rows]), f"on images of {side} x {side}")
+        answers: Tensor = said(lambda: network(windows[rows]), f"on images of {side} x {side}")
+        return answers
 
     logits: NDArray[np.floating] = in_passes(answer, len(windows), size).numpy()
     if not np.isfinite(logits).all():

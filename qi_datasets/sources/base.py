@@ -1,6 +1,5 @@
 """What every source offers: names of images, and for a chosen one where its bytes lie."""
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from qi_datasets.errors import SourceError, one_line
+from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import ImageCollection
+from qi_datasets.sources.reading import decode_image, read_image
 
 NAMED = 3
 """How many images a warning names before it counts the rest."""
@@ -32,7 +32,7 @@ class FileLocation:
 
     def read(self) -> bytes:
         """The file's bytes."""
-        return Path(self.path).read_bytes()
+        return read_image(self.path, self)
 
     def __str__(self) -> str:
         return self.path
@@ -49,12 +49,7 @@ class SpanLocation:
 
     def read(self) -> bytes:
         """The span's bytes; SourceError when the file ends before them."""
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.size)
-        if len(data) != self.size:
-            raise SourceError(f"{self} ends after {len(data)} of {self.size} bytes; fetch the file again")
-        return data
+        return read_image(self.path, self, self.offset, self.size)
 
     def __str__(self) -> str:
         return self.label
@@ -97,17 +92,7 @@ class SourceImage:
 
     def decode(self, data: bytes) -> Image.Image:
         """The picture in `data`, fully decoded, no EXIF rotation; SourceError when it is damaged or no image."""
-        try:
-            image = Image.open(io.BytesIO(data))
-            image.load()
-            return image if image.mode == "RGB" else image.convert("RGB")
-        except UnidentifiedImageError as error:
-            raise SourceError(f"{self.location} is no image file; replace it, or remove it") from error
-        except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
-            raise SourceError(
-                f"{self.location} cannot be decoded as an image ({one_line(error)}); "
-                "replace the file with an intact copy"
-            ) from error
+        return decode_image(data, self.location)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from PIL import Image
 
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection
+from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
-
-NO_PICTURES = {"BUFR", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
-"""Kinds of files that Pillow knows by name but can't decode by itself."""
+from qi_datasets.sources.reading import open_regular
 
 Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
@@ -115,6 +114,15 @@ class Kaggle(FileSource):
         return cls.of(val, validation_files(val)) if val.is_dir() else None
 
 
+def checked_name(path: str) -> str:
+    """A path that is to be an image's name; SourceError for one that no text can hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(f"the file name {os.fsencode(path)!r} is not UTF-8; rename the file") from error
+    return path
+
+
 def _unreadable(error: OSError) -> None:
     raise SourceError(
         f"cannot read {error.filename}: {error.strerror}; without it another selection would be made, so mend its "
@@ -125,7 +133,7 @@ def _unreadable(error: OSError) -> None:
 def is_built_set(folder: Path) -> bool:
     """Whether a folder holds a set that this package wrote: images, but none to make a set of."""
     try:
-        with (folder / "manifest.json").open("rb") as file:
+        with open_regular(str(folder / "manifest.json")) as file:
             return b'"spec_version"' in file.read(1000)
     except OSError:
         return False
@@ -133,9 +141,8 @@ def is_built_set(folder: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def image_suffixes() -> frozenset[str]:
-    """The file endings that Pillow can open."""
-    extensions = Image.registered_extensions()
-    return frozenset(ending for ending, kind in extensions.items() if kind in Image.OPEN and kind not in NO_PICTURES)
+    """The endings of the image files that are read."""
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
 class AnyFolder(FileSource):
@@ -157,7 +164,7 @@ class AnyFolder(FileSource):
             wnid = inside.name if WNID.fullmatch(inside.name) else ""
             for file in sorted(files):
                 if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
-                    path = (inside / file).as_posix()
+                    path = checked_name((inside / file).as_posix())
                     found.append((path, path, wnid))
                     training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
         return cls.of(folder, found, IMAGENET_TRAIN if training else None)

@@ -12,15 +12,20 @@ from typing import Any, ClassVar, Self
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
+from qi_datasets.sources.reading import open_regular
 
 VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
 """How the names of shards, or of their folders, begin, if they tell the split."""
 
-IMAGE_COLUMNS = {"image.bytes", "image.path"}
+BYTES, TEXT = (pa.binary(), pa.large_binary()), (pa.string(), pa.large_string())
+
+MOST_ROWS, MOST_BYTES = 1_000_000, 2_000_000_000
+"""Rows and unpacked bytes of a row group, which is read whole: those of `imagenet-1k` have 100 images."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class CellLocation:
 
     def read(self) -> bytes:
         """The cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
-        with fsspec.open(self.url, "rb") as file:
-            return cells(pq.ParquetFile(file), self.row_group, "bytes")[self.row] or b""
+        with opened(self.url) as shard:
+            return cells(shard, self.row_group, "bytes")[self.row] or b""
 
     def __str__(self) -> str:
         return f"{self.member} in {self.url}"
@@ -115,34 +120,42 @@ def validation_shards(url: str) -> list[str]:
 def opened(url: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file behind a URL; SourceError when it can't be read or is no Parquet."""
     try:
-        with fsspec.open(url, "rb") as file:
+        fs, path = fsspec.url_to_fs(url)
+        with open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb") as file:
             yield pq.ParquetFile(file)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise SourceError(f"cannot read {url} as Parquet ({reason}); fetch the shard again") from error
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise SourceError(f"cannot read {url} as Parquet ({one_line(error)}); fetch the shard again") from error
 
 
 def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
     """One field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
+    facts = shard.metadata.row_group(group)
+    size = sum(facts.column(number).total_uncompressed_size for number in range(facts.num_columns))
+    if not (0 <= facts.num_rows <= MOST_ROWS and 0 <= size <= MOST_BYTES):
+        raise ValueError(f"row group {group} claims {facts.num_rows} rows in {size} bytes")
     column = shard.read_row_group(group, columns=[f"image.{name}"]).column("image")
     return list(column.combine_chunks().field(name).to_pylist())
 
 
-def columns_of(shard: pq.ParquetFile) -> set[str]:
-    """The paths of a Parquet file's columns."""
-    return {column.path for column in map(shard.schema.column, range(len(shard.schema)))}
+def has_images(shard: pq.ParquetFile) -> bool:
+    """Whether a Parquet file has a column `image` of `bytes` and `path`, as the Hub stores images."""
+    schema = shard.schema_arrow
+    if schema.names.count("image") != 1 or not pa.types.is_struct(schema.field("image").type):
+        return False
+    fields = {field.name: field.type for field in schema.field("image").type}
+    return fields.get("bytes") in BYTES and fields.get("path") in TEXT
 
 
 def is_of_imagenet(url: str) -> bool:
     """Whether a Parquet file has a column of images, so that it may be a shard."""
     with opened(url) as shard:
-        return columns_of(shard) >= IMAGE_COLUMNS
+        return has_images(shard)
 
 
 def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
     """Name and image of each row of a shard; reads names, not pictures."""
     with opened(url) as shard:
-        if not columns_of(shard) >= IMAGE_COLUMNS:
+        if not has_images(shard):
             raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
         for group in range(shard.num_row_groups):
             for row, path in enumerate(cells(shard, group, "path")):

@@ -5,14 +5,21 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self, cast
 
-from qi_datasets.errors import SourceError
+from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
+from qi_datasets.sources.reading import open_regular
 
 TAR_NAME = "ILSVRC2012_img_val.tar"
 END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
+
+LONGEST_HEADER = 1_000_000
+"""Bytes that a header may ask for; real ones, of long names, are of a few hundred."""
+
+DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError, KeyError, IndexError)
+"""What `tarfile` raises over headers whose checksum is right and whose fields are not."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,17 @@ class TarSource(Source):
 def members(archive: Path) -> Iterator[SourceImage]:
     """The validation images of a tar, in its order. A tar without its end-of-archive blocks is an error."""
     try:
-        with open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with (
+            open_regular(str(archive)) as file,
+            tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:") as tar,
+        ):
+            last = -1
             for member in tar:
+                if member.size < 0 or not last < member.offset <= member.offset_data <= tar.offset:
+                    raise SourceError(f"{archive} is damaged at byte {member.offset}; fetch it again")
+                last = member.offset
                 match = IMAGENET_VAL.file.fullmatch(os.path.basename(member.name))
-                if match and member.isfile():
+                if match and member.isfile() and not member.issparse():
                     label = f"{member.name} in {archive}"
                     span = SpanLocation(str(archive), member.offset_data, member.size, label)
                     yield SourceImage(match["id"], match["wnid"] or "", span)
@@ -54,7 +68,21 @@ def members(archive: Path) -> Iterator[SourceImage]:
             file.seek(end)
             if file.read(len(END_OF_ARCHIVE)) != END_OF_ARCHIVE:
                 raise SourceError(f"{archive} is cut off or damaged at byte {end}; fetch it again")
-    except tarfile.TarError as error:
-        raise SourceError(f"{archive} is cut off or no tar ({error}); fetch it again") from error
+    except DAMAGE as error:
+        raise SourceError(f"{archive} is cut off or no tar ({one_line(error)}); fetch it again") from error
     except OSError as error:
         raise SourceError(f"cannot read {archive}: {error.strerror}; check its permissions") from error
+
+
+class _Headers:
+    """A tar as `tarfile` reads its headers: what asks for too many bytes at once is none."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.name = file.seek, file.tell, file.name
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes."""
+        if not 0 <= size <= LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header asks for {size} bytes")
+        return self._file.read(size)

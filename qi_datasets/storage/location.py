@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 from qi_datasets.errors import OptionError
 from qi_datasets.set_spec import SetSpec
+from qi_datasets.sources.reading import open_regular
 
 HOME = "QI_DATASETS_HOME"
 """The variable that names the folder where sets are kept."""
@@ -59,9 +60,14 @@ def default_output() -> Place:
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
-    """Where a set lies below an output place; one of another size than the official has a folder of its own."""
+    """Where a set lies below an output place."""
+    return joined(output, set_name(spec, size))
+
+
+def set_name(spec: SetSpec, size: int) -> str:
+    """The name of a set's folder; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
-    return joined(output, f"{spec.name}{option}")
+    return f"{spec.name}{option}"
 
 
 def folder_name(place: Place) -> str:
@@ -106,10 +112,37 @@ def files_below(place: Place) -> list[str]:
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
 
 
-def read_text(place: Place) -> str:
-    """A file's UTF-8 text; OSError if it can't be read."""
+def entries_below(place: Place) -> list[tuple[str, str]]:
+    """Relative path and kind ("file", "directory", "link", "other") of all that lies below a place, sorted.
+
+    Links to files of a local folder count as files, as in the Hub's cache; other links are not followed.
+    """
     fs, path = file_system(place)
-    return str(fs.cat_file(path).decode("utf-8"))
+    if not isinstance(fs, LocalFileSystem):
+        return [(name, "file") for name in files_below(place)]
+    found = []
+    for parent, folders, files in os.walk(path):
+        inside = Path(parent).relative_to(path)
+        for name in folders:
+            found.append(((inside / name).as_posix(), "link" if Path(parent, name).is_symlink() else "directory"))
+        for name in files:
+            found.append(((inside / name).as_posix(), "file" if Path(parent, name).is_file() else "other"))
+    return sorted(found)
+
+
+def open_file(place: Place) -> Any:
+    """A file, open for reading; OSError if there is none, or if it is a pipe or a device."""
+    fs, path = file_system(place)
+    return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
+
+
+def read_bytes(place: Place, most: int) -> bytes:
+    """A file's bytes, but of one with more than `most` only the beginning, which is longer; OSError as usual."""
+    data = bytearray()
+    with open_file(place) as file:
+        while len(data) <= most and (piece := file.read(1 << 20)):
+            data += piece
+    return bytes(data)
 
 
 def fetch(place: Place, target: Path) -> None:

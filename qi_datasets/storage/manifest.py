@@ -1,6 +1,5 @@
 """The manifest of a stored set: what it is, what it was made from, and the digests that prove it."""
 
-import json
 import platform
 import re
 from dataclasses import asdict, dataclass, field, replace
@@ -10,20 +9,14 @@ from typing import Any, Self
 
 from PIL import features as pillow_features
 
-from qi_datasets.errors import NewerSetError, StoredSetError
+from qi_datasets.errors import NewerSetError, StoredSetError, one_line
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.storage.location import Place, file_size, files_below, joined, read_text
+from qi_datasets.storage.location import Place, file_size, files_below, joined, read_bytes
+from qi_datasets.storage.manifest_file import LARGEST, MANIFEST_VERSION, parsed, text_of
 
 MANIFEST = "manifest.json"
-
-MANIFEST_VERSION = 1
-"""Version of what is stored beside the pixels.
-
-0: package 0.1.0, whose manifests name no version; labels of ImageNet's images may be missing.
-1: every ImageNet image has its synset; cards state the terms; splits no longer count the bytes of their images.
-"""
 
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
 
@@ -82,7 +75,13 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says. size: side of the images at border 0. sources: by split, in row order."""
+    """What `manifest.json` says.
+
+    size: side of the images at border 0.
+    sources: by split, in row order.
+    verified_against: what the pixels were compared with, where `pixels` is "verified".
+    columns: name -> type of the columns beside `image`; empty in manifests of older versions.
+    """
 
     manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
     name: str
@@ -97,6 +96,12 @@ class Manifest:
     files: dict[str, FileRecord] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
     verified_against: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> bool:
+        """Whether it says how a set is made and holds none of its files."""
+        return not any(split.files for config in self.configs.values() for split in config.splits.values())
 
     @property
     def demo(self) -> bool:
@@ -129,6 +134,24 @@ class Manifest:
             return pixels
         return f"{'official selection' if self.canonical else 'not the official selection'}, {pixels}"
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a figure measured on this set should be quoted with; the names and values are JSON's."""
+        return {
+            "set": self.name,
+            "data_version": self.spec_version,
+            "package_version": self.package_version,
+            "official_selection": self.canonical,
+            "pixels": self.pixels,
+            "verified_against": self.verified_against,
+            "layout": self.layout,
+            "size": self.size,
+            "digests": {
+                name: {split: part.digest for split, part in config.splits.items()}
+                for name, config in self.configs.items()
+            },
+        }
+
     def licence(self, spec: SetSpec) -> Licence:
         """The terms of this set's pixels."""
         return MIT if self.demo else spec.licence
@@ -152,29 +175,24 @@ class Manifest:
         """The first config."""
         return next(iter(self.configs.values()))
 
+    @property
+    def text(self) -> str:
+        """The manifest as its file holds it."""
+        return text_of(asdict(self))
+
     def write(self, folder: Path) -> None:
         """Writes the manifest into the set's folder."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        (folder / MANIFEST).write_text(self.text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder, of this or an earlier version.
+        """The manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
         Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
         """
-        path = joined(folder, MANIFEST)
+        path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
         try:
-            content: dict[str, Any] = json.loads(read_text(path))
-            number = content.setdefault("manifest_version", 0)
-            if type(number) is not int or number < 0:
-                raise ValueError(f"manifest_version {number!r}")
-            if number > MANIFEST_VERSION:
-                raise NewerSetError(
-                    f"{path} has version {number}, this package knows {MANIFEST_VERSION}; upgrade qi-datasets"
-                )
-            if number == 0:
-                for record in (split for config in content["configs"].values() for split in config["splits"].values()):
-                    del record["image_bytes"]
+            content = parsed(read_bytes(path, LARGEST))
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -192,8 +210,10 @@ class Manifest:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StoredSetError(f"cannot read {path} ({reason}); without it {folder} is no set") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoredSetError(f"{path} is no manifest of this package ({error!r}); build the set again") from error
+        except NewerSetError as error:
+            raise NewerSetError(f"{path} {error}") from error
+        except ValueError as error:
+            raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
         """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
@@ -203,6 +223,11 @@ class Manifest:
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
         return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
+
+
+def columns_of(spec: SetSpec) -> dict[str, str]:
+    """The columns of a set beside its image, as manifests name their types."""
+    return {"label": "label", **spec.columns}
 
 
 def library_versions() -> dict[str, str]:
@@ -219,4 +244,6 @@ def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
         return replace(manifest, pixels=PINNED, verified_against="")
     if manifest.demo and digests == dict(spec.demo_digests):
         return replace(manifest, pixels=VERIFIED, verified_against=DEMO_DIGESTS)
+    if manifest.pixels == VERIFIED and manifest.verified_against not in ("", DEMO_DIGESTS):
+        return manifest  # A recipe's hashes agreed.
     return replace(manifest, pixels=UNVERIFIED, verified_against="")

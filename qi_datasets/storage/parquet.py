@@ -1,5 +1,6 @@
 """Writes the rows of a set as Parquet files that the Hub and stock `datasets` read as they are."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -13,9 +14,10 @@ import pyarrow.parquet as pq
 
 from qi_datasets.pixels.digests import split_digest
 from qi_datasets.set_spec import SetSpec
+from qi_datasets.storage.columns import array_of
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
-from qi_datasets.storage.schema import schema_of
+from qi_datasets.storage.schema import IMAGE, schema_of
 
 ROW_GROUP_ROWS = 100
 """At most so many rows a row group, so that streaming starts at once."""
@@ -41,23 +43,34 @@ class WrittenSplit:
     first: Sequence[tuple[bytes, int]]
 
 
+def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
+    """The names, relative to the set's folder, of the files in which so many rows of a split lie."""
+    count = max(1, -(-rows // spec.rows_per_file))
+    return [f"{spec.config_of(border)}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+
+
+def image_path(split: str, number: int, border: int) -> str:
+    """The path that is stored with the image of a row: it says which border the stored image has."""
+    return f"{split}_{number:05d}.border_{border}.png"
+
+
 class SplitWriter:
     """Writes one split of one config below a set's folder. After the `with` block, `written` says what it wrote.
 
     rows: how many will be written, which decides the number of files.
-    thread: an executor with one thread, in which the files are written while further rows are encoded; at most two row
-        groups are held in memory.
+    thread: an executor with one thread, in which the files are written and hashed while further rows are encoded; at
+        most two row groups are held in memory.
     """
 
     def __init__(self, folder: Path, spec: SetSpec, border: int, split: str, rows: int, thread: Executor) -> None:
         self.folder, self.config, self.border, self.split = folder, spec.config_of(border), border, split
         self.spec = spec
         self.schema = schema_of(spec)
-        count = max(1, -(-rows // spec.rows_per_file))
-        names = [f"{self.config}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        names = file_names(spec, border, split, rows)
         self.files: dict[str, FileRecord] = dict.fromkeys(names, FileRecord(0, ""))
         self.first: list[tuple[bytes, int]] = []
         self.rows = 0
+        self._last = rows
         self._digests = bytearray()
         self._group: list[EncodedRow] = []
         self._writer: pq.ParquetWriter | None = None
@@ -76,10 +89,13 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._hand_over()
-            self._wait()
-        self._thread.submit(self._close).result()
+        try:
+            if kind is None:
+                self._hand_over(ends_file=False)
+                self._wait()
+                self._thread.submit(self._close).result()
+        finally:
+            self._thread.submit(self._abandon).result()
 
     def write(self, row: EncodedRow) -> None:
         """Adds a row; raises OSError when the file system did at an earlier one."""
@@ -88,43 +104,48 @@ class SplitWriter:
         self._digests += row.digest
         self._group.append(row)
         self.rows += 1
-        if len(self._group) == ROW_GROUP_ROWS or self.rows % self.spec.rows_per_file == 0:
-            self._hand_over()
+        ends_file = self.rows % self.spec.rows_per_file == 0 or self.rows == self._last
+        if len(self._group) == ROW_GROUP_ROWS or ends_file:
+            self._hand_over(ends_file)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, ends_file: bool) -> None:
         self._wait()
         if self._group:
-            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group))
+            self._pending = self._thread.submit(self._store, self._group, self.rows - len(self._group), ends_file)
             self._group = []
 
     def _wait(self) -> None:
         if self._pending is not None:
             self._pending.result()
 
-    def _store(self, rows: Sequence[EncodedRow], first: int) -> None:
-        if first % self.spec.rows_per_file == 0:
-            self._close()
-            self._open(list(self.files)[first // self.spec.rows_per_file])
-        columns = {name: [row.values[name] for row in rows] for name in self.schema.names if name != "image"}
+    def _store(self, rows: Sequence[EncodedRow], first: int, ends_file: bool) -> None:
+        if self._writer is None:
+            self._name = list(self.files)[first // self.spec.rows_per_file]
+            path = self.folder / self._name
+            path.parent.mkdir(exist_ok=True)
+            self._writer = parquet_writer(path, self.schema)
         # The path marks a stored image: a border is added on reading only where it is still there.
-        columns["image"] = [
-            {"bytes": row.png, "path": f"{self.split}_{number:05d}.border_{self.border}.png"}
-            for number, row in enumerate(rows, start=first)
-        ]
-        if self._writer is not None:
-            self._writer.write_table(pa.table(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
-
-    def _open(self, name: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        self._writer = parquet_writer(path, self.schema)
-        self._name = name
+        paths = [image_path(self.split, number, self.border) for number in range(first, first + len(rows))]
+        files = [row.png for row in rows]
+        image = pa.StructArray.from_arrays(
+            [array_of(files, pa.binary()), array_of(paths, pa.string())], fields=list(IMAGE)
+        )
+        others = [field for field in self.schema if field.name != "image"]
+        columns = [image, *(array_of([row.values[field.name] for row in rows], field.type) for field in others)]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
+        if ends_file:
+            self._close()
 
     def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
             self.files[self._name] = file_record(self.folder / self._name)
+
+    def _abandon(self) -> None:
+        if self._writer is not None:
+            with contextlib.suppress(OSError, pa.ArrowException):  # the set is given up for another error already
+                self._writer.close()
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -148,7 +169,7 @@ def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequenc
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             for name, values in columns.items():
-                cells = pa.array(values[start : start + table.num_rows], schema.field(name).type)
+                cells = array_of(values[start : start + table.num_rows], schema.field(name).type)
                 table = table.set_column(table.schema.get_field_index(name), schema.field(name), cells)
             writer.write_table(table.cast(schema), row_group_size=ROW_GROUP_ROWS)
             start += table.num_rows

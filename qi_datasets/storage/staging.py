@@ -1,26 +1,43 @@
 """A set appears whole or not at all: written to a temporary sibling, swapped in under a lock."""
 
+import errno
 import os
+import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from qi_datasets.errors import OutputError
+from qi_datasets.progress import tell
+from qi_datasets.storage.exchange import exchanged
 from qi_datasets.storage.location import Place, replace_below
 from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.scratch import scratch_folder
 
 LOCK = ".{}.lock"
 STAGING = ".{}.building-"
 REPLACED = ".{}.replaced-"
 
+PATIENCE = 1.0
+"""Seconds that a build waits for another before it says so."""
+
+_RANDOM = re.compile(r"[a-z0-9_]{8}")
+"""What `tempfile` ends a name with."""
+
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
+
+# Where that is so the lock is a file that exists while it is held, which serves as well.
+warnings.filterwarnings("ignore", "flock not supported on this filesystem")
+
 
 @contextmanager
-def locked(folder: Place) -> Iterator[None]:
-    """Nobody else builds `folder` while the block runs.
+def locked(folder: Place, progress: bool = False) -> Iterator[None]:
+    """Nobody else builds `folder` while the block runs. progress: say on a terminal what is waited for.
 
     Behind a URL nothing can be locked: there the manifest, written last, tells a whole set. Raises OutputError when
     the parent can't be made or written.
@@ -29,12 +46,17 @@ def locked(folder: Place) -> Iterator[None]:
         yield
         return
     parent = folder.parent
+    # The file stays when the lock is given back: to unlink it lets two builders lock two files of one name.
     lock = FileLock(parent / LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)
         # Where no file can be made, filelock would try for ever.
-        os.close(os.open(lock.lock_file, os.O_RDWR | os.O_CREAT, 0o644))
-        lock.acquire()
+        tempfile.TemporaryFile(dir=parent).close()
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            tell(f"waiting for another process, which is building {folder} (it holds {lock.lock_file})", progress)
+            lock.acquire()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write to {parent}: {reason}; choose another output folder") from error
@@ -42,8 +64,6 @@ def locked(folder: Place) -> Iterator[None]:
         clear_leftovers(folder)
         yield
     finally:
-        if not folder.exists():
-            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -62,39 +82,131 @@ def replaced_whole(folder: Place) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=STAGING.format(folder.name), dir=folder.parent))
         staging.chmod(0o777 & ~current_umask())
         yield staging
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=REPLACED.format(folder.name), dir=folder.parent))
-            folder.rename(old / folder.name)
-            staging.rename(folder)
-            shutil.rmtree(old)
+        synced(staging)
+        if os.path.lexists(folder):
+            swap(staging, folder)
         else:
             staging.rename(folder)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}; nothing was changed") from error
     finally:
         if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+            remove(staging)
+    with suppress(OSError):
+        sync(folder.parent)
+
+
+def swap(staging: Path, folder: Path) -> None:
+    """Puts `staging` in the place of `folder`, which is removed; OSError when nothing was changed.
+
+    Where the system can't exchange the two, there is a moment without a set; `set_aside` finds the old one then.
+    """
+    if exchanged(staging, folder):
+        return
+    old = Path(tempfile.mkdtemp(prefix=REPLACED.format(folder.name), dir=folder.parent))
+    try:
+        folder.rename(old / folder.name)
+        try:
+            staging.rename(folder)
+        except OSError as error:
+            put_back(old / folder.name, folder, error)
+            raise
+    except OSError:
+        with suppress(OSError):
+            old.rmdir()
+        raise
+    remove(old)
+
+
+def put_back(aside: Path, folder: Path, cause: OSError) -> None:
+    """Moves a set back where it was; OutputError that says where it is if that fails too."""
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {folder}: {cause.strerror or cause}; the old set is whole, but lies in {aside}: move it back"
+        ) from error
+
+
+def synced(folder: Path) -> None:
+    """Has the disk take a folder's files, and the folders themselves; OSError when it can't."""
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            sync(Path(parent, name))
+        sync(Path(parent))
+
+
+def sync(path: Path) -> None:
+    """Has the disk take what was written to a file or folder, where the file system knows how."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written but not listed
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def uploaded_whole(url: str) -> Iterator[Path]:
     """A temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
-    with tempfile.TemporaryDirectory(prefix="qi-datasets-") as folder:
-        yield Path(folder)
+    with scratch_folder() as folder:
+        yield folder
         try:
-            replace_below(url, Path(folder), last=MANIFEST)
+            replace_below(url, folder, last=MANIFEST)
         except OSError as error:
             raise OutputError(f"cannot write {url}: {error}; no whole set is there now, try again") from error
 
 
+def leftovers(folder: Path, pattern: str) -> list[Path]:
+    """The temporary siblings of a set that builds left: real folders alone, never what a link names."""
+    prefix = pattern.format(folder.name)
+    with suppress(OSError), os.scandir(folder.parent) as entries:
+        return sorted(
+            Path(entry)
+            for entry in entries
+            if entry.name.startswith(prefix)
+            and _RANDOM.fullmatch(entry.name[len(prefix) :])
+            and entry.is_dir(follow_symlinks=False)
+        )
+    return []
+
+
+def set_aside(folder: Place) -> Path | None:
+    """Where a set lies that a stopped swap moved out of its folder; None if it is in its folder, or nowhere."""
+    if isinstance(folder, str) or os.path.lexists(folder):
+        return None
+    for aside in leftovers(folder, REPLACED):
+        if os.path.lexists(aside / folder.name):
+            return aside / folder.name
+    return None
+
+
+def standing(folder: Place) -> Place:
+    """The folder of a set, or the one in which a stopped swap left it."""
+    return set_aside(folder) or folder
+
+
 def clear_leftovers(folder: Path) -> None:
     """Puts right what a killed build left: a set that was moved aside comes back, half-written ones go."""
-    for aside in folder.parent.glob(REPLACED.format(folder.name) + "*"):
-        if not folder.exists() and (aside / folder.name).exists():
-            (aside / folder.name).rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
-    for unfinished in folder.parent.glob(STAGING.format(folder.name) + "*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    aside = set_aside(folder)
+    if aside is not None:
+        aside.rename(folder)
+    for unfinished in leftovers(folder, REPLACED) + leftovers(folder, STAGING):
+        remove(unfinished)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder with all that is in it, or a file or link itself, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def current_umask() -> int:

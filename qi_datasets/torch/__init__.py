@@ -1,26 +1,35 @@
-"""The sets as torchvision knows data sets, the transform that keeps black at zero, padded batches (extra `torch`).
+"""The sets as torchvision knows data sets, transforms that keep black at zero, padded batches (extra `torch`).
 
     from qi_datasets.torch import QuadrantImageNet, ZeroBackgroundNormalize
     QuadrantImageNet(root, split="test", border=64, transform=ZeroBackgroundNormalize())
 
-Every item is (PIL image, int). `root` is the folder that `qi-build` wrote, None for the one that it takes by default.
+A set that another package brings has its class here too, named for its title.
 """
+
+from typing import TYPE_CHECKING
 
 from qi_datasets.errors import MissingExtraError
 
 try:
+    from qi_datasets.torch import sets
     from qi_datasets.torch.background import IMAGENET_MEAN, IMAGENET_STD, ZeroBackgroundNormalize
-    from qi_datasets.torch.batches import padded_batches
+    from qi_datasets.torch.batches import PaddedBatches, padded_batches
+    from qi_datasets.torch.patch import OnPatch
     from qi_datasets.torch.sets import Corner, QuadrantImageNet, RedGreen, Rook, ShiftedImageNet
 except ImportError as error:
     raise MissingExtraError(
         f"qi_datasets.torch needs PyTorch and torchvision ({error}); run: python -m pip install 'qi-datasets[torch]'"
     ) from error
 
+if TYPE_CHECKING:
+    from qi_datasets.torch.sets import StoredSet
+
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Corner",
+    "OnPatch",
+    "PaddedBatches",
     "QuadrantImageNet",
     "RedGreen",
     "Rook",
@@ -28,3 +37,10 @@ __all__ = [
     "ZeroBackgroundNormalize",
     "padded_batches",
 ]
+
+
+def __getattr__(name: str) -> "type[StoredSet]":
+    """The class of a set that another package brings."""
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return sets.__getattr__(name)

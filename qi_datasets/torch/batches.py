@@ -1,54 +1,95 @@
-"""Batches of tensors from a border view, padded a whole batch at a time, on the device that uses them. Needs torch."""
+"""Batches of tensors, padded a whole batch at a time on the device that uses them."""
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from qi_datasets.errors import OptionError
-from qi_datasets.loading.computed import BorderedImage, stored_file
+from qi_datasets.errors import OptionError, one_line
+from qi_datasets.loading.computed import BorderedImage, ComputedImage, stored_file
 from qi_datasets.pixels.decoding import decoded
+from qi_datasets.registry import nearest
+from qi_datasets.torch.sets import StoredSet
 
 Batch = dict[str, Any]
 
+SET_HERE = ("dataset", "collate_fn", "batch_sampler")
+"""Arguments of DataLoader that padding whole batches takes for itself."""
+
 
 def padded_batches(
-    view: datasets.Dataset,
+    rows: datasets.Dataset | StoredSet,
     *,
     batch_size: int = 64,
-    workers: int = 0,
     shuffle: bool = False,
+    num_workers: int = 0,
+    drop_last: bool = False,
+    generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
-) -> Iterator[Batch]:
-    """The rows of `load_dataset("qi", border=N, split=...)` in batches, N added on the device.
+    **loader: Any,
+) -> "PaddedBatches":
+    """Batches of a split, whose borders are added on the device: no black is decoded, copied or sent there.
 
-    Workers decode the stored images and hand over these; so no black is decoded, copied between processes or sent to
-    the device. view: a map-style view of one split, also one that was filtered, shuffled or selected from. workers:
-    decoding processes, 0 for this one. Yields dictionaries: `image` is a uint8 tensor (n, c, side + 2N, side + 2N) on
-    `device` (default: the CPU), numeric columns are int64 tensors (n,) on the CPU, the others lists. Raises OptionError
-    for anything but a view, and for one whose images were rewritten (by `map`): those have their border.
+    rows: a split as `load_dataset(..., split=...)` gives it, of any border or none, also one that was filtered,
+        shuffled or selected from; or a set of this package such as QuadrantImageNet, without transforms.
+    batch_size, shuffle, num_workers, drop_last, generator: as for `torch.utils.data.DataLoader`.
+    device: where batches of images are padded and yielded, default the CPU.
+    loader: further arguments of DataLoader (`sampler`, `pin_memory`, `persistent_workers`, ...).
+
+    Returns a DataLoader of dictionaries. `image` is a uint8 tensor (n, c, h, w) on `device`. Columns of integers are
+    int64 tensors (n,) on the CPU, those of floats and booleans tensors of their own type, all others lists.
+
+    Raises OptionError for anything but a split of images, for one whose images were rewritten (by `map`) under a
+    border, which they have already, and for images of different sizes in one batch.
     """
-    feature = view.features.get("image") if isinstance(view, datasets.Dataset) else None
-    if not isinstance(feature, BorderedImage):
-        raise OptionError('padded_batches takes a view such as load_dataset("qi", border=64, split="test")')
-    rows = StoredRows(view.with_format("arrow"))
-    loader = DataLoader(rows, batch_size=batch_size, shuffle=shuffle, num_workers=workers, collate_fn=_as_it_is)
-    around = (feature.border,) * 4
-    for batch in loader:
-        batch["image"] = F.pad(batch["image"].to(device), around)
-        yield batch
+    if isinstance(rows, StoredSet):
+        if rows.transforms is not None:
+            raise OptionError("padded_batches applies no transform; make the set without one and transform the batches")
+        rows = rows.rows
+    image = rows.features.get("image") if isinstance(rows, datasets.Dataset) else None
+    if not isinstance(image, datasets.Image | ComputedImage):
+        raise OptionError('padded_batches takes a split such as load_dataset("qi", border=64, split="test")')
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise OptionError(f"batch_size must be an integer of 1 or more, not {batch_size!r}")
+    options = {"shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "generator": generator}
+    known = dict.fromkeys(("device", *inspect.signature(DataLoader).parameters))
+    for option in loader:
+        if option not in known or option in SET_HERE:
+            raise OptionError(f"padded_batches takes no argument {option!r}{nearest(option, known)}")
+    try:
+        stored = StoredRows(rows.with_format("arrow"), image)
+        return PaddedBatches(stored, device, batch_size=batch_size, **options, **loader)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"DataLoader can't be made so: {one_line(error)}") from error
+
+
+class PaddedBatches(DataLoader[Batch]):
+    """A DataLoader of undecorated images that pads each batch on a device: see `padded_batches`."""
+
+    def __init__(self, rows: "StoredRows", device: torch.device | str | None, **loader: Any) -> None:
+        super().__init__(rows, collate_fn=_as_it_is, **loader)
+        self.around = (rows.image.border if isinstance(rows.image, BorderedImage) else 0,) * 4
+        self.device = device
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """The batches of one epoch."""
+        for batch in super().__iter__():
+            yield batch | {"image": F.pad(batch["image"].to(self.device), self.around)}
 
 
 @dataclass(frozen=True)
 class StoredRows(Dataset[Batch]):
-    """A view's rows with the images as they are stored, fetched a batch at a time."""
+    """Rows whose images have no border yet, fetched a batch at a time."""
 
     table: datasets.Dataset
+    image: datasets.Image | ComputedImage
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -57,24 +98,36 @@ class StoredRows(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The rows at `indices`: images as one uint8 tensor (n, c, h, w)."""
         rows = self.table[indices]
-        batch: Batch = {}
-        for name in rows.column_names:
-            values = rows.column(name)
-            if name == "image":
-                batch[name] = _stacked([stored_file(cell) for cell in values.to_pylist()])
-            elif isinstance(values.type.to_pandas_dtype()(), np.number):
-                batch[name] = torch.from_numpy(values.to_numpy().astype(np.int64))
-            else:
-                batch[name] = values.to_pylist()
-        return batch
+        return {
+            name: self._stacked(rows.column(name)) if name == "image" else _column(rows.column(name))
+            for name in rows.column_names
+        }
+
+    def _stacked(self, column: pa.ChunkedArray) -> torch.Tensor:
+        images = [np.asarray(self._without_border(cell)) for cell in column.to_pylist()]
+        if len(shapes := {image.shape for image in images}) > 1:
+            raise OptionError(f"images of one batch must have one size, not (h, w, c) = {sorted(shapes)}")
+        pixels = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def _without_border(self, cell: Any) -> Any:
+        if cell is None:
+            raise OptionError("a row has no image; filter such rows out")
+        if not isinstance(self.image, BorderedImage):
+            return self.image.decode_example(cell)
+        stored = stored_file(cell)
+        if stored is None:
+            raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
+        return decoded(stored)
 
 
-def _stacked(files: Sequence[bytes | None]) -> torch.Tensor:
-    if None in files:
-        raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
-    images = [np.asarray(decoded(file)) for file in files if file is not None]
-    pixels = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+def _column(values: pa.ChunkedArray) -> Any:
+    """A tensor of numbers that are all there, else a list."""
+    kind = values.type
+    if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        return values.to_pylist()
+    numbers = values.to_numpy()
+    return torch.from_numpy(numbers.astype(np.int64) if pa.types.is_integer(kind) else numbers.copy())
 
 
 def _as_it_is(batch: Any) -> Any:

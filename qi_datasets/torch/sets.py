@@ -1,62 +1,157 @@
-"""The sets as torchvision knows data sets: one class per set, (PIL image, int) per item."""
+"""The sets as torchvision knows data sets: one class per set, with the arguments of its row of the spec table."""
 
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from operator import index
 from pathlib import Path
+from types import new_class
 from typing import Any, ClassVar
 
 from PIL import Image
 from torchvision.datasets import VisionDataset
 
-from qi_datasets.errors import OptionError, UnknownSetError
+from qi_datasets.errors import OptionError
 from qi_datasets.loading.load import load_dataset
-from qi_datasets.registry import nearest
+from qi_datasets.registry import nearest, specs
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import CORNER, CROP, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
+from qi_datasets.specs import BORDER, CORNER, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
+from qi_datasets.torch.patch import INFO, INFO_SIZE, own_patch, transforming
 
-Transform = Callable[[Any], Any]
-Root = str | Path | None
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a set's class: its default, type, and meaning."""
+
+    name: str
+    default: object
+    kind: Any
+    meaning: str
+    keyword_only: bool = False
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """As a signature shows it."""
+        where = inspect.Parameter.KEYWORD_ONLY if self.keyword_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return inspect.Parameter(self.name, where, default=self.default, annotation=self.kind)
+
+
+def arguments_of(spec: SetSpec) -> Iterator[Argument]:
+    """The arguments of a set's class, in order, from its row of the spec table."""
+    first = next(iter(spec.splits))
+    yield Argument("root", None, str | Path | None, "the folder that `build_dataset` wrote, default where it writes")
+    yield Argument("split", first, str, f'{quoted(spec.splits)}, or a part such as "{first}[:10]"')
+    if spec.takes_border:
+        yield Argument("border", BORDER.default, int, f"black pixels per side, {BORDER.low} to {BORDER.high}")
+    if moving := [view for view in spec.views if view != PAIRS]:
+        yield Argument("mode", moving[0], str | None, f"{quoted(moving)}, or None for the images as stored")
+        yield Argument("shift", None, int | None, f"pixels down and right, {SHIFT.low} to {SHIFT.high}, default 0")
+    yield Argument("transform", None, Callable | None, "makes something else of an image")
+    yield Argument("target_transform", None, Callable | None, "makes something else of a label")
+    if option := spec.size_option:
+        meaning = f"side without border in pixels, {option.low} to {option.high}, default {option.default}"
+        yield Argument(option.name, None, int | None, meaning, keyword_only=True)
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names as a sentence lists them."""
+    *others, last = (f'"{name}"' for name in names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+COMMON = """\
+Each item is (image, label): a PIL image unless `transform` makes something else of it, and an int, -1 if unknown.
+PyTorch's `default_collate` takes no PIL images: `transform=v2.ToImage()` is enough for it.
+
+classes, class_to_idx: the names of the labels, and the label of each name.
+targets: the labels of all rows.
+split, border, options: what was asked for; border is 0 where there is none.
+rows: the `datasets.Dataset` behind it.
+
+Raises what `load_dataset` raises."""
+"""What the docstring of every set's class says."""
 
 
 class StoredSet(VisionDataset):  # type: ignore[misc]
-    """One split of a set: what the classes below share.
-
-    `rows` is the `datasets.Dataset` behind it, `classes` the names of the labels. Raises what `load_dataset` raises.
-    """
+    """One split of a set: what the classes of all sets share. A subclass names its row of the spec table: `of=ROW`."""
 
     spec: ClassVar[SetSpec]
+    signature: ClassVar[inspect.Signature]
     columns: ClassVar[tuple[str, ...]] = ("image", "label")
 
-    def __init__(
-        self, root: Root, split: str, transform: Transform | None, target_transform: Transform | None, **options: Any
-    ) -> None:
+    def __init_subclass__(cls, of: SetSpec | None = None) -> None:
+        super().__init_subclass__()
+        if of is None:
+            return
+        arguments = list(arguments_of(of))
+        self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        cls.spec = of
+        cls.signature = inspect.Signature([self, *(argument.parameter for argument in arguments)])
+        meanings = "\n".join(f"{argument.name}: {argument.meaning}." for argument in arguments)
+        parts = (f"`{of.name}`: {of.summary}", inspect.cleandoc(cls.__dict__.get("__doc__") or ""), meanings, COMMON)
+        cls.__doc__ = "\n\n".join(filter(None, parts))
+
+        def init(self: StoredSet, /, *args: Any, **options: Any) -> None:
+            StoredSet.__init__(self, *args, **options)
+
+        init.__name__ = "__init__"
+        init.__doc__ = "Loads the split; the class says what the arguments mean."
+        init.__signature__ = cls.signature  # type: ignore[attr-defined]
+        cls.__init__ = init  # type: ignore[assignment, method-assign]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        given = self._bound(args, options)
+        root, transform, target_transform = (given.pop(name) for name in ("root", "transform", "target_transform"))
         super().__init__(root, transform=transform, target_transform=target_transform)
-        if split not in self.spec.splits:
-            hint = nearest(split, dict.fromkeys(self.spec.splits))
-            raise UnknownSetError(
-                f"{self.spec.name} has no split {split!r}{hint}; there are {', '.join(self.spec.splits)}"
-            )
-        self.split = split
-        self.options = {name: value for name, value in options.items() if value is not None}
-        loaded = load_dataset(self.spec.name, split=split, output=root, **self.options)
+        self.split: str = given.pop("split")
+        if not isinstance(self.split, str):
+            raise OptionError(f"split must be {quoted(self.spec.splits)}, not {self.split!r}")
+        if given.get("mode") == PAIRS:
+            raise OptionError(f'pairs have two images a row; use load_dataset("{self.spec.name}", mode="{PAIRS}")')
+        if given.get("mode") is not None and given["shift"] is None:
+            given["shift"] = SHIFT.default
+        self.options = {name: value for name, value in given.items() if value is not None}
+        self.border: int = self.options.get("border", 0)
+        loaded = load_dataset(self.spec.name, split=self.split, output=root, **self.options)
         self.rows = loaded.select_columns(list(self.columns))
         self.classes = list(self.spec.labels)
+        self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
+
+    def _bound(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        for option in options:
+            if option not in self.signature.parameters:
+                hint = nearest(option, self.signature.parameters)
+                raise OptionError(f"{type(self).__name__} takes no argument {option!r}{hint}")
+        try:
+            bound = self.signature.bind(self, *args, **options)
+        except TypeError as error:
+            raise OptionError(f"{type(self).__name__}: {error}") from error
+        bound.apply_defaults()
+        return {name: value for name, value in bound.arguments.items() if name != "self"}
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """The labels of all rows, -1 where unknown."""
+        return list(self.rows["label"][:])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index_: int) -> tuple[Any, Any]:
-        """Image and label of a row, transformed; a label of -1 is unknown. IndexError beyond the last row."""
+        """Image and label of a row, transformed. IndexError beyond the last row."""
         row = self.rows[index(index_)]
-        image, label = self.picture(row), row["label"]
-        if self.transforms is not None:
-            image, label = self.transforms(image, label)
-        return image, label
+        return self.transformed(self.picture(row), row["label"])
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row."""
         image: Image.Image = row["image"]
         return image
+
+    def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
+        """An item, as the transforms make it."""
+        return (image, label) if self.transforms is None else self.transforms(image, label)
 
     def extra_repr(self) -> str:
         """What torchvision's representation adds for this set."""
@@ -64,101 +159,51 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         return "\n".join(f"{name.capitalize()}: {value}" for name, value in facts.items())
 
 
-class QuadrantImageNet(StoredSet):
-    """`qi`: each item's `image.info["patch"]` is (x, y, width, height) of its patch, for `ZeroBackgroundNormalize`.
+class Rook(StoredSet, of=ROOK):
+    """Made on first use."""
 
-    `image.info["patch_in"]` is the size of that image, since Pillow keeps `info` when it resizes or crops.
 
-    split: "train", "validation" or "test". border: pixels per side, any integer from 0 to 4096. canvas: the side of
-    the template that was built, if it is not the official one.
+class Corner(StoredSet, of=CORNER):
+    """Made on first use."""
+
+
+class RedGreen(StoredSet, of=RED_GREEN_SET):
+    """Made on first use."""
+
+
+class QuadrantImageNet(StoredSet, of=QI):
+    """Don't augment these images by geometry: a flip, a rotation or a random crop moves the patch into the corner of
+    the other label, or changes how far it is from the boundary. A transform of colour lifts the black to where every
+    network sees it. Inside of `OnPatch` both are safe, since they act on the patch alone:
+
+        transform = v2.Compose([OnPatch(v2.ColorJitter(0.4, 0.4)), ZeroBackgroundNormalize()])
+
+    `image.info["patch"]` of an item is (x, y, width, height) of its patch, as long as the image is a PIL one.
     """
 
-    spec = QI
     columns = ("image", "label", "x", "y")
-
-    def __init__(
-        self,
-        root: Root = None,
-        split: str = "train",
-        border: int = 0,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-        *,
-        canvas: int | None = None,
-    ) -> None:
-        super().__init__(root, split, transform, target_transform, border=border, canvas=canvas)
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row, which knows where its patch is."""
         image = super().picture(row)
-        image.info |= {"patch": (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), "patch_in": image.size}
+        image.info |= {INFO: (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), INFO_SIZE: image.size}
         return image
 
-
-class ShiftedImageNet(StoredSet):
-    """`shifted`, seen in a mode ("crop", "zero" or "circular") and moved by `shift` pixels, -32 to 32.
-
-    mode=None gives the stored images, which have room to move. Pairs are two images a row: they are for `load_dataset`.
-    """
-
-    spec = SHIFTED
-
-    def __init__(
-        self,
-        root: Root = None,
-        mode: str | None = CROP,
-        shift: int | None = None,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-    ) -> None:
-        if mode == PAIRS:
-            raise OptionError(f'pairs have two images a row; use load_dataset("{self.spec.name}", mode="{PAIRS}")')
-        if mode is not None and shift is None:
-            shift = SHIFT.default
-        (split,) = self.spec.splits
-        super().__init__(root, split, transform, target_transform, mode=mode, shift=shift)
+    def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
+        """An item; its transforms know the patch of whatever they make of the image."""
+        with transforming(own_patch(image)):
+            return super().transformed(image, label)
 
 
-class Rook(StoredSet):
-    """`rook`, made on first use. border: pixels per side."""
-
-    spec = ROOK
-
-    def __init__(
-        self,
-        root: Root = None,
-        border: int = 0,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-    ) -> None:
-        super().__init__(root, "train", transform, target_transform, border=border)
+class ShiftedImageNet(StoredSet, of=SHIFTED):
+    """Pairs are two images a row: they are for `load_dataset`."""
 
 
-class Corner(StoredSet):
-    """`corner`, made on first use. size: side in pixels, 3 to 1024."""
-
-    spec = CORNER
-
-    def __init__(
-        self,
-        root: Root = None,
-        size: int | None = None,
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-    ) -> None:
-        super().__init__(root, "train", transform, target_transform, size=size)
-
-
-class RedGreen(StoredSet):
-    """`red_green`, made on first use. split: "train", "validation", "test_similar" or "test_dissimilar"."""
-
-    spec = RED_GREEN_SET
-
-    def __init__(
-        self,
-        root: Root = None,
-        split: str = "train",
-        transform: Transform | None = None,
-        target_transform: Transform | None = None,
-    ) -> None:
-        super().__init__(root, split, transform, target_transform)
+def __getattr__(name: str) -> type[StoredSet]:
+    """The class of a set that another package brings, named for its title: "Red-green" would give RedGreen."""
+    for spec in specs().values():
+        if "".join(word[0].upper() + word[1:] for word in re.findall(r"\w+", spec.title)) == name:
+            # Kept, so that there is one class, which pickle finds.
+            made = new_class(name, (StoredSet,), {"of": spec}, lambda body: body.update(__module__=__name__))
+            return globals().setdefault(name, made)  # type: ignore[no-any-return]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

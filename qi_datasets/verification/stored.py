@@ -7,8 +7,10 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +23,9 @@ from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.storage.location import Place, file_system, folder_name, joined
-from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
+from qi_datasets.storage.location import Place, folder_name, joined, open_file
+from qi_datasets.storage.manifest import FileRecord, Manifest
+from qi_datasets.storage.schema import schema_of
 
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError)
 UNREADABLE = (OSError, ValueError, pa.ArrowException)
@@ -30,7 +33,7 @@ UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 @dataclass(frozen=True)
 class StoredSet:
-    """A set in its folder. Small and picklable: files are opened when rows are read."""
+    """A set in its folder. Files are opened when rows are read."""
 
     folder: Place
     spec: SetSpec
@@ -40,7 +43,6 @@ class StoredSet:
     def open(cls, folder: Place) -> Self:
         """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
         manifest = Manifest.read(folder)
-        check_types(manifest, folder)
         return cls(folder, spec_named(manifest.name), manifest)
 
     @property
@@ -53,6 +55,11 @@ class StoredSet:
         """The name of the config that has no border."""
         return self.spec.config_of(0)
 
+    @cached_property
+    def columns(self) -> pa.Schema:
+        """The names and types of the columns that each file must have."""
+        return schema_of(self.spec).remove_metadata()
+
     def border(self, config: str) -> int:
         """The border of a config in pixels, as the manifest says."""
         return self.manifest.configs[config].border
@@ -60,8 +67,7 @@ class StoredSet:
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
         """A file of the set, open for reading; OSError when there is none."""
-        fs, path = file_system(joined(self.folder, name))
-        with fs.open(path, "rb") as file:
+        with open_file(joined(self.folder, name)) as file:
             yield file
 
     def file_record(self, name: str) -> FileRecord:
@@ -70,17 +76,27 @@ class StoredSet:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileRecord(file.seek(0, io.SEEK_END), digest)
 
-    def parquet_files(self) -> list[str]:
-        """The names, relative to the set's folder, of all Parquet files there, listed or not."""
-        fs, path = file_system(self.folder)
-        return sorted(str(name)[len(path) :].lstrip("/") for name in fs.find(path) if str(name).endswith(".parquet"))
-
     def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
         """Every row group of a split: its file, its number there, its number of rows."""
         for name in self.manifest.configs[config].splits[split].files:
-            with self.file(name) as opened_file, pq.ParquetFile(opened_file) as file:
+            with self._parquet(name) as file:
                 for group in range(file.num_row_groups):
                     yield file, group, file.metadata.row_group(group).num_rows
+
+    @cached_property
+    def _metadata(self) -> dict[str, pq.FileMetaData]:
+        """What Parquet files say of their row groups, by name: read once, since rows are read in many small parts."""
+        return {}
+
+    @contextmanager
+    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        with ExitStack() as stack:
+            # Arrow reads files of this machine without holding the interpreter.
+            place = joined(self.folder, name)
+            source = place if isinstance(place, Path) else stack.enter_context(self.file(name))
+            file = stack.enter_context(pq.ParquetFile(source, metadata=self._metadata.get(name)))
+            self._metadata[name] = file.metadata
+            yield file
 
     def count(self, config: str, split: str) -> int:
         """The number of rows in the files of a split; StoredSetError when a file can't be opened."""
@@ -99,7 +115,9 @@ class StoredSet:
         try:
             for file, group, count in self.row_groups(config, split):
                 if first < stop and first + count > start:
-                    table = file.read_row_group(group)
+                    if not file.schema_arrow.remove_metadata().equals(self.columns):
+                        raise ValueError("the columns have other names or types than specified")
+                    table = file.read_row_group(group, use_threads=False)
                     rows += table.slice(
                         max(0, start - first), min(count, stop - first) - max(0, start - first)
                     ).to_pylist()
@@ -138,20 +156,3 @@ def opened(stored: Any) -> Image.Image:
         return decoded(data)
     except UnidentifiedImageError as error:  # its text names a buffer
         raise ValueError("it is no image file") from error
-
-
-def check_types(manifest: Manifest, folder: Place) -> None:
-    """StoredSetError unless what verification counts and compares has the types that the manifest declares."""
-    configs = manifest.configs.values()
-    splits = [split for config in configs for split in config.splits.values()]
-    right = (
-        isinstance(manifest.size, int)
-        and isinstance(manifest.name, str)
-        and all(isinstance(number, int) for config in configs for number in (config.border, config.size))
-        and all(isinstance(split.rows, int) and isinstance(split.digest, str) for split in splits)
-        and all(
-            isinstance(split.files, list) and all(isinstance(name, str) for name in split.files) for split in splits
-        )
-    )
-    if not (right and configs):
-        raise StoredSetError(f"{joined(folder, MANIFEST)} is no manifest of this package (wrong types); build it again")

@@ -1,6 +1,5 @@
 """`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,10 +9,12 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
+from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
-from qi_datasets.registry import nearest, specs
+from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
+from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
     Place,
     default_output,
@@ -22,16 +23,23 @@ from qi_datasets.storage.location import (
     folder_name,
     joined,
     place_of,
+    read_bytes,
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
+from qi_datasets.storage.published import whole_copy
+from qi_datasets.storage.scratch import scratch_folder
+from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
-from qi_datasets.verification.report.report import Check, Measured, Report, Status
+from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
+
+LARGEST_PREVIEW = 2_000_000
+"""Bytes of a preview that a report shows."""
 
 NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -46,15 +54,21 @@ def verify(
     full: bool = False,
     device: str | None = None,
     progress: bool = False,
+    against: str | Path | None = None,
 ) -> Report:
     """Proves that stored sets are what the specification says, and that they measure what they claim.
 
     out: the folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the platform's
-    cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
+        cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
     sets: folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its official size.
-    only: "integrity" (no torch needed) or "separability". seeds: trained nets per padding; default 20 of rook, with
-    `full` 200 of rook and 10 of red_green. full: the paper's protocol (red_green is trained, minutes per seed on a
-    CPU), every source. device: of torch, default a GPU if there is one. progress: show bars on a terminal.
+    only: "integrity" (no torch needed) or "separability".
+    seeds: trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
+    full: the paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored byte
+        decoded.
+    device: of torch, default a GPU if there is one.
+    progress: show bars on a terminal.
+    against: another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names each image
+        that differs, and whether its file or the decoder does.
 
     Returns a Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
     Raises OptionError for a wrong argument, UnknownSetError and NotBuiltError for a set that is not there.
@@ -71,7 +85,7 @@ def verify(
     if asked == []:
         raise OptionError("sets=[] asks for nothing to be verified; leave it out, or name some")
     with sets_at(out, asked) as (where, folders, notes):
-        repeats = tuple(told_first(folders))
+        repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
             part
             for folder in folders
@@ -79,9 +93,12 @@ def verify(
         ]
         if only != SEPARABILITY:
             measured.append(check_across(folders))
+        if against is not None:
+            measured += [check_against(folder, against) for folder in folders]
     return Report(
         where=where,
         checks=tuple(check for part in measured for check in part.checks),
+        sets=described,
         tables=tuple(table for part in measured for table in part.tables),
         figures=tuple(figure for part in measured for figure in part.figures),
         notes=(*repeats, *notes),
@@ -100,9 +117,28 @@ def told_first(folders: Iterable[Place]) -> Iterator[str]:
                 yield repeats
 
 
+def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
+    """What each set says of itself; its preview only if anybody may see its pixels."""
+    for folder in folders:
+        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest tells
+            manifest = Manifest.read(folder)
+            public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
+            picture = b""
+            with suppress(OSError):  # the check of the files tells
+                picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
+            yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
+
+
 @contextmanager
 def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
     """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
+    published = HubPlace.parse(out)
+    if published is not None:
+        with whole_copy(published) as folder:
+            if asked not in (None, [folder_name(folder)]):
+                raise OptionError(f"{out} is {folder_name(folder)}, but sets={', '.join(asked or ())} is asked for")
+            yield str(published), [folder], ()
+        return
     root = default_output() if out is None else place_of(out)
     try:
         is_set, there = exists(joined(root, MANIFEST)), names_in(root)
@@ -116,9 +152,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
-        with tempfile.TemporaryDirectory(prefix="qi-verify-") as temporary:
+        with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
-            folders = [build_set(plan_set(SPECS[name]), Path(temporary)).folder for name in names]
+            folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]
             note = f"nothing is built in {root}: the sets that need no images were made for this run"
             yield "sets made for this run", folders, (note,)
         return
@@ -149,7 +185,9 @@ def names_in(root: Place) -> list[str]:
         folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
     except FileNotFoundError:
         return []
-    return sorted(folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    names = (folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
+    # What a build left when it was killed is no set.
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def is_toy(name: str) -> bool:
@@ -166,7 +204,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
         return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
-        parts.append(check_integrity(stored, progress=options.progress))
+        parts.append(check_integrity(stored, full=options.full, progress=options.progress))
     if only == SEPARABILITY and not stored.spec.separability:
         parts.append(not_checked(stored, "no networks prove this set; integrity is all there is to check"))
     elif only != INTEGRITY and stored.spec.separability:

@@ -70,5 +70,5 @@ def our_batches(rows: datasets.Dataset) -> None:
     """Every image, in batches of tensors, padded a batch at a time."""
     from qi_datasets.torch import padded_batches
 
-    for batch in padded_batches(rows, batch_size=BATCH, workers=2):
+    for batch in padded_batches(rows, batch_size=BATCH, num_workers=2):
         batch["image"].element_size()

@@ -74,7 +74,7 @@ def test_without_images_an_option_for_them_is_refused(option: str, tmp_path: Pat
     [
         ({"demo": True, "imagenet_val": "x"}, "exclude each other"),
         ({"demo": True, "borders": []}, "asks for no border"),
-        ({"demo": True, "per_split": 0}, "per_split must be an integer of 1 or more, not 0"),
+        ({"demo": True, "per_split": 0}, "per_split must be an integer from 1 to 1000000, not 0"),
         ({"demo": True, "per_split": True}, "not True"),
         ({"demo": True, "shifted_images": 1.5}, "not 1.5"),
         ({"sets": ["rook", "qy"]}, "no set is called 'qy'"),

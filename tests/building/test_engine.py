@@ -1,19 +1,20 @@
-"""Work on processes and on a real Dask cluster: a scheduler and two worker processes on loopback."""
+"""Work on threads and on a real Dask cluster: a scheduler and two worker processes on loopback."""
 
 import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from qi_datasets.building.build import build_set
-from qi_datasets.building.engine import Engine
+from qi_datasets.building.engine import AHEAD, Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import OptionError, SourceError, WorkerError
 from qi_datasets.sources import DemoSource
@@ -21,6 +22,7 @@ from qi_datasets.specs import QI
 
 PER_SPLIT = 60
 START_SECONDS = 120
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
 
 
 def slow_square(number: int) -> int:
@@ -29,14 +31,29 @@ def slow_square(number: int) -> int:
     return number * number
 
 
+def waited(number: int) -> int:
+    time.sleep(0.2)
+    return number
+
+
 def kill_own_process(number: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
+def results(engine: Engine, work: Callable[[int], int], items: Iterable[int], batch: int = 1) -> list[int]:
+    with engine.in_order(work, items, batch) as found:
+        return list(found)
+
+
+def our_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("qi-datasets")]
+
+
 @dataclass
 class Cluster:
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
 
 
@@ -45,12 +62,11 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     pytest.importorskip("distributed")
     where = tmp_path / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_{}", "--scheduler-file", str(where), "--no-dashboard"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
 
     def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
         words = [word.format(kind) for word in command]
         log = (tmp_path / f"{kind}-{time.monotonic_ns()}.log").open("wb")
-        return subprocess.Popen([*words, *options], stdout=log, stderr=log, env=environment, start_new_session=True)
+        return subprocess.Popen([*words, *options], stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
 
     scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0")
     options = ("--nworkers", "1", "--nthreads", "1", "--host", "127.0.0.1", "--local-directory", str(tmp_path))
@@ -61,7 +77,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         with Client(scheduler_file=str(where), timeout=START_SECONDS) as client:
             client.wait_for_workers(2, timeout=START_SECONDS)
             address = client.scheduler.address
-        yield Cluster(address, workers)
+        yield Cluster(address, scheduler, workers)
     finally:
         for process in [*workers, scheduler]:
             with contextlib.suppress(ProcessLookupError):
@@ -82,9 +98,29 @@ def digests(output: Path, engine: Engine) -> dict[str, str]:
     return {name: config.digest for name, config in manifest.configs.items()}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_have_the_order_of_the_items(workers: int) -> None:
-    assert list(Engine(workers).in_order(slow_square, range(20))) == [number**2 for number in range(20)]
+@pytest.mark.parametrize("batch", [1, 3, 50])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_results_have_the_order_of_the_items(workers: int, batch: int) -> None:
+    assert results(Engine(workers), slow_square, range(20), batch) == [number**2 for number in range(20)]
+    assert results(Engine(workers), slow_square, [], batch) == []
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3)])
+def test_a_bounded_number_of_items_is_taken_ahead(workers: int, batch: int) -> None:
+    taken: list[int] = []
+    with Engine(workers).in_order(abs, (taken.append(n) or n for n in range(1000)), batch) as found:
+        for number in found:
+            assert len(taken) <= number + batch * (AHEAD * workers + 2)
+    assert len(taken) == 1000
+
+
+def test_so_many_threads_work_at_once() -> None:
+    all_there = threading.Barrier(3, timeout=START_SECONDS)
+
+    def meet(number: int) -> int:
+        return all_there.wait()
+
+    assert sorted(results(Engine(3), meet, range(3))) == [0, 1, 2]
 
 
 def refuse_seven(number: int) -> int:
@@ -99,34 +135,115 @@ def test_an_error_of_ours_comes_alone_and_stops_the_work(workers: int) -> None:
     taken: list[int] = []
     done: list[int] = []
 
-    with pytest.raises(SourceError, match="7 is damaged"):
-        done.extend(Engine(workers).in_order(refuse_seven, (taken.append(n) or n for n in range(1000))))
+    with (
+        pytest.raises(SourceError, match="7 is damaged") as raised,
+        Engine(workers).in_order(refuse_seven, (taken.append(n) or n for n in range(1000))) as found,
+    ):
+        done.extend(found)
 
     assert done == list(range(7))
-    assert len(taken) < 500
+    assert len(taken) < 50
+    assert raised.value.__context__ is None
+    assert not our_threads()
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+def test_whoever_stops_asking_stops_the_work(batch: int) -> None:
+    begun: list[int] = []
+
+    def noted(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.005)
+        return number
+
+    def first_of_many() -> int:
+        with Engine(2).in_order(noted, range(400), batch) as found:
+            return next(found)
+
+    assert first_of_many() == 0
+
+    assert len(begun) < 150
+    assert not our_threads()
+
+
+def test_an_interrupted_run_ends_soon_and_without_a_traceback_of_its_threads() -> None:
+    script = (
+        "import time; from qi_datasets.building.engine import Engine\n"
+        "def work(number): print(number, flush=True); time.sleep(0.2)\n"
+        "try:\n"
+        "  with Engine(2).in_order(work, range(1000), 100) as found: list(found)\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    process.stdout.readline()
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=START_SECONDS)
+    assert time.monotonic() - start < 2
+    assert (output.splitlines()[-1], errors, process.returncode) == ("interrupted", "", 0)
+
+
+def test_the_interpreters_turns_are_as_before() -> None:
+    before = sys.getswitchinterval()
+    with Engine(1).in_order(abs, range(3)) as found:
+        next(found)
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
 
 
 def test_a_damaged_image_among_many_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
-        "from tests.building.test_engine import refuse_seven; from qi_datasets.building.engine import Engine\n"
+        "from tests.building.test_engine import refuse_seven, results; from qi_datasets.building.engine import Engine\n"
         "from qi_datasets import *\n"
-        "try: list(Engine(2).in_order(refuse_seven, range(1000)))\n"
+        "try: results(Engine(2), refuse_seven, range(1000))\n"
         "except QIDatasetsError as error: print(error)"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert (done.stdout, done.stderr) == ("7 is damaged\n", "")
 
 
-def test_a_killed_process_is_one_of_our_errors() -> None:
-    with pytest.raises(WorkerError, match="--workers 1"):
-        list(Engine(2).in_order(kill_own_process, range(4)))
-
-
-def test_no_scheduler_is_one_of_our_errors() -> None:
+def test_no_scheduler_is_one_of_our_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr("qi_datasets.building.engine.CLUSTER_SECONDS", 1)
     with pytest.raises(OptionError, match="cannot reach a Dask scheduler"):
-        list(Engine(dask="tcp://127.0.0.1:9").in_order(slow_square, range(2)))
+        results(Engine(dask="tcp://127.0.0.1:9"), slow_square, range(2))
+
+
+def test_a_cluster_without_workers_is_one_of_our_errors(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr("qi_datasets.building.engine.CLUSTER_SECONDS", 1)
+    with Client(cluster.address) as client:
+        for worker in cluster.workers:
+            os.killpg(worker.pid, signal.SIGKILL)
+        wait_until(lambda: not client.scheduler_info()["workers"])
+    with pytest.raises(WorkerError, match="has no workers"):
+        results(Engine(dask=cluster.address), slow_square, range(2))
+
+
+def test_work_that_kills_its_workers_is_one_of_our_errors(cluster: Cluster) -> None:
+    with pytest.raises(WorkerError, match="died again and again"):
+        results(Engine(dask=cluster.address), kill_own_process, range(2))
+
+
+def test_a_scheduler_that_dies_is_one_of_our_errors(cluster: Cluster) -> None:
+    def kill_after_the_first() -> None:
+        with Engine(dask=cluster.address).in_order(waited, range(50)) as found:
+            next(found)
+            os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+            list(found)
+
+    with pytest.raises(WorkerError, match="was lost"):
+        kill_after_the_first()
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_an_error_of_ours_crosses_the_cluster(cluster: Cluster, batch: int) -> None:
+    with pytest.raises(SourceError, match="7 is damaged"):
+        results(Engine(dask=cluster.address), refuse_seven, range(1000), batch)
 
 
 def test_dask_gives_the_same_digests(cluster: Cluster, expected: dict[str, str], tmp_path: Path) -> None:
@@ -143,8 +260,7 @@ def test_dask_gives_the_same_digests_after_a_worker_was_killed(
         "from qi_datasets.building.engine import Engine;"
         f"print(sorted(digests(Path({str(tmp_path / 'sets')!r}), Engine(dask={cluster.address!r})).items()))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    build = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
+    build = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=ENVIRONMENT)
     with Client(cluster.address) as client:
         wait_until(lambda: any(client.processing().values()))
         os.killpg(cluster.workers[0].pid, signal.SIGKILL)

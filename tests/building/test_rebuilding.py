@@ -11,6 +11,7 @@ from qi_datasets.errors import OutputError, SourceError
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI, ROOK
 from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import text_of
 from tests import expected, pictures
 from tests.building.small_builds import ALONE, FOUR, built, digests
 
@@ -97,7 +98,7 @@ class TestWhatIsThere:
         build_set(plan_set(ROOK), qi_copy)
         for name in ("qi", "rook"):
             path = qi_copy / name / MANIFEST
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
+            path.write_text(text_of(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
 
         with pytest.raises(OutputError, match=r"of spec version 0\.9\.0, this package makes"):
             built(flat_folder, qi_copy)

@@ -18,7 +18,8 @@ from qi_datasets.errors import NewerSetError, OptionError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.sources import open_source
 from qi_datasets.specs import QI, RED_GREEN_SET, ROOK, SHIFTED, SPECS
-from qi_datasets.storage.manifest import MANIFEST, MANIFEST_VERSION, Manifest
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import file_record
 from tests import expected, pictures
 from tests.building.small_builds import ALONE, FOUR, built, digests
@@ -150,6 +151,16 @@ def test_synsets_that_a_layout_told_stay_unless_imagenet_has_others(album: dict[
     assert refreshed[val].manifest.sources["test"][0].wnid == expected.val_wnid(official)
 
 
+def test_a_users_file_in_the_folder_is_kept(old_qi: Path, untouched) -> None:
+    (old_qi / "notes.txt").write_text("mine")
+    before = untouched(old_qi)
+
+    with pytest.raises(StoredSetError, match=r"qi holds notes\.txt, which is not a file of the set; move it elsewhere"):
+        refresh_set(old_qi)
+
+    assert untouched(old_qi) == before
+
+
 def test_what_is_known_of_the_pixels_is_this_versions(tmp_path: Path) -> None:
     folder = build_set(plan_set(ROOK), tmp_path).folder
     as_0_1_0(folder)
@@ -277,7 +288,7 @@ def test_a_manifest_names_no_file_outside_its_set(name: str, tmp_path: Path) -> 
     manifest["files"][name.format(file)] = manifest["files"][file]
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
-    with pytest.raises(StoredSetError, match="is no name of a set's file"):
+    with pytest.raises(StoredSetError, match="is no manifest of this package"):
         refresh_set(folder)
 
 

@@ -32,8 +32,8 @@ def assert_refused(result: Result, *parts: str) -> None:
 
 
 def nothing_is_left(folder: Path) -> bool:
-    """Whether a folder holds no file, at most an empty output folder."""
-    return all(path.is_dir() for path in folder.rglob("*"))
+    """Whether a folder holds no file but locks, at most an empty output folder."""
+    return all(path.is_dir() for path in folder.rglob("*") if path.suffix != ".lock")
 
 
 def official(folder: Path, **changed: bytes | None) -> str:
@@ -114,8 +114,9 @@ OPTIONS: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "a negative border": (("--border", -1), ("border must be an integer from 0 to 4096, not -1",)),
     "too wide a border": (("--border", 4097), ("not 4097",)),
     "one bad border among good ones": (("--border", 16, "--border", -5), ("not -5",)),
-    "nothing per split": (("--per-split", 0), ("--per-split must be an integer of 1 or more, not 0",)),
+    "nothing per split": (("--per-split", 0), ("--per-split must be an integer from 1 to 1000000, not 0",)),
     "less than nothing per split": (("--per-split", -3), ("not -3",)),
+    "20 digits per split": (("--per-split", 10**20), (f"from 1 to 1000000, not {10**20}",)),
     "more images than there are": (("--per-split", 6), ("18 images are asked for", "has 15")),
     "all images where few are": ((), ("of the 3000 selected images are missing", "--per-split N")),
     "an unknown set": (("--set", "nope"), ("no set is called 'nope'", "rook, corner, red_green, qi")),
@@ -139,7 +140,8 @@ def test_a_bad_option(
 USAGE = {
     "a border that is no number": (("--border", "x"), "--border"),
     "a number per split that is none": (("--per-split", "many"), "--per-split"),
-    "no processes": (("--workers", 0), "--workers"),
+    "no threads": (("--workers", 0), "--workers"),
+    "more threads than any machine": (("--workers", 10**20), "--workers"),
     "an unknown option": (("--bordr", 3), "--bordr"),
     "an argument": (("qi",), "qi"),
 }
@@ -273,4 +275,4 @@ def test_a_failed_build_leaves_other_sets_alone(qi_build, album: dict[str, bytes
 
     assert_refused(qi_build(*BUILD_QI, "--imagenet-val", place, "--output", tmp_path / "out"), name)
 
-    assert untouched(tmp_path / "out") == before
+    assert {name: seen for name, seen in untouched(tmp_path / "out").items() if name != ".qi.lock"} == before

@@ -56,7 +56,7 @@ def test_a_plain_build_leaves_it_out_if_there_are_too_few(
         (("--set", "shifted"), "of the 5000 selected images are missing"),
         (("--per-split", 1, "--shifted-images", 13), "13 images are asked for, after the 3 of qi, but"),
         (("--set", "shifted", "--per-split", 4, "--shifted-images", 4), "after the 12 of qi"),
-        (("--shifted-images", -1), "--shifted-images must be an integer of 0 or more, not -1"),
+        (("--shifted-images", -1), "--shifted-images must be an integer from 0 to 1000000, not -1"),
         (("--set", "shifted", "--shifted-images", 0), "asked for no images at all"),
     ],
 )

@@ -1,6 +1,11 @@
 """`qi-verify`: options in, tables out, exit status."""
 
 import json
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -32,9 +37,32 @@ def test_a_good_folder_prints_tables_and_ends_with_0(sets):
     pytest.importorskip("torch")
     result = run(sets)
     assert result.exit_code == 0, result.output
-    assert "rook    same reads" in result.output
-    assert "corner: maximum of the feature map" in result.output
+    rook, corner, last = result.output.splitlines()
+    assert re.fullmatch(r"rook: \d+ pass", rook)
+    assert re.fullmatch(r"corner: \d+ pass", corner)
+    assert last.startswith("Nothing failed. ")
     assert "checks in" in result.output.splitlines()[-1]
+
+
+def test_verbose_prints_every_check_table_and_digest(sets):
+    pytest.importorskip("torch")
+    result = run(sets, "--verbose")
+    assert "same reads" in result.output
+    assert "corner: maximum of the feature map" in result.output
+    assert f"default train {ROOK.digests['train']}" in result.output
+    assert run(sets, "--verbose", "--quiet").exit_code == 2
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_line_is_wider_than_the_terminal(sets, columns):
+    pytest.importorskip("torch")
+    command = [str(Path(sysconfig.get_path("scripts"), "qi-verify")), str(sets), "--verbose"]
+    script = f"import os, pty; os.environ['COLUMNS'] = '{columns}'; pty.spawn({command!r})"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    lines = [line for line in shown.splitlines() if "\r" not in line and "it/s" not in line]
+    digests = [line for line in lines if "default train" in line]
+    assert lines
+    assert max(len(line) for line in lines if line not in digests) <= columns
 
 
 def test_a_failed_check_ends_with_1_and_says_why(tmp_path):

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow.dataset as ds
 import pytest
 
 import qi_datasets
@@ -15,6 +17,7 @@ from qi_datasets import QIDatasetsError, load_dataset
 from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceError, StoredSetError, UnknownSetError
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import text_of
 from tests import expected, pictures
 from tests.old_sets import as_0_1_0
 
@@ -136,15 +139,11 @@ def test_imagenet_val_builds_what_is_not_built_yet(official_folder: Path, home: 
     assert rows["test"][0]["image"].size == (248, 248)
     manifest = Manifest.read(home / "qi")
     assert manifest.canonical
-    assert manifest.borders == set(SPECS["qi"].borders)
+    assert manifest.borders == {0}
     before = untouched(home)
     again = load_dataset("qi", split="test", imagenet_val=str(official_folder))
     assert again.num_rows == 2000
     assert untouched(home) == before
-
-
-def test_imagenet_val_is_no_matter_to_a_set_that_needs_no_input(flat_folder: str) -> None:
-    assert load_dataset("corner", imagenet_val=flat_folder)["train"].num_rows == 2
 
 
 BAD_CALLS = {
@@ -184,9 +183,87 @@ BAD_CALLS = {
     "too small a size": ({"path": "corner", "size": 0}, OptionError, "size must be an integer from 3 to 1024, not 0"),
     "a size as text": ({"path": "corner", "size": "5"}, OptionError, "not '5'"),
     "an odd canvas": ({"path": "qi", "canvas": 113}, OptionError, "canvas must be an even integer"),
-    "not built": ({"path": "qi"}, NotBuiltError, "qi is not built in .*imagenet_val=PATH.*output=OUT"),
+    "not built": (
+        {"path": "qi"},
+        NotBuiltError,
+        r'qi is not built in .*qi_datasets\.build_dataset\("qi", imagenet_val=PATH\).*demo=True.*output=OUT',
+    ),
+    "a canvas that is not built": (
+        {"path": "qi", "canvas": 112},
+        NotBuiltError,
+        r'qi with canvas=112 is not built in .*build_dataset\("qi", canvas=112, imagenet_val=PATH\)',
+    ),
     "no such images": ({"path": "qi", "imagenet_val": "/no/such/path"}, SourceError, "no such path: /no/such/path"),
-    "an unknown split": ({"path": "corner", "split": "test"}, QIDatasetsError, "test"),
+    "an unknown split": ({"path": "corner", "split": "test"}, UnknownSetError, "corner has no split 'test'"),
+    "a split with a typo": ({"path": "qi", "split": "tset"}, UnknownSetError, "'tset'.*did you mean 'test'"),
+    "an unknown split in a sum": ({"path": "qi", "split": "train[:5]+tset[2:]"}, UnknownSetError, "no split 'tset'"),
+    "an unknown split in a list": ({"path": "qi", "split": ["train", "tset"]}, UnknownSetError, "no split 'tset'"),
+    "half a slice": ({"path": "qi", "split": "train[:5"}, OptionError, r"split='train\[:5' is not understood"),
+    "too many percent": ({"path": "qi", "split": "train[:101%]"}, OptionError, "between|Percent|-100"),
+    "a split that is a number": (
+        {"path": "qi", "split": 3},
+        OptionError,
+        "split must be a name such as 'train', not 3",
+    ),
+    "a streamed slice": (
+        {"path": "qi", "split": "train[:5]", "streaming": True},
+        OptionError,
+        "a part of a split, which can't be streamed; use take and skip",
+    ),
+    "an argument with a typo": (
+        {"path": "rook", "boarder": 64},
+        OptionError,
+        r"no argument 'boarder' \(did you mean 'border'\?\)",
+    ),
+    "a stock argument with a typo": ({"path": "rook", "colums": ["label"]}, OptionError, "did you mean 'columns'"),
+    "an argument like no other": ({"path": "rook", "xyzzy": 1}, OptionError, "no argument 'xyzzy'; help"),
+    "files of one's own": (
+        {"path": "rook", "data_files": "a.parquet"},
+        OptionError,
+        "takes no data_files: a set has its",
+    ),
+    "processes for a stream": (
+        {"path": "rook", "streaming": True, "num_proc": 2},
+        OptionError,
+        "num_proc=2 has no effect with streaming=True",
+    ),
+    "an unknown column": (
+        {"path": "qi", "columns": ["image", "lable"]},
+        OptionError,
+        "no column 'lable'.*did you mean 'label'.*there are image, label, source",
+    ),
+    "a column of the stored rows, for pairs": (
+        {"path": "shifted", "mode": "pairs", "columns": ["image"]},
+        OptionError,
+        "no column 'image'.*there are image_a, image_b, label",
+    ),
+    "columns that are text": (
+        {"path": "qi", "columns": "label"},
+        OptionError,
+        "columns must be a list of some of image",
+    ),
+    "no columns": ({"path": "qi", "columns": []}, OptionError, "columns must be a list"),
+    "a filter by what a border moves": (
+        {"path": "qi", "border": 8, "filters": [("x", "==", 8)]},
+        OptionError,
+        "filters sees x as it is stored, without the border",
+    ),
+    "a computed filter by what a border moves": (
+        {"path": "qi", "border": 8, "filters": ds.field("border") == 8},
+        OptionError,
+        "filters sees border as it is stored",
+    ),
+    "another kind of image under a view": (
+        {"path": "rook", "border": 8, "features": datasets.Features({"image": datasets.Value("binary")})},
+        OptionError,
+        r"features: image must be datasets\.Image\(\) under a view",
+    ),
+    "a config of another set beside a mode": (
+        {"path": "shifted", "name": "nonsense", "mode": "crop"},
+        UnknownSetError,
+        "no config 'nonsense'",
+    ),
+    "a border beside a mode": ({"path": "shifted", "mode": "crop", "border": 8}, OptionError, "takes no border"),
 }
 
 
@@ -228,7 +305,7 @@ def test_the_home_of_a_user_who_is_not_there_is_one_of_our_errors(place: str) ->
 
 def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
     path = qi_copy / "qi" / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
+    path.write_text(text_of(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
 
     with pytest.raises(StoredSetError, match=r"spec version 0\.9\.0.*qi-build"):
         load_dataset("qi", output=qi_copy)
@@ -286,6 +363,15 @@ def test_a_damaged_set_is_not_read(damage: str, qi_copy: Path) -> None:
         load_dataset("qi", output=qi_copy)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_that_are_no_parquet_are_a_damaged_set(streaming: bool, qi_copy: Path) -> None:
+    for file in (qi_copy / "qi").rglob("*.parquet"):
+        file.write_bytes(bytes(file.stat().st_size))
+
+    with pytest.raises(StoredSetError, match=r"is damaged: .*; build it again"):
+        load_dataset("qi", output=qi_copy, streaming=streaming)
+
+
 def test_a_damaged_set_that_needs_no_input_is_made_again(home: Path) -> None:
     load_dataset("rook")
     for path in home.rglob("*.parquet"):
@@ -329,3 +415,26 @@ def test_loading_and_building_never_import_torch(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
 
     assert found.stdout.strip() == "False", found.stderr
+
+
+def test_a_set_that_a_stopped_swap_left_aside_is_read_where_it_lies(qi_copy: Path, untouched) -> None:
+    aside = qi_copy / ".qi.replaced-abcdefgh"
+    aside.mkdir()
+    (qi_copy / "qi").rename(aside / "qi")
+    before = untouched(qi_copy)
+
+    loaded = load_dataset("qi", output=qi_copy, border=16)
+
+    assert loaded["test"][0]["image"].size == (152, 152)
+    assert untouched(qi_copy) == before
+
+
+def test_another_set_under_this_name_is_not_read(home: Path) -> None:
+    load_dataset("corner")
+    load_dataset("corner", size=7)
+    shutil.copytree(home / "corner", home / "rook")
+    shutil.copytree(home / "corner", home / "corner-size_9")
+
+    for name, size in (("rook", None), ("corner", 9)):
+        with pytest.raises(StoredSetError, match=r"holds corner of 5 pixels, not"):
+            load_dataset(name, size=size)

@@ -1,8 +1,11 @@
 """Reading and decoding one image: whatever the file holds, a picture or one of our errors."""
 
 import io
+import os
 import random
-import warnings
+import socket
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, features
+from PIL import Image
 
 from qi_datasets.errors import SourceError
+from qi_datasets.pixels.decoding import FORMATS, MOST_PIXELS
 from qi_datasets.sources.base import FileLocation, SourceImage, SpanLocation
+from qi_datasets.sources.reading import LARGEST_IMAGE
 from tests import pictures
 
 
@@ -27,9 +32,6 @@ class Nowhere:
 
 
 IMAGE = SourceImage("picture", "", Nowhere())
-FORMATS = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM", "TGA", "ICO", "DDS", "SPIDER"]
-if features.check("avif"):
-    FORMATS.append("AVIF")
 PICTURE = pictures.picture(1, (24, 31))
 
 
@@ -81,11 +83,71 @@ def test_a_truncated_jpeg_is_an_error_at_every_length() -> None:
             IMAGE.decode(file[:length])
 
 
-def test_a_picture_of_absurd_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (60_000, 60_000), (2_000_000_000, 1)])
+def test_a_picture_of_too_many_pixels_is_an_error_that_names_the_cap(width: int, height: int) -> None:
+    assert MOST_PIXELS == 100_000_000
+    file = bytearray(pictures.encoded(PICTURE, "PNG"))
+    file[16:24] = struct.pack(">II", width, height)
+    file[29:33] = struct.pack(">I", zlib.crc32(file[12:29]))
 
-    with warnings.catch_warnings(action="ignore"), pytest.raises(SourceError, match="decompression bomb"):
-        IMAGE.decode(pictures.encoded(PICTURE))
+    with pytest.raises(SourceError, match=r"picture\.jpg is too large: .* 100 million"):
+        IMAGE.decode(bytes(file))
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+    for location in (FileLocation(str(path)), SpanLocation(str(path), 0, LARGEST_IMAGE + 1, "member")):
+        with pytest.raises(SourceError, match="more than the 50 MB"):
+            SourceImage("a", "", location).read()
+    with pytest.raises(SourceError, match="more than the 50 MB"):
+        IMAGE.decode(bytes(LARGEST_IMAGE + 1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_grey_of_more_than_8_bits_is_refused(kind: str, dtype: type) -> None:
+    if kind == "PNG" and dtype is not np.uint16:
+        pytest.skip("PNG has no such pixels")
+    deep = Image.fromarray(np.linspace(0, 60_000, 600).reshape(20, 30).astype(dtype))
+
+    with pytest.raises(SourceError, match="more than 8 bits"):
+        IMAGE.decode(pictures.encoded(deep, kind))
+
+
+def test_only_the_listed_formats_are_read() -> None:
+    assert FORMATS == ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+    for kind in ("EPS", "PPM", "TGA", "ICO", "PCX"):
+        with pytest.raises(SourceError, match=r"is no image file .JPEG, PNG, WEBP, BMP, TIFF, GIF are read"):
+            IMAGE.decode(pictures.encoded(PICTURE, kind))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["a pipe", "a link to a pipe", "a device", "a link to a device", "a socket"])
+def test_what_is_no_regular_file_is_an_error(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    if "pipe" in kind:
+        os.mkfifo(tmp_path / "pipe")
+    if kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    elif "link" in kind:
+        path.symlink_to(tmp_path / "pipe" if "pipe" in kind else "/dev/zero")
+    else:
+        path = tmp_path / "pipe" if "pipe" in kind else Path("/dev/zero")
+
+    with pytest.raises(SourceError, match=f"cannot read {path}: it is no regular file"):
+        SourceImage("a", "", FileLocation(str(path))).read()
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"bytes")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "there")
+
+    assert FileLocation(str(tmp_path / "a.jpg")).read() == b"bytes"
 
 
 @pytest.mark.parametrize("gone", ["missing", "a folder"])

@@ -1,5 +1,6 @@
 """Every layout is recognised and gives the same images."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,11 @@ def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match=f"{tmp_path}/picture.jpg"):
         open_source(tmp_path / "picture.jpg")
+
+
+def test_a_file_name_that_is_not_utf_8_is_an_error_that_shows_it(tmp_path: Path) -> None:
+    pictures.write(tmp_path / "good.png", b"never read")
+    pictures.write(Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")), b"never read")
+
+    with pytest.raises(SourceError, match=r"b'caf\\xe9.png' is not UTF-8; rename the file"):
+        open_source(tmp_path)

@@ -1,6 +1,7 @@
 """Parquet shards of the Hub's imagenet-1k, on a disk and behind URLs."""
 
 import io
+import os
 from pathlib import Path
 
 import fsspec
@@ -120,3 +121,52 @@ def test_a_row_without_bytes_is_an_error(tmp_path: Path) -> None:
 def test_a_url_without_shards_is_an_error(url: str) -> None:
     with pytest.raises(SourceError, match=url):
         open_source(url)
+
+
+def table(columns: dict[str, pa.Array]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def images(data: pa.DataType, path: pa.DataType, value: object, name: object) -> pa.Array:
+    return pa.array([{"bytes": value, "path": name}], pa.struct({"bytes": data, "path": path}))
+
+
+WRONG_TYPES = {
+    "bytes that are text": table({"image": images(pa.string(), pa.string(), "x", ROWS[0][0])}),
+    "bytes that are numbers": table({"image": images(pa.int64(), pa.string(), 7, ROWS[0][0])}),
+    "paths that are bytes": table({"image": images(pa.binary(), pa.binary(), b"x", ROWS[0][0].encode())}),
+    "flat columns": table({"image.bytes": pa.array([b"x"]), "image.path": pa.array([ROWS[0][0]])}),
+    "a list of structs": table({"image": pa.array([[{"bytes": b"x", "path": "y"}]])}),
+    "two fields of one name": table(
+        {"image": pa.StructArray.from_arrays([pa.array([b"x"]), pa.array([b"y"])], ["bytes", "bytes"])}
+    ),
+}
+
+
+@pytest.mark.parametrize("content", WRONG_TYPES.values(), ids=WRONG_TYPES)
+def test_columns_of_other_types_are_one_of_our_errors(content: bytes, tmp_path: Path) -> None:
+    store(tmp_path, validation=content)
+
+    with pytest.raises(SourceError, match="has no column image of bytes and path"):
+        open_source(tmp_path)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_is_called_a_shard_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "validation.parquet")
+
+    with pytest.raises(SourceError, match="is no regular file"):
+        open_source(tmp_path)
+
+
+def test_large_types_will_do(tmp_path: Path) -> None:
+    array = pa.array(
+        [{"bytes": content, "path": name} for name, content in ROWS],
+        pa.struct({"bytes": pa.large_binary(), "path": pa.large_string()}),
+    )
+    store(tmp_path, validation=table({"image": array}))
+    source = open_source(tmp_path)
+
+    assert {name: source.image(name).read() for name in source.names} == FILES

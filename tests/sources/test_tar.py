@@ -102,3 +102,59 @@ def test_a_tar_that_shrinks_while_it_is_used_is_an_error(archive: Path) -> None:
     archive.unlink()
     with pytest.raises(SourceError, match=f"cannot read {pictures.name_of(1)}.JPEG in {archive}"):
         source.image(pictures.name_of(1)).read()
+
+
+def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
+    """A header whose checksum is right, whatever its size field says."""
+    block = bytearray(512)
+    block[: len(name)] = name.encode()
+    block[100:108] = b"0000644\0"
+    block[124 : 124 + len(size)] = size
+    block[156:157] = kind
+    block[257:265] = b"ustar\x0000"
+    block[148:156] = b" " * 8
+    block[148:156] = f"{sum(block):06o}\0 ".encode()
+    return bytes(block)
+
+
+def binary(size: int) -> bytes:
+    """A size field in base 256, which may be negative."""
+    return size.to_bytes(12, "big", signed=True) if size < 0 else b"\x80" + size.to_bytes(11, "big")
+
+
+NAME = f"{pictures.name_of(7)}.JPEG"
+HOSTILE = {
+    "a negative size": header(NAME, binary(-1024)),
+    "a size that leads back to itself": header(NAME, binary(-512)),
+    "an endless size": header(NAME, binary(1 << 62)),
+    "a size beyond any file": header(NAME, binary(1 << 80)),
+    "a long name of a terabyte": header("x", binary(1 << 40), b"L"),
+    "a negative long name": header("x", binary(-512), b"L"),
+    "an extended header of a terabyte": header("x", binary(1 << 40), b"x"),
+    "3000 chained long names": b"".join(
+        header("x", b"00000000001\0", b"L") + b"n".ljust(512, b"\0") for _ in range(3000)
+    ),
+    "3000 chained extended headers": b"".join(header("x", b"00000000000\0", b"x") for _ in range(3000)),
+    "an extended header that changes the size": header("x", b"00000000013\0", b"x")
+    + b"11 size=-9\n".ljust(512, b"\0")
+    + header(NAME, b"00000000000\0"),
+    "a sparse file beyond the end": header(NAME, binary(1 << 50), b"S"),
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "after a good one"])
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_headers_with_right_checksums_are_one_of_our_errors(
+    hostile: bytes, first: bool, tmp_path: Path
+) -> None:
+    good = FILES[pictures.name_of(1)]
+    member = header(f"{pictures.name_of(1)}.JPEG", f"{len(good):011o}\0".encode()) + good + bytes(-len(good) % 512)
+    archive = tmp_path / "a.tar"
+    archive.write_bytes((b"" if first else member) + hostile + bytes(10 * 512))
+
+    with pytest.raises(SourceError) as raised:
+        open_source(archive)
+
+    assert str(archive) in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1

@@ -1,15 +1,20 @@
 """A set appears whole or not at all, and a failure leaves no trace."""
 
+import errno
 import os
+import pty
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from qi_datasets.errors import OutputError
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage import staging
+from qi_datasets.storage.staging import locked, replaced_whole, set_aside, standing
 
 
 class StoppedError(Exception):
@@ -21,22 +26,22 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {".set.lock"}
 
 
-def half_written(staging: Path, stop: type[BaseException]) -> None:
-    (staging / "file").write_text("half")
+def half_written(half: Path, stop: type[BaseException]) -> None:
+    (half / "file").write_text("half")
     raise stop
 
 
 def make(folder: Path, content: str) -> None:
-    with locked(folder), replaced_whole(folder) as staging:
-        (staging / "file").write_text(content)
+    with locked(folder), replaced_whole(folder) as half:
+        (half / "file").write_text(content)
 
 
 def test_a_set_appears_when_the_block_ends(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "set"
 
-    with locked(folder), replaced_whole(folder) as staging:
-        assert staging.parent == folder.parent
-        (staging / "file").write_text("new")
+    with locked(folder), replaced_whole(folder) as half:
+        assert half.parent == folder.parent
+        (half / "file").write_text("new")
         assert not folder.exists()
 
     assert (folder / "file").read_text() == "new"
@@ -58,8 +63,8 @@ def test_a_new_set_replaces_the_old_one_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_folder_above_empty(stop: type[BaseException], tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "set"
 
-    with pytest.raises((stop, OutputError)), locked(folder), replaced_whole(folder) as staging:
-        half_written(staging, stop)
+    with pytest.raises((stop, OutputError)), locked(folder), replaced_whole(folder) as half:
+        half_written(half, stop)
 
     assert names(folder.parent) == set()
 
@@ -71,7 +76,7 @@ def test_a_failure_keeps_folders_and_files_that_were_there(tmp_path: Path) -> No
     with pytest.raises(StoppedError), locked(tmp_path / "a" / "set"):
         raise StoppedError
 
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"mine"}
+    assert names(tmp_path / "a") == {"mine"}
 
 
 def test_a_failure_keeps_the_old_set(tmp_path: Path) -> None:
@@ -112,6 +117,14 @@ import os, sys
 from pathlib import Path
 from qi_datasets.storage import staging
 folder, when = Path(sys.argv[1]), sys.argv[2]
+if when == "between the renames":
+    staging.exchanged = lambda one, other: False
+def stop_exchange(one, other):
+    from qi_datasets.storage.exchange import exchanged
+    exchanged(one, other)
+    os._exit(9)
+if when == "after the exchange":
+    staging.exchanged = stop_exchange
 with staging.locked(folder), staging.replaced_whole(folder) as half:
     (half / "file").write_text("half")
     if when == "while writing":
@@ -125,15 +138,22 @@ with staging.locked(folder), staging.replaced_whole(folder) as half:
 """
 
 
+def killed(folder: Path, when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, folder, when], check=False)
+    assert done.returncode == 9
+    assert names(folder.parent) - {"set"}
+
+
 @pytest.mark.parametrize("when", ["while writing", "between the renames"])
 @pytest.mark.parametrize("old", [True, False])
 def test_the_next_build_clears_up_after_a_killed_one(when: str, old: bool, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     if old:
         make(folder, "old")
-    killed = subprocess.run([sys.executable, "-c", KILLED, folder, when], check=False)
-    assert killed.returncode == 9
-    assert names(tmp_path) - {"set"}
+    killed(folder, when)
+    assert bool(set_aside(folder)) == (old and when == "between the renames")
+    if old:
+        assert (standing(folder) / "file").read_text() == "old"
 
     with locked(folder):
         assert names(tmp_path) == ({"set"} if old else set())
@@ -141,6 +161,170 @@ def test_the_next_build_clears_up_after_a_killed_one(when: str, old: bool, tmp_p
             assert (folder / "file").read_text() == "old"
 
     assert names(tmp_path) == ({"set"} if old else set())
+
+
+def test_a_build_that_is_killed_after_the_exchange_has_replaced_the_set(tmp_path: Path) -> None:
+    make(tmp_path / "set", "old")
+
+    killed(tmp_path / "set", "after the exchange")
+
+    assert (tmp_path / "set" / "file").read_text() == "half"
+    with locked(tmp_path / "set"):
+        assert names(tmp_path) == {"set"}
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+@pytest.mark.parametrize("there", ["a set", "a file", "a link"])
+def test_whatever_is_there_is_replaced_and_gone(
+    there: str, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(staging, "exchanged", lambda one, other: False)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "mine").write_text("mine")
+    if there == "a set":
+        make(tmp_path / "set", "old")
+    elif there == "a file":
+        (tmp_path / "set").write_text("mine")
+    else:
+        (tmp_path / "set").symlink_to(tmp_path / "foreign")
+
+    make(tmp_path / "set", "new")
+
+    assert (tmp_path / "set" / "file").read_text() == "new"
+    assert not (tmp_path / "set").is_symlink()
+    assert names(tmp_path) == {"set", "foreign"}
+    assert (tmp_path / "foreign" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_rename_that_fails_is_undone(fails: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fails: the rename from which on the disk refuses the new set: it alone, or the way back as well."""
+    make(tmp_path / "set", "old")
+    monkeypatch.setattr(staging, "exchanged", lambda one, other: False)
+    rename = Path.rename
+
+    def broken(self: Path, target: Path) -> Path:
+        if ".building-" in str(self) or (fails > 1 and ".replaced-" in str(self)):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(OutputError) as raised:
+        make(tmp_path / "set", "new")
+    monkeypatch.undo()
+
+    assert (standing(tmp_path / "set") / "file").read_text() == "old"
+    if fails == 1:
+        assert str(raised.value).endswith("Input/output error; nothing was changed")
+        assert names(tmp_path) == {"set"}
+    else:
+        assert str(set_aside(tmp_path / "set")) in str(raised.value)
+        assert "nothing was changed" not in str(raised.value)
+        with locked(tmp_path / "set"):
+            assert names(tmp_path) == {"set"}
+
+
+def test_an_old_set_that_cannot_be_deleted_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "set", "old")
+    unlink = os.unlink
+
+    def stubborn(path: object, **options: object) -> None:
+        if str(path) == "file":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", stubborn)
+    make(tmp_path / "set", "new")
+    monkeypatch.undo()
+
+    assert (tmp_path / "set" / "file").read_text() == "new"
+    with locked(tmp_path / "set"):
+        assert names(tmp_path) == {"set"}
+
+
+@pytest.mark.parametrize("kind", ["building", "replaced"])
+@pytest.mark.parametrize("name", ["x", "abcdefgh"])
+def test_a_planted_link_is_left_alone(kind: str, name: str, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    (foreign / "set").mkdir(parents=True)
+    (foreign / "set" / "mine").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f".set.{kind}-{name}").symlink_to(foreign)
+
+    assert set_aside(tmp_path / "out" / "set") is None
+    make(tmp_path / "out" / "set", "new")
+
+    assert (tmp_path / "out" / "set" / "file").read_text() == "new"
+    assert (foreign / "set" / "mine").read_text() == "mine"
+
+
+def test_files_reach_the_disk_before_the_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "set", "old")
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if (tmp_path / "set" / "file").read_text() == "old":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device; nothing was changed"):
+        make(tmp_path / "set", "new")
+
+    assert (tmp_path / "set" / "file").read_text() == "old"
+
+
+WITHOUT_FLOCK = """
+import errno, fcntl, sys
+from pathlib import Path
+def missing(*_):
+    raise OSError(errno.ENOSYS, "Function not implemented")
+fcntl.flock = missing
+from qi_datasets.storage import staging
+from qi_datasets.storage.staging import locked, replaced_whole, set_aside, standing
+for content in ("old", "new"):
+    with locked(Path(sys.argv[1])), replaced_whole(Path(sys.argv[1])) as staging:
+        (staging / "file").write_text(content)
+"""
+
+
+def test_a_file_system_without_flock_will_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FLOCK, tmp_path / "set"], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert (tmp_path / "set" / "file").read_text() == "new"
+    assert done.stderr == ""
+
+
+WAITING = """
+import sys
+from pathlib import Path
+from qi_datasets.storage.staging import locked
+with locked(Path(sys.argv[1]), progress=sys.argv[2] == "shown"):
+    pass
+"""
+
+
+@pytest.mark.parametrize("shown", ["shown", "quiet"])
+def test_a_build_says_what_it_waits_for(shown: str, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    screen, terminal = pty.openpty()
+    with locked(folder):
+        waiting = subprocess.Popen([sys.executable, "-c", WAITING, folder, shown], stderr=terminal)
+        time.sleep(3)
+        assert waiting.poll() is None
+    assert waiting.wait(10) == 0
+    os.close(terminal)
+    said = b""
+    with suppress(OSError):  # how Linux ends a terminal that nobody writes to
+        said = os.read(screen, 10_000)
+    os.close(screen)
+
+    lines = said.decode().splitlines()
+    assert len(lines) == (1 if shown == "shown" else 0)
+    assert all(f"building {folder}" in line for line in lines)
 
 
 def test_leftovers_of_other_sets_stay(tmp_path: Path) -> None:
@@ -164,8 +348,8 @@ def test_one_builds_while_the_others_wait(tmp_path: Path) -> None:
             together.append(len(inside))
             made = not folder.exists()
             if made:
-                with replaced_whole(folder) as staging:
-                    (staging / "file").write_text(str(number))
+                with replaced_whole(folder) as half:
+                    (half / "file").write_text(str(number))
             inside.remove(number)
         return made
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from qi_datasets.pixels.digests import row_digest, split_digest
+from qi_datasets.errors import QIDatasetsError
+from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import whole
-from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.registry import spec_named
+from qi_datasets.storage.card import CARD
+from qi_datasets.storage.croissant import CROISSANT, write_croissant
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS, file_record
 
 SPLITS = {"train": 8, "validation": 4, "test": 4}
@@ -26,7 +32,7 @@ def read_manifest(folder):
 
 
 def write_manifest(folder, manifest):
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(text_of(manifest))
 
 
 def pixels(row):
@@ -54,19 +60,39 @@ def rewrite(folder, split, change, configs=None):
             )
 
 
+def digests_of(config):
+    """All digests of a config of a manifest, its own first, as the card quotes them."""
+    splits = [split["digest"].encode() for split in config["splits"].values()]
+    return [sha256_hex(b"".join(splits)).encode(), *splits]
+
+
 def hide(folder, *, digests=True):
-    """Makes the manifest's sizes, hashes and digests agree with what is there, so that they tell nothing."""
+    """Makes sizes, hashes and digests in manifest and card agree with what is there, so that they tell nothing."""
     manifest = read_manifest(folder)
+    in_digest = spec_named(manifest["name"]).label_in_digest
+    card = (folder / CARD).read_bytes() if (folder / CARD).is_file() else None
     for config in manifest["configs"].values() if digests else ():
+        before = digests_of(config)
         for split in config["splits"].values():
             rows = [row for file in split["files"] for row in pq.read_table(folder / file).to_pylist()]
             split["digest"] = split_digest(
-                row_digest(whole(pixels(row)), row["label"], row.get("source", str(number)))
+                row_digest(whole(pixels(row)), row["label"] if in_digest else "", row.get("source", str(number)))
                 for number, row in enumerate(rows)
             )
+        for old, new in zip(before, digests_of(config), strict=True):
+            card = card and card.replace(old, new)
+    if card is not None:
+        (folder / CARD).write_bytes(card)
     for name, record in manifest["files"].items():
         record.update(asdict(file_record(folder / name)))
     write_manifest(folder, manifest)
+    if CROISSANT in manifest["files"]:
+        with suppress(QIDatasetsError):  # a manifest that can't be read has no description
+            known = Manifest.read(folder)
+            parquet = {name: record for name, record in known.files.items() if name.endswith(".parquet")}
+            write_croissant(folder, spec_named(known.name), known, parquet)
+            manifest["files"][CROISSANT].update(asdict(file_record(folder / CROISSANT)))
+            write_manifest(folder, manifest)
 
 
 def corner_of(row):

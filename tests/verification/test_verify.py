@@ -9,6 +9,7 @@ import pytest
 
 import qi_datasets
 from qi_datasets.errors import NotBuiltError, OptionError, UnknownSetError
+from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.verification import verify as module
 from qi_datasets.verification.report.report import Report, Status
 from qi_datasets.verification.separability.options import NetworkOptions
@@ -159,7 +160,7 @@ def test_networks_without_images_or_sources_are_not_checked(lost, copy):
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest[lost].pop("border_0" if lost == "configs" else "test")
-    path.write_text(json.dumps(manifest))
+    path.write_text(text_of(manifest))
 
     report = verify(folder, only="separability")
     assert report.check("qi", "separability").status is Status.NOT_CHECKED

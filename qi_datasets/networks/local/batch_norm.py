@@ -1,7 +1,7 @@
 """Batch norm by the statistics of a batch of images that are known as a blank map and windows.
 
-Every position of the blank map outside the windows occurs once in each image. So the batch's sums are those of the blank
-map times the number of images, less what the windows hide of it, plus those of the windows.
+Every position of the blank map outside the windows occurs once in each image. So the batch's sums are those of the
+windows plus those of the blank map, each of its positions taken as often as it occurs.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qi_datasets.networks.local.windows import Area
-
-_CHANNEL = (0, 2, 3)
+_OVER_IMAGES = (0, 2, 3)
 
 
 def batch_norm(
     blank: Tensor,
+    occurrences: Tensor,
     windows: Sequence[Tensor],
-    areas: Sequence[Area],
     weight: Tensor | None,
     bias: Tensor | None,
     eps: float,
@@ -27,47 +25,45 @@ def batch_norm(
     """The normalised blank map and windows, and the batch's mean and unbiased variance, without gradients.
 
     blank: (1, C, H, W)
-    windows: for each place of the patch the windows (N, C, h, w) of the images that have it there
-    areas: where in the map these windows are, one for each place
+    occurrences: (H, W), how often each position of the blank map occurs in the batch
+    windows: (N, C, h, w) of the images, in any number of tensors
     weight, bias: (C,), None for 1 and 0
     """
     weight = blank.new_ones(blank.shape[1]) if weight is None else weight
     bias = blank.new_zeros(blank.shape[1]) if bias is None else bias
-    normalised = _BatchNorm.apply(blank, weight, bias, eps, areas, *windows)  # type: ignore[no-untyped-call]
+    normalised = _BatchNorm.apply(blank, occurrences, weight, bias, eps, *windows)
     mean, variance, first, *others = normalised
     return first, list(others), mean, variance
 
 
 class _BatchNorm(torch.autograd.Function):
-    """The normalised maps and their gradients, each in two passes over a map."""
+    """The normalised maps, and their gradients in few passes over each."""
 
     @staticmethod
     def forward(
-        ctx: Any, blank: Tensor, weight: Tensor, bias: Tensor, eps: float, areas: Sequence[Area], *windows: Tensor
+        ctx: Any, blank: Tensor, occurrences: Tensor, weight: Tensor, bias: Tensor, eps: float, *windows: Tensor
     ) -> tuple[Tensor, ...]:
-        images = [len(window) for window in windows]
-        # Where every image's window is the whole map, nothing of the blank one is left.
-        shown = sum(count for count, area in zip(images, areas, strict=True) if not area.whole)
-        parts = [_Part.of(blank, shown)] if shown else []
-        for window, count, area in zip(windows, images, areas, strict=True):
-            parts.append(_Part.of(window, 1))
-            if not area.whole:
-                parts.append(_Part.of(blank[area.window], -count))
-        total = sum(part.count for part in parts)
-        mean = sum(part.mean * (part.count / total) for part in parts)
-        squares = sum(part.count * (part.variance + (part.mean - mean).square()) for part in parts)
+        total = round(occurrences.sum().item()) + sum(window.numel() // window.shape[1] for window in windows)
+        mean = _sum(blank, occurrences) / total
+        parts = [torch.var_mean(window, _OVER_IMAGES, correction=0) for window in windows]
+        counts = [window.numel() // window.shape[1] for window in windows]
+        for (_, part_mean), count in zip(parts, counts, strict=True):
+            mean = mean + part_mean * (count / total)
+        squares = _sum((blank - mean[:, None, None]).square(), occurrences)
+        for (part_variance, part_mean), count in zip(parts, counts, strict=True):
+            squares = squares + count * (part_variance + (part_mean - mean).square())
         variance = squares / total
-        ctx.save_for_backward(weight, mean, variance, blank, *windows)
-        ctx.eps, ctx.areas, ctx.shown, ctx.images, ctx.total = eps, areas, shown, images, total
         unbiased = squares / max(total - 1, 1)
+        ctx.save_for_backward(occurrences, weight, mean, variance, blank, *windows)
+        ctx.eps, ctx.total = eps, total
         ctx.mark_non_differentiable(mean, unbiased)
         maps = [F.batch_norm(part, mean, variance, weight, bias, False, 0.0, eps) for part in (blank, *windows)]
         return mean, unbiased, *maps
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, _mean: Tensor, _variance: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weight, mean, variance, *maps = ctx.saved_tensors
+        occurrences, weight, mean, variance, *maps = ctx.saved_tensors
         scale = torch.rsqrt(variance + ctx.eps)
         found = [
             torch.ops.aten.native_batch_norm_backward(
@@ -81,24 +77,12 @@ class _BatchNorm(torch.autograd.Function):
         constant = -weight * scale * to_bias / ctx.total - slope * mean
         slope, constant = slope[:, None, None], constant[:, None, None]
         blank, *windows = (one[0] for one in found)
-        blank_map, *window_maps = maps
-        blank.addcmul_(blank_map, slope * ctx.shown).add_(constant * ctx.shown)
-        for window, window_map, area, count in zip(windows, window_maps, ctx.areas, ctx.images, strict=True):
-            window.addcmul_(window_map, slope).add_(constant)
-            if not area.whole:
-                hidden = blank[area.window]
-                hidden.addcmul_(blank_map[area.window], slope * -count).add_(constant * -count)
-        return blank, to_weight, to_bias, None, None, *windows
+        blank.add_((maps[0] * slope + constant) * occurrences)
+        for window, values in zip(windows, maps[1:], strict=True):
+            window.addcmul_(values, slope).add_(constant)
+        return blank, None, to_weight, to_bias, None, *windows
 
 
-class _Part:
-    """Mean and variance of a map per channel, and how often its values count, in all."""
-
-    def __init__(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        self.mean, self.variance, self.count = mean, variance, count
-
-    @classmethod
-    def of(cls, values: Tensor, times: int) -> "_Part":
-        """A map (N, C, h, w) whose values count `times` times each."""
-        variance, mean = torch.var_mean(values, _CHANNEL, correction=0)
-        return cls(mean, variance, values.numel() // values.shape[1] * times)
+def _sum(values: Tensor, occurrences: Tensor) -> Tensor:
+    """Sums (C,) of a map (1, C, H, W) whose positions occur so often."""
+    return torch.einsum("chw,hw->c", values[0], occurrences)

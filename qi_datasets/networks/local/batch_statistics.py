@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qi_datasets.networks.local.batch_norm import batch_norm
+from qi_datasets.networks.local.blank import Blank
 from qi_datasets.networks.local.ground import Ground
 from qi_datasets.networks.local.steps import Call, Step
 from qi_datasets.networks.local.windows import Area
@@ -38,11 +39,15 @@ class BatchStatistics(Step):
 
         return cls(lambda: (layer.weight, layer.bias), layer.eps, remember)
 
-    def together(
-        self, call: Call, blank: Tensor, windows: Sequence[Tensor], areas: Sequence[Area]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The normalised blank map and windows (for each place of the patch) of one batch."""
-        normalised, parts, mean, variance = batch_norm(blank, windows, areas, *self.affine(), self.eps)
+    def together(self, blank: Blank, windows: Sequence[Tensor], areas: Sequence[Area]) -> tuple[Tensor, list[Tensor]]:
+        """The normalised blank map and windows (N, C, h, w), for each place of the patch, of one batch."""
+        whole = blank.occurrences(*(range(span.length) for span in areas[0].spans))
+        occurrences = torch.zeros_like(whole)
+        for window, area in zip(windows, areas, strict=True):
+            hidden = blank.occurrences(area.rows.positions, area.columns.positions)
+            occurrences += len(window) * (whole - hidden)
+        weight, bias = self.affine()
+        normalised, parts, mean, variance = batch_norm(blank.values, occurrences, windows, weight, bias, self.eps)
         with torch.no_grad():
             self.remember(mean, variance)
         return normalised, parts

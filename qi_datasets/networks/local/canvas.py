@@ -6,42 +6,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qi_datasets.networks.local.windows import Area
+from qi_datasets.networks.local.blank import Blank
+from qi_datasets.networks.local.windows import Area, moved, overlap
 
 
 class Canvas:
     """The part of a blank map that is read around a window, with room for the windows of many images.
 
-    `blank` (1, ...) is the blank canvas's map, `area` the window in it; `rows` and `columns` are the positions that are
-    read, those outside the map being padding of the value `fill`. With `keep` the surroundings are copied once, and
-    written anew only for larger batches: what `paste` returns then holds until it is called again, and is not to be
-    written into. Without it gradients flow to the windows and to the blank map.
+    `area` is the window in the blank map; `rows` and `columns` are the positions that are read, those outside the map
+    being padding of the value `fill`. With `keep` the surroundings are copied once, and written anew only for larger
+    batches: what `paste` returns then holds until it is called again, and is not to be written into. Without it
+    gradients flow to the windows and to the blank map.
     """
 
     def __init__(
-        self, blank: Tensor, area: Area, rows: range, columns: range, *, fill: float = 0.0, keep: bool = False
+        self, blank: Blank, area: Area, rows: range, columns: range, *, fill: float = 0.0, keep: bool = False
     ) -> None:
         # Where the window lies in what is read; a stride wider than the kernel can leave out a part of it.
         read = (rows, columns)
-        held = [_overlap(span.positions, part) for span, part in zip(area.spans, read, strict=True)]
-        self._source = area.index(*(_moved(part, -span.start) for part, span in zip(held, area.spans, strict=True)))
-        self._target = area.index(*(_moved(part, -other.start) for part, other in zip(held, read, strict=True)))
+        held = [overlap(span.positions, part) for span, part in zip(area.spans, read, strict=True)]
+        self._source = area.within(held[0], held[1])
+        self._target = area.index(moved(held[0], -rows.start), moved(held[1], -columns.start))
         self._covers = all(part == other for part, other in zip(held, read, strict=True))
         self._keep = keep
         self._buffer: Tensor | None = None
         self._surroundings: Tensor | None = None
         if not self._covers:
-            inside = [_overlap(range(span.length), part) for span, part in zip(area.spans, read, strict=True)]
-            part = blank[area.index(*inside)]
+            inside = [overlap(range(span.length), part) for span, part in zip(area.spans, read, strict=True)]
+            part = blank.part(inside[0], inside[1])
             if list(inside) != list(read):
                 part = F.pad(part, _padding(area, inside, read), value=fill)
             self._surroundings = part.clone() if keep else part
-
-    @property
-    def bytes(self) -> int:
-        """Memory of one image's canvas."""
-        part = self._surroundings
-        return 0 if part is None else part.numel() * part.element_size()
 
     def paste(self, windows: Tensor) -> Tensor:
         """The canvases of these windows, (N, ...)."""
@@ -49,7 +44,7 @@ class Canvas:
         if self._surroundings is None:
             return inner
         if not self._keep:
-            pasted: Tensor = _Paste.apply(inner, self._surroundings, self._target)  # type: ignore[no-untyped-call]
+            pasted: Tensor = _Paste.apply(inner, self._surroundings, self._target)
             return pasted
         count = len(windows)
         if self._buffer is None or len(self._buffer) < count:
@@ -72,7 +67,7 @@ class _Paste(torch.autograd.Function):
         return canvases
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         around = None
         if ctx.needs_input_grad[1]:
@@ -87,15 +82,6 @@ def _room(windows: Tensor, surroundings: Tensor) -> Tensor:
     last = windows.ndim == 4 and windows.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
     return torch.empty(shape, dtype=windows.dtype, device=windows.device, memory_format=layout)
-
-
-def _overlap(first: range, second: range) -> range:
-    start = min(max(first.start, second.start), first.stop)
-    return range(start, max(start, min(first.stop, second.stop)))
-
-
-def _moved(part: range, by: int) -> range:
-    return range(part.start + by, part.stop + by)
 
 
 def _padding(area: Area, inside: list[range], read: tuple[range, range]) -> list[int]:

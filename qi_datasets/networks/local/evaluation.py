@@ -3,14 +3,16 @@
 import copy
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import slices
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
-from qi_datasets.networks.local.canvas import Canvas
+from qi_datasets.networks.local.comparison import Comparison
 from qi_datasets.networks.local.plan import Place, Plan
 from qi_datasets.networks.local.running import contexts_of, run_together, run_windows
 from qi_datasets.networks.local.tracing import Traced, trace
@@ -33,6 +35,7 @@ class LocalEvaluation:
     patch: rows and columns of the patches
     places: row and column of the patch's first pixel, for each place that it may have
     channels: of the images
+    dtype: what to compute in; None for the network's own
     batch: images per pass; None for what suits the device
 
     `local` says whether all layers are computed in windows, `reasons` at which they are not, and why: from there on
@@ -48,17 +51,18 @@ class LocalEvaluation:
         patch: tuple[int, int],
         places: Sequence[Place],
         channels: int = 3,
+        dtype: torch.dtype | None = None,
         batch: int | None = None,
     ) -> None:
-        frozen = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
+        frozen = copy.deepcopy(network).eval().to(dtype=dtype).to(memory_format=torch.channels_last)
         self._plan = Plan(trace(frozen), side, patch, places)
         if any(isinstance(task.step, BatchStatistics) for task in self._plan.tasks):
             raise OptionError("batch norm without running statistics depends on the batch; use LocalNetwork")
-        self._like = _like(frozen)
+        self._like = _like(frozen, torch.empty(0, dtype=dtype))
         self._places = [*places]
         self._patch = (channels, *patch)
         with torch.inference_mode():
-            self._contexts = contexts_of(self._plan, _blank_canvas(self._like, channels, side))
+            self._contexts = contexts_of(self._plan, _blank_canvas(self._like, channels, self._plan.blank_side))
             self._values = self._plan.runner.values(self._plan.constants)
         self._batch = self._fitting_batch(side) if batch is None else batch
 
@@ -77,32 +81,53 @@ class LocalEvaluation:
 
         Raises `OptionError` for patches of another shape, and for places that were not announced.
         """
-        if tuple(patches.shape[1:]) != self._patch:
-            raise OptionError(f"patches have the shape (N, {', '.join(map(str, self._patch))}), got {tuple(patches.shape)}")
+        self._check(patches)
         answers: Tensor | None = None
-        with torch.inference_mode():
-            for place, images in _by_place(patches, y, x):
-                if place not in self._places:
-                    raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
-                for rows in slices(len(images), self._batch):
-                    found = self._features(patches[images[rows]], self._places.index(place))
-                    if answers is None:
-                        answers = found.new_empty(len(patches), *found.shape[1:])
-                    answers[images[rows]] = found
+        for place, images in _by_place(patches, y, x):
+            if place not in self._places:
+                raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
+            for rows in slices(len(images), self._batch):
+                (found,) = self._features(patches[images[rows]], [self._places.index(place)])
+                if answers is None:
+                    answers = found.new_empty(len(patches), *found.shape[1:])
+                answers[images[rows]] = found
         return patches.new_empty(0, 0) if answers is None else answers
 
-    def _features(self, patches: Tensor, place: int) -> Tensor:
-        windows = patches.to(self._like).clone(memory_format=torch.channels_last)
-        found = run_windows(self._plan, windows, place, self._contexts, self._values)
-        if not isinstance(found, Tensor) or len(found) != len(patches):
-            raise OptionError("the network answers something else than one tensor with one row per image")
-        return found.flatten(1)
+    def at_all_places(self, patches: Tensor) -> Tensor:
+        """Features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
+
+        What is proved to be the same in the first place and another is computed once. Raises `OptionError` for patches
+        of another shape.
+        """
+        self._check(patches)
+        places = range(len(self._places))
+        found = [self._features(patches[rows], places) for rows in slices(len(patches), self._batch)]
+        return torch.cat(found, 1) if found else patches.new_empty(len(places), 0, 0)
+
+    def _check(self, patches: Tensor) -> None:
+        if tuple(patches.shape[1:]) != self._patch:
+            expected = ", ".join(map(str, self._patch))
+            raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}")
+
+    @cached_property
+    def _shared(self) -> list[set[Node]]:
+        """For each place the nodes whose windows are proved to be those of the first."""
+        channels = self._patch[0]
+        return [set(), *(Comparison(self._plan, place, channels).equal for place in range(1, len(self._places)))]
+
+    def _features(self, patches: Tensor, places: Sequence[int]) -> Tensor:
+        """Features (places, N, F)."""
+        with torch.inference_mode():
+            windows = patches.to(self._like).clone(memory_format=torch.channels_last)
+            shared = self._shared if len(places) > 1 else ()
+            found = run_windows(self._plan, windows, places, self._contexts, self._values, shared)
+            if not isinstance(found, Tensor) or len(found) != len(places) * len(patches):
+                raise OptionError("the network answers something else than one tensor with one row per image")
+            return found.reshape(len(places), len(patches), -1)
 
     def _fitting_batch(self, side: int) -> int:
         on_cpu = self._like.device.type == "cpu"
-        canvases = [one for contexts in self._contexts.values() for context in contexts for one in context]
-        largest = max((one.bytes for one in canvases if isinstance(one, Canvas)), default=0)
-        fitting = (_CPU_BYTES if on_cpu else _GPU_BYTES) // max(largest, 1)
+        fitting = (_CPU_BYTES if on_cpu else _GPU_BYTES) // self._contexts.largest
         if not self.local:
             fitting = min(fitting, (_CPU_PIXELS if on_cpu else _GPU_PIXELS) // side**2)
         return min(max(fitting, 1), _LARGEST_BATCH)
@@ -143,7 +168,7 @@ class LocalNetwork:
         like = _like(self.network, patches)
         layout = _layout(self.network)
         windows = [patches[images].to(like).contiguous(memory_format=layout) for _, images in groups]
-        canvas = _blank_canvas(like, patches.shape[1], self.side, layout)
+        canvas = _blank_canvas(like, patches.shape[1], plan.blank_side, layout)
         order = torch.cat([images for _, images in groups]).argsort().to(like.device) if len(groups) > 1 else None
         self.reasons = plan.reasons
         answer: Tensor = run_together(plan, canvas, windows, range(len(places)), order)
@@ -177,7 +202,14 @@ def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positio
     else:
         places = [place for place, _ in _by_place(patches, y, x)]
         channels, *patch = patches.shape[1:]
-        evaluation = LocalEvaluation(network, side, patch=(patch[0], patch[1]), places=places, channels=channels)
+        evaluation = LocalEvaluation(
+            network,
+            side,
+            patch=(patch[0], patch[1]),
+            places=places,
+            channels=channels,
+            dtype=_like(network, patches).dtype,
+        )
     features = evaluation(patches, y, x).flatten(1)
     if evaluation.reasons:
         warnings.warn(f"whole maps are computed from {evaluation.reasons[0]}", stacklevel=2)
@@ -193,12 +225,9 @@ def _by_place(patches: Tensor, y: Positions, x: Positions) -> Iterator[tuple[Pla
         yield place, ((rows == place[0]) & (columns == place[1])).nonzero()[:, 0]
 
 
-def _like(network: nn.Module, default: Tensor | None = None) -> Tensor:
-    """A tensor of the network's type, on its device."""
-    tensors = [tensor for tensor in network.parameters() if tensor.is_floating_point()]
-    if tensors:
-        return tensors[0].detach()
-    return torch.empty(0) if default is None else default.detach()
+def _like(network: nn.Module, default: Tensor) -> Tensor:
+    """A tensor of the network's type, on its device; `default` if it has no parameters."""
+    return next((one for one in network.parameters() if one.is_floating_point()), default).detach()
 
 
 def _layout(network: nn.Module) -> torch.memory_format:
@@ -208,7 +237,5 @@ def _layout(network: nn.Module) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
-def _blank_canvas(
-    like: Tensor, channels: int, side: int, layout: torch.memory_format = torch.channels_last
-) -> Tensor:
+def _blank_canvas(like: Tensor, channels: int, side: int, layout: torch.memory_format = torch.channels_last) -> Tensor:
     return torch.zeros(1, channels, side, side, dtype=like.dtype, device=like.device).contiguous(memory_format=layout)

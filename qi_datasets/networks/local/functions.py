@@ -1,14 +1,26 @@
 """Which step a function or a tensor's method is, as `layers` says it of modules."""
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import Node
 
+from qi_datasets.networks.local.axes import (
+    Found,
+    Known,
+    Rule,
+    flatten,
+    getitem,
+    permute,
+    reduce,
+    transpose,
+    unsqueeze,
+    window_of,
+)
 from qi_datasets.networks.local.batch_statistics import BatchStatistics, update
 from qi_datasets.networks.local.layers import (
     Size,
@@ -22,22 +34,8 @@ from qi_datasets.networks.local.layers import (
     over_last_axes,
 )
 from qi_datasets.networks.local.pooling import Ending, GlobalMean, SpreadMax, Whole
-from qi_datasets.networks.local.steps import Call, Join, Relocated, Slide, Step
-from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
-
-
-class Known(Protocol):
-    """What is known of the inputs of a node before anything is computed."""
-
-    def area(self, node: Any) -> Area | None:
-        """Where the window of a map is; None for anything but a map."""
-
-    def value(self, node: Any) -> Any:
-        """The value of what does not depend on the images. Raises `NotLocalError` for what does."""
-
-
-Found: TypeAlias = Step | Ending
-Rule = Callable[..., Found]
+from qi_datasets.networks.local.steps import Call, Join, Step
+from qi_datasets.networks.local.windows import Area, NotLocalError
 
 
 def step_of_function(target: Any, known: Known, args: Sequence[Any], kwargs: dict[str, Any]) -> Found:
@@ -61,15 +59,8 @@ def _applied(rule: Rule | None, name: str, known: Known, args: Sequence[Any], kw
         raise NotLocalError(f"{name} is called in a way that is not known: {error}") from error
 
 
-def _window_of(known: Known, node: Any) -> Area:
-    area = known.area(node)
-    if area is None:
-        raise NotLocalError("its input is not a map")
-    return area
-
-
 def _pointwise(known: Known, input: Node, *args: Any, **kwargs: Any) -> Step:
-    _window_of(known, input)
+    window_of(known, input)
     for other in (*args, *kwargs.values()):
         if isinstance(other, Node):
             raise NotLocalError("it takes another tensor beside the map")
@@ -97,7 +88,7 @@ def _check_constant(value: Any, area: Area) -> None:
 
 
 def _cat(known: Known, tensors: Sequence[Node], dim: int = 0, axis: int | None = None) -> Step:
-    areas = [_window_of(known, node) for node in tensors]
+    areas = [window_of(known, node) for node in tensors]
     along = (dim if axis is None else axis) % areas[0].ndim
     if along in (0, *areas[0].axes):
         raise NotLocalError("it lays maps side by side")
@@ -114,12 +105,12 @@ def _conv2d(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Step:
-    def valid(call: Call, canvas: Tensor) -> Tensor:
-        args, kwargs = call.arguments(canvas)
+    def run(call: Call, maps: Tensor, replaced: dict[str, Any]) -> Tensor:
+        args, kwargs = call.arguments(maps)
         names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-        return F.conv2d(**(dict(zip(names, args, strict=False)) | kwargs | {"padding": 0}))
+        return F.conv2d(**(dict(zip(names, args, strict=False)) | kwargs | replaced))
 
-    return convolution(valid, known.value(weight).shape[2:], stride, padding, dilation)
+    return convolution(run, known.value(weight).shape[2:], stride, padding, dilation)
 
 
 def _max_pool2d(
@@ -154,7 +145,7 @@ def _adaptive(maximum: bool) -> Rule:
     def rule(known: Known, input: Node, output_size: Any, return_indices: bool = False) -> Ending:
         if return_indices:
             return Whole()
-        return adaptive_pool(output_size, _window_of(known, input), maximum=maximum)
+        return adaptive_pool(output_size, window_of(known, input), maximum=maximum)
 
     return rule
 
@@ -170,7 +161,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Step:
-    images_only(_window_of(known, input))
+    images_only(window_of(known, input))
     if not training:
         return Step()
 
@@ -182,11 +173,11 @@ def _batch_norm(
 
 
 def _layer_norm(known: Known, input: Node, normalized_shape: Sequence[int], *args: Any, **kwargs: Any) -> Step:
-    return over_last_axes(len(normalized_shape), _window_of(known, input))
+    return over_last_axes(len(normalized_shape), window_of(known, input))
 
 
 def _linear(known: Known, input: Node, weight: Node, bias: Any = None) -> Step:
-    return over_last_axes(1, _window_of(known, input))
+    return over_last_axes(1, window_of(known, input))
 
 
 def _pad(known: Known, input: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Step:
@@ -201,88 +192,17 @@ def _stochastic_depth(known: Known, input: Node, p: float, mode: str, training: 
     return dropout(p, training)
 
 
-def _reduce(whole: Callable[[bool], Ending]) -> Rule:
-    """A reduction over some axes: over rows and columns the map ends, over channels it goes on."""
-
-    def rule(known: Known, input: Node, dim: Any = None, keepdim: bool = False) -> Found:
-        area = _window_of(known, input)
-        if dim is None:
-            return Whole()
-        axes = {axis % area.ndim for axis in ([dim] if isinstance(dim, int) else dim)}
-        if axes == set(area.axes) and area.is_image:
-            return whole(keepdim)
-        if axes & {0, *area.axes} or not axes:
-            return Whole()
-        if keepdim:
-            return Step()
-        rows, columns = (axis - sum(other < axis for other in axes) for axis in area.axes)
-        return Relocated((rows, columns), area.ndim - len(axes))
-
-    return rule
-
-
-def _flatten(known: Known, input: Node, start_dim: int = 0, end_dim: int = -1) -> Ending:
-    return Whole()
-
-
-def _permute(known: Known, input: Node, *dims: Any) -> Step:
-    area = _window_of(known, input)
-    order = [axis % area.ndim for axis in (dims[0] if isinstance(dims[0], Sequence) else dims)]
-    if order[0] != 0:
-        raise NotLocalError("it moves the axis of the images")
-    return Relocated((order.index(area.axes[0]), order.index(area.axes[1])), area.ndim)
-
-
-def _transpose(known: Known, input: Node, dim0: int, dim1: int) -> Step:
-    ndim = _window_of(known, input).ndim
-    order = list(range(ndim))
-    order[dim0], order[dim1] = order[dim1], order[dim0]
-    return _permute(known, input, order)
-
-
-def _unsqueeze(known: Known, input: Node, dim: int) -> Step:
-    area = _window_of(known, input)
-    place = dim % (area.ndim + 1)
-    if place == 0:
-        raise NotLocalError("it moves the axis of the images")
-    rows, columns = (axis + (axis >= place) for axis in area.axes)
-    return Relocated((rows, columns), area.ndim + 1)
-
-
-def _getitem(known: Known, input: Node, index: Any) -> Step:
-    """Some channels of a map, every n-th row and column, or a part of the rows and columns."""
-    area = _window_of(known, input)
-    indices = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in indices:
-        place = indices.index(Ellipsis)
-        indices[place : place + 1] = [slice(None)] * (area.ndim - len(indices) + 1)
-    indices += [slice(None)] * (area.ndim - len(indices))
-    kept = [axis for axis, one in enumerate(indices) if isinstance(one, slice)]
-    if len(indices) != area.ndim or indices[0] != slice(None) or not all(isinstance(i, int | slice) for i in indices):
-        raise NotLocalError("it picks single images or positions")
-    if any(axis not in kept for axis in area.axes):
-        raise NotLocalError("it picks a row or a column")
-    parts = [indices[axis] for axis in area.axes]
-    if all(part == slice(None) for part in parts):
-        return Relocated((kept.index(area.axes[0]), kept.index(area.axes[1])), len(kept))
-    sweeps = []
-    for part, span in zip(parts, area.spans, strict=True):
-        start, stop, step = part.indices(span.length)
-        sweeps.append(Sweep(1, step, before=-start, after=stop - span.length))
-    if len(kept) < area.ndim:
-        raise NotLocalError("it picks a channel and positions at once")
-    strided = (slice(None), indices[1], *(slice(None, None, sweep.stride) for sweep in sweeps))
-    # A copy, since what comes next may write into it.
-    return Slide((sweeps[0], sweeps[1]), lambda call, canvas: canvas[strided].clone())
-
-
-_POINTWISE = """
-    abs celu celu_ clamp clamp_ clip clone contiguous detach double elu elu_ exp float gelu half hardshrink hardsigmoid
-    hardswish hardtanh hardtanh_ leaky_relu leaky_relu_ log logsigmoid mish neg relu relu6 relu_ selu selu_ sigmoid
-    sigmoid_ silu softplus softshrink softsign sqrt square tanh tanh_ tanhshrink threshold to
-""".split()
-_COMBINING = "add div maximum minimum mul sub true_divide truediv".split()
-_DROPOUTS = "alpha_dropout dropout dropout1d dropout2d dropout3d feature_alpha_dropout".split()
+# fmt: off
+_POINTWISE = (
+    "abs", "celu", "celu_", "clamp", "clamp_", "clip", "clone", "contiguous", "detach", "double", "elu", "elu_",
+    "exp", "float", "gelu", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu",
+    "leaky_relu_", "log", "logsigmoid", "mish", "neg", "relu", "relu6", "relu_", "selu", "selu_", "sigmoid",
+    "sigmoid_", "silu", "softplus", "softshrink", "softsign", "sqrt", "square", "tanh", "tanh_", "tanhshrink",
+    "threshold", "to",
+)
+# fmt: on
+_COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
+_DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
 IN_PLACE: dict[Any, Any] = {
     operator.iadd: operator.add,
@@ -299,17 +219,17 @@ _SHARED: dict[str, Rule] = {
     "cat": _cat,
     "concat": _cat,
     "concatenate": _cat,
-    "mean": _reduce(lambda keepdim: GlobalMean(keepdim=keepdim)),
-    "amax": _reduce(lambda keepdim: SpreadMax(keepdim=keepdim)),
-    "flatten": _flatten,
-    "permute": _permute,
-    "transpose": _transpose,
-    "swapaxes": _transpose,
-    "unsqueeze": _unsqueeze,
+    "mean": reduce(lambda keepdim: GlobalMean(keepdim=keepdim)),
+    "amax": reduce(lambda keepdim: SpreadMax(keepdim=keepdim)),
+    "flatten": flatten,
+    "permute": permute,
+    "transpose": transpose,
+    "swapaxes": transpose,
+    "unsqueeze": unsqueeze,
     "layer_norm": _layer_norm,
     "linear": _linear,
     "pad": _pad,
-    "getitem": _getitem,
+    "getitem": getitem,
     "conv2d": _conv2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
@@ -323,4 +243,4 @@ _FUNCTIONS: dict[Any, Rule] = {
     for place in (torch, F, operator)
     if hasattr(place, name) and (place, name) != (operator, "concat")
 }
-_FUNCTIONS |= {function: _combine for function in IN_PLACE} | {F.batch_norm: _batch_norm}
+_FUNCTIONS |= dict.fromkeys(IN_PLACE, _combine) | {F.batch_norm: _batch_norm}

@@ -1,6 +1,6 @@
 """Which step a layer is: `step_of_layer`, for the modules of `torch.nn`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
 from qi_datasets.networks.local.pooling import Ending, GlobalMax, GlobalMean, Whole
-from qi_datasets.networks.local.steps import AveragePool, Border, Call, Slide, Step
+from qi_datasets.networks.local.sliding import AveragePool, Convolution, Run, Slide
+from qi_datasets.networks.local.steps import Border, Call, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 
 Size = int | Sequence[int]
@@ -56,12 +57,13 @@ def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
 
 @step_of_layer.register
 def _(layer: nn.Conv2d, area: Area) -> Step:
-    def valid(call: Call, canvas: Tensor) -> Tensor:
-        return F.conv2d(canvas, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
+    def run(call: Call, maps: Tensor, replaced: dict[str, Any]) -> Tensor:
+        own = {name: getattr(layer, name) for name in ("weight", "bias", "stride", "dilation", "groups")}
+        return F.conv2d(maps, **(own | replaced))
 
     if layer.padding_mode != "zeros":
         raise NotLocalError(f"its {layer.padding_mode} padding is not written out")
-    return convolution(valid, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    return convolution(run, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
 
 
 @step_of_layer.register
@@ -147,9 +149,13 @@ def dropout(share: float, training: bool) -> Step:
 
 
 def convolution(
-    valid: Callable[[Call, Tensor], Tensor], kernel: Size, stride: Size, padding: Size | str, dilation: Size
-) -> Slide:
-    """A convolution padded with zeros; `valid` runs it without padding, the rest is as in `torch.nn.Conv2d`."""
+    run: Run,
+    kernel: Size,
+    stride: Size,
+    padding: Size | str,
+    dilation: Size,
+) -> Convolution:
+    """A convolution padded with zeros; `run` as for `Convolution`, the rest as in `torch.nn.Conv2d`."""
     sweeps = []
     for axis, (size, step, spread) in enumerate(zip(pair(kernel), pair(stride), pair(dilation), strict=True)):
         if isinstance(padding, str):
@@ -158,7 +164,7 @@ def convolution(
         else:
             before = after = pair(padding)[axis]
         sweeps.append(Sweep(size, step, spread, before, after))
-    return Slide((sweeps[0], sweeps[1]), valid)
+    return Convolution((sweeps[0], sweeps[1]), run)
 
 
 def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, ceil: bool) -> Slide:
@@ -188,7 +194,7 @@ def pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil:
     return rows, columns
 
 
-def adaptive_pool(output_size: int | None | Sequence[int | None], area: Area, *, maximum: bool) -> Ending:
+def adaptive_pool(output_size: int | Sequence[int | None] | None, area: Area, *, maximum: bool) -> Ending:
     """Adaptive pooling: global, or to several outputs, each of which has its place in the map."""
     images_only(area)
     sizes = [output_size] if isinstance(output_size, int | None) else output_size

@@ -10,6 +10,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from qi_datasets.errors import OptionError
+from qi_datasets.networks.local.folding import folded
 from qi_datasets.networks.local.functions import IN_PLACE, step_of_function, step_of_method
 from qi_datasets.networks.local.layers import step_of_layer
 from qi_datasets.networks.local.pooling import Described, Ending, Whole
@@ -57,7 +58,7 @@ class NodeCall:
             return standing_in[node] if node in standing_in else self._values[node]
 
         node = self._task.node
-        return map_arg(node.args, value), map_arg(node.kwargs, value)  # type: ignore[return-value]
+        return map_arg(node.args, value), map_arg(node.kwargs, value)
 
     def __call__(self, *maps: Tensor) -> Any:
         """What the node makes of them."""
@@ -80,13 +81,13 @@ class Runner:
 
     def value(self, node: Node) -> Any:
         """The value of a node that does not depend on the images."""
-        return self.run(node, map_arg(node.args, self.value), map_arg(node.kwargs, self.value))  # type: ignore[arg-type]
+        return self.run(node, map_arg(node.args, self.value), map_arg(node.kwargs, self.value))
 
     def values(self, nodes: Iterable[Node]) -> Values:
         """The values of such nodes, in the graph's order."""
         found: Values = {}
         for node in nodes:
-            found[node] = self.run(node, map_arg(node.args, found.get), map_arg(node.kwargs, found.get))  # type: ignore[arg-type]
+            found[node] = self.run(node, map_arg(node.args, found.get), map_arg(node.kwargs, found.get))
         return found
 
 
@@ -114,16 +115,21 @@ class Plan:
         self.tasks: list[Task] = []
         self.reasons: list[str] = [] if traced.reason is None else [traced.reason]
         self._opaque = traced.reason is not None
-        self._images = [
-            Area(Span(side, y, y + patch[0]), Span(side, x, x + patch[1])) for y, x in places
-        ]
+        self._images = [Area(Span(side, y, y + patch[0]), Span(side, x, x + patch[1])) for y, x in places]
         self._read(traced.module.graph)
         self._free()
+        self.folds, self.blank_side = folded(self.image, side, self.tasks, self.areas)
 
     @property
     def image(self) -> Node:
         """The node of the images."""
-        return next(iter(self.module.graph.nodes))
+        first: Node = next(iter(self.module.graph.nodes))
+        return first
+
+    def pixel(self, channels: int) -> Tensor:
+        """A black pixel (1, channels, 1, 1) of the network's type, on its device."""
+        like = next((p for p in self.module.parameters() if p.is_floating_point()), torch.empty(0))
+        return torch.zeros(1, channels, 1, 1, dtype=like.dtype, device=like.device)
 
     def area(self, node: Any) -> Area | None:
         """Where the window of a node's map is, for the first place; None for anything but a map."""

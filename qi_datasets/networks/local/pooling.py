@@ -1,6 +1,5 @@
-"""Steps with which a map ends: global pooling, from the window and the blank map outside it, or the whole map put together."""
+"""Steps with which a map ends: global pooling of the window and the blank map outside it, or the whole map composed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from qi_datasets.networks.local.blank import Blank
 from qi_datasets.networks.local.canvas import Canvas
 from qi_datasets.networks.local.windows import Area
 
@@ -18,7 +18,7 @@ class Ending:
     reads_places: ClassVar[bool] = False
     """Whether its output depends on where in the map values are."""
 
-    def context(self, blank: Tensor, area: Area, *, keep: bool) -> Any:
+    def context(self, blank: Blank, area: Area, *, keep: bool) -> Any:
         """What it needs of the blank map, made once if many batches follow (`keep`)."""
         raise NotImplementedError
 
@@ -28,14 +28,14 @@ class Ending:
 
 
 class Whole(Ending):
-    """Maps put together, for a node that is then run as it is."""
+    """Maps composed, for a node that is then run as it is."""
 
     reads_places = True
 
-    def context(self, blank: Tensor, area: Area, *, keep: bool) -> Canvas:
+    def context(self, blank: Blank, area: Area, *, keep: bool) -> Canvas:
         """The blank map with room for windows."""
-        # The node may write into its input, or hand it on: every batch gets a map of its own.
-        blank = blank.clone() if keep else blank
+        # The node may write into its input, or hand it on: every batch gets a map of its own, and no canvas is kept.
+        blank = Blank(blank.values.clone(), blank.axes, blank.folds) if keep else blank
         return Canvas(blank, area, range(area.rows.length), range(area.columns.length))
 
     def end(self, windows: Tensor, context: Canvas, area: Area) -> Tensor:
@@ -46,9 +46,11 @@ class Whole(Ending):
 class Described(Ending):
     """Maps of which a node reads only shape, type or device."""
 
-    def context(self, blank: Tensor, area: Area, *, keep: bool) -> tuple[int, ...]:
+    def context(self, blank: Blank, area: Area, *, keep: bool) -> tuple[int, ...]:
         """The shape of one image's map."""
-        return tuple(blank.shape[1:])
+        shape = list(blank.values.shape)
+        shape[area.axes[0]], shape[area.axes[1]] = area.rows.length, area.columns.length
+        return tuple(shape[1:])
 
     def end(self, windows: Tensor, context: tuple[int, ...], area: Area) -> Tensor:
         """A tensor of the map's shape without its values."""
@@ -69,7 +71,7 @@ class Pool(Ending):
 class GlobalMean(Pool):
     """The mean over all positions, from two sums."""
 
-    def context(self, blank: Tensor, area: Area, *, keep: bool) -> Tensor | None:
+    def context(self, blank: Blank, area: Area, *, keep: bool) -> Tensor | None:
         """The sum outside the window."""
         return None if area.whole else _without_window(blank, area, 0.0).sum((2, 3), keepdim=True)
 
@@ -91,9 +93,11 @@ class _Highest:
 class GlobalMax(Pool):
     """The maximum over all positions; its gradient goes to the first of them in row order, as in maximum pooling."""
 
-    def context(self, blank: Tensor, area: Area, *, keep: bool) -> _Highest | None:
+    def context(self, blank: Blank, area: Area, *, keep: bool) -> _Highest | None:
         """The maximum outside the window."""
-        return None if area.whole else self._highest(_without_window(blank, area, -torch.inf), 0, 0, area.columns.length)
+        return (
+            None if area.whole else self._highest(_without_window(blank, area, -torch.inf), 0, 0, area.columns.length)
+        )
 
     def end(self, windows: Tensor, context: _Highest | None, area: Area) -> Tensor:
         """Maxima (N, C)."""
@@ -126,8 +130,8 @@ class SpreadMax(GlobalMax):
         return torch.where((inside.value > outside.value) | inside.value.isnan(), inside.value, higher)
 
 
-def _without_window(blank: Tensor, area: Area, value: float) -> Tensor:
+def _without_window(blank: Blank, area: Area, value: float) -> Tensor:
     """The blank map with one value all over the window."""
-    inside = torch.zeros(blank.shape[2:], dtype=torch.bool, device=blank.device)
-    inside[area.rows.start : area.rows.stop, area.columns.start : area.columns.stop] = True
-    return blank.masked_fill(inside, value)
+    inside = torch.zeros(area.rows.length, area.columns.length, dtype=torch.bool, device=blank.values.device)
+    inside[area.window[2:]] = True
+    return blank.all(area).masked_fill(inside, value)

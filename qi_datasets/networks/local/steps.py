@@ -4,16 +4,15 @@ A step stands for one node of a traced network. Its inputs and outputs are maps;
 that stand in for them, whatever else the node takes being as it is in the network.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from qi_datasets.networks.local.blank import Blank
 from qi_datasets.networks.local.canvas import Canvas
-from qi_datasets.networks.local.ground import Ground, is_ground, swept
-from qi_datasets.networks.local.windows import Area, NotLocalError, Span, Sweep
+from qi_datasets.networks.local.ground import Ground, is_ground
+from qi_datasets.networks.local.windows import Area, NotLocalError, Runs, Span
 
 
 class Call(Protocol):
@@ -37,13 +36,22 @@ class Step:
         """The output of whole maps."""
         return call(*maps)
 
-    def context(self, blanks: Sequence[Tensor], areas: Sequence[Area], out: Area, *, keep: bool) -> list[Canvas]:
-        """What the output's window needs of the inputs' blank maps; `keep`: for many batches, and without gradients."""
+    def context(
+        self, blanks: Sequence[Blank], result: Blank, areas: Sequence[Area], out: Area, *, keep: bool
+    ) -> list[Any]:
+        """What the output's window needs of the inputs' blank maps and of the output's.
+
+        keep: for many batches, and without gradients
+        """
         return []
 
-    def window(self, call: Call, windows: Sequence[Tensor], canvases: Sequence[Canvas], area: Area) -> Tensor:
+    def window(self, call: Call, windows: Sequence[Tensor], context: Sequence[Any], area: Area) -> Tensor:
         """The output's window, given the windows of the inputs; `area` is that of the first input."""
         return call(*windows)
+
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
+        """The run of the output's blank map that no edge has changed, given those of the inputs."""
+        return runs[0]
 
     def ground(self, call: Call, grounds: Sequence[Ground]) -> Ground:
         """Which positions of the blank output are what endless black would give."""
@@ -53,9 +61,10 @@ class Step:
         """Why the output's window is not what endless black around the patch would give, or None if it is."""
         return None
 
-    def displaced(self, by: tuple[int, int]) -> tuple[int, int] | None:
-        """By how much the output moves when the inputs move by so much; None if it doesn't just move."""
-        return by
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Rows and columns that the input moves for the output to move by one."""
+        return 1, 1
 
 
 class Relocated(Step):
@@ -86,14 +95,23 @@ class Join(Step):
             first = first.at(first.rows.hull(other.rows), first.columns.hull(other.columns))
         return first
 
-    def context(self, blanks: Sequence[Tensor], areas: Sequence[Area], out: Area, *, keep: bool) -> list[Canvas]:
+    def context(
+        self, blanks: Sequence[Blank], result: Blank, areas: Sequence[Area], out: Area, *, keep: bool
+    ) -> list[Any]:
         """A canvas of the output's window for each input."""
         read = out.rows.positions, out.columns.positions
         return [Canvas(blank, area, *read, keep=keep) for blank, area in zip(blanks, areas, strict=True)]
 
-    def window(self, call: Call, windows: Sequence[Tensor], canvases: Sequence[Canvas], area: Area) -> Tensor:
+    def window(self, call: Call, windows: Sequence[Tensor], context: Sequence[Any], area: Area) -> Tensor:
         """The operation on windows grown to one size."""
-        return call(*(canvas.paste(window) for canvas, window in zip(canvases, windows, strict=True)))
+        return call(*(canvas.paste(window) for canvas, window in zip(context, windows, strict=True)))
+
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
+        """What is untouched in all."""
+        rows, columns = (
+            range(max(r.start for r in axis), min(r.stop for r in axis)) for axis in zip(*runs, strict=True)
+        )
+        return rows, columns
 
     def ground(self, call: Call, grounds: Sequence[Ground]) -> Ground:
         """Positions that are ground in all."""
@@ -108,127 +126,8 @@ class Join(Step):
         return None if all(is_ground(ground, *read) for ground in grounds) else "it reads values that the edge changed"
 
 
-class Slide(Step):
-    """A kernel that slides over the map: convolution, pooling, subsampling, cropping.
-
-    `valid` runs it without padding. `fill` is the value of its own padding; with `ignores_padding` the padding takes no
-    part in an output, as in maximum pooling.
-    """
-
-    def __init__(
-        self,
-        sweeps: tuple[Sweep, Sweep],
-        valid: Callable[[Call, Tensor], Tensor],
-        *,
-        fill: float = 0.0,
-        ignores_padding: bool = False,
-    ) -> None:
-        self.sweeps, self.valid, self.fill, self.ignores_padding = sweeps, valid, fill, ignores_padding
-
-    def area(self, *areas: Area) -> Area:
-        """All outputs whose window meets the input's window."""
-        (area,) = areas
-        if not area.is_image:
-            raise NotLocalError("its input's axes are not (N, C, H, W)")
-        return area.at(*(sweep.over(span) for sweep, span in zip(self.sweeps, area.spans, strict=True)))
-
-    def context(self, blanks: Sequence[Tensor], areas: Sequence[Area], out: Area, *, keep: bool) -> list[Canvas]:
-        """What the output's window reads, its own padding included."""
-        if areas[0].whole:
-            return []
-        return [Canvas(blanks[0], areas[0], *self._reads(out), fill=self.fill, keep=keep)]
-
-    def window(self, call: Call, windows: Sequence[Tensor], canvases: Sequence[Canvas], area: Area) -> Tensor:
-        """The outputs of the canvas; where the window is the whole map, those of the map."""
-        return self.valid(call, canvases[0].paste(windows[0])) if canvases else call(*windows)
-
-    def ground(self, call: Call, grounds: Sequence[Ground]) -> Ground:
-        """Outputs that read ground alone; padding counts as ground where it continues a ground of 0, or is ignored."""
-        (ground,) = grounds
-        padding = self.ignores_padding or (self.fill == 0 and ground.zero is not None)
-        rows, columns = (
-            swept(sweep, flags, padding)
-            for sweep, flags in zip(self.sweeps, (ground.rows, ground.columns), strict=True)
-        )
-        zero = None
-        if ground.zero is not None:
-            reach = [sweep.reach for sweep in self.sweeps]
-            zero = self.valid(call, ground.zero.expand(-1, -1, *reach).contiguous())
-        return Ground(rows, columns, zero).checked()
-
-    def obstacle(self, areas: Sequence[Area], grounds: Sequence[Ground], out: Area) -> str | None:
-        """No output that meets the patch's window is missing; no context but ground is read."""
-        (area,), (ground,) = areas, grounds
-        for sweep, span, made in zip(self.sweeps, area.spans, out.spans, strict=True):
-            meeting = sweep.meeting(span)
-            if meeting and (meeting.start < 0 or meeting.stop > made.length):
-                return "an output that meets the patch's window is missing at an edge"
-        reads = self._reads(out)
-        outside = any(
-            part.start < 0 or part.stop > span.length for part, span in zip(reads, area.spans, strict=True)
-        )
-        if outside and not self._padding_is_ground(ground, area, reads):
-            return "it reads padding that is not what black has become"
-        return None if is_ground(ground, *reads) else "it reads values that the edge changed"
-
-    def displaced(self, by: tuple[int, int]) -> tuple[int, int] | None:
-        """By so many strides."""
-        if any(step % sweep.stride for step, sweep in zip(by, self.sweeps, strict=True)):
-            return None
-        return by[0] // self.sweeps[0].stride, by[1] // self.sweeps[1].stride
-
-    def _reads(self, out: Area) -> tuple[range, range]:
-        return self.sweeps[0].reads(out.rows), self.sweeps[1].reads(out.columns)
-
-    def _padding_is_ground(self, ground: Ground, area: Area, reads: tuple[range, range]) -> bool:
-        return not self.ignores_padding and self.fill == 0 and ground.zero is not None
-
-
-class AveragePool(Slide):
-    """Average pooling; `counts_padding` and `divisor` as in `torch.nn.AvgPool2d`."""
-
-    def __init__(
-        self,
-        sweeps: tuple[Sweep, Sweep],
-        *,
-        counts_padding: bool,
-        divisor: int | None,
-    ) -> None:
-        super().__init__(sweeps, self._sums, ignores_padding=not counts_padding and divisor is None)
-        self.divisor = divisor
-
-    def window(self, call: Call, windows: Sequence[Tensor], canvases: Sequence[Canvas], area: Area) -> Tensor:
-        """Sums over the canvas, each divided by the number of positions that count."""
-        if not canvases:
-            return call(*windows)
-        sums = self._sums(call, canvases[0].paste(windows[0]))
-        rows, columns = (
-            torch.tensor(self._counted(sweep, span), dtype=sums.dtype, device=sums.device)
-            for sweep, span in zip(self.sweeps, area.spans, strict=True)
-        )
-        return sums / (self.divisor or rows[:, None] * columns)
-
-    def _sums(self, call: Call, canvas: Tensor) -> Tensor:
-        rows, columns = self.sweeps
-        return F.avg_pool2d(canvas, (rows.kernel, columns.kernel), (rows.stride, columns.stride), divisor_override=1)
-
-    def _counted(self, sweep: Sweep, span: Span) -> list[int]:
-        """For each output of the window, the positions along one axis that its average is taken over."""
-        low, high = (0, span.length) if self.ignores_padding else (-sweep.before, span.length + sweep.after)
-        starts = [j * sweep.stride - sweep.before for j in sweep.over(span).positions]
-        return [min(start + sweep.kernel, high) - max(start, low) for start in starts]
-
-    def _padding_is_ground(self, ground: Ground, area: Area, reads: tuple[range, range]) -> bool:
-        # Beyond the padding the divisor shrinks, which endless black would not make it do.
-        beyond = any(
-            part.stop > span.length + sweep.after
-            for part, span, sweep in zip(reads, area.spans, self.sweeps, strict=True)
-        )
-        return super()._padding_is_ground(ground, area, reads) and (self.divisor is not None or not beyond)
-
-
 class Border(Step):
-    """Explicit padding of rows and columns, each (before, after); `mode` and `value` as in `torch.nn.functional.pad`."""
+    """Explicit padding of rows and of columns, each (before, after), `mode` and `value` as of `functional.pad`."""
 
     def __init__(self, padding: tuple[tuple[int, int], tuple[int, int]], mode: str, value: float) -> None:
         self.padding, self.mode, self.value = padding, mode, value
@@ -247,9 +146,18 @@ class Border(Step):
             spans.append(Span(span.length + before + after, span.start + before, span.stop + before))
         return area.at(*spans)
 
-    def window(self, call: Call, windows: Sequence[Tensor], canvases: Sequence[Canvas], area: Area) -> Tensor:
+    def window(self, call: Call, windows: Sequence[Tensor], context: Sequence[Any], area: Area) -> Tensor:
         """The window itself, copied as the layer copies it."""
         return windows[0].clone()
+
+    def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:
+        """The run, moved; what padding repeats must keep its distance from it."""
+        rows, columns = (
+            range(run.start + before + near, run.stop + before - near)
+            for run, (before, after) in zip(runs[0], self.padding, strict=True)
+            for near in [0 if self.mode == "constant" else before + after]
+        )
+        return rows, columns
 
     def ground(self, call: Call, grounds: Sequence[Ground]) -> Ground:
         """Constant padding counts as ground where it continues a ground of 0; repeated positions are what they are."""

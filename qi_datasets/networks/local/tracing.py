@@ -26,13 +26,17 @@ def trace(network: nn.Module) -> Traced:
     """
     parameters = list(inspect.signature(network.forward).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    needed = [p.name for p in parameters[1:] if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    needed = [
+        p.name for p in parameters[1:] if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     if needed:
-        raise OptionError(f"the network takes more than images: {', '.join(needed)}; wrap it in a module that fills it in")
+        raise OptionError(
+            f"the network takes more than images: {', '.join(needed)}; wrap it in a module that fills it in"
+        )
     tracer = _Tracer()
     try:
         graph = tracer.trace(network, {p.name: p.default for p in positional[1:]})
-    except Exception as error:  # noqa: BLE001 - whatever a forward pass does to the stand-ins for its tensors
+    except Exception as error:  # A forward pass may do anything to the stand-ins for its tensors.
         message = str(error).strip().partition("\n")[0]
         return Traced(_opaque(network), f"its forward pass can't be followed ({type(error).__name__}: {message})")
     module = fx.GraphModule(tracer.root, graph)

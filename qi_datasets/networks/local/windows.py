@@ -1,4 +1,4 @@
-"""Where the window of a map lies that differs from the blank canvas's map, and which window a sliding kernel makes of it.
+"""Where the window lies in which a map differs from the blank canvas's, and which one a sliding kernel makes of it.
 
 All of it is arithmetic on positions along one axis; an image's window is the product of one along rows and one along
 columns.
@@ -82,10 +82,20 @@ class Sweep:
         start = min(max(meeting.start, 0), count - 1)
         return Span(count, start, min(max(meeting.stop, start + 1), count))
 
+    def inside(self, run: range, length: int) -> range:
+        """The outputs that read nothing but positions of a run, on an axis of `length` positions."""
+        first = max(0, -(-(run.start + self.before) // self.stride))
+        stop = min(self.count(length), (run.stop - self.reach + self.before) // self.stride + 1)
+        return range(first, max(first, stop))
+
     def reads(self, outputs: Span) -> range:
         """Positions from the first to the last that a window of outputs reads; those outside the axis are padding."""
         last = (outputs.stop - 1) * self.stride - self.before + self.reach
         return range(outputs.start * self.stride - self.before, last)
+
+
+Runs = tuple[range, range]
+"""Rows and columns of a blank map that no edge has changed: all of one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +141,18 @@ class Area:
     def window(self) -> tuple[slice, ...]:
         """What to index the tensor of a whole map with for the window."""
         return self.index(self.rows.positions, self.columns.positions)
+
+    def within(self, rows: range, columns: range) -> tuple[slice, ...]:
+        """What to index the tensor of a window with for these positions of the map."""
+        return self.index(moved(rows, -self.rows.start), moved(columns, -self.columns.start))
+
+
+def overlap(first: range, second: range) -> range:
+    """The positions in both, an empty range inside the first if there are none."""
+    start = min(max(first.start, second.start), first.stop)
+    return range(start, max(start, min(first.stop, second.stop)))
+
+
+def moved(part: range, by: int) -> range:
+    """The positions, moved."""
+    return range(part.start + by, part.stop + by)

@@ -1,7 +1,10 @@
 """What integrity checks found wrong: how often, and the first few, each in one line."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from qi_datasets.errors import one_line
 
 NAMED = 3
 """How many findings a message names before it counts the rest."""
@@ -20,6 +23,14 @@ class Findings:
         known = self.first.setdefault(check, [])
         if len(known) < NAMED:
             known.append(what)
+
+    def gather(self, check: str, found: Iterable[str]) -> None:
+        """Adds all that a check finds; its exception, if it ends in one, is a finding too: a set can be anything."""
+        try:
+            for what in found:
+                self.add(check, what)
+        except Exception as error:
+            self.add(check, f"the check could not be made ({type(error).__name__}: {one_line(error)})")
 
     def merge(self, other: "Findings") -> None:
         """Adds another's findings after these."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qi_datasets.pixels.digests import sha256_hex
-from qi_datasets.pixels.geometry import Pixels
-from qi_datasets.specs import CORNERS, QUADRANT
-from qi_datasets.verification.integrity.chunk import Chunk, DecodedRow, Examined
+from qi_datasets.specs import CORNERS, QI, QUADRANT
+from qi_datasets.verification.integrity.chunk import Chunk, Examined
+from qi_datasets.verification.integrity.decoded import patch_of
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
 
@@ -36,15 +36,6 @@ def background(chunk: Chunk) -> Iterator[str]:
                 yield f"{chunk.where(row)}: row {at_y}, column {at_x} is {value} outside the patch, where all is black"
 
 
-def patch_of(row: DecodedRow) -> Pixels | None:
-    """The patch at x, y, (h, w, 3); None where x, y leave no room for it."""
-    y, x = row.values["y"], row.values["x"]
-    height, width, _ = row.image.shape
-    if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
-        return None
-    return row.image[y : y + QUADRANT.patch, x : x + QUADRANT.patch]
-
-
 def same_patch(chunk: Chunk) -> Iterator[str]:
     """Sources whose patch is not the same in both corners, or not the one that the manifest recorded."""
     rows = {row.number: row for row in chunk.rows}
@@ -62,6 +53,16 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
         if index < len(recorded) and sha256_hex(patches[0].tobytes()) != recorded[index].patch_sha256:
             name = recorded[index].name
             yield f"{chunk.where(pair[0])} ({source}): the patch is not the one that the manifest recorded for {name}"
+
+
+def constant(chunk: Chunk) -> Iterator[str]:
+    """Sources of one colour all over, such as those of a camera with its cap on: there is nothing in them to see."""
+    pictures = patch_of if chunk.stored.spec.name == QI.name else lambda row: row.image
+    for row in chunk.rows:
+        if row.number % chunk.stored.spec.rows_per_source == 0:
+            picture = pictures(row)
+            if picture is not None and (picture == picture[:1, :1]).all():
+                yield f"{chunk.where(row)} ({row.values['source']}) is of one colour"
 
 
 def displacement(stored: StoredSet, seen: Examined) -> Iterator[str]:

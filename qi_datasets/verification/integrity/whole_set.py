@@ -1,14 +1,20 @@
 """Integrity checks on a set as a whole: its files, its manifest, its sources, its digests."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from qi_datasets.building.selection import selection_digest
+from qi_datasets.building.selection import official_selection, selection_digest
 from qi_datasets.errors import OptionError, StoredSetError
+from qi_datasets.imagenet import val_wnid
+from qi_datasets.registry import specs
 from qi_datasets.specs import SPEC_VERSION
-from qi_datasets.storage.manifest import MANIFEST, VERIFIED
+from qi_datasets.storage.location import set_name
+from qi_datasets.storage.manifest import GENERATED, MANIFEST, VERIFIED, with_pixels
 from qi_datasets.verification.integrity.chunk import Examined
 from qi_datasets.verification.stored import StoredSet
+
+DEMO_NAME = re.compile(r"demo_\d{5,}", re.ASCII)
 
 SHORT = 12
 """Hex digits of a digest that a message shows."""
@@ -39,40 +45,28 @@ def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
         unlisted = [file for split in config.splits.values() for file in split.files if file not in record.files]
         if unlisted:
             yield f"{MANIFEST} names {unlisted[0]}, but not its size and SHA-256"
+    yield from claims(stored)
 
 
-def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
-    """Files that are gone, cut off, changed, or that nobody listed."""
-    for name, record in stored.manifest.files.items():
-        try:
-            found = stored.file_record(name)
-        except OSError as error:
-            yield f"{name} can't be read ({error.strerror or type(error).__name__})"
-            continue
-        if found.bytes != record.bytes:
-            yield f"{name} has {found.bytes} bytes, the manifest says {record.bytes}"
-        elif found.sha256 != record.sha256:
-            yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
-    for name in stored.parquet_files():
-        if name not in stored.manifest.files:
-            yield f"{name} is not in the manifest, yet stock loaders may read it"
-
-
-def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:
-    """Files whose columns or types are not the specification's."""
-    # `datasets` takes a second to import, and workers don't need it.
-    from qi_datasets.storage.schema import schema_of
-
-    wanted = schema_of(stored.spec)
-    for config, record in stored.manifest.configs.items():
-        for split in record.splits:
-            try:
-                for file, group, _ in stored.row_groups(config, split):
-                    if group == 0 and not file.schema_arrow.equals(wanted):
-                        found = ", ".join(f"{field.name} {field.type}" for field in file.schema_arrow)
-                        yield f"{config}/{split} has the columns {found}"
-            except (OSError, ValueError):
-                continue  # `readable` tells
+def claims(stored: StoredSet) -> Iterator[str]:
+    """What a manifest claims that can be worked out from the rest of it, and is otherwise."""
+    spec, record = stored.spec, stored.manifest
+    name = set_name(spec, record.size)
+    if stored.name not in ("", name) and stored.name.partition("-")[0] in specs():
+        yield f"the folder is called {stored.name}, but {MANIFEST} says that it holds {name}"
+    known = with_pixels(spec, record)
+    if (record.pixels, record.verified_against) != (known.pixels, known.verified_against):
+        yield f"{MANIFEST} says pixels {record.pixels}, but by its digests they are {known.pixels}"
+    names = {split: [source.name for source in members] for split, members in record.sources.items()}
+    official = names == official_selection(spec) if spec.needs_images else True
+    if record.canonical != (official and record.size == spec.size):
+        yield f"{MANIFEST} says canonical {record.canonical}, but its sources and size say otherwise"
+    if list(names) != (list(spec.splits) if spec.needs_images else []):
+        yield f"{MANIFEST} has sources for {', '.join(names) or 'no split'}"
+    if (record.layout == GENERATED) == spec.needs_images:
+        yield f"{MANIFEST} says layout {record.layout}, which {spec.name} can't have"
+    if record.demo and not all(DEMO_NAME.fullmatch(one) for members in names.values() for one in members):
+        yield f"{MANIFEST} says that the set is made from demo pictures, but its sources have other names"
 
 
 def counts(stored: StoredSet, seen: Examined) -> Iterator[str]:
@@ -126,6 +120,8 @@ def sources(stored: StoredSet, seen: Examined) -> Iterator[str]:
                 yield f"{where} has the source {name}, the manifest says {source.name}"
             elif wnid != source.wnid:
                 yield f"{where} ({name}) has the synset {wnid!r}, the manifest says {source.wnid!r}"
+            elif not stored.manifest.outdated and wnid != (val_wnid(name) or wnid):
+                yield f"{where} ({name}) has the synset {wnid!r}, but ImageNet gives it {val_wnid(name)!r}"
     home: dict[str, str] = {}
     for split, names in seen.sources.items():
         for name in dict.fromkeys(names):

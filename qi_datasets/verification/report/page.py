@@ -29,7 +29,8 @@ def render(report: Report) -> str:
     """The page as text; figures are SVG within it."""
     drawn = [(figure, drawing(figure)) for figure in report.figures]
     by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
-    return template(TEMPLATE).render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
+    text: str = template(TEMPLATE).render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
+    return text
 
 
 def drawing(figure: Plot | Tiles) -> str:

@@ -1,8 +1,11 @@
 """What a verification found: checks, tables and figures, as JSON and as an exit status."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ FAILED, NOT_ALL_CHECKED = 1, 3
 class Status(StrEnum):
     """How a check ended."""
 
-    PASS = "pass"  # noqa: S105  (no password)
+    PASS = "pass"  # noqa: S105 (no password)  # nosec B105
     SHOWN = "shown"
     """Reported for the reader; nothing is required of it."""
     LEFT_OUT = "left out"
@@ -29,12 +32,30 @@ class Status(StrEnum):
     NOT_CHECKED = "not checked"
 
 
+Number = bool | int | float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure as a reader sees it, and the numbers in it by name, for programs."""
+
+    text: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of the report.
 
-    set: the set's folder, e.g. "qi". figure: what was measured, for a reader. interval: its two-sided 95 % interval, if
-    it is a share. meaning: what the check shows, one sentence. cause: of a warning or failure, and where: one line.
+    set: the set's folder, e.g. "qi".
+    figure: what was measured, for a reader.
+    meaning: what the check shows, one sentence.
+    interval: the figure's two-sided 95 % interval, if it is a share.
+    cause: of a warning or failure, and where: one line.
+    numbers: what was measured, by name.
     """
 
     set: str
@@ -44,18 +65,24 @@ class Check:
     meaning: str
     interval: tuple[float, float] | None = None
     cause: str = ""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cause", " ".join(self.cause.split()))
 
+    @property
+    def line(self) -> str:
+        """A check that did not pass, in one line: how it ended, which set, which check, why."""
+        return f"{self.status}: {self.set}, {self.name}: {self.cause}"
+
 
 @dataclass(frozen=True)
 class Table:
-    """Figures that belong together. rows: cells as text, as many as `header` has."""
+    """Figures that belong together. rows: cells, as many as `header` has."""
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | Cell, ...], ...]
     note: str = ""
 
 
@@ -72,7 +99,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves over one axis. marks: positions on the x axis with their names, drawn as upright lines."""
+    """Curves over one axis.
+
+    marks: positions on the x axis with their names, drawn as upright lines.
+    first: whether it is what a reader wants to see first.
+    """
 
     title: str
     caption: str
@@ -81,6 +112,7 @@ class Plot:
     curves: tuple[Curve, ...]
     marks: tuple[tuple[float, str], ...] = ()
     x_ticks: tuple[float, ...] = ()
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +130,7 @@ class Tiles:
     title: str
     caption: str
     lines: tuple[tuple[str, tuple[Tile, ...]], ...]
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +143,15 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class VerifiedSet:
+    """What a verified set says of itself. picture: its preview as a PNG file, if anybody may see it."""
+
+    name: str
+    provenance: Mapping[str, Any]
+    picture: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """The result of `verify`. where: what was verified. device: of the networks. seconds: how long it took."""
 
@@ -122,6 +164,7 @@ class Report:
     seconds: float = 0.0
     package_version: str = ""
     libraries: dict[str, str] = field(default_factory=dict, repr=False)
+    sets: tuple[VerifiedSet, ...] = ()
 
     def having(self, *statuses: Status) -> list[Check]:
         """The checks that ended so."""
@@ -148,10 +191,45 @@ class Report:
         return NOT_ALL_CHECKED if nothing or self.having(Status.NOT_CHECKED) else 0
 
     @property
+    def having_cause(self) -> list[Check]:
+        """The checks that did not pass, or passed with a warning."""
+        return [check for check in self.checks if check.cause]
+
+    def of(self, set_name: str) -> list[Check]:
+        """The checks of one set."""
+        return [check for check in self.checks if check.set == set_name]
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in words."""
+        match self.exit_status:
+            case 0:
+                return "Nothing failed"
+            case code if code == FAILED:
+                names = dict.fromkeys(check.set for check in self.having(Status.FAIL))
+                return f"Some checks failed: {', '.join(names)}"
+            case _:
+                return "Nothing failed, but some could not be checked"
+
+    def __repr__(self) -> str:
+        return f"<Report on {self.where}: {self.verdict}; {self.summary}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, and a line for each set and for each check that did not pass."""
+        rows = [
+            f"<tr><td>{escape(name)}</td><td>{escape(counted(self.of(name)))}</td></tr>"
+            for name in dict.fromkeys(check.set for check in self.checks)
+        ]
+        causes = [f"<li>{escape(check.line)}</li>" for check in self.having_cause]
+        return (
+            f"<p><b>{escape(self.verdict)}.</b> {escape(self.summary)}</p><table>{''.join(rows)}</table>"
+            f"<ul>{''.join(causes)}</ul>"
+        )
+
+    @property
     def summary(self) -> str:
         """One line: how many checks ended how."""
-        counts = [f"{len(found)} {status}" for status in Status if (found := self.having(status))]
-        return f"{len(self.checks)} checks in {self.seconds:.0f} s: {', '.join(counts)}"
+        return f"{len(self.checks)} checks in {self.seconds:.0f} s: {counted(self.checks)}"
 
     def to_json(self) -> str:
         """The report without its figures, as JSON text."""
@@ -164,14 +242,21 @@ class Report:
             "device": self.device,
             "seconds": round(self.seconds, 1),
             "notes": list(self.notes),
+            "sets": [dict(one.provenance) for one in self.sets],
             "checks": [vars(check) for check in self.checks],
             "tables": [vars(table) for table in self.tables],
         }
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(content, indent=1, ensure_ascii=False, default=vars) + "\n"
 
     def write_json(self, path: Path) -> None:
         """Writes the JSON file, and the folders above it; OutputError when that is impossible."""
         write_text(path, self.to_json())
+
+
+def counted(checks: Iterable[Check]) -> str:
+    """How many of these checks ended how, such as "12 pass, 1 warn"."""
+    found = Counter(check.status for check in checks)
+    return ", ".join(f"{found[status]} {status}" for status in Status if found[status])
 
 
 def write_text(path: Path, text: str) -> None:

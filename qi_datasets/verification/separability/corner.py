@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from qi_datasets.networks.features import as_input
 from qi_datasets.networks.padding import Padding
 from qi_datasets.networks.reference import corner_maxima
-from qi_datasets.verification.report.report import Check, Measured, Status, Table, Tile, Tiles
+from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table, Tile, Tiles
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
@@ -46,7 +46,12 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         "corner: maximum of the feature map (filter with one weight, bottom right)",
         ("padding", *stored.spec.labels, "all nine filters keep it"),
         tuple(
-            (padding, f"{first:g}", f"{last:g}", f"{int((maxima[padding] == 1).all(0).sum())} of 9")
+            (
+                padding,
+                Cell(f"{first:g}", {"maximum": first}),
+                Cell(f"{last:g}", {"maximum": last}),
+                Cell(f"{(kept := int((maxima[padding] == 1).all(0).sum()))} of 9", {"filters": kept}),
+            )
             for padding, (first, last) in found.items()
         ),
     )

@@ -15,7 +15,7 @@ from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.progress import bar_over
-from qi_datasets.verification.report.report import Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
@@ -48,6 +48,12 @@ class Reach:
     total_stride: int
     horizon: int
     last: int | None
+
+    @property
+    def cell(self) -> Cell:
+        """The widest border at which the corners differ, and the widest at which they can."""
+        widest, bound = ("none" if border in (None, -1) else border for border in (self.last, self.horizon - 1))
+        return Cell(f"{widest} / {bound}", {"last": self.last, "horizon": self.horizon})
 
     @property
     def name(self) -> str:
@@ -99,11 +105,10 @@ def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bo
 def table_of(reaches: list[Reach]) -> Table:
     """One line per depth and stride, one column per padding."""
     names = list(dict.fromkeys(one.name for one in reaches))
-    rows = []
+    rows: list[tuple[str | Cell, ...]] = []
     for strides in STRIDES:
         of = {one.name: one for one in reaches if one.strides == strides}
-        cells = [f"{'none' if of[name].last is None else of[name].last} / {of[name].horizon - 1}" for name in names]
-        cells = [cell.replace("/ -1", "/ none") for cell in cells]
+        cells = [of[name].cell for name in names]
         first = next(iter(of.values()))
         rows.append((",".join(map(str, strides)), f"{first.field}", f"{first.total_stride}", *cells))
     return Table(

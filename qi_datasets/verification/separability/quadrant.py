@@ -22,7 +22,7 @@ from qi_datasets.progress import bar_over
 from qi_datasets.scores.intervals import Interval, group_interval
 from qi_datasets.specs import CORNERS, QUADRANT
 from qi_datasets.verification.integrity.quadrant import leaking_strides
-from qi_datasets.verification.report.report import Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
 from qi_datasets.verification.separability.horizon import check_horizons
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
@@ -162,7 +162,8 @@ def probed(train: np.ndarray | None, test: np.ndarray) -> Interval:
 def judged(stored: StoredSet, name: str, cause: str, figure: str, meaning: str, share: Interval | None = None) -> Check:
     """A check that failed if there is a cause."""
     interval = (share.low, share.high) if share else None
-    return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, interval, cause)
+    numbers = {"accuracy": share.mean} if share else {}
+    return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, interval, cause, numbers)
 
 
 def unequal(stored: StoredSet, measured: Borders, version: str) -> tuple[float, str]:
@@ -244,13 +245,14 @@ def by_border(measured: Borders) -> Table:
     """Differences and accuracies at every border."""
     borders = sorted(measured.by_version[FULL])
 
-    def cell(name: str, border: int) -> str:
+    def cell(name: str, border: int) -> Cell:
         found = measured.by_version[name].get(border)
         if found is None:
-            return "-"
-        low, high = (f"{100 * end:.0f}" for end in (found.accuracy.low, found.accuracy.high))
-        interval = "" if found.equal else f" ({low}-{high})"
-        return f"{found.difference:.1e}  {100 * found.accuracy.mean:.1f}{interval}"
+            return Cell("-")
+        mean, low, high = found.accuracy
+        interval = "" if found.equal else f" ({100 * low:.0f}-{100 * high:.0f})"
+        numbers = {"difference": found.difference, "equal": found.equal, "accuracy": mean, "low": low, "high": high}
+        return Cell(f"{found.difference:.1e}  {100 * mean:.1f}{interval}", numbers)
 
     return Table(
         "qi: largest difference between the corners' features, of scale, and accuracy of a linear probe in %",
@@ -289,6 +291,7 @@ def accuracy_plot(measured: Borders) -> Plot:
         tuple(curves),
         tuple((float(horizon), f"horizon {horizon}: {'; '.join(names)}") for horizon, names in sorted(marks.items())),
         tuple(float(border) for border in sorted(measured.by_version[FULL])),
+        first=True,
     )
 
 

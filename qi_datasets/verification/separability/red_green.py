@@ -9,7 +9,7 @@ from qi_datasets.networks.reference import RedGreenNet
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.progress import bar_over
 from qi_datasets.protocols.red_green import EPOCHS, Epoch, LabelledImages, RedGreenRun, train_red_green
-from qi_datasets.verification.report.report import Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
@@ -35,7 +35,8 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
     for padding in PADDINGS:
         tests = [images[split].images[: None if padding in BLIND else ENOUGH] for split in TESTS]
         worst, equal = random_difference(tests, padding, range(nets), options.device)
-        rows.append((padding, f"{worst:.1e}", "yes" if equal else "no"))
+        cells = Cell(f"{worst:.1e}", {"difference": worst}), Cell("yes" if equal else "no", {"equal": equal})
+        rows.append((padding, *cells))
         checks.append(judged_untrained(stored, padding, worst, equal))
     table = Table(
         "red_green: largest difference between the paired rows of the two tests, random weights",
@@ -136,15 +137,17 @@ def judged(stored: StoredSet, padding: Padding, runs: list[RedGreenRun]) -> Chec
 def comparison(runs: dict[Padding, list[RedGreenRun]]) -> Table:
     """Trained accuracies beside the paper's."""
 
-    def cell(values: np.ndarray) -> str:
-        return f"{100 * values.mean():.1f}" + (f" ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else "")
+    def cell(values: np.ndarray) -> Cell:
+        text = f"{100 * values.mean():.1f}" + (f" ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else "")
+        return Cell(text, {"accuracy": float(values.mean())})
 
-    rows = []
+    rows: list[tuple[str | Cell, ...]] = []
     for padding, of in runs.items():
         similar, dissimilar = accuracies(of)
         paper = [f"{figure:.1f}" for figure in PAPER[padding]]
         difference = max(relative_difference(*(run.logits[split] for split in TESTS)) for run in of)
-        rows.append((padding, f"{len(of)}", cell(similar), cell(dissimilar), *paper, f"{difference:.1e}"))
+        measured = Cell(f"{len(of)}", {"seeds": len(of)}), cell(similar), cell(dissimilar)
+        rows.append((padding, *measured, *paper, Cell(f"{difference:.1e}", {"difference": difference})))
     return Table(
         "red_green: accuracy in % on the two tests",
         ("padding", "seeds", "similar", "dissimilar", "paper similar", "paper dissimilar", "paired rows differ by"),

@@ -9,7 +9,7 @@ from qi_datasets.networks.padding import Padding, padding_per_side
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.protocols.rook import RookRuns, train_rook
 from qi_datasets.scores.intervals import wilson_interval
-from qi_datasets.verification.report.report import Check, Measured, Status, Table, Tile, Tiles
+from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table, Tile, Tiles
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
 
@@ -39,6 +39,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
             "with same padding most nets of one filter tell the corners apart",
             (share.low, share.high),
             "" if 2 * same.solved >= len(seeds) else f"only {same.solved} of {len(seeds)} nets reach 100 %, not half",
+            {"solved": same.solved, "seeds": len(seeds)},
         ),
         Check(
             stored.name,
@@ -48,6 +49,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
             "with full convolution no net tells the corners apart",
             (none.low, none.high),
             "" if full.solved == 0 else f"{full.solved} of {len(seeds)} nets reach 100 %: something but location tells",
+            {"solved": full.solved, "seeds": len(seeds)},
         ),
         Check(
             stored.name,
@@ -56,6 +58,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
             f"{difference:.1e} of scale",
             "with full convolution both images get the same logits",
             cause="" if blind else f"the logits of the two images differ by {difference:.1e} of their scale",
+            numbers={"difference": difference},
         ),
     )
     table = Table(
@@ -64,10 +67,10 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         tuple(
             (
                 runs.padding,
-                f"{runs.solved}",
-                f"{len(seeds)}",
-                f"{low:.0%} to {high:.0%}",
-                f"{runs.largest_logit_difference:.2g}",
+                Cell(f"{runs.solved}", {"solved": runs.solved}),
+                Cell(f"{len(seeds)}", {"seeds": len(seeds)}),
+                Cell(f"{low:.0%} to {high:.0%}", {"low": low, "high": high}),
+                Cell(f"{runs.largest_logit_difference:.2g}", {"difference": runs.largest_logit_difference}),
             )
             for runs, (_, low, high) in ((same, share), (full, none))
         ),

@@ -4,7 +4,7 @@ import pytest
 
 from qi_datasets.errors import OutputError
 from qi_datasets.verification.integrity.findings import NAMED, Findings
-from qi_datasets.verification.report.report import Check, Report, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, Report, Status, Table, VerifiedSet
 
 
 def report(*statuses, cause="gone wrong"):
@@ -61,3 +61,20 @@ def test_a_cause_names_a_few_findings_and_counts_the_rest():
     first.merge(second)
     assert first.cause("labels") == "row 0; row 1; row 10; and 4 more"
     assert first.cause("images") == ""
+
+
+def test_numbers_are_numbers_in_json_and_text_for_readers():
+    table = Table("t", ("padding", "share"), (("same", Cell("99 %", {"share": 0.99, "equal": False, "last": None})),))
+    check = Check("qi", "reads", Status.PASS, "99 %", "it means", numbers={"accuracy": 0.99})
+    made = Report("here", (check,), (table,), sets=(VerifiedSet("qi", {"digests": {"border_0": {"test": "ab"}}}),))
+    read = json.loads(made.to_json())
+    assert read["tables"][0]["rows"][0][1]["numbers"] == {"share": 0.99, "equal": False, "last": None}
+    assert read["checks"][0]["numbers"] == {"accuracy": 0.99}
+    assert read["sets"] == [{"digests": {"border_0": {"test": "ab"}}}]
+
+
+def test_a_notebook_shows_the_verdict_and_escapes_what_it_was_given():
+    made = report(Status.PASS, Status.FAIL, cause="<b>gone</b>")
+    assert "Some checks failed: qi" in made._repr_html_()
+    assert "&lt;b&gt;gone" in made._repr_html_()
+    assert len(repr(made)) < 200

@@ -38,7 +38,7 @@ def test_rook_is_read_with_same_padding_and_never_with_full(good):
 @pytest.mark.parametrize(("options", "seeds"), [(NetworkOptions(seeds=3), 3), (NetworkOptions(full=True), 200)])
 def test_rook_takes_the_asked_number_of_seeds(good, options, seeds):
     measured = rook.check(StoredSet.open(good / "rook"), options)
-    assert measured.tables[0].rows[0][2] == str(seeds)
+    assert str(measured.tables[0].rows[0][2]) == str(seeds)
 
 
 def test_rook_fails_when_appearance_gives_the_label_away(copy):
@@ -61,7 +61,7 @@ def test_rook_fails_when_same_padding_cannot_read_it(copy):
 def test_corner_gives_the_table_of_the_specification(good):
     measured = corner.check(StoredSet.open(good / "corner"), QUICK)
     assert {check.status for check in measured.checks} == {Status.PASS}
-    assert measured.tables[0].rows == (
+    assert tuple(tuple(map(str, row)) for row in measured.tables[0].rows) == (
         ("valid", "0", "1", "0 of 9"),
         ("same", "0", "1", "1 of 9"),
         ("full", "1", "1", "9 of 9"),
@@ -87,7 +87,7 @@ def test_red_green_is_answered_alike_by_blind_paddings_only(good):
     found = named(measured)
     assert found.pop("trained nets").status is Status.LEFT_OUT
     assert {check.status for check in found.values()} == {Status.PASS}
-    assert [row[2] for row in measured.tables[0].rows] == ["no", "no", "yes", "yes"]
+    assert [str(row[2]) for row in measured.tables[0].rows] == ["no", "no", "yes", "yes"]
 
 
 def test_red_green_fails_when_the_shift_is_no_multiple_of_the_stride(copy):
@@ -149,7 +149,7 @@ def test_qi_tables_tell_every_border_and_bound(qi):
     by_border, reaches = qi.tables
     assert [row[0] for row in by_border.rows] == ["0", "16"]
     assert [row[1:3] for row in reaches.rows] == [("9", "1"), ("15", "8"), ("31", "16"), ("63", "32")]
-    assert {row[5] for row in reaches.rows} == {"none / none"}
+    assert {str(row[5]) for row in reaches.rows} == {"none / none"}
 
 
 def test_qi_on_the_112_template_fails_and_names_the_stride(good):

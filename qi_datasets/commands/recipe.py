@@ -1,0 +1,48 @@
+"""`qi-build --recipe`: makes a set again from its published manifest, and says what differs."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qi_datasets.errors import OptionError
+
+if TYPE_CHECKING:
+    from qi_datasets.building.engine import Engine
+    from qi_datasets.sources import Source
+    from qi_datasets.storage.location import Place
+
+DIFFERENT = 1
+"""Exit status when an image differs."""
+
+
+def refuse_beside_recipe(**given: object) -> None:
+    """OptionError for an argument that a recipe decides; given: by name, empty where it was not said."""
+    for name, value in given.items():
+        if value not in (None, (), False):
+            flag = f"--{name.replace('_', '-')}"
+            raise OptionError(f"{flag} has no effect beside --recipe, which says what is built; leave it out")
+
+
+def make_again(
+    location: str, source: "Source | None", root: "Place", engine: "Engine", force: bool, quiet: bool
+) -> None:
+    """Builds the set of the manifest at that location, prints what differs, and ends with 1 if pixels do."""
+    from qi_datasets.building.build import build_set
+    from qi_datasets.building.plan import Recipe, plan_recipe
+    from qi_datasets.storage.compare import compare
+    from qi_datasets.storage.location import folder_name
+    from qi_datasets.storage.published import manifest_at
+
+    where, manifest = manifest_at(location)
+    built = build_set(
+        plan_recipe(Recipe(where, manifest), source), root, engine=engine, force=force, progress=not quiet
+    )
+    found = compare(built.manifest, manifest)
+    for difference in found.differences:
+        click.echo(str(difference), err=quiet)
+    if not quiet:
+        number = len(found.differences)
+        click.echo(f"{built.folder}: {number or 'no'} difference{'' if number == 1 else 's'} from {where}")
+        click.echo(f"{folder_name(built.folder)}: {built.manifest.knowledge}")
+    if not found.same_pixels:
+        raise click.exceptions.Exit(DIFFERENT)

@@ -1,0 +1,168 @@
+"""The arguments of `load_dataset`: which set takes which, and which values, before anything is built or read."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import datasets
+
+from qi_datasets.errors import OptionError, UnknownSetError, one_line
+from qi_datasets.loading.pairs import COLUMNS as PAIR_COLUMNS
+from qi_datasets.loading.pairs import paired
+from qi_datasets.loading.views import with_border, with_shift
+from qi_datasets.registry import nearest
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import BORDER, BORDER_COLUMNS, PAIRS, SHIFT
+
+CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
+    "border": lambda spec: spec.takes_border,
+    "size": lambda spec: spec.size_option is not None and spec.size_option.name == "size",
+    "canvas": lambda spec: spec.size_option is not None and spec.size_option.name == "canvas",
+    "mode": lambda spec: bool(spec.views),
+    "shift": lambda spec: bool(spec.views),
+    "imagenet_val": lambda spec: spec.needs_images,
+}
+"""Those of our arguments that concern some sets only, and which these are; the others concern every set."""
+
+EVERYWHERE = ("path", "name", "split", "streaming", "output", "repo_id", "revision")
+
+STOCK = (
+    *("cache_dir", "features", "download_config", "download_mode", "verification_mode", "keep_in_memory"),
+    *("save_infos", "num_proc", "storage_options"),
+    *("columns", "filters", "batch_size", "fragment_scan_options", "on_bad_files"),
+)
+"""Arguments of `datasets.load_dataset`, for Parquet files, that are passed on."""
+
+WITHOUT_EFFECT = ("data_dir", "data_files", "token")
+"""Its arguments that say where data come from, which a set's name and `output` do here."""
+
+NOT_STREAMED = ("num_proc", "keep_in_memory")
+
+BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
+
+View = Callable[[Any], Any]
+"""Computes a view of a stored dataset of one split, map-style or iterable."""
+
+
+def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
+    """OptionError for an argument that is given but has no effect on this set."""
+    for option, value in given.items():
+        if value is not None and not CONCERNS[option](spec):
+            raise OptionError(f"{spec.name} takes no {option}, but {option}={value!r} is given; leave it out")
+
+
+def checked_view(
+    spec: SetSpec, name: str | None = None, border: int | None = None, mode: str | None = None, shift: int | None = None
+) -> View | None:
+    """What shows the stored set as asked for; None for the stored images as they are."""
+    pixels = checked_border(spec, name, border)
+    if mode is not None and mode not in spec.views:
+        hint = nearest(mode, dict.fromkeys(spec.views))
+        raise OptionError(f"{spec.name} has no mode {mode!r}{hint}; there are {', '.join(spec.views)}")
+    if shift is not None and mode in (None, PAIRS):
+        moving = ", ".join(view for view in spec.views if view != PAIRS)
+        raise OptionError(
+            f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; give mode= one of {moving}"
+        )
+    if mode is None:
+        return partial(with_border, border=pixels) if pixels else None
+    if mode == PAIRS:
+        return paired
+    return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
+
+
+def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
+    """The border that a config's name or `border` asks for, in pixels."""
+    pixels = None if border is None else BORDER.check(border)
+    if name is None:
+        return pixels or 0
+    match = BORDER_CONFIG.fullmatch(name) if spec.borders and isinstance(name, str) else None
+    if match is None and name not in spec.configs:
+        hint = nearest(name, dict.fromkeys(spec.configs))
+        raise UnknownSetError(f"{spec.name} has no config {name!r}{hint}; there are {', '.join(spec.configs)}")
+    named = BORDER.check(int(match[1])) if match else 0
+    if match and pixels not in (None, named):
+        raise OptionError(f"config {name!r} and border={border!r} contradict each other; give one of them")
+    return pixels or named
+
+
+def checked_side(spec: SetSpec, size: int | None = None, canvas: int | None = None) -> int:
+    """The side of the images that the set's own option asks for, in pixels."""
+    option = spec.size_option
+    value = size if canvas is None else canvas
+    return spec.size if option is None or value is None else option.check(value)
+
+
+def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
+    """UnknownSetError for a split that the set does not have, OptionError for one that can't be read so."""
+    if isinstance(split, list | tuple | dict):
+        for part in split.values() if isinstance(split, dict) else split:
+            check_split(spec, part, streaming)
+        return
+    if split is None:
+        return
+    if not isinstance(split, str | datasets.ReadInstruction | datasets.NamedSplit):
+        raise OptionError(f"split must be a name such as {next(iter(spec.splits))!r}, not {split!r}")
+    asked = split.to_spec() if isinstance(split, datasets.ReadInstruction) else str(split)
+    for term in asked.split("+"):
+        name = term.partition("[")[0].partition("(")[0].strip()
+        if name not in (*spec.splits, "all"):
+            raise UnknownSetError(
+                f"{spec.name} has no split {name!r}{nearest(name, spec.splits)}; there are {', '.join(spec.splits)}"
+            )
+    if asked == "all":
+        return
+    if streaming and "[" in asked:
+        raise OptionError(f"split={asked!r} is a part of a split, which can't be streamed; use take and skip instead")
+    try:
+        datasets.ReadInstruction.from_spec(asked)
+    except (ValueError, AssertionError) as error:
+        raise OptionError(f"split={asked!r} is not understood: {one_line(error)}") from error
+
+
+def named_splits(split: object, known: Iterable[str]) -> list[str]:
+    """Those of a set's splits that a checked request needs."""
+    if isinstance(split, list | tuple | dict):
+        parts = split.values() if isinstance(split, dict) else split
+        needed = {name for part in parts for name in named_splits(part, known)}
+        return [name for name in known if name in needed]
+    asked = "all" if split is None else split.to_spec() if isinstance(split, datasets.ReadInstruction) else str(split)
+    names = [term.partition("[")[0].partition("(")[0].strip() for term in asked.split("+")]
+    return [name for name in known if name in names or "all" in names]
+
+
+def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:
+    """OptionError for an argument that nobody knows, that has no effect, or that names what is not there."""
+    for option, value in stock.items():
+        if option in WITHOUT_EFFECT:
+            raise OptionError(f"load_dataset takes no {option}: a set has its name, and output= says where it is")
+        if option not in STOCK:
+            hint = nearest(option, dict.fromkeys((*EVERYWHERE, *CONCERNS, *STOCK)))
+            raise OptionError(f"load_dataset takes no argument {option!r}{hint}; help(load_dataset) lists them")
+        if streaming and option in NOT_STREAMED and value:
+            raise OptionError(f"{option}={value!r} has no effect with streaming=True; leave it out")
+    stored = ("image", "label", *spec.columns)
+    if (columns := stock.get("columns")) is not None:
+        check_columns(columns, PAIR_COLUMNS if view is paired else stored)
+    if (features := stock.get("features")) is not None:
+        image = features.get("image", datasets.Image())
+        if view is not None and image not in (datasets.Image(), datasets.Image(decode=False)):
+            raise OptionError(f"features: image must be datasets.Image() under a view, not {image!r}")
+    if isinstance(view, partial) and view.func is with_border:
+        moved = set(BORDER_COLUMNS).intersection(re.findall(r"\w+", str(stock.get("filters"))))
+        for name in moved.intersection(spec.columns):
+            raise OptionError(
+                f"filters sees {name} as it is stored, without the border; load the set and filter it by {name} then"
+            )
+
+
+def check_columns(columns: object, known: Iterable[str]) -> None:
+    """OptionError for anything but a list of some of the known columns."""
+    if not isinstance(columns, Sequence) or isinstance(columns, str) or not columns:
+        raise OptionError(f"columns must be a list of some of {', '.join(known)}, not {columns!r}")
+    for name in columns:
+        if name not in known:
+            raise OptionError(
+                f"there is no column {name!r}{nearest(name, dict.fromkeys(known))}; there are {', '.join(known)}"
+            )

@@ -1,0 +1,146 @@
+"""Loads a set from the Hub: its revision resolved once, its files fetched whole and checked before a row is seen."""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets.table import table_cast
+
+from qi_datasets.errors import NotOnHubError, OptionError, StoredSetError
+from qi_datasets.registry import spec_named
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.hub import MAIN, HubPlace
+from qi_datasets.storage.location import default_output, exists, set_folder, set_name
+from qi_datasets.storage.published import PublishedSet, published_set
+from qi_datasets.storage.schema import schema_of
+from qi_datasets.storage.staging import standing
+
+REPO = "QI_DATASETS_REPO"
+"""The variable that names the repository from which sets come that are built nowhere on this machine."""
+
+READ_ROWS = 100
+"""Rows that a stream reads at a time: a row group."""
+
+
+def repo_for(
+    spec: SetSpec,
+    side: int,
+    repo_id: str | None,
+    revision: str | None,
+    *,
+    output: str | Path | None,
+    imagenet_val: str | Path | None,
+) -> str | None:
+    """The repository that a set comes from; None if from this machine.
+
+    Who names none gets the one of `$QI_DATASETS_REPO`, unless the set is built here, can be made on the spot, or a
+    place or images are given. Raises OptionError for arguments that exclude each other or have no effect.
+    """
+    for name, value in {"output": output, "imagenet_val": imagenet_val}.items():
+        if value is not None and (repo_id is not None or revision is not None):
+            other = "repo_id" if repo_id is not None else "revision"
+            raise OptionError(f"{name} and {other} exclude each other: a set comes from here or from the Hub")
+    default = os.environ.get(REPO) or None
+    if repo_id is not None or (revision is not None and default is not None):
+        return repo_id or default
+    if revision is not None:
+        raise OptionError(f"revision={revision!r} has no effect without repo_id='ORG/NAME' (or ${REPO})")
+    here = output is not None or imagenet_val is not None or not spec.needs_images
+    return None if here or exists(standing(set_folder(default_output(), spec, side))) else default
+
+
+def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
+    """The set in a repository, or in the one that `qi-publish` makes of its name where it publishes several sets.
+
+    side: of the images at border 0, in pixels.
+    Raises HubError, NotOnHubError, and StoredSetError for another set, size or data version, or a recipe.
+    """
+    place = HubPlace(repo_id, MAIN if revision is None else revision)
+    try:
+        found = published_set(place)
+    except NotOnHubError as error:
+        try:
+            found = published_set(HubPlace(f"{repo_id}-{set_name(spec, side)}", place.revision))
+        except NotOnHubError:
+            raise error from None
+    manifest = found.manifest
+    if (manifest.name, manifest.size) != (spec.name, side):
+        raise StoredSetError(
+            f"{found.place} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; "
+            "check repo_id and revision"
+        )
+    if manifest.spec_version != SPEC_VERSION:
+        raise StoredSetError(
+            f"{found.place} holds {spec.name} of data version {manifest.spec_version}, this package reads "
+            f"{SPEC_VERSION}; ask for another revision, or install the version of this package that reads it"
+        )
+    if manifest.recipe:
+        images = "--demo" if manifest.demo else "--imagenet-val PATH"
+        raise StoredSetError(
+            f"{found.place} is a recipe and holds no images: make the set from yours with "
+            f"`qi-build {images} --recipe {found.place}`"
+        )
+    return found
+
+
+def names(spec: SetSpec, found: PublishedSet) -> dict[str, list[str]]:
+    """The names of the files at border 0, by split; StoredSetError if the manifest names none."""
+    config = found.manifest.configs.get(spec.config_of(0))
+    files = {} if config is None else {split: list(record.files) for split, record in config.splits.items()}
+    listed = all(name in found.manifest.files for names in files.values() for name in names)
+    if not files or not all(files.values()) or not listed:
+        raise StoredSetError(f"the manifest of {found.place} names no files at border 0; tell its owners")
+    return files
+
+
+def local_files(found: PublishedSet, files: dict[str, list[str]], splits: Iterable[str]) -> dict[str, list[str]]:
+    """Patterns of checked copies on this machine of the files of some splits, for `datasets`."""
+    return {split: [glob.escape(str(found.file(name))) for name in files[split]] for split in splits}
+
+
+@dataclass
+class ShardsConfig(datasets.BuilderConfig):  # type: ignore[misc]
+    """What a stream is made of. shards: names of files by split."""
+
+    found: PublishedSet | None = None
+    shards: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+    """A published set as streams: stock in every way, but each file is fetched and checked when its rows are due."""
+
+    BUILDER_CONFIG_CLASS = ShardsConfig
+
+    def _info(self) -> datasets.DatasetInfo:
+        schema = schema_of(spec_named(self.config.found.manifest.name))
+        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(schema))
+
+    def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:
+        return [
+            datasets.SplitGenerator(split, gen_kwargs={"shards": names}) for split, names in self.config.shards.items()
+        ]
+
+    def _generate_tables(self, shards: list[str]) -> Iterator[tuple[str, pa.Table]]:
+        for name in shards:
+            with pq.ParquetFile(self.config.found.file(name)) as file:
+                for number, batch in enumerate(file.iter_batches(READ_ROWS)):
+                    table = pa.Table.from_batches([batch])
+                    yield f"{name} {number}", table_cast(table, self.info.features.arrow_schema)
+
+
+def stream(found: PublishedSet, files: dict[str, list[str]], split: str | None, stock: dict[str, Any]) -> Any:
+    """An IterableDataset of a split, or an IterableDatasetDict of all: each file is fetched when its rows are due.
+
+    stock: further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
+    """
+    if stock:
+        raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out")
+    builder = Shards(hash=found.commit, found=found, shards=files)
+    return builder.as_streaming_dataset(split)

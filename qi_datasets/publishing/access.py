@@ -1,0 +1,57 @@
+"""Who may see what is published: safe unless its owner says otherwise, and never against the terms of the pixels."""
+
+from dataclasses import dataclass
+
+from qi_datasets.errors import OptionError
+
+AUTO, MANUAL = "auto", "manual"
+GATES = (AUTO, MANUAL)
+"""Who opens the gate: whoever agrees to the terms, at once; or the owner, for each who asks."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Settings of a repository. gated: one of `GATES`, or False."""
+
+    private: bool
+    gated: str | bool
+
+    def __str__(self) -> str:
+        gate = {AUTO: ", gated: everybody who agrees to the terms", MANUAL: ", gated: you let each person in"}
+        return ("private" if self.private else "public") + gate.get(str(self.gated), "")
+
+
+def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access:
+    """The settings for a set.
+
+    free: whether anybody may publish what is published of it.
+    private: as asked for; None for the default, which is public for what is free, else private.
+    gated: as asked for; None for the default, which is no gate for what is free, else the owner's.
+    Raises OptionError for what can't be asked for: pixels that are not free, public and without a gate.
+    """
+    if gated is not None and gated not in GATES:
+        raise OptionError(f"gated must be {' or '.join(map(repr, GATES))}, not {gated!r}")
+    if free:
+        return Access(bool(private), gated or False)
+    if private is False and gated is None:
+        raise OptionError(
+            "these pixels may be passed on only to people who have agreed to their terms first: public needs a gate "
+            "(auto or manual); or keep it private, or publish the recipe alone"
+        )
+    return Access(private is not False, gated or MANUAL)
+
+
+def settled(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
+    """The settings that a repository gets that is there already: never less strict than what it has unless asked for.
+
+    free, private, gated: as for `access_for`, from which `wanted` comes. Raises OptionError where opening or closing a
+    repository is for its owner to do, since what was published there before opens or closes with it.
+    """
+    if wanted.private and not found.private:
+        raise OptionError(
+            "it is public already, and what is published there would be too: make it private in its settings, choose "
+            + ("another name" if free else "another name, or ask for public with a gate")
+        )
+    if private is False and found.private:
+        raise OptionError("it is private, with all that was published there before: make it public in its settings")
+    return Access(found.private, gated or found.gated or wanted.gated)

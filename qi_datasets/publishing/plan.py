@@ -1,0 +1,165 @@
+"""What publishing a set would change on the Hub, worked out and checked before the first request that writes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qi_datasets.errors import NotOnHubError, OptionError, PublishError
+from qi_datasets.publishing.access import Access, access_for, settled
+from qi_datasets.publishing.content import Content
+from qi_datasets.publishing.remote import Remote, manifest_of, same
+from qi_datasets.storage.compare import Difference, compare
+from qi_datasets.storage.hub import MAIN, HubPlace
+from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.published import tree
+
+ENDING = ".parquet"
+NAMED = 5
+"""How many files a message names before it counts the rest."""
+
+HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
+"""Files that a repository may hold before anything is published there, beside those that start with a dot."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to happen to one repository.
+
+    access: its settings, which are made first where they differ from `remote.access`.
+    add, delete: paths that are written, and paths that go.
+    left: paths of others' that stay.
+    tags: names that are given to what the branch then holds.
+    revision: by which it is loaded then.
+    notes: what a person should know beforehand.
+    """
+
+    content: Content
+    remote: Remote
+    access: Access
+    add: tuple[str, ...]
+    delete: tuple[str, ...]
+    left: tuple[str, ...]
+    tags: tuple[str, ...]
+    notes: tuple[str, ...]
+    revision: str
+
+    @property
+    def place(self) -> HubPlace:
+        """The repository, and the branch."""
+        return self.remote.place
+
+    @property
+    def changes_settings(self) -> bool:
+        """Whether the repository is to be made, or its settings are to change."""
+        return self.access != self.remote.access
+
+    @property
+    def changes_files(self) -> bool:
+        """Whether the branch is to change."""
+        return bool(self.add or self.delete) or self.place.revision not in self.remote.branches
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is as it should be already."""
+        return not (self.changes_settings or self.changes_files or self.tags)
+
+    @property
+    def bytes(self) -> int:
+        """The size of what is written."""
+        return sum(self.content.files[path].bytes for path in self.add)
+
+
+def plan_publication(
+    content: Content, remote: Remote, *, private: bool | None, gated: str | None, tag: str | None
+) -> Publication:
+    """Compares what is to be published with what is there.
+
+    private, gated: as for `access_for`. tag: a further tag of the user's own.
+    Raises PublishError and OptionError for what must not be done: see the errors' words.
+    """
+    version = content.manifest.spec_version
+    if tag == version:
+        raise OptionError(f"tag={tag!r} is the data version, which is tagged anyway; leave it out")
+    access = _access(content, remote, private, gated)
+    _check_what_is_there(content, remote)
+    conflict = next(_other_data(content, remote), None)
+    if conflict is not None and tag is None:
+        raise PublishError(
+            f"{remote.place.repo_id} has other data under version {version} ({conflict}): a changed pixel is a new "
+            "data version; choose another repository, or name these data with a tag of your own"
+        )
+    ours = {path for path in remote.files if path == MANIFEST or path.endswith(ENDING)}
+    ours |= set(remote.manifest.files if remote.manifest else ())
+    delete = [path for path in remote.files if path in ours and path not in content.files]
+    left = [path for path in remote.files if path not in ours | set(content.files) and not path.startswith(".")]
+    add = [path for path, file in content.files.items() if not remote.has(path, file)]
+    tags = [version] if version not in remote.tags and remote.place.revision == MAIN and conflict is None else []
+    notes = []
+    if conflict is not None:
+        notes.append(f"these are other data than those under version {version} ({conflict})")
+    if version in remote.tags and (add or delete):
+        notes.append(f"tag {version} stays where it is")
+    if tag is not None and _is_free(tag, content, remote):
+        tags.append(tag)
+    named = version if conflict is None and remote.place.revision == MAIN else remote.place.revision
+    return Publication(
+        content, remote, access, tuple(add), tuple(delete), tuple(left), tuple(tags), tuple(notes), tag or named
+    )
+
+
+def _access(content: Content, remote: Remote, private: bool | None, gated: str | None) -> Access:
+    try:
+        wanted = access_for(free=content.free, private=private, gated=gated)
+        if remote.access is None:
+            return wanted
+        return settled(wanted, remote.access, free=content.free, private=private, gated=gated)
+    except OptionError as error:
+        raise OptionError(f"{content.spec.name} to {remote.place.repo_id}: {error}") from error
+
+
+def _check_what_is_there(content: Content, remote: Remote) -> None:
+    """PublishError if the branch holds another set, or files of others and no set."""
+    repo_id, there = remote.place.repo_id, remote.manifest
+    if there is not None and (there.name, there.size) != (content.manifest.name, content.manifest.size):
+        raise PublishError(
+            f"{repo_id} holds {there.name} of {there.size} pixels, not {content.manifest.name} of "
+            f"{content.manifest.size}; a repository holds one set, choose another"
+        )
+    strange = [path for path in remote.files if path not in HARMLESS and not path.startswith(".")]
+    if there is None and strange:
+        more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+        raise PublishError(
+            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:NAMED])}{more}; "
+            "choose another repository"
+        )
+
+
+def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
+    """In what data that are published under this data version differ: other digests, other columns."""
+    version, repo_id = content.manifest.spec_version, remote.place.repo_id
+    published = {remote.head: remote.manifest}
+    if version in remote.tags:
+        tagged = remote.tags[version]
+        try:
+            published = {
+                tagged: remote.manifest if tagged == remote.head else manifest_of(repo_id, tagged),
+                **published,
+            }
+        except NotOnHubError:
+            published[tagged] = None
+        if published[tagged] is None:
+            raise PublishError(
+                f"{repo_id} has a tag {version} that names no set; remove it, or choose another repository"
+            )
+    for manifest in published.values():
+        if manifest is not None and manifest.spec_version == version:
+            yield from (one for one in compare(content.manifest, manifest).differences if not one.same_pixels)
+
+
+def _is_free(tag: str, content: Content, remote: Remote) -> bool:
+    """Whether a tag is to be made; PublishError if it names something else already."""
+    if tag not in remote.tags:
+        return True
+    there = {entry.path: entry for entry in tree(HubPlace(remote.place.repo_id, remote.tags[tag]))}
+    if all(path in there and same(there[path], file) for path, file in content.files.items()):
+        return False
+    raise PublishError(f"{remote.place.repo_id} has a tag {tag} already, which names something else; choose another")

@@ -1,0 +1,124 @@
+"""`publish`: checked sets go to the Hub, each as one commit, and nothing there is lost or half done."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, is_offline_mode
+
+from qi_datasets.errors import FailedCheckError, HubError, OptionError
+from qi_datasets.publishing.content import content_of
+from qi_datasets.publishing.plan import Publication, plan_publication
+from qi_datasets.publishing.remote import remote_at
+from qi_datasets.publishing.upload import carry_out
+from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.location import default_output, folder_name, place_of
+from qi_datasets.verification.report.report import Status
+from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of one set. commit: of the branch now, "" in a dry run. tags: made by this call."""
+
+    publication: Publication
+    commit: str
+    tags: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was changed on the Hub."""
+        return bool(self.commit) and not self.publication.is_done
+
+    @property
+    def line(self) -> str:
+        """What loads the set, or makes it again, wherever somebody may read it."""
+        place = HubPlace(self.publication.place.repo_id, self.publication.revision)
+        spec, manifest = self.publication.content.spec, self.publication.content.manifest
+        if manifest.recipe:
+            images = "--demo " if manifest.demo else "--imagenet-val PATH " if spec.needs_images else ""
+            return f"qi-build {images}--recipe {place}"
+        border = f", border={spec.borders[len(spec.borders) // 2]}" if spec.borders else ""
+        return f'load_dataset("{spec.name}"{border}, repo_id="{place.repo_id}", revision="{place.revision}")'
+
+
+def publish(
+    output: str | Path | None,
+    repo_id: str,
+    sets: str | Iterable[str] | None = None,
+    *,
+    private: bool | None = None,
+    gated: str | None = None,
+    recipe_only: bool = False,
+    revision: str = MAIN,
+    tag: str | None = None,
+    dry_run: bool = False,
+    confirm: Callable[[Sequence[Publication]], bool] | None = None,
+    timeout: float = SILENCE,
+    progress: bool = False,
+) -> tuple[Published, ...]:
+    """Publishes sets as data sets of the Hub, safely by default, and checks them first.
+
+    A repository holds one set, since it has one licence, one visibility and one gate, and since stock tools load
+    `ORG/NAME` with the set's own configs: a single set goes to `repo_id`, several go to `repo_id-SET` each.
+
+    output: the folder that `qi-build` wrote, or one set's; default `$QI_DATASETS_HOME` or the platform's cache.
+    repo_id: "ORG/NAME".
+    sets: folder names, e.g. "qi"; default every set that is there in its official size.
+    private: True or False; default public for what anybody may publish, else private. Pixels of which only people who
+        agreed to their terms may have a copy are never public without a gate.
+    gated: "auto" (who agrees to the terms gets in) or "manual" (you let each in); default none for what anybody may
+        publish, else "manual".
+    recipe_only: publish card and manifest alone, from which others who have the images make the same set.
+    revision: the branch to publish to.
+    tag: a further tag of your own, beside that of the data version; with it, other data may go to the branch.
+    dry_run: only read, and return what would be done.
+    confirm: called with what is to be done before anything is written; False ends it.
+    timeout: seconds for which the Hub may be silent.
+    progress: show bars on a terminal.
+
+    Raises FailedCheckError for a set that fails an integrity check, PublishError for what terms or earlier versions
+    forbid, HubError for what the Hub refuses, OptionError. Then main and tags are as they were.
+    """
+    if is_offline_mode():
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise OptionError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+    target = HubPlace(repo_id, revision)
+    root = default_output() if output is None else place_of(output)
+    if not isinstance(root, Path):
+        raise OptionError(f"sets are published from a folder of this machine, not from {root}")
+    names = None if sets is None else [sets] if isinstance(sets, str) else list(dict.fromkeys(sets))
+    if names == []:
+        raise OptionError("sets names no set; leave it out for all that are there")
+    with sets_at(root, names) as (_, folders, _):
+        places = {Path(folder): target for folder in folders}
+    if len(places) > 1:
+        places = {folder: HubPlace(f"{repo_id}-{folder_name(folder)}", revision) for folder in places}
+    check(root, names, progress)
+    with connection(timeout):
+        asked(HfApi().whoami, target)
+        publications = [
+            plan_publication(
+                content_of(folder, place, recipe_only=recipe_only, tag=tag),
+                remote_at(place),
+                private=private,
+                gated=gated,
+                tag=tag,
+            )
+            for folder, place in places.items()
+        ]
+        if dry_run or not (confirm is None or confirm(publications)):
+            return tuple(Published(publication, "", ()) for publication in publications)
+        return tuple(
+            Published(publication, carry_out(publication, progress=progress), publication.tags)
+            for publication in publications
+        )
+
+
+def check(root: Path, names: Sequence[str] | None, progress: bool) -> None:
+    """FailedCheckError unless the sets pass every integrity check."""
+    failed = verify(root, names, only=INTEGRITY, progress=progress).having(Status.FAIL)
+    if failed:
+        causes = "; ".join(f"{one.set}, {one.name}: {one.cause}" for one in failed)
+        raise FailedCheckError(f"nothing was published: {causes}; build the set again")

@@ -1,0 +1,82 @@
+"""A repository as the Hub has it now, read and never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from huggingface_hub import HfApi
+from huggingface_hub.hf_api import RepoFile
+
+from qi_datasets.errors import NotOnHubError, PublishError, StoredSetError
+from qi_datasets.publishing.access import Access
+from qi_datasets.publishing.content import LocalFile
+from qi_datasets.storage.hub import MAIN, HubPlace, asked
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.published import kept, published_set, tree
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository. place: with the branch that is published to.
+
+    access: its settings; None where there is no such repository.
+    branches, tags: name -> commit.
+    head: the commit that the next one follows: of the branch, else of main; "" where there is no repository.
+    files: what lies there, by path.
+    manifest: of the set there, if there is one.
+    """
+
+    place: HubPlace
+    access: Access | None = None
+    branches: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    head: str = ""
+    files: Mapping[str, RepoFile] = field(default_factory=dict)
+    manifest: Manifest | None = None
+
+    def has(self, path: str, file: LocalFile) -> bool:
+        """Whether the branch has that file with that content."""
+        return path in self.files and same(self.files[path], file)
+
+
+def same(entry: RepoFile, file: LocalFile) -> bool:
+    """Whether a listed file has the content of a local one: by SHA-256 if it is a large one, else by git's hash."""
+    if entry.size != file.bytes:
+        return False
+    return bool(entry.lfs.sha256 == file.sha256 if entry.lfs else entry.blob_id == file.git_sha1())
+
+
+def remote_at(place: HubPlace) -> Remote:
+    """The repository at a place, whose revision is a branch. Raises HubError."""
+    try:
+        access = access_of(place)
+    except NotOnHubError:
+        return Remote(place)
+    branches, tags = refs_of(place)
+    head = branches.get(place.revision) or branches[MAIN]
+    files = {entry.path: entry for entry in tree(HubPlace(place.repo_id, head))}
+    manifest = manifest_of(place.repo_id, head) if MANIFEST in files else None
+    return Remote(place, access, branches, tags, head, files, manifest)
+
+
+def access_of(place: HubPlace) -> Access:
+    """The settings of a repository; NotOnHubError where there is none that the caller may see."""
+    info = asked(lambda: HfApi().dataset_info(place.repo_id), place)
+    return Access(bool(info.private), info.gated or False)
+
+
+def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
+    """The branches and tags of a repository, by name, with their commits."""
+    refs = asked(lambda: HfApi().list_repo_refs(place.repo_id, repo_type="dataset"), place)
+    return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
+
+
+def manifest_of(repo_id: str, commit: str) -> Manifest:
+    """The manifest at a commit. Raises PublishError when it is none of this package's."""
+    place = HubPlace(repo_id, commit)
+    try:
+        local = kept(place, commit) / MANIFEST
+        return Manifest.read(local) if local.exists() else published_set(place).manifest
+    except StoredSetError as error:
+        raise PublishError(
+            f"{repo_id} holds a {MANIFEST} that is not of this package; choose another repository"
+        ) from error

@@ -1,0 +1,196 @@
+"""Carries a publication out: settings, a branch to try the commit on, the same commit on the target, tags."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, cast
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+
+from qi_datasets.errors import HubError, PublishError
+from qi_datasets.publishing.access import Access
+from qi_datasets.publishing.plan import Publication
+from qi_datasets.publishing.remote import access_of, refs_of, same
+from qi_datasets.storage.hub import MAIN, HubPlace, asked
+from qi_datasets.storage.published import LIBRARY, tree
+
+STAGING = "qi-publish"
+"""The branch on which a commit is tried before the target gets it; what a killed run left of it is made anew."""
+
+Operation = CommitOperationAdd | CommitOperationDelete
+
+
+def carry_out(publication: Publication, *, progress: bool = False) -> str:
+    """Does what was planned, and returns the commit of the branch; HubError or PublishError leave it as it was.
+
+    Settings come first and are read back before a byte goes up. The files go to a branch of their own, where they are
+    compared with what was meant; the same commit on the target is refused by the Hub if that has moved meanwhile.
+    """
+    uploader = Uploader(publication)
+    if publication.changes_settings:
+        uploader.make_settings()
+    if not publication.changes_files:
+        return uploader.tagged(publication.remote.head)
+    with uploader.staging(), bars(progress):
+        return uploader.tagged(uploader.commit())
+
+
+class Uploader:
+    """The writing requests of one publication, each tried again where that may help."""
+
+    def __init__(self, publication: Publication) -> None:
+        self.publication, self.place = publication, publication.place
+        self.repo: dict[str, Any] = {"repo_id": self.place.repo_id, "repo_type": "dataset"}
+        self.api = HfApi(library_name=LIBRARY)
+        self.head = publication.remote.head
+
+    def make_settings(self) -> None:
+        """Makes the repository, or changes its settings, and reads them back."""
+        wanted, found = self.publication.access, self.publication.remote.access
+        if found is None:
+
+            def made() -> Access | None:
+                with suppress(HubError):
+                    return access_of(self.place)
+                return None
+
+            def make() -> Access:
+                self.api.create_repo(**self.repo, private=wanted.private)
+                return Access(wanted.private, False)
+
+            found = asked(make, self.place, done=made)
+        if found.gated != wanted.gated:
+            gate = cast(Literal["auto", "manual", False], wanted.gated)
+            asked(lambda: self.api.update_repo_settings(**self.repo, gated=gate), self.place)
+        found = access_of(self.place)
+        if found != wanted:
+            raise PublishError(f"{self.place.repo_id} is {found}, although it was to be {wanted}; nothing was uploaded")
+        self.head = self.head or refs_of(self.place)[0][MAIN]
+
+    @contextmanager
+    def staging(self) -> Iterator[None]:
+        """The branch to try on, from the target's head; it goes when the block ends, however it ends."""
+        place = HubPlace(self.place.repo_id, STAGING)
+
+        def gone() -> bool | None:
+            return None if STAGING in refs_of(place)[0] else True
+
+        def remove() -> bool:
+            self.api.delete_branch(**self.repo, branch=STAGING)
+            return True
+
+        def there() -> bool | None:
+            return refs_of(place)[0].get(STAGING) == self.head or None
+
+        def make() -> bool:
+            self.api.create_branch(**self.repo, branch=STAGING, revision=self.head)
+            return True
+
+        if STAGING in self.publication.remote.branches:
+            asked(remove, place, done=gone)
+        asked(make, place, done=there)
+        try:
+            yield
+        except BaseException:
+            with suppress(HubError):
+                asked(remove, place, again=False)
+            raise
+        asked(remove, place, done=gone)
+
+    def commit(self) -> str:
+        """The commit, tried on the branch, then made on the target."""
+        staged = self._commit(STAGING)
+        self._check(staged)
+        if self.place.revision in self.publication.remote.branches or self.place.revision == MAIN:
+            return self._commit(self.place.revision)
+
+        def there() -> bool | None:
+            return refs_of(self.place)[0].get(self.place.revision) == staged or None
+
+        def make() -> bool:
+            self.api.create_branch(**self.repo, branch=self.place.revision, revision=staged)
+            return True
+
+        asked(make, self.place, done=there)
+        return staged
+
+    def _commit(self, branch: str) -> str:
+        operations = self._operations()
+        place = HubPlace(self.place.repo_id, branch)
+
+        def committed() -> str | None:
+            head = refs_of(place)[0].get(branch, "")
+            if head == self.head:
+                return None
+            if not self._is_wanted(head):
+                raise HubError(f"{self.place.repo_id}: {branch} has moved meanwhile, and was left as it is; run again")
+            return head
+
+        def commit() -> str:
+            made = self.api.create_commit(
+                **self.repo,
+                operations=operations,
+                commit_message=self._title(),
+                revision=branch,
+                parent_commit=self.head,
+            )
+            return str(made.oid)
+
+        return asked(commit, place, done=committed)
+
+    def _operations(self) -> list[Operation]:
+        files = self.publication.content.files
+        add = [CommitOperationAdd(path, files[path].data) for path in self.publication.add]
+        return [*add, *(CommitOperationDelete(path) for path in self.publication.delete)]
+
+    def _title(self) -> str:
+        manifest = self.publication.content.manifest
+        recipe = ", recipe" if manifest.recipe else ""
+        return f"{manifest.name}, data version {manifest.spec_version}{recipe}"
+
+    def _is_wanted(self, commit: str) -> bool:
+        """Whether a commit holds all that is published, and nothing that was to go."""
+        files = self.publication.content.files
+        there = {entry.path: entry for entry in tree(HubPlace(self.place.repo_id, commit))}
+        return all(path in there and same(there[path], file) for path, file in files.items()) and not (
+            there.keys() & set(self.publication.delete)
+        )
+
+    def _check(self, commit: str) -> None:
+        if not self._is_wanted(commit):
+            raise PublishError(
+                f"{self.place.repo_id}: the Hub holds other bytes than were sent; {self.place.revision} was left as it "
+                "is; run again"
+            )
+
+    def tagged(self, commit: str) -> str:
+        """The commit, by all names that it is to have; HubError when one was taken meanwhile."""
+        for tag in self.publication.tags:
+
+            def there(tag: str = tag) -> bool | None:
+                return refs_of(self.place)[1].get(tag) == commit or None
+
+            def make(tag: str = tag) -> bool:
+                self.api.create_tag(**self.repo, tag=tag, revision=commit)
+                return True
+
+            asked(make, self.place, done=there)
+        return commit
+
+
+@contextmanager
+def bars(progress: bool) -> Iterator[None]:
+    """Within, the client shows its bars on a terminal if `progress`, and none elsewhere."""
+    if (progress and sys.stderr.isatty()) or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -1,0 +1,164 @@
+"""`croissant.json` of a stored set: what it holds, in the vocabulary that data set search and reviewers read.
+
+Written with each set, as its card is, so that the folder is what is published, byte for byte, and its manifest vouches
+for this file too. Croissant 1.1 with its vocabulary for responsible AI: https://docs.mlcommons.org/croissant/.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from qi_datasets.set_spec import Licence, SetSpec
+from qi_datasets.specs import SPEC_DATE
+from qi_datasets.storage.manifest import FileRecord, Manifest
+from qi_datasets.storage.schema import NESTED
+
+CROISSANT = "croissant.json"
+CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
+PAPER = "https://arxiv.org/abs/2003.07064"
+CITATION = (
+    "@inproceedings{kayhan2020translation, title={On Translation Invariance in CNNs: Convolutional Layers can Exploit "
+    "Absolute Spatial Location}, author={Kayhan, Osman Semih and van Gemert, Jan C.}, booktitle={CVPR}, year={2020}}"
+)
+
+TERMS = (
+    *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty"),
+    *("fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5"),
+    *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator"),
+    *("source", "subField", "transform"),
+)
+CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "conformsTo": "dct:conformsTo",
+    "name": {"@container": "@language"},
+    "description": {"@container": "@language"},
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{term: f"cr:{term}" for term in TERMS},
+}
+
+TYPES = (("u?int[0-9]+", "sc:Integer"), ("float|double|halffloat", "sc:Float"), ("bool.*", "sc:Boolean"))
+"""Arrow's names of types, as patterns, and Croissant's; whatever else there is counts as text."""
+
+PHOTOS, DEMO, GENERATED = "photos", "demo", "generated"
+
+ABOUT_DATA: dict[str, dict[str, Any]] = {
+    PHOTOS: {
+        "rai:dataBiases": "The photographs have the biases of their source: what was photographed, where, and by whom.",
+        "rai:personalSensitiveInformation": "Some photographs may show people; nothing else of theirs is kept.",
+        "rai:hasSyntheticData": False,
+    },
+    DEMO: {
+        "rai:dataBiases": "A program draws the pictures; figures measured on them say nothing about photographs.",
+        "rai:personalSensitiveInformation": "None: every picture is drawn by a program.",
+        "rai:hasSyntheticData": True,
+    },
+    GENERATED: {
+        "rai:dataBiases": "None that matters for its use: every image is drawn by a program, each label as often.",
+        "rai:personalSensitiveInformation": "None: every image is drawn by a program.",
+        "rai:hasSyntheticData": True,
+    },
+}
+
+
+def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> None:
+    """Writes the description. files: the set's Parquet files, by path relative to the folder."""
+    text = json.dumps(description(spec, manifest, files), indent=1)
+    (folder / CROISSANT).write_text(text + "\n", encoding="utf-8")
+
+
+def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> dict[str, Any]:
+    """The description as JSON-LD: each file with its SHA-256, and a record set for each config and split.
+
+    A split of several files has a record set for each of them, numbered: readers take one table for one record set.
+    """
+    records = [
+        record_set(spec, f"{name}/{split}" + (f"/{number}" if len(record.files) > 1 else ""), file)
+        for name, config in manifest.configs.items()
+        for split, record in config.splits.items()
+        for number, file in enumerate(record.files)
+    ]
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": spec.name,
+        "alternateName": spec.title,
+        "description": spec.summary,
+        "version": manifest.spec_version,
+        "datePublished": SPEC_DATE,
+        "license": address(manifest.licence(spec)),
+        "citeAs": CITATION,
+        "keywords": ["translation invariance", "absolute position", "zero padding", "convolutional networks"],
+        "isLiveDataset": False,
+        **about(spec, manifest),
+        "distribution": [file_object(name, record) for name, record in files.items()],
+        "recordSet": records,
+    }
+
+
+def about(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
+    """What a reviewer asks of a data set: its limits, uses, and where it comes from."""
+    origin = DEMO if manifest.demo else PHOTOS if spec.needs_images else GENERATED
+    source = {PHOTOS: manifest.licence(spec).link or PAPER}.get(origin, PAPER)
+    return {
+        "rai:dataLimitations": "It measures what a network makes of the place of things in an image, and nothing else. "
+        "It is no benchmark of recognition.",
+        "rai:dataUseCases": f"Research on networks that process images. {spec.summary}",
+        "rai:dataSocialImpact": "None is known; it helps to find out what networks rely on.",
+        **ABOUT_DATA[origin],
+        "prov:wasDerivedFrom": {"@id": source},
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "prov:label": f"qi-datasets {manifest.package_version}, data version {manifest.spec_version}, from: "
+            f"{manifest.layout}; decided by hashes of names alone, labels computed, no annotators",
+        },
+    }
+
+
+def address(licence: Licence) -> str:
+    """The address of terms, or their name where there is none."""
+    known = {"mit": "https://spdx.org/licenses/MIT.html"}
+    return licence.link or known.get(licence.id, licence.id)
+
+
+def file_object(name: str, record: FileRecord) -> dict[str, Any]:
+    """One file."""
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentUrl": name,
+        "contentSize": f"{record.bytes} B",
+        "encodingFormat": "application/x-parquet",
+        "sha256": record.sha256,
+    }
+
+
+def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, Any]:
+    """The rows of a file, column by column."""
+    columns = {"image": "", "label": "int64", **spec.columns}
+    fields = [field(f"{identity}/{name}", name, kind, file) for name, kind in columns.items()]
+    return {"@type": "cr:RecordSet", "@id": identity, "name": identity, "field": fields}
+
+
+def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
+    """One column. kind: its type as the spec table writes it, "" for the image."""
+    source: dict[str, Any] = {"fileObject": {"@id": file}, "extract": {"column": name}}
+    described = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}
+    if not kind:
+        source["transform"] = {"jsonPath": "bytes"}
+        return described | {"dataType": "sc:ImageObject"}
+    nested = NESTED.fullmatch(kind)
+    item = nested["item"] if nested else kind
+    known = (croissant for pattern, croissant in TYPES if re.fullmatch(pattern, item))
+    described["dataType"] = next(known, "sc:Text")
+    return described | ({"isArray": True, "arrayShape": nested["lengths"]} if nested else {})

@@ -1,0 +1,233 @@
+"""How the Hub is talked to: locations there, time-outs, what is tried again, and its refusals as errors of ours."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from huggingface_hub import constants, get_token, set_client_factory
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import _http, httpx  # type: ignore[attr-defined]
+from huggingface_hub.utils import logging as hub_logging
+
+from qi_datasets.errors import HubError, NotOnHubError, OptionError
+
+Result = TypeVar("Result")
+
+MAIN = "main"
+LOCATION = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+?))?/?")
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+LONGEST_REPO_ID = 96
+
+SILENCE = 60.0
+"""Seconds for which the Hub may be silent by default."""
+
+WAITS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries."""
+
+LONGEST_WAIT = 300.0
+"""Seconds that the Hub may ask us to wait: it counts requests by five minutes."""
+
+TRANSIENT = (408, 429, 500, 502, 503, 504)
+FULL = (402, 413, 507)
+OF_STORAGE = re.compile("storage|quota|limit|billing|payment", re.IGNORECASE)
+
+
+BY_KIND: dict[type[BaseException], str] = {
+    LocalTokenNotFoundError: "you are not logged in to the Hub: {login}, or set HF_TOKEN",
+    OfflineModeIsEnabled: "{place} is asked for, but HF_HUB_OFFLINE is set; unset it",
+    LocalEntryNotFoundError: "a file of {place} can't be fetched and was never loaded here; check the network",
+    GatedRepoError: "{repo} is gated: visit {page}, agree to its terms there, and {login}",
+    RevisionNotFoundError: "{repo} has no revision {revision!r}; see {page}/tree/main",
+    RemoteEntryNotFoundError: "{place} holds no set of this package; see {page}",
+    RepositoryNotFoundError: "the Hub has no data set {repo}, or not for you: check the name, and {login}",
+    httpx.TimeoutException: "{hub} was silent for too long; try again later",
+    httpx.ConnectError: "cannot reach {hub}; check the network",
+    httpx.TransportError: "the connection to {hub} was lost again and again; try again later",
+}
+"""What errors of the client mean to a person, the narrower kinds first."""
+
+FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
+BY_STATUS = {
+    401: "the Hub does not accept your token: {login}, or set HF_TOKEN",
+    403: "you may not do this to {repo}: ask its owners for write access, or use a name of yours",
+    409: "{repo}: the Hub sees a conflict: {said}",
+    412: "{repo}: {revision} has moved meanwhile, and was left as it is; run again",
+    429: "the Hub takes no more requests for now; try again in a few minutes",
+}
+"""What refusals mean that are of no kind of their own."""
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """A repository of data sets on the Hub at a revision: a branch, a tag or a commit."""
+
+    repo_id: str
+    revision: str = MAIN
+
+    def __post_init__(self) -> None:
+        if not REPO_ID.fullmatch(str(self.repo_id)) or "--" in self.repo_id or len(self.repo_id) > LONGEST_REPO_ID:
+            raise OptionError(f"{self.repo_id!r} is no name of a repository on the Hub; give ORG/NAME")
+        if not isinstance(self.revision, str) or not self.revision:
+            raise OptionError(f"revision must be the name of a branch, a tag or a commit, not {self.revision!r}")
+
+    @classmethod
+    def parse(cls, location: object) -> Self | None:
+        """The place behind `hf://datasets/ORG/NAME[@REVISION]`; None for what doesn't lie on the Hub."""
+        if not str(location).startswith("hf://"):
+            return None
+        match = LOCATION.fullmatch(str(location))
+        if match is None:
+            raise OptionError(f"{str(location)!r} names no data set on the Hub; give hf://datasets/ORG/NAME@REVISION")
+        return cls(match["repo"], match["revision"] or MAIN)
+
+    @property
+    def page(self) -> str:
+        """The address that a person visits."""
+        return f"{constants.ENDPOINT}/datasets/{self.repo_id}"
+
+    def __str__(self) -> str:
+        return f"hf://datasets/{self.repo_id}@{self.revision}"
+
+
+@contextmanager
+def connection(silence: float = SILENCE) -> Iterator[None]:
+    """Within, no request of `huggingface_hub` waits longer than `silence` seconds, and it logs errors only.
+
+    Its own default is to wait for ever. A client factory that the caller has set stays in use.
+    """
+    before = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
+    verbosity = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
+    set_client_factory(lambda: _timed(before(), silence))
+    try:
+        yield
+    finally:
+        set_client_factory(before)
+        hub_logging.set_verbosity(verbosity)
+
+
+def _timed(client: Any, silence: float) -> Any:
+    """The client, which ends a request that meets `silence` seconds of silence, and gives up on the second such."""
+    send, silent = client.send, 0
+
+    def send_in_time(request: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal silent
+        # Many calls ask for no time-out, whatever the client's own is.
+        limits = request.extensions.get("timeout") or {}
+        names = ("connect", "read", "write", "pool")
+        request.extensions["timeout"] = {name: min(limits.get(name) or silence, silence) for name in names}
+        try:
+            return send(request, *args, **kwargs)
+        except httpx.TimeoutException:
+            silent += 1
+            if silent == 1:
+                raise
+        raise HubError(f"{constants.ENDPOINT} was silent for {silence:g} seconds, twice; try again later")
+
+    client.send = send_in_time
+    return client
+
+
+def asked(
+    call: Callable[[], Result],
+    place: HubPlace,
+    *,
+    done: Callable[[], Result | None] | None = None,
+    again: bool = True,
+) -> Result:
+    """What a call of the Hub's client returns, tried again where that may help; else HubError in one line.
+
+    place: what the call is about, for the message.
+    done: tells after a failed try whether the call took effect all the same, by what it would have returned; else
+        None. A lost answer is no lost request.
+    again: False for calls that the client itself tries again.
+    """
+    message, kind = "", HubError
+    for wait in (*WAITS, None) if again else (None,):
+        try:
+            return call()
+        except Exception as error:
+            cause = _root(error)
+            if cause is error and not isinstance(cause, OSError | httpx.HTTPError | ValueError | HubError):
+                raise
+            message, kind = _told(cause, place), _kind(cause)
+            pause = _pause(cause, wait)
+        if pause is None:
+            break
+        time.sleep(pause)
+        if done is not None and (result := done()) is not None:
+            return result
+    # Raised outside the handler: no exception of the client, which holds the request with its token, hangs on to it.
+    raise kind(message)
+
+
+def _root(error: BaseException) -> BaseException:
+    """The error behind the client's own about a file that could not be sent, or found."""
+    outer = isinstance(error, RuntimeError | LocalEntryNotFoundError)
+    return error.__cause__ if outer and error.__cause__ is not None else error
+
+
+def _status(error: BaseException) -> int:
+    return int(error.response.status_code) if isinstance(error, HfHubHTTPError) else 0
+
+
+def _pause(error: BaseException, wait: float | None) -> float | None:
+    """Seconds to wait before the next try; None if there shall be none."""
+    lost = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+    if wait is None or not (lost or _status(error) in TRANSIENT):
+        return None
+    told = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
+    return min(float(told), LONGEST_WAIT) if told.isdecimal() else wait
+
+
+def _kind(error: BaseException) -> type[HubError]:
+    if isinstance(error, HubError):
+        return type(error)
+    absent = (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError)
+    return NotOnHubError if isinstance(error, absent) and not isinstance(error, GatedRepoError) else HubError
+
+
+def _told(error: BaseException, place: HubPlace) -> str:
+    """An error in one line that says what to do, without addresses, which may hold secrets, and without the token."""
+    if isinstance(error, HubError):
+        return str(error)
+    said, status = _said(error), _status(error)
+    full = status in FULL or (status == 403 and OF_STORAGE.search(said))
+    of_kind = next((text for kind, text in BY_KIND.items() if isinstance(error, kind)), None)
+    text = of_kind or (FULL_TEXT if full else BY_STATUS.get(status, "{said}"))
+    if of_kind is None and not full and status in TRANSIENT and status != 429:
+        text = "{hub} answers {status} again and again; try again later"
+    return text.format(
+        said=said or status or type(error).__name__,
+        status=status,
+        place=place,
+        repo=place.repo_id,
+        page=place.page,
+        revision=place.revision,
+        hub=constants.ENDPOINT,
+        login="log in with `hf auth login`",
+    )
+
+
+def _said(error: BaseException) -> str:
+    """What the server, or the client itself, says about an error: one line without addresses and without the token."""
+    text = getattr(error, "server_message", None)
+    if text is None and not isinstance(error, HfHubHTTPError):
+        text = getattr(error, "strerror", None) or str(error)
+    words = [word for word in str(text or "").split() if "://" not in word]
+    token = get_token()
+    line = " ".join(words)[:300]
+    return line.replace(token, "***") if token else line

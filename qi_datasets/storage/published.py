@@ -1,0 +1,186 @@
+"""A set on the Hub as this machine sees it: its manifest at one commit, and its files, fetched once and checked."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from huggingface_hub import (
+    HfApi,
+    cached_assets_path,
+    get_session,
+    hf_hub_download,
+    hf_hub_url,
+    hf_raise_for_status,
+    is_offline_mode,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+from qi_datasets.errors import HubError, StoredSetError
+from qi_datasets.registry import spec_named
+from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.location import Place, place_of, set_name
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.parquet import file_record
+from qi_datasets.storage.scratch import scratch_folder
+
+LIBRARY = "qi-datasets"
+COMMIT_HEADER = "X-Repo-Commit"
+COMMIT_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A set on the Hub. place: as it was asked for. commit: what the place's revision named then."""
+
+    place: HubPlace
+    commit: str
+    manifest: Manifest
+
+    def file(self, name: str) -> Path:
+        """A file of the set on this machine, fetched if need be; StoredSetError unless it is what the manifest says."""
+        place = HubPlace(self.place.repo_id, self.commit)
+        wanted = self.manifest.files[name]
+        path = fetched(place, name)
+        found = file_record(path)
+        if found != wanted and not is_offline_mode():
+            # What was damaged may be the copy in this machine's cache.
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            path = fetched(place, name)
+            found = file_record(path)
+        if found == wanted:
+            return path
+        raise StoredSetError(
+            f"{self.place}: {name} has the SHA-256 {found.sha256[:12]}..., its manifest says {wanted.sha256[:12]}...; "
+            "what is served is damaged, tell its owners"
+        )
+
+
+def published_set(place: HubPlace) -> PublishedSet:
+    """The set at a place of the Hub, at the commit that its revision names now.
+
+    One request, which shows too whether the caller may read the files; the manifest of a commit is kept. With
+    HF_HUB_OFFLINE, what the revision named when it was last asked for. Raises HubError, NotOnHubError, StoredSetError.
+    """
+    if is_offline_mode():
+        commit = last_commit(place)
+    else:
+        commit = asked(lambda: newest_commit(place), place)
+        named(place).write_text(commit, encoding="utf-8")
+    return PublishedSet(place, commit, Manifest.read(kept(place, commit) / MANIFEST))
+
+
+def newest_commit(place: HubPlace) -> str:
+    """The commit that the place names; its manifest is kept. A download that is not needed is called off."""
+    url = hf_hub_url(place.repo_id, MANIFEST, repo_type="dataset", revision=place.revision)
+    headers = build_hf_headers(library_name=LIBRARY)
+    with get_session().stream("GET", url, headers=headers, timeout=SILENCE, follow_redirects=True) as response:
+        hf_raise_for_status(response)
+        commits = [answer.headers.get(COMMIT_HEADER, "") for answer in (*response.history, response)]
+        commit = next(filter(None, commits), "")
+        if not commit:
+            raise HubError(f"what answers for {place.page} is no Hub; check HF_ENDPOINT")
+        path = kept(place, commit) / MANIFEST
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(response.read())
+            Path(file.name).replace(path)
+        return commit
+
+
+def last_commit(place: HubPlace) -> str:
+    """The commit that the place's revision named when it was last asked for; HubError if it never was."""
+    commit = place.revision if len(place.revision) == COMMIT_LENGTH else ""
+    if named(place).exists():
+        commit = named(place).read_text(encoding="utf-8")
+    if not commit or not (kept(place, commit) / MANIFEST).exists():
+        raise HubError(f"{place} was never loaded on this machine, and HF_HUB_OFFLINE is set; unset it")
+    return commit
+
+
+def kept(place: HubPlace, commit: str) -> Path:
+    """The folder where this machine keeps what belongs to a commit."""
+    return Path(cached_assets_path(LIBRARY, namespace=place.repo_id.replace("/", "--"), subfolder=commit))
+
+
+def named(place: HubPlace) -> Path:
+    """The file that says which commit a revision named."""
+    return kept(place, "revisions") / quote(place.revision, safe="")
+
+
+def fetched(place: HubPlace, name: str) -> Path:
+    """A file of a commit, in the Hub's cache on this machine."""
+    return Path(
+        asked(
+            lambda: hf_hub_download(
+                place.repo_id,
+                name,
+                repo_type="dataset",
+                revision=place.revision,
+                etag_timeout=SILENCE,
+                library_name=LIBRARY,
+            ),
+            place,
+            again=False,
+        )
+    )
+
+
+@contextmanager
+def whole_copy(place: HubPlace) -> Iterator[Path]:
+    """A folder of this machine, named after the set, with every file that lies at a place of the Hub.
+
+    Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files are
+    fetched once, and stay in the Hub's cache. Raises HubError and StoredSetError.
+    """
+    with connection():
+        found = published_set(place)
+        at_commit = HubPlace(place.repo_id, found.commit)
+        if is_offline_mode():
+            names: Iterable[str] = (MANIFEST, *found.manifest.files)
+        else:
+            names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
+        home = kept(place, found.commit)
+        sources = {name: home / name if name == MANIFEST else fetched(at_commit, name) for name in names}
+    with scratch_folder() as folder:
+        top = folder / set_name(spec_named(found.manifest.name), found.manifest.size)
+        for name, source in sources.items():
+            target = top / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.symlink_to(source)
+            except OSError:
+                shutil.copyfile(source, target)
+        yield top
+
+
+def tree(place: HubPlace) -> list[RepoFile]:
+    """Every file at a place of the Hub."""
+    listed = asked(
+        lambda: list(
+            HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type="dataset")
+        ),
+        place,
+        again=False,
+    )
+    return [entry for entry in listed if isinstance(entry, RepoFile)]
+
+
+def manifest_at(location: str | Path) -> tuple[str, Manifest]:
+    """The manifest of a set, and the name of where it was found.
+
+    location: a set's folder, its manifest file or any copy of that, local or behind an fsspec URL; or
+        `hf://datasets/ORG/NAME[@REVISION]`, which is named by its commit.
+    Raises StoredSetError, HubError, OptionError.
+    """
+    place = HubPlace.parse(location)
+    if place is not None:
+        found = published_set(place)
+        return str(HubPlace(place.repo_id, found.commit)), found.manifest
+    where: Place = place_of(location)
+    return str(where), Manifest.read(where)

@@ -1,0 +1,52 @@
+"""Temporary folders outside the sets' own place, which vanish even after a killed process: the next one clears them."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX = "qi-datasets-scratch-"
+OWNER = "owner.lock"
+FRESH = 3600.0
+"""Seconds for which a folder without a lock is taken for one whose process is about to lock it."""
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder in the temporary folder of the system, while the block runs.
+
+    Its process holds a lock beside it, so that whoever makes the next one removes what nobody holds any more.
+    """
+    remove_ownerless(Path(tempfile.gettempdir()))
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with FileLock(root / OWNER):
+            inside = root / "folder"
+            inside.mkdir()
+            yield inside
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def remove_ownerless(parent: Path) -> None:
+    """Removes the scratch folders in `parent` that no living process owns."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False) and is_ownerless(Path(entry)):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_ownerless(root: Path) -> bool:
+    """Whether nobody holds the lock of a scratch folder any more."""
+    try:
+        if not (root / OWNER).exists():
+            return time.time() - root.stat().st_mtime > FRESH
+        with FileLock(root / OWNER, timeout=0):
+            return True
+    except (OSError, Timeout):
+        return False

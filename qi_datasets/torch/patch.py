@@ -1,0 +1,179 @@
+"""Where the patch of a QI image is, however its image came by, and transforms that act on the patch alone."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+
+from qi_datasets.errors import OptionError
+from qi_datasets.specs import QUADRANT
+
+INFO = "patch"
+"""Key of a PIL image's `info` with its patch: (x, y, width, height) in pixels."""
+
+INFO_SIZE = "patch_in"
+"""Key of `info` with the size (w, h) of the image that the patch is in, since Pillow keeps `info` on resizing."""
+
+
+class Patch(NamedTuple):
+    """A patch in an image of a size (w, h): its top-left pixel, width and height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    within: tuple[int, int] | None = None
+
+    @property
+    def inside(self) -> tuple[slice, slice, slice]:
+        """Its pixels in a tensor (C, H, W)."""
+        return slice(None), slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+
+_CURRENT: ContextVar[Patch | None] = ContextVar("patch", default=None)
+
+
+@contextmanager
+def transforming(patch: Patch) -> Iterator[None]:
+    """Within, an image that says nothing of its patch has this one: tensors carry no `info`."""
+    token = _CURRENT.set(patch)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+class PatchTransform(torch.nn.Module):
+    """A transform of QI images that knows where the patch is: what the two below share."""
+
+    def forward(self, image: Any, x: Any = None, y: Any = None) -> Any:
+        """The transformed image, images, batch, or row.
+
+        image: PIL; or a tensor (C, H, W), or (B, C, H, W) with `x` and `y`; or a list of these; or a mapping, such as a
+            row, or a batch of `padded_batches` or `set_transform`, whose `image`, `x` and `y` are meant.
+        x, y: the patch's top-left pixel, an integer or one for each image, as in the columns of those names. They may
+            be left out for images of QuadrantImageNet, and in its `transform`.
+
+        Raises OptionError when nothing says where the patch is, or the image can't have it there.
+        """
+        if isinstance(image, Mapping):
+            if x is not None or y is not None:
+                raise OptionError("a row has its own x and y; give either the row, or an image with x and y")
+            return {**image, "image": self(image["image"], image.get("x"), image.get("y"))}
+        if (x is None) != (y is None):
+            raise OptionError(f"x and y go together, but x={x!r}, y={y!r}; give both columns of the row")
+        if isinstance(image, list | tuple):
+            return [self.one(each, patch) for each, patch in zip(image, patches(image, x, y), strict=True)]
+        if isinstance(image, torch.Tensor) and image.ndim == 4:
+            return self.many(image, patches(image, x, y))
+        return self.one(image, *patches([image], x, y))
+
+    def one(self, image: Any, patch: Patch) -> Any:
+        """The transformed image: PIL or a tensor (C, H, W)."""
+        raise NotImplementedError
+
+    def many(self, images: torch.Tensor, patches: Sequence[Patch]) -> torch.Tensor:
+        """The transformed images: (B, C, H, W)."""
+        if not len(images):
+            return images
+        return torch.stack([self.one(image, patch) for image, patch in zip(images, patches, strict=True)])
+
+
+class OnPatch(PatchTransform):
+    """Applies a transform to the patch of a QI image, and leaves the black around it as it is.
+
+    Transforms of colour belong in here: brightness or contrast of a whole image lift its black, which then shows every
+    network where the image ends. A transform that moves pixels stays inside the patch, so that the label holds.
+
+    transform: takes the patch, 56x56, as an image of the kind that it is cut from, and gives one of the same size.
+    """
+
+    def __init__(self, transform: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def one(self, image: Any, patch: Patch) -> Any:
+        """The image, with its patch transformed."""
+        if isinstance(image, Image.Image):
+            before = image.crop((patch.x, patch.y, patch.x + patch.width, patch.y + patch.height))
+            part = self.transform(before)
+            if not isinstance(part, Image.Image) or (part.size, part.mode) != (before.size, before.mode):
+                raise OptionError(
+                    f"OnPatch needs a transform that keeps an image's size and mode, not {self.transform}"
+                )
+            result = image.copy()
+            result.paste(part, (patch.x, patch.y))
+            return result
+        before = image[patch.inside]
+        if isinstance(image, tv_tensors.Image):
+            before = tv_tensors.wrap(before, like=image)
+        part = self.transform(before)
+        if not isinstance(part, torch.Tensor) or (part.shape, part.dtype) != (before.shape, before.dtype):
+            raise OptionError(f"OnPatch needs a transform that keeps an image's shape and dtype, not {self.transform}")
+        tensor = image.as_subclass(torch.Tensor).clone()
+        tensor[patch.inside] = part.as_subclass(torch.Tensor)
+        return tv_tensors.wrap(tensor, like=image) if isinstance(image, tv_tensors.Image) else tensor
+
+    def extra_repr(self) -> str:
+        """The transform, for `repr`, unless it is a module, which torch shows itself."""
+        return "" if isinstance(self.transform, torch.nn.Module) else f"{self.transform}"
+
+
+def patches(images: Any, x: Any, y: Any) -> list[Patch]:
+    """The patch of each image, checked to lie in it."""
+    if x is None:
+        found = [own_patch(image) for image in images]
+    else:
+        side = QUADRANT.patch
+        found = [Patch(left, top, side, side) for left, top in zip(*integers(len(images), x, y), strict=True)]
+    for image, patch in zip(images, found, strict=True):
+        width, height = size_of(image)
+        if patch.within not in (None, (width, height)):
+            raise OptionError(
+                f"the patch is known for an image of {patch.within}, not of {(width, height)}; "
+                "put what needs the patch before transforms that resize or crop"
+            )
+        if min(patch.x, patch.y) < 0 or patch.x + patch.width > width or patch.y + patch.height > height:
+            raise OptionError(
+                f"no patch of {patch.width}x{patch.height} at x={patch.x}, y={patch.y} "
+                f"fits an image of {width}x{height}"
+            )
+    return found
+
+
+def own_patch(image: Any) -> Patch:
+    """The patch that the image itself tells, or that the set which is transforming it knows; OptionError otherwise."""
+    info = getattr(image, "info", {})
+    if INFO in info:
+        x, y, width, height = info[INFO]
+        return Patch(x, y, width, height, info.get(INFO_SIZE))
+    if (current := _CURRENT.get()) is None:
+        raise OptionError(
+            f"nothing says where the patch of this {type(image).__name__} is: give x and y, or take images of "
+            f"QuadrantImageNet, which have info['{INFO}'], or hand the transform to QuadrantImageNet(transform=...)"
+        )
+    return current
+
+
+def size_of(image: Any) -> tuple[int, int]:
+    """Width and height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
+    if isinstance(image, Image.Image):
+        return image.size
+    if not isinstance(image, torch.Tensor) or image.ndim != 3:
+        shape = f"shape {tuple(image.shape)}" if isinstance(image, torch.Tensor) else type(image).__name__
+        raise OptionError(f"images must be PIL, or tensors (C, H, W) or (B, C, H, W), not {shape}")
+    return image.shape[2], image.shape[1]
+
+
+def integers(count: int, *axes: Any) -> list[list[int]]:
+    """For each axis the integers of `count` images, from one for all or one for each."""
+    spread = []
+    for axis in map(torch.as_tensor, axes):
+        if (axis.is_floating_point() and axis.numel()) or axis.ndim > 1 or axis.numel() not in (1, count):
+            raise OptionError(f"x and y must be an integer, or one for each of {count} images, not {axis!r}")
+        spread.append(axis.expand(count).tolist())
+    return spread

@@ -1,0 +1,136 @@
+"""The real client in a process of its own: it reads its environment once, on import, so a test's process can't be it.
+
+`Client` starts `python -m tests.publishing.client`, which imports what is slow to import and then runs each call in a
+fork of itself: a fresh process per call, at the price of a fork.
+"""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+LOUD = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+COMMANDS = {"qi-publish": "publish", "qi-build": "build", "qi-verify": "verify"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended, and what it wrote."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+class Client:
+    """A process that runs commands and Python code as a user of that environment would."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        leaking = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "QI_DATASETS_REPO")
+        kept = {name: value for name, value in os.environ.items() if name not in leaking}
+        home = {"HF_HOME": str(folder / "hf"), "QI_DATASETS_HOME": str(folder / "home")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.publishing.client"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=kept | LOUD | home | environment,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(30)
+
+    def command(self, name: str, *arguments: object, started: Callable[[int], Any] | None = None, **env: str) -> Ended:
+        """Runs an installed command. started: called with the process's id. env: of this call alone."""
+        return self._call({"command": name, "arguments": [str(argument) for argument in arguments]}, started, env)
+
+    def python(self, code: str, **env: str) -> Ended:
+        """Runs Python code."""
+        return self._call({"code": code}, None, env)
+
+    def _call(self, call: dict[str, Any], started: Callable[[int], Any] | None, env: dict[str, str]) -> Ended:
+        if self.process.stdin is None or self.process.stdout is None:
+            raise RuntimeError("no pipes")
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            call |= {"folder": folder, "env": env}
+            self.process.stdin.write(json.dumps(call) + "\n")
+            self.process.stdin.flush()
+            child = int(self.process.stdout.readline())
+            if started is not None:
+                started(child)
+            code = int(self.process.stdout.readline())
+            return Ended(code, *(Path(folder, name).read_text() for name in ("stdout", "stderr")))
+
+
+def serve() -> None:
+    """Runs the calls that arrive on standard input, one after another."""
+    import datasets  # noqa: F401
+    import huggingface_hub.hf_api  # noqa: F401
+    from huggingface_hub.utils import build_hf_headers
+
+    build_hf_headers()  # asks the server, once a day, which programs name themselves
+    for module in ("commands.publish", "loading.load", "loading.hub", "verification.verify", "building.build"):
+        with suppress(ModuleNotFoundError):
+            import_module(f"qi_datasets.{module}")
+    from qi_datasets.storage import hub
+
+    hub.WAITS = tuple(wait / 20 for wait in hub.WAITS)
+    for line in sys.stdin:
+        call = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            run(call)
+        print(child, flush=True)
+        status = os.waitpid(child, 0)[1]
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def run(call: dict[str, Any]) -> None:
+    """Ends this process with the exit status of one call."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, (name, flags) in enumerate(
+        [(os.devnull, os.O_RDONLY), ("stdout", os.O_CREAT | os.O_WRONLY), ("stderr", os.O_CREAT | os.O_WRONLY)]
+    ):
+        os.dup2(os.open(os.path.join(call["folder"], name), flags), number)
+    os.environ |= call["env"]
+    code: object = 0
+    try:
+        if "code" in call:
+            script = Path(call["folder"], "script.py")
+            script.write_text(call["code"])
+            runpy.run_path(str(script), run_name="__main__")
+        else:
+            sys.argv = [call["command"], *call["arguments"]]
+            resolve_name(f"qi_datasets.commands.{COMMANDS[call['command']]}:main")()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,70 @@
+"""A Hub on this machine, a client that talks to it, and small sets to publish.
+
+For a `conftest.py` to import from, in every folder whose tests talk to the Hub.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.publishing.client import Client, Ended
+from tests.publishing.hub import WRITER, Hub
+
+DEMO_BORDERS = (0, 16, 64)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(server: Hub) -> Iterator[Hub]:
+    """The server as new; the test fails if it was asked for what it doesn't know."""
+    server.clear()
+    yield server
+    assert server.unknown == []
+
+
+@pytest.fixture(scope="session")
+def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client that is logged in as one who may write to `lab`."""
+    client = Client(tmp_path_factory.mktemp("client"), HF_ENDPOINT=server.endpoint, HF_TOKEN=WRITER)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def demo_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `qi` of demo pictures, three borders, and `rook`; read only."""
+    from qi_datasets.building.build import build_set
+    from qi_datasets.building.engine import Engine
+    from qi_datasets.building.plan import plan_set
+    from qi_datasets.sources.demo import DemoSource
+    from qi_datasets.specs import QI, ROOK
+
+    output = tmp_path_factory.mktemp("demo_sets")
+    splits = {"qi": dict.fromkeys(QI.splits, 3)}
+    plan = plan_set(QI, DemoSource.of(9), splits=splits, official=False, borders=DEMO_BORDERS)
+    build_set(plan, output, engine=Engine(1))
+    build_set(plan_set(ROOK), output)
+    return output
+
+
+@pytest.fixture
+def demo_copy(demo_sets: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return Path(shutil.copytree(demo_sets, tmp_path / "demo"))
+
+
+@pytest.fixture
+def publish(client: Client) -> Callable[..., Ended]:
+    """Runs `qi-publish --yes` on one set."""
+
+    def run(sets: Path, name: str, repo_id: str, *options: object, **env: str) -> Ended:
+        return client.command("qi-publish", sets, "--set", name, "--repo-id", repo_id, "--yes", *options, **env)
+
+    return run
