@@ -47,7 +47,7 @@ class Slide(Step):
         self, blanks: Sequence[Blank], result: Blank, areas: Sequence[Area], out: Area, *, keep: bool
     ) -> list[Any]:
         """What the output's window reads, its own padding included."""
-        if areas[0].whole:
+        if areas[0].whole and out.whole:
             return []
         return [Canvas(blanks[0], areas[0], *self._reads(out), fill=self.fill, keep=keep)]
 
@@ -119,7 +119,7 @@ class Convolution(Slide):
     ) -> list[Any]:
         """The blank maps before and after it; only the place of what it reads, if that is all inside the window."""
         (area,), reads = areas, self._reads(out)
-        if area.whole or all(
+        if (area.whole and out.whole) or all(
             overlap(read, span.positions) == read for read, span in zip(reads, area.spans, strict=True)
         ):
             return super().context(blanks, result, areas, out, keep=keep)
