@@ -131,7 +131,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "a dead network": (("tests.evaluation.networks:dead",), "the network is dead"),
     "an unknown task": ((NET, "--task", "qu"), "no task is called 'qu'"),
     "an unknown init": ((NET, "--init", "frozen"), "init must be of"),
-    "an init without weights": ((NET, "--init", "pretrained"), "init pretrained needs weights: give --weights default"),
+    "an init without weights": ((NET, "--init", "pretrained"), "needs weights: give --weights default"),
     "no weights": ((NET, "--weights", "nowhere.pt"), "'nowhere.pt' is no file"),
     "an unknown padding": ((NET, "--padding", "same"), "--padding must be one of own, full"),
     "too wide a border": ((NET, "--border", 5000), "border must be an integer from 0 to 4096, not 5000"),
