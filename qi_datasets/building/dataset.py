@@ -9,6 +9,7 @@ from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan, plan_set
 from qi_datasets.building.selection import ranks
 from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import spec_named, specs
 from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
@@ -120,11 +121,16 @@ class BuildRequest:
 
     def _plan(self, spec: SetSpec, source: Source | None) -> Plan:
         # If a set's size, or that of the set before it, was given, it draws from the images that are there.
+        counts, before = dict(self.counts), spec.first_rank_after
+        own_images = source is not None and source.collection != IMAGENET_VAL and not self.demo
+        if before is not None and own_images and self.sets and before not in self.sets and before not in counts:
+            # Among images of one's own a set that is not asked for needs no place.
+            counts[before] = dict.fromkeys(specs()[before].splits, 0)
         return plan_set(
             spec,
             source,
-            splits=self.counts,
-            official=not self.counts.keys() & {spec.name, spec.first_rank_after},
+            splits=counts,
+            official=not counts.keys() & {spec.name, before},
             borders=self.borders,
             size=self.canvas if EFFECTS["canvas"](spec) else None,
         )
@@ -195,7 +201,8 @@ def build_dataset(
     borders: pixels per side of the borders of `qi`, default the official seven; 0 is always built.
     canvas: side of the template of `qi` in pixels, default the official one.
     per_split: number of sources per split of `qi`, drawn from the images that are there; default the official ones.
-    shifted_images: the same for `shifted`, after those of `qi`; 0 leaves it out.
+    shifted_images: the same for `shifted`, after those of `qi`, unless it is built alone from images of one's own; 0
+        leaves it out.
     workers: threads, default one per core.
     dask: address of the scheduler of a Dask cluster that does the work instead.
     force: build again, whatever is there.

@@ -102,7 +102,7 @@ def select(
         chosen = ordered[places.start : places.stop]
         if len(chosen) < wanted:
             after = fewer = ""
-            if spec.first_rank_after is not None:
+            if spec.first_rank_after is not None and places.start:
                 before = SPECS[spec.first_rank_after]
                 after, fewer = (
                     f", after the {places.start} of {before.name},",

@@ -222,8 +222,8 @@ def show_quadrant(init: str, figures: Mapping[str, Any]) -> None:
     click.echo(table(header, rows, right=frozenset(header) - {"verdict", "95 %"}))
     score = figures["location_score"]
     click.echo(
-        f"reach {said(figures['reach'])}, reach at 75 % {said(figures['reach_75'])}, "
-        f"location score {figure_text(score) if score else 'not known, since borders are missing'}"
+        f"reach {said(figures['reach'])}, at 75 % {said(figures['reach_75'])}, "
+        f"location score {figure_text(score) if score else 'unknown (borders are missing)'}"
     )
 
 

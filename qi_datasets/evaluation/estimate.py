@@ -21,7 +21,7 @@ def estimated(design: Design, data: Evaluated) -> dict[int, float]:
     It is an upper estimate: where the corners turn out to be equal, training features are not needed.
     """
     if data.facts["set"] != QI.name:
-        raise OptionError(f"only {QI.name} has a time for each border; leave dry_run out for {data.facts['set']}")
+        raise OptionError(f"only {QI.name} has borders, for each of which a time is estimated, not {data.facts['set']}")
     seconds = {}
     for border in design.borders:
         seconds[border] = 0.0

@@ -90,15 +90,20 @@ def facts_of(model: Model, variant: Variant, side: int, *, head: bool, patches: 
     """
     network = model.network(side + 2 * FURTHER_BORDER * patches, 0, own=False)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    if first is not None and first.in_channels != CHANNELS:
-        raise ModelError(f"{model.name} takes images of {first.in_channels} channels; the sets have {CHANNELS}")
     tiles = first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
     further = FURTHER_BORDER if patches and tiles else 0
     pool = variant.pool or usual_pool(model, network, head=head)
     parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
     decided = replace(variant, pool=pool)
     made = prepared(model, decided, side + 2 * further, 0, own=False, head=head).network
-    check_answers(made, side + 2 * further, model.name)
+    try:
+        check_answers(made, side + 2 * further, model.name)
+    except ModelError as error:
+        if first is None or first.in_channels == CHANNELS:
+            raise
+        raise ModelError(
+            f"{model.name} takes images of {first.in_channels} channels; the sets have {CHANNELS}"
+        ) from error
     try:
         field = receptive_field(made)
     except OptionError:

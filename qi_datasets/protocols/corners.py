@@ -1,6 +1,9 @@
 """A network on black images with a patch in one of two corners: the local way where its layers allow it, else whole."""
 
+import io
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -138,8 +141,11 @@ def said(call: Callable[[], Answer], where: str) -> Answer:
 
     where: what the network was called on, for the message
     """
+    held = io.StringIO()
     try:
-        return call()
+        # A traced network prints where it failed before it raises.
+        with redirect_stderr(held):
+            answer = call()
     except QIDatasetsError:
         raise
     except Exception as error:
@@ -147,3 +153,5 @@ def said(call: Callable[[], Answer], where: str) -> Answer:
         if short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
             raise MemoryError(f"out of memory {where}") from error
         raise ModelError(f"the network fails {where}: {type(error).__name__}: {one_line(error)[:200]}") from error
+    sys.stderr.write(held.getvalue())
+    return answer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests import expected
+from tests import expected, pictures
 
 QiBuild = Callable[..., Result]
 
@@ -35,6 +35,23 @@ def test_its_ranks_follow_qis_whatever_per_split(
     assert sources(tmp_path / "out") == expected.in_order(album)[first : first + 2]
     if "qi" in sets:
         assert not set(sources(tmp_path / "out", "qi")) & set(sources(tmp_path / "out"))
+
+
+def test_images_of_ones_own_are_all_for_it_when_it_is_built_alone(qi_build: QiBuild, tmp_path: Path) -> None:
+    for number, wnid in enumerate(("n01440764", "n02119789", "n07747607")):
+        pictures.write(tmp_path / "mine" / wnid / f"{number}.png", pictures.encoded(pictures.picture(number), "PNG"))
+    options = ("--imagenet-val", tmp_path / "mine", "--shifted-images", 3)
+
+    result = qi_build("--set", "shifted", *options, "--output", tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    assert len(sources(tmp_path / "out")) == 3
+    result = qi_build("--set", "shifted", *options, "--per-split", 1, "--output", tmp_path / "other")
+    assert "3 images are asked for, after the 3 of qi, but" in result.stderr
+    result = qi_build("--set", "shifted", *options[:2], "--output", tmp_path / "other")
+    assert "5000 images are asked for but" in result.stderr
+    result = qi_build("--set", "qi", "--set", "shifted", *options, "--output", tmp_path / "other")
+    assert "after the 3000 of qi" in result.stderr or "3000 images are asked for" in result.stderr
 
 
 def test_a_plain_build_leaves_it_out_if_there_are_too_few(

@@ -9,7 +9,7 @@ SOURCES = 12
 
 if find_spec("torch") is None:
     collect_ignore = [
-        f"test_{name}.py" for name in ("again", "curve", "evaluate", "jobs", "models", "tasks", "variants")
+        f"test_{name}.py" for name in ("again", "curve", "evaluate", "jobs", "models", "readme", "tasks", "variants")
     ]
 else:
     import torch
