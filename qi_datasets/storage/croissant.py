@@ -45,7 +45,7 @@ CONTEXT: dict[str, Any] = {
     **{term: f"cr:{term}" for term in TERMS},
 }
 
-TYPES = (("u?int[0-9]+", "sc:Integer"), ("float|double|halffloat", "sc:Float"), ("bool.*", "sc:Boolean"))
+TYPES = (("u?int[0-9]+", "sc:Integer"), ("float[0-9]*|double|halffloat", "sc:Float"), ("bool.*", "sc:Boolean"))
 """Arrow's names of types, as patterns, and Croissant's; whatever else there is counts as text."""
 
 PHOTOS, DEMO, GENERATED = "photos", "demo", "generated"

@@ -1,16 +1,18 @@
 """Cards: valid YAML that names every file, for our sets and for another package's."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPECS
-from qi_datasets.storage.card import write_card
+from qi_datasets.storage.card import size_category, whole_card, write_card
 from qi_datasets.storage.manifest import ConfigRecord, Manifest, SplitRecord
 
 
@@ -99,3 +101,61 @@ def test_the_snippet_names_a_border_and_the_digests_are_folded(tmp_path: Path) -
     assert 'load_dataset("qi", border=64)' in card
     assert card.index("<details>") < card.index("- `border_0` `train`") < card.index("</details>")
     assert "@inproceedings{" in card
+
+
+# What the Hub reads at the head. It takes wrong identifiers in silence, so the known ones are written down here.
+
+LICENCES = {"mit", "other", "unknown"}
+TASKS = {"image-classification"}
+ANNOTATORS = {"machine-generated"}
+SIZES = {"n<1K", "1K<n<10K", "10K<n<100K"}
+SOURCES = {"original", "extended|imagenet-1k"}
+FIELD_KINDS = {"text", "checkbox"}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("layout", ["flat folder", "demo pictures"])
+def test_identifiers_are_ones_that_the_hub_knows(spec: SetSpec, layout: str) -> None:
+    manifest = replace(manifest_of(spec), layout=layout)
+    card = DatasetCard(whole_card(spec, manifest))
+    head = card.data.to_dict()
+    assert head["license"] in LICENCES
+    assert set(head["task_categories"]) <= TASKS
+    assert set(head["annotations_creators"]) <= ANNOTATORS
+    assert set(head["size_categories"]) <= SIZES
+    assert set(head["source_datasets"]) <= SOURCES
+    gated = layout != "demo pictures" and not spec.publishable
+    assert ("extra_gated_prompt" in head) == gated
+    if gated:
+        assert "https://www.image-net.org/download.php" in head["extra_gated_prompt"]
+        assert set(head["extra_gated_fields"].values()) <= FIELD_KINDS
+        assert (head["license_name"], head["source_datasets"]) == ("imagenet", ["extended|imagenet-1k"])
+    for info in head["dataset_info"]:
+        rows = {split["name"]: split["num_examples"] for split in info["splits"]}
+        assert rows == {split: record.rows for split, record in manifest.configs[info["config_name"]].splits.items()}
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"), [(2, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (60_000, "10K<n<100K"), (2_000_000, "1M<n<10M")]
+)
+def test_sizes_have_the_hubs_names(rows: int, name: str) -> None:
+    assert size_category(rows) == name
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_recipes_card_shows_nothing_that_is_not_there(spec: SetSpec) -> None:
+    card = whole_card(spec, manifest_of(spec), recipe="hf://datasets/lab/recipe@1.2.3")
+    head, text = card.split("---\n", 2)[1:]
+    assert not re.search(r"!\[|\.png|\.parquet|PATH/OF/THIS/FOLDER|\{\{|\{%", card)
+    assert set(yaml.safe_load(head)) == {"license", "task_categories", "pretty_name", "tags"}
+    assert "--recipe hf://datasets/lab/recipe@1.2.3" in text
+    assert ("--imagenet-val PATH" in text) == spec.needs_images
+    assert manifest_of(spec).default_config.splits[next(iter(spec.splits))].digest in text
+
+
+def test_another_packages_terms_are_asked_for_in_general_words() -> None:
+    spec = SetSpec(
+        name="theirs", title="T", summary="S.", mode="L", size=32, labels=("a",), splits={"train": 2}, needs_images=True
+    )
+    head = yaml.safe_load(whole_card(spec, manifest_of(spec)).split("---\n", 2)[1])
+    assert "ImageNet" not in head["extra_gated_prompt"] + "".join(head["extra_gated_fields"])
