@@ -10,17 +10,31 @@ if TYPE_CHECKING:
     from qi_datasets.building.dataset import build_dataset
     from qi_datasets.evaluation.evaluate import evaluate
     from qi_datasets.loading.load import load_dataset
+    from qi_datasets.loading.provenance import provenance
     from qi_datasets.loading.views import as_stock
+    from qi_datasets.publishing.publish import publish
     from qi_datasets.verification.verify import verify
 
 __version__ = version("qi-datasets")
-__all__ = ["QIDatasetsError", "__version__", "as_stock", "build_dataset", "evaluate", "load_dataset", "verify"]
+__all__ = [
+    "QIDatasetsError",
+    "__version__",
+    "as_stock",
+    "build_dataset",
+    "evaluate",
+    "load_dataset",
+    "provenance",
+    "publish",
+    "verify",
+]
 
 _HOMES = {
     "as_stock": "qi_datasets.loading.views",
     "build_dataset": "qi_datasets.building.dataset",
     "evaluate": "qi_datasets.evaluation.evaluate",
     "load_dataset": "qi_datasets.loading.load",
+    "provenance": "qi_datasets.loading.provenance",
+    "publish": "qi_datasets.publishing.publish",
     "verify": "qi_datasets.verification.verify",
 }
 

@@ -61,14 +61,15 @@ def forecast(plan: Plan, workers: int | None = None) -> Forecast:
 
     workers: threads, default one per core. Raises SourceError when one of those sources is damaged.
     """
-    if isinstance(plan.builder, GeneratedSet) or not isinstance(plan.builder, ImageSet):
+    builder = plan.builder
+    if not isinstance(builder, ImageSet):
         return Forecast(forecast_bytes(plan), sum(map(plan.rows, plan.spec.splits)) / GENERATED_PER_SECOND)
     images = [image for members in plan.images.values() for image in members]
     sample = images[:: max(1, len(images) // SAMPLED)][:SAMPLED]
     decoding, encoding = [], []
     for image in (sample[0], *sample):
         start = time.perf_counter()
-        source = decode_source(plan.builder, image)
+        source = decode_source(builder, image)
         middle = time.perf_counter()
         list(encode_source(source, plan.borders, plan.spec.label_in_digest))
         decoding.append(middle - start)

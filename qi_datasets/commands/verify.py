@@ -23,8 +23,13 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 @click.option("--set", "sets", metavar="NAME", multiple=True, help="Verify this set only; repeatable [default: all].")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
-@click.option("--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source.")
+@click.option(
+    "--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source, decodes all."
+)
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
+@click.option(
+    "--against", metavar="BUILD", help="Compare with a manifest, a set's folder, or a folder or URL of sets."
+)
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option(
     "--report", metavar="DIR", type=click.Path(path_type=Path), help="Write one self-contained page, DIR/index.html."
@@ -38,6 +43,7 @@ def main(
     seeds: int | None,
     full: bool,
     device: str | None,
+    against: str | None,
     json_file: Path | None,
     report: Path | None,
     verbose: bool,
@@ -51,7 +57,7 @@ def main(
         raise click.UsageError("--verbose and --quiet exclude each other.")
     if report is not None:
         require_drawing()
-    found = verify(out, sets or None, only, seeds, full, device, progress=not quiet)
+    found = verify(out, sets or None, only, seeds, full, device, progress=not quiet, against=against)
     # Written before anything is printed, so that a file that can't be written is not overlooked.
     if json_file is not None:
         found.write_json(json_file)

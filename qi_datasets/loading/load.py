@@ -23,12 +23,22 @@ from qi_datasets.loading.arguments import (
     named_splits,
 )
 from qi_datasets.loading.pairs import paired
+from qi_datasets.loading.provenance import with_provenance
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
 from qi_datasets.specs import SPEC_VERSION
-from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
-from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.location import (
+    Place,
+    default_output,
+    exists,
+    folder_name,
+    joined,
+    place_of,
+    set_folder,
+    set_name,
+)
+from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.staging import standing
 from qi_datasets.storage.steady import read_steadily
 
@@ -85,17 +95,18 @@ def load_dataset(
     check_split(spec, split, streaming)
     check_stock(spec, stock, view, streaming)
     repo = hub.repo_for(spec, side, repo_id, revision, output=output, imagenet_val=imagenet_val)
-    root = default_output() if output is None else place_of(output)
+    root = default_output() if output is None else root_of(output, spec, side)
     folder: Place = repo or ensure_built(spec, side, root, imagenet_val)
 
     def read_published() -> Any:
         found = hub.published(spec, side, repo or "", revision)
         files = hub.names(spec, found)
         if streaming:
-            return hub.stream(found, files, split, stock)
+            return with_provenance(hub.stream(found, files, split, stock), spec, found.manifest)
         paths = hub.local_files(found, files, named_splits(split, files))
         # The files were checked against the manifest.
-        return datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
+        rows = datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
+        return with_provenance(rows, spec, found.manifest)
 
     def read(place: Place) -> Any:
         manifest = stored_manifest(spec, place, side)
@@ -107,9 +118,10 @@ def load_dataset(
             )
         files = stored_files(spec, place, manifest)
         # The files were written and listed by this package: nothing is downloaded.
-        return datasets.load_dataset(  # nosec B615
+        rows = datasets.load_dataset(  # nosec B615
             "parquet", data_files=files, split=split, streaming=streaming, **stock
         )
+        return with_provenance(rows, spec, manifest)
 
     # The pairs' columns are made of others.
     shown = stock.pop("columns", None) if view is paired or (repo and streaming) else None
@@ -139,6 +151,17 @@ def seen(rows: Any, view: View | None, columns: list[str] | None) -> Any:
     """A split through a view, or as it is, with these columns of what is seen, or all."""
     viewed = rows if view is None else view(rows)
     return viewed if columns is None else viewed.select_columns(list(columns))
+
+
+def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
+    """The place of sets that `output` names: itself, or the one above, if it is the very set that is asked for."""
+    place = place_of(output)
+    if not exists(joined(place, MANIFEST)):
+        return place
+    wanted = set_name(spec, side)
+    if folder_name(place) != wanted:
+        raise OptionError(f"output={place} is the set {folder_name(place)}, not {wanted}; give the folder above it")
+    return place.parent if isinstance(place, Path) else place.rpartition("/")[0]
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:

@@ -54,7 +54,7 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
     (attention over patches as in ViT: every output sees everything), where branches of different strides meet, or where
     rows and columns differ.
     """
-    plane = last_map(trace(network)).plane
+    plane = last_maps(trace(network))[-1].plane
     rows, columns = plane.reaches
     if (rows.size, rows.stride) != (columns.size, columns.stride):
         sizes = f"{rows.size} x {columns.size}, of strides {rows.stride} and {columns.stride}"
@@ -62,16 +62,14 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
     return ReceptiveField(rows.size, rows.stride, plane.bounded)
 
 
-def last_map(traced: fx.GraphModule) -> End:
-    """Where the last map of a network is pooled, flattened or given as the answer. Raises `OptionError` if nowhere."""
-    follower = LayerFollower(traced, "full", strict=False)
-    follower.run(enable_io_processing=False)
-    if not follower.ends:
+def last_maps(traced: fx.GraphModule) -> list[End]:
+    """Where maps are pooled, flattened or given as the answer: at least one place. Raises `OptionError` if at none."""
+    ends = LayerFollower(traced, "full", strict=False).ends()
+    if not ends:
         raise OptionError("the network makes nothing of its images")
-    end = follower.ends[-1]
-    if not end.known:
-        raise OptionError(f"no receptive field is known beyond {where(end.node)}")
-    return end
+    if not ends[-1].known:
+        raise OptionError(f"{where(ends[-1].node)} can't be followed, and no map that is pooled comes after it")
+    return ends
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

@@ -8,7 +8,7 @@ from torch import fx, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.planes.geometry import Window
 from qi_datasets.networks.planes.layers import PADDING_LAYERS
-from qi_datasets.networks.planes.tracing import cleaned, is_blur_pool, where
+from qi_datasets.networks.planes.tracing import changed, is_blur_pool, where
 
 # Names of a function's first arguments.
 _ARGUMENTS = {
@@ -34,6 +34,7 @@ def padded_from_within(traced: fx.GraphModule, mode: str) -> fx.GraphModule:
             pad = traced.graph.call_function(F.pad, (x, amounts, mode))
         if _only_pads(traced, node):
             node.replace_all_uses_with(pad)
+            traced.graph.erase_node(node)
             continue
         node.replace_input_with(x, pad)
         if node.op == "call_module":
@@ -45,7 +46,7 @@ def padded_from_within(traced: fx.GraphModule, mode: str) -> fx.GraphModule:
             node.update_kwarg("padding", 0)
         else:
             node.update_arg(_ARGUMENTS[node.target.__name__].index("padding"), 0)
-    return cleaned(traced)
+    return changed(traced)
 
 
 def _only_pads(traced: fx.GraphModule, node: fx.Node) -> bool:

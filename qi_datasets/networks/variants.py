@@ -11,15 +11,16 @@ from torch import fx, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.planes.layers import LayerFollower
-from qi_datasets.networks.planes.tracing import cleaned, trace, where
-from qi_datasets.networks.receptive_field import last_map
+from qi_datasets.networks.planes.plane import End
+from qi_datasets.networks.planes.tracing import changed, made_of, trace, where
+from qi_datasets.networks.receptive_field import last_maps
 from qi_datasets.networks.repadding import padded_from_within
 
 PaddingVariant = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
 PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
 
 # Under which of these names a head is known in a network that can't be traced.
-_HEADS = ("fc", "classifier", "head", "heads")
+_HEADS = ("fc", "classifier", "head", "heads", "head.fc")
 
 
 def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float | Sequence[float] = 0.0) -> nn.Module:
@@ -60,29 +61,26 @@ def with_global_max_pool(model: nn.Module) -> nn.Module:
     weights; `without_head` takes those away.
     """
     traced = trace(copy.deepcopy(model))
-    end = last_map(traced)
-    node, graph = end.node, traced.graph
-    x = node.all_input_nodes[0]
-    is_answer = node.op == "output"
-    if is_answer and node.args != (x,):
+    end, graph = _only_end(traced), traced.graph
+    node, x = end.node, end.node.all_input_nodes[0]
+    if node.op == "output" and node.args != (x,):
         raise OptionError("the network answers with more than one map")
-    keeps = _keeps_dimensions(traced, node)
-    if keeps is None and not is_answer and _has_weights_after(traced, node):
-        raise OptionError(
-            f"the head reads several positions from {where(node)} on: take it off with without_head first"
-        )
+    if end.keeps is None and _has_weights_after(traced, node):
+        place = where(node)
+        raise OptionError(f"the head reads several positions, from {place} on: take it off first, by without_head")
     with graph.inserting_before(node):
         if end.plane.is_plain:
             pooled = graph.call_function(F.adaptive_max_pool2d, (x, 1))
         else:
             pooled = graph.call_method("amax", (x, end.plane.axes, True))
-        if not keeps:
+        if not end.keeps:
             pooled = graph.call_function(torch.flatten, (pooled, 1))
-    if is_answer:
+    if node.op == "output":
         node.args = (pooled,)
     else:
         node.replace_all_uses_with(pooled)
-    return cleaned(traced)
+        graph.erase_node(node)
+    return changed(traced)
 
 
 def without_head(model: nn.Module) -> nn.Module:
@@ -97,44 +95,37 @@ def without_head(model: nn.Module) -> nn.Module:
         traced = trace(network)
     except OptionError:
         return _without_named_head(network)
-    output = next(node for node in traced.graph.nodes if node.op == "output")
+    graph = traced.graph
+    output = next(node for node in graph.nodes if node.op == "output")
     try:
-        last = last_map(traced).node
+        features: fx.Node | None = _only_end(traced).node
     except OptionError:
         features = _before_last_linear(traced, output)
-    else:
-        features = None if last is output else last
-    if features is not None:
-        with traced.graph.inserting_before(output):
-            output.args = (traced.graph.call_function(torch.flatten, (features, 1)),)
-    return cleaned(traced)
+    if features is None or features is output:
+        return traced
+    with graph.inserting_before(output):
+        output.args = (graph.call_function(torch.flatten, (features, 1)),)
+    for node in reversed(made_of(features)):
+        if not node.users and node is not output:
+            graph.erase_node(node)
+    return changed(traced)
 
 
-def _keeps_dimensions(traced: fx.GraphModule, node: fx.Node) -> bool | None:
-    """Whether a pooling over all positions leaves dimensions of size 1; None for what is no such pooling."""
-    if node.op == "call_module":
-        size = getattr(traced.get_submodule(str(node.target)), "output_size", None)
-        return True if size in (1, (1, 1), [1, 1]) else None
-    name = str(getattr(node.target, "__name__", node.target))
-    arguments = dict(zip(("input", "dim", "keepdim"), node.args, strict=False)) | node.kwargs
-    if name in ("mean", "amax"):
-        return bool(arguments.get("keepdim", False))
-    if name in ("max_pool2d", "avg_pool2d"):
-        return True
-    size = arguments.get("dim", arguments.get("output_size"))
-    return True if name.startswith("adaptive_") and size in (1, (1, 1), [1, 1]) else None
+def _only_end(traced: fx.GraphModule) -> End:
+    ends = last_maps(traced)
+    if len(ends) > 1:
+        places = " and ".join(where(end.node) for end in ends)
+        raise OptionError(f"the network's maps end in more than one place: {places}")
+    return ends[0]
 
 
 def _has_weights_after(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether weights take part in what is made of a node's value."""
-    after = {node}
-    for other in traced.graph.nodes:
-        if after.intersection(other.all_input_nodes):
-            after.add(other)
-            layer = traced.get_submodule(str(other.target)) if other.op == "call_module" else nn.Identity()
-            if [*layer.parameters()] or any(one.op == "get_attr" for one in other.all_input_nodes):
-                return True
-    return False
+    after = made_of(node)
+    layers = [traced.get_submodule(str(one.target)) for one in after if one.op == "call_module"]
+    return any([*layer.parameters()] for layer in layers) or any(
+        weight.op == "get_attr" for one in after for weight in one.all_input_nodes
+    )
 
 
 def _before_last_linear(traced: fx.GraphModule, output: fx.Node) -> fx.Node | None:
@@ -147,13 +138,13 @@ def _before_last_linear(traced: fx.GraphModule, output: fx.Node) -> fx.Node | No
 
 
 def _without_named_head(network: nn.Module) -> nn.Module:
+    layers = dict(network.named_modules())
     for name in _HEADS:
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Linear):
-            setattr(network, name, nn.Identity())
-            return network
-        if isinstance(head, nn.Sequential) and len(head) and isinstance(head[-1], nn.Linear):
-            head[-1] = nn.Identity()
+        head = layers.get(name)
+        last = f"{name}.{len(head) - 1}" if isinstance(head, nn.Sequential) else name
+        if isinstance(layers.get(last), nn.Linear):
+            owner, _, attribute = last.rpartition(".")
+            setattr(layers[owner], attribute, nn.Identity())
             return network
     names = ", ".join(_HEADS)
     raise OptionError(f"{type(network).__name__} can't be traced, and has no linear layer under the names {names}")

@@ -93,6 +93,9 @@ def check_schema(content: Any) -> None:
     if error is not None:
         where = "/".join(map(str, error.absolute_path)) or "it"
         raise ValueError(f"{where[:200]}: {error.message[:200]}")
+    splits = [split for config in content["configs"].values() for split in config["splits"].values()]
+    if len({bool(split["files"]) for split in splits}) > 1:
+        raise ValueError("some splits have no files; a recipe has none at all")
 
 
 def _plainly_right(record: Any) -> bool:

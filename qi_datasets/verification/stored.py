@@ -7,9 +7,10 @@ import hashlib
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -32,7 +33,7 @@ UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 @dataclass(frozen=True)
 class StoredSet:
-    """A set in its folder. Small and picklable: files are opened when rows are read."""
+    """A set in its folder. Files are opened when rows are read."""
 
     folder: Place
     spec: SetSpec
@@ -78,9 +79,24 @@ class StoredSet:
     def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
         """Every row group of a split: its file, its number there, its number of rows."""
         for name in self.manifest.configs[config].splits[split].files:
-            with self.file(name) as opened_file, pq.ParquetFile(opened_file) as file:
+            with self._parquet(name) as file:
                 for group in range(file.num_row_groups):
                     yield file, group, file.metadata.row_group(group).num_rows
+
+    @cached_property
+    def _metadata(self) -> dict[str, pq.FileMetaData]:
+        """What Parquet files say of their row groups, by name: read once, since rows are read in many small parts."""
+        return {}
+
+    @contextmanager
+    def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        with ExitStack() as stack:
+            # Arrow reads files of this machine without holding the interpreter.
+            place = joined(self.folder, name)
+            source = place if isinstance(place, Path) else stack.enter_context(self.file(name))
+            file = stack.enter_context(pq.ParquetFile(source, metadata=self._metadata.get(name)))
+            self._metadata[name] = file.metadata
+            yield file
 
     def count(self, config: str, split: str) -> int:
         """The number of rows in the files of a split; StoredSetError when a file can't be opened."""
@@ -101,7 +117,7 @@ class StoredSet:
                 if first < stop and first + count > start:
                     if not file.schema_arrow.remove_metadata().equals(self.columns):
                         raise ValueError("the columns have other names or types than specified")
-                    table = file.read_row_group(group)
+                    table = file.read_row_group(group, use_threads=False)
                     rows += table.slice(
                         max(0, start - first), min(count, stop - first) - max(0, start - first)
                     ).to_pylist()

@@ -28,6 +28,7 @@ from qi_datasets.storage.location import (
 from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
 from qi_datasets.storage.published import whole_copy
 from qi_datasets.storage.scratch import scratch_folder
+from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
@@ -53,16 +54,21 @@ def verify(
     full: bool = False,
     device: str | None = None,
     progress: bool = False,
+    against: str | Path | None = None,
 ) -> Report:
     """Proves that stored sets are what the specification says, and that they measure what they claim.
 
-    out: the folder that `qi-build` wrote, or the folder of one set, or `hf://datasets/ORG/NAME[@REVISION]`; default
-    `$QI_DATASETS_HOME` or the platform's cache. Where nothing is built there, the sets that need no images are made in
-    a temporary folder and verified.
+    out: the folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the platform's
+        cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
     sets: folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its official size.
-    only: "integrity" (no torch needed) or "separability". seeds: trained nets per padding; default 20 of rook, with
-    `full` 200 of rook and 10 of red_green. full: the paper's protocol (red_green is trained, minutes per seed on a
-    CPU), every source. device: of torch, default a GPU if there is one. progress: show bars on a terminal.
+    only: "integrity" (no torch needed) or "separability".
+    seeds: trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
+    full: the paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored byte
+        decoded.
+    device: of torch, default a GPU if there is one.
+    progress: show bars on a terminal.
+    against: another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names each image
+        that differs, and whether its file or the decoder does.
 
     Returns a Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
     Raises OptionError for a wrong argument, UnknownSetError and NotBuiltError for a set that is not there.
@@ -87,6 +93,8 @@ def verify(
         ]
         if only != SEPARABILITY:
             measured.append(check_across(folders))
+        if against is not None:
+            measured += [check_against(folder, against) for folder in folders]
     return Report(
         where=where,
         checks=tuple(check for part in measured for check in part.checks),
@@ -196,7 +204,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
         return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
-        parts.append(check_integrity(stored, progress=options.progress))
+        parts.append(check_integrity(stored, full=options.full, progress=options.progress))
     if only == SEPARABILITY and not stored.spec.separability:
         parts.append(not_checked(stored, "no networks prove this set; integrity is all there is to check"))
     elif only != INTEGRITY and stored.spec.separability:

@@ -46,6 +46,7 @@ def test_every_layout_gives_the_published_set(
     assert {path.name for path in one.folder.iterdir()} == {
         MANIFEST,
         "README.md",
+        "croissant.json",
         "preview.png",
         "border_0",
         "border_16",

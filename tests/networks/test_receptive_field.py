@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torchvision.models import resnet18, resnet50
+from torchvision.models import VisionTransformer, resnet18, resnet50
 from torchvision.models.resnet import BasicBlock
 
 from qi_datasets.errors import OptionError
@@ -11,9 +11,9 @@ from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.receptive_field import ReceptiveField, location_horizon, receptive_field
 from qi_datasets.networks.reference import QuadrantNet, RedGreenNet, RookNet
-from qi_datasets.networks.resnet import resnet_layers
 from qi_datasets.networks.tolerance import is_equal
 from tests.networks.pictures import corners
+from tests.networks.zoo import DEEP, Written, efficientnet
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,20 @@ from tests.networks.pictures import corners
         (QuadrantNet("full").layers, ReceptiveField(31, 16)),
         (QuadrantNet("valid", strides=(1, 1, 1, 1)).layers, ReceptiveField(9, 1)),
         (nn.Sequential(nn.Conv2d(1, 1, 3, dilation=4), nn.MaxPool2d(2), nn.AvgPool2d(3)), ReceptiveField(14, 6)),
-        (resnet_layers(resnet18()), ReceptiveField(435, 32)),
-        (resnet_layers(resnet50()), ReceptiveField(427, 32)),
+        (resnet18(), ReceptiveField(435, 32)),
+        (resnet50(), ReceptiveField(427, 32)),
     ],
     ids=["rook", "red_green", "quadrant", "unstrided", "pools", "resnet18", "resnet50"],
 )
 def test_receptive_field_and_total_stride_of_known_networks(layers, expected):
     assert receptive_field(layers) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("densenet121", 2071), ("vgg16_bn", 212), ("mobilenet_v2", 491), ("convnext_tiny", 1688)]
+)
+def test_receptive_fields_of_deep_networks(name, size):
+    assert receptive_field(DEEP[name]()) == ReceptiveField(size, 32)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=3))
@@ -44,6 +51,39 @@ def test_receptive_field_is_what_one_output_sees(layers):
     seen = [torch.autograd.grad(output, image, retain_graph=True)[0][0, 0, 0].nonzero() for output in (first, second)]
     assert (seen[0].min(), seen[0].max()) == (0, field.size - 1)
     assert seen[1].min() == field.stride
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (efficientnet(), ReceptiveField(15, 4, bounded=False)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(1, 4)), ReceptiveField(3, 1, bounded=False)),
+        (QuadrantNet("circular"), ReceptiveField(31, 16, bounded=False)),
+        (nn.Sequential(nn.CircularPad2d(1), nn.Conv2d(3, 4, 3)), ReceptiveField(3, 1, bounded=False)),
+        (Written(lambda self, x: x - x.mean((2, 3), True)), ReceptiveField(1, 1, bounded=False)),
+        (Written(lambda self, x: x + torch.fft.fft2(x).real), ReceptiveField(1, 1, bounded=False)),
+    ],
+    ids=["squeeze-and-excitation", "group norm", "circular", "circular layer", "mean", "unknown beside"],
+)
+def test_what_mixes_all_positions_is_not_bounded(network, expected):
+    assert receptive_field(network) == expected
+
+
+def test_branches_count_together():
+    network = Written(lambda self, x: torch.cat((self.left(x), self.right(x)), 1))
+    network.left, network.right = nn.Conv2d(1, 1, 3, padding=2), nn.Conv2d(1, 1, 5, padding=1)
+    assert receptive_field(network) == ReceptiveField(7 - 1, 1)
+
+
+def test_what_comes_after_the_pooling_does_not_count():
+    maps = nn.Conv2d(3, 4, 5, 2)
+    for end in (nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(7), nn.Flatten()):
+        assert receptive_field(nn.Sequential(maps, end, nn.Flatten(), nn.Linear(4, 2))) == ReceptiveField(5, 2)
+
+
+def test_attention_over_patches_is_refused_by_name():
+    with pytest.raises(OptionError, match="reshape"):
+        receptive_field(VisionTransformer(32, 16, 1, 2, 8, 16))
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Conv2d(1, 1, (3, 5)), nn.Conv2d(1, 1, 1, stride=(1, 2))])

@@ -30,7 +30,7 @@ class Follower(fx.Transformer):
         super().__init__(traced)
         self.extra_traceback = False
         self.strict = strict
-        self.ends: list[End] = []
+        self._ends: dict[fx.Node, End] = {}
         self.image: Any = None
         self._layers: dict[str, Any] = {}
         self._pooled: dict[fx.Node, fx.Node] = {}
@@ -51,6 +51,11 @@ class Follower(fx.Transformer):
         """An attribute of a map. Raises `Unfollowed`."""
         raise NotImplementedError
 
+    def ends(self) -> list[End]:
+        """Follows the network, and gives where its maps end and don't come back to a map. Raises `OptionError`."""
+        self.run(enable_io_processing=False)
+        return [*self._ends.values()]
+
     def written(self, name: str) -> fx.GraphModule:
         """Follows the network, and gives what was written: a module of the class name `name`.
 
@@ -59,8 +64,7 @@ class Follower(fx.Transformer):
         answer = self.run(enable_io_processing=False)
         self.new_graph.output(map_aggregate(answer, lambda one: one.node if isinstance(one, fx.Proxy) else one))
         module = fx.GraphModule(self._layers, self.new_graph, name)
-        module.graph.eliminate_dead_code()
-        module.recompile()
+        module.training = self.module.training
         return module
 
     # For the rules.
@@ -84,9 +88,9 @@ class Follower(fx.Transformer):
         if isinstance(self._node.args[0], fx.Node):
             self.env[self._node.args[0]] = value
 
-    def end(self, x: Plane, *, known: bool = True) -> Any:
+    def end(self, x: Plane, *, known: bool = True, keeps: bool | None = None) -> Any:
         """Takes note that a map stops being one here. What is given stands for what comes of it, if nothing better."""
-        self.ends.append(End(self._node, x, known))
+        self._ends[self._node] = End(self._node, x, known, keeps)
         self._pooled[self._node] = self._node
         return self.image
 
@@ -106,6 +110,8 @@ class Follower(fx.Transformer):
         try:
             if planes and pools and n.op != "output":
                 value = self.mixed(planes[0], f"brings back to a map what {where(pools[0])} makes of all positions")
+                for pool in pools:
+                    self._ends.pop(pool, None)
             else:
                 value = super().run_node(n)
         except Unfollowed as reason:

@@ -18,9 +18,9 @@ from qi_datasets.networks.planes.plane import Constant, Plane, Size, Unfollowed
 
 _NAMES_OF_ELEMENTWISE = """
     abs add bfloat16 celu channel_shuffle clamp clip clone contiguous detach div double elu exp float gelu half
-    hardshrink hardsigmoid hardswish hardtanh leaky_relu local_response_norm log logsigmoid maximum minimum mish mul neg
-    ones_like pow prelu reciprocal relu relu6 rsqrt selu sigmoid silu softplus softshrink softsign sqrt square sub tanh tanhshrink
-    threshold to true_divide truediv type_as zeros_like
+    hardshrink hardsigmoid hardswish hardtanh leaky_relu local_response_norm log logsigmoid maximum minimum mish
+    mul neg ones_like pow prelu reciprocal relu relu6 rsqrt selu sigmoid silu softplus softshrink softsign sqrt
+    square sub tanh tanhshrink threshold to true_divide truediv type_as zeros_like
 """
 ELEMENTWISE = frozenset(_NAMES_OF_ELEMENTWISE.split())
 """What acts on each position and each channel alone."""

@@ -86,7 +86,7 @@ class LayerFollower(MapFollower):
         raise Unfollowed(f"reads {name}")
 
 
-def changed(layer: nn.Module, **attributes: Any) -> nn.Module:
+def twin_of(layer: nn.Module, **attributes: Any) -> nn.Module:
     """A layer with the weights of `layer` itself, and other attributes."""
     twin = copy.copy(layer)
     for name, value in attributes.items():
@@ -106,7 +106,7 @@ def black_after_batch_norm(layer: Any, values: Tensor, ground: Tensor) -> Tensor
 
 def _convolved(follow: LayerFollower, target: str, layer: nn.Conv2d, x: Plane) -> Plane:
     def convolved(values: Any, padding: Sides) -> Any:
-        return follow.layer(target, changed(layer, padding=padding, padding_mode="zeros"))(values)
+        return follow.layer(target, twin_of(layer, padding=padding, padding_mode="zeros"))(values)
 
     window = Window.of(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     seen = follow.window(x, window, convolved, adds_zeros=True)
@@ -116,7 +116,7 @@ def _convolved(follow: LayerFollower, target: str, layer: nn.Conv2d, x: Plane) -
 
 def _blurred(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     left, _, above, _ = layer.padding
-    blurred = follow.layer(target, changed(layer, padding=[0] * 4))
+    blurred = follow.layer(target, twin_of(layer, padding=[0] * 4))
     window = Window.of(tuple(layer.filt.shape[-2:]), layer.stride, (above, left))
     return follow.window(x, window, lambda values, _: blurred(values))
 
@@ -136,7 +136,7 @@ def _normalised(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Pla
 def _alone(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     if not getattr(layer, "inplace", False):
         return follow.elementwise(follow.layer(target, layer), (x,))
-    value = follow.elementwise(follow.layer(target, changed(layer, inplace=False)), (x,))
+    value = follow.elementwise(follow.layer(target, twin_of(layer, inplace=False)), (x,))
     follow.overwrite(value)
     return value
 

@@ -107,7 +107,7 @@ class MapFollower(Follower):
         On the endless plane the ground takes part in the maximum. A mean over it is the ground; given is the ground
         plus what the map adds to it, divided by the number of positions that the image's area holds.
         """
-        self.end(x)
+        self.end(x, keeps=keep)
         if self.extent != "exact":
             return call(x.values)
         if mean:
@@ -142,10 +142,10 @@ class MapFollower(Follower):
         if any(x.axes != planes[0].axes or x.pieces for x in planes):
             raise Unfollowed("takes maps whose rows and columns are different dimensions")
         seen = [reduce(Reach.joined, reaches) for reaches in zip(*(x.reaches for x in planes), strict=True)]
-        rows, columns = (self._ends(planes, axis, joined) for axis, joined in enumerate(seen))
+        rows, columns = (self._lacking(planes, axis, joined) for axis, joined in enumerate(seen))
         return [self._padded(x, ends) for x, *ends in zip(planes, rows, columns, strict=True)], seen
 
-    def _ends(self, planes: list[Plane], axis: int, joined: Reach) -> list[Ends]:
+    def _lacking(self, planes: list[Plane], axis: int, joined: Reach) -> list[Ends]:
         """What each map lacks, or has too many of, along one axis beside `joined`."""
         reaches = [x.reaches[axis] for x in planes]
         starts = [reach.first(self.extent) - joined.first(self.extent) for reach in reaches]

@@ -73,8 +73,13 @@ class Size:
 
 @dataclass(frozen=True)
 class End:
-    """Where a map stops being one. known: it is pooled, flattened or the answer, not mixed in some other way."""
+    """Where a map stops being one.
+
+    known: it is pooled, flattened or the answer, not mixed in some other way
+    keeps: whether a pooling over all positions leaves dimensions of size 1; None if it is no such pooling
+    """
 
     node: fx.Node
     plane: Plane
-    known: bool
+    known: bool = True
+    keeps: bool | None = None

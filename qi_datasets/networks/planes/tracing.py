@@ -47,16 +47,18 @@ def trace(network: nn.Module) -> fx.GraphModule:
     attributes = set(vars(network))
     network.eval()
     try:
-        # The graph module keeps the tensors that tracing leaves on the network.
-        return fx.GraphModule(network, _Tracer().trace(network), type(network).__name__)
+        graph = _Tracer().trace(network)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OptionError(f"{type(network).__name__} can't be traced by torch.fx: {reason}") from error
     finally:
         for layer, training in modes.items():
             layer.training = training
-        for name in set(vars(network)) - attributes:
-            delattr(network, name)
+    module = fx.GraphModule(network, graph, type(network).__name__)
+    # Tensors that tracing left on the network are now in the module.
+    for name in set(vars(network)) - attributes:
+        delattr(network, name)
+    return module
 
 
 def where(node: fx.Node) -> str:
@@ -68,9 +70,17 @@ def where(node: fx.Node) -> str:
     return f"node {node.name}{target}{inside}"
 
 
-def cleaned(traced: fx.GraphModule) -> fx.GraphModule:
-    """A graph that was changed, without the nodes and layers that its answer does not use any more."""
-    traced.graph.eliminate_dead_code()
+def made_of(node: fx.Node) -> list[fx.Node]:
+    """The nodes that use a node's value, or what was made of it, in the graph's order."""
+    after = {node}
+    for other in node.graph.nodes:
+        if after.intersection(other.all_input_nodes):
+            after.add(other)
+    return [other for other in node.graph.nodes if other in after and other is not node]
+
+
+def changed(traced: fx.GraphModule) -> fx.GraphModule:
+    """A graph module whose graph was changed, ready to run, without the layers that are not used any more."""
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced

@@ -1,12 +1,12 @@
 """A stretch of rows of one split with its images decoded, and what is noted of every row for the checks on the whole.
 
-This runs in worker processes, one chunk at a time, so that memory stays flat whatever the set's size.
+Workers take one chunk at a time, so that memory stays flat whatever the set's size.
 """
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, Row
-from qi_datasets.errors import StoredSetError, one_line
+from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box, whole
+from qi_datasets.pixels.geometry import Box, Placed, whole
 from qi_datasets.pixels.png_chunks import addition
 from qi_datasets.registry import builder_of
+from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import image_path
+from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
 
@@ -28,41 +30,44 @@ UNKNOWN_DIGEST = bytes(32)
 
 
 @dataclass(frozen=True)
-class DecodedRow:
-    """A row without border. number: its number in the split. image: (h, w, c) uint8. box: of what is not black."""
+class Stretch:
+    """Rows [start, stop) of a split that are still to be read.
 
-    number: int
-    image: Pixels
-    box: Box
-    values: dict[str, Any]
+    expected: what the builder of a set that needs no input makes of them, by row number; {} for other sets.
+    """
 
-    @property
-    def label(self) -> int:
-        """The stored label."""
-        return int(self.values["label"])
+    split: str
+    start: int
+    stop: int
+    expected: dict[int, Row] = field(default_factory=dict)
+
+
+def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[Stretch]:
+    """All of a split's rows in stretches of `step`. A builder makes its rows once, in order, as they are asked for."""
+    made: Iterator[tuple[int, Row]] = iter(())
+    if not stored.spec.needs_images and split in stored.spec.splits:
+        with suppress(OptionError):  # `manifest` tells of a size that there isn't
+            builder = builder_of(stored.spec, stored.manifest.size)
+            made = enumerate(builder(split)) if isinstance(builder, GeneratedSet) else made
+    for start in range(0, rows, step):
+        yield Stretch(split, start, min(start + step, rows), dict(islice(made, step)))
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows [start, stop) of a split; those that can't be decoded are left out of `rows`."""
+    """A stretch of rows that are read; those that can't be decoded are left out of `rows`."""
 
     stored: StoredSet
     split: str
     start: int
     stop: int
     rows: list[DecodedRow]
+    expected: dict[int, Row]
+    files: KnownFiles
 
     def where(self, row: DecodedRow, config: str | None = None) -> str:
         """The name of a row in messages: config, split, row number."""
         return f"{config or self.stored.default_config}/{self.split} row {row.number}"
-
-    @cached_property
-    def expected(self) -> dict[int, Row]:
-        """What the builder of a set that needs no input makes of these rows, by row number; {} for other sets."""
-        builder = builder_of(self.stored.spec, self.stored.manifest.size)
-        if not isinstance(builder, GeneratedSet) or self.split not in self.stored.spec.splits:
-            return {}
-        return dict(enumerate(islice(builder(self.split), self.start, self.stop), start=self.start))
 
 
 @dataclass
@@ -70,11 +75,13 @@ class Examined:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
     digests: config and split -> row digests, one after another. labels, sources, wnids, images (digest of the whole
-    image), contents (digest of what is not black, wherever it lies): by split, one per row.
+    image), contents (digest of what is not black, wherever it lies): by split, one per row. files: what there is of
+    each file that the manifest lists, or why it can't be read.
     """
 
     findings: Findings = field(default_factory=Findings)
-    digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    files: dict[str, FileRecord | str] = field(default_factory=dict)
+    digests: dict[tuple[str, str], bytearray] = field(default_factory=dict)
     labels: dict[str, list[int]] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=dict)
     wnids: dict[str, list[str]] = field(default_factory=dict)
@@ -86,7 +93,7 @@ class Examined:
         """Adds the rows that follow."""
         self.findings.merge(other.findings)
         for key, digests in other.digests.items():
-            self.digests[key] = self.digests.get(key, b"") + digests
+            self.digests.setdefault(key, bytearray()).extend(digests)
         for name in ("labels", "sources", "wnids", "images", "contents", "numbers"):
             mine = getattr(self, name)
             for split, values in getattr(other, name).items():
@@ -94,40 +101,47 @@ class Examined:
 
     def split_digest(self, config: str, split: str) -> str:
         """The digest of a split (hex), from the rows that were read."""
-        return split_digest([self.digests.get((config, split), b"")])
+        return split_digest([bytes(self.digests.get((config, split), b""))])
 
     def note(self, split: str, row: DecodedRow) -> None:
         """Notes a row of the config without border."""
         y0, x0, y1, x1 = row.box
-        content = row.image[y0:y1, x0:x1].tobytes()
         shape = f"{y1 - y0}x{x1 - x0}|".encode()
+        content = hashlib.sha256(shape + row.image[y0:y1, x0:x1].tobytes()).digest()
         for name, value in (
             ("labels", row.label),
             ("sources", row.values.get("source", "")),
             ("wnids", row.values.get("wnid", "")),
-            ("contents", hashlib.sha256(shape + content).digest()),
-            ("images", hashlib.sha256(f"{y0},{x0}|".encode() + shape + content).digest()),
+            ("contents", content),
+            ("images", hashlib.sha256(f"{y0},{x0}|".encode() + content).digest()),
             ("numbers", row.number),
         ):
             getattr(self, name).setdefault(split, []).append(value)
 
 
-def read_chunk(stored: StoredSet, split: str, start: int, stop: int, seen: Examined) -> Chunk:
-    """The rows of the config without border, decoded; what can't be is noted in `seen`."""
-    chunk = Chunk(stored, split, start, stop, [])
+def read_chunk(stored: StoredSet, stretch: Stretch, seen: Examined, full: bool = True) -> Chunk:
+    """The rows of the config without border; those that can't be decoded are noted in `seen`.
+
+    full: decode every image, also those of which bytes tell that they show what another row of their source shows.
+    """
+    split, start, stop = stretch.split, stretch.start, stretch.stop
+    chunk = Chunk(stored, split, start, stop, [], stretch.expected, KnownFiles(stored))
     config = stored.default_config
     digests = bytearray()
     for number, values in numbered_rows(stored, config, split, start, stop, seen.findings):
-        stored_image = usable_image(stored, config, split, number, values, seen.findings)
-        if stored_image is None:
-            digests += UNKNOWN_DIGEST
-            continue
-        image = whole(np.asarray(stored_image)).content
-        row = DecodedRow(number, image, nonzero_box(image), values)
+        row = None
+        if chunk.rows and not full and not is_sampled(config, split, number):
+            row = chunk.files.sibling(chunk.rows[-1], number, values)
+        if row is None:
+            image = usable_image(stored, config, split, number, values, seen.findings)
+            if image is None:
+                digests += UNKNOWN_DIGEST
+                continue
+            row = DecodedRow(number, whole(np.asarray(image)).content, box_of(image), values)
         chunk.rows.append(row)
         seen.note(split, row)
-        digests += digest_of(stored, number, values, whole(image), row.box)
-    seen.digests[config, split] = bytes(digests)
+        digests += digest_of(stored, number, values, whole(row.image), row.box)
+    seen.digests[config, split] = digests
     return chunk
 
 
@@ -172,6 +186,12 @@ def usable_image(
         findings.add("images", f"{where} is {found}, not {wanted}")
         return None
     return image
+
+
+def box_of(image: Image.Image) -> Box:
+    """The bounding box of what is not black."""
+    found = image.getbbox()
+    return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:

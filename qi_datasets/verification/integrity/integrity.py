@@ -7,16 +7,13 @@ from functools import partial
 from qi_datasets.building.engine import Engine
 from qi_datasets.errors import StoredSetError
 from qi_datasets.progress import bar_over
-from qi_datasets.specs import QI
+from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, stored_files, whole_set
 from qi_datasets.verification.integrity.borders import compare_borders
-from qi_datasets.verification.integrity.chunk import Chunk, Examined, read_chunk
+from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk, stretches
 from qi_datasets.verification.report.report import Check, Measured, Status
 from qi_datasets.verification.stored import StoredSet
-
-PARALLEL_PIXELS = 100_000_000
-"""Sets of fewer pixels are read sooner than worker processes would start."""
 
 
 def always(stored: StoredSet) -> bool:
@@ -44,7 +41,7 @@ class IntegrityCheck:
     """One row of the table of checks.
 
     applies: for which sets; None for those whose row of the spec table names the check.
-    on_rows: yields what is wrong with a chunk's rows; runs in worker processes.
+    on_rows: yields what is wrong with a chunk's rows; runs in the workers.
     on_set: yields what is wrong with the set, once all rows are read. Without it and without `on_rows`, reading itself
         makes the findings of that name.
     figure: what was measured, for a reader.
@@ -140,12 +137,16 @@ CHECKS = (
 """Every integrity check, in the order of the report: a new one is a new row."""
 
 
-def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress: bool = False) -> Measured:
+def check_integrity(
+    stored: StoredSet, *, engine: Engine | None = None, full: bool = False, progress: bool = False
+) -> Measured:
     """Reads every row of a set and makes every check that applies to it.
 
-    engine: where rows are read, default one process per core for sets of some size.
+    engine: where rows are read, default one thread per core.
+    full: decode every image, also those whose bytes are what this package writes for pixels that are known already.
+    progress: show a bar, if standard error is a terminal.
     """
-    seen = examine(stored, engine, progress)
+    seen = examine(stored, engine or Engine(), full, progress)
     checks = []
     for check in CHECKS:
         if not check.is_for(stored):
@@ -156,62 +157,46 @@ def check_integrity(stored: StoredSet, *, engine: Engine | None = None, progress
         figure = check.figure(stored, seen) if check.figure else ""
         status = check.otherwise if cause else Status.PASS
         checks.append(Check(stored.name, check.name, status, figure, check.meaning, cause=cause))
-    appearance = implied_appearance(stored, checks)
-    return Measured((*checks, *appearance))
+    return Measured(tuple(checks))
 
 
-def examine(stored: StoredSet, engine: Engine | None, progress: bool) -> Examined:
+def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Examined:
     """Everything that is known of the rows, read chunk by chunk."""
     whole = Examined()
-    tasks = []
-    step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
+    rows: dict[str, int] = {}
     config = stored.manifest.configs.get(stored.default_config)
     for split in config.splits if config else ():
         try:
-            rows = stored.count(stored.default_config, split)
+            rows[split] = stored.count(stored.default_config, split)
         except StoredSetError as error:
             whole.findings.add("readable", str(error))
-            continue
-        tasks += [(split, start, min(start + step, rows)) for start in range(0, rows, step)]
-    pixels = sum(
-        split.rows * config.size**2 for config in stored.manifest.configs.values() for split in config.splits.values()
-    )
-    engine = engine or Engine(None if pixels >= PARALLEL_PIXELS else 1)
-    with (
-        bar_over(stored.name, len(tasks), "chunk", progress) as bar,
-        engine.in_order(partial(examine_chunk, stored), tasks) as parts,
-    ):
-        for part in parts:
-            whole.merge(part)
-            bar.update()
+    step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
+    tasks = (stretch for split, count in rows.items() for stretch in stretches(stored, split, count, step))
+    total = sum(-(-count // step) for count in rows.values())
+    with bar_over(stored.name, total, "chunk", progress) as bar:
+        with engine.in_order(partial(file_found, stored), stored.manifest.files) as files:
+            whole.files = dict(zip(stored.manifest.files, files, strict=True))
+        with engine.in_order(partial(examine_chunk, stored, full), tasks) as parts:
+            for part in parts:
+                whole.merge(part)
+                bar.update()
     return whole
 
 
-def examine_chunk(stored: StoredSet, task: tuple[str, int, int]) -> Examined:
-    """What is known of rows [start, stop) of a split, in every config."""
-    split, start, stop = task
+def file_found(stored: StoredSet, name: str) -> FileRecord | str:
+    """Size and SHA-256 of a file of the set, or why it can't be read."""
+    try:
+        return stored.file_record(name)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def examine_chunk(stored: StoredSet, full: bool, stretch: Stretch) -> Examined:
+    """What is known of a stretch of rows, in every config."""
     seen = Examined()
-    chunk = read_chunk(stored, split, start, stop, seen)
+    chunk = read_chunk(stored, stretch, seen, full)
     for check in CHECKS:
         if check.on_rows is not None and check.is_for(stored):
             seen.findings.gather(check.name, check.on_rows(chunk))
-    compare_borders(chunk, seen)
+    compare_borders(chunk, seen, full)
     return seen
-
-
-def implied_appearance(stored: StoredSet, checks: list[Check]) -> list[Check]:
-    """For `qi`: that no pixel gives the label away follows from checks above, and a probe for it could not fail."""
-    if stored.spec.name != QI.name:
-        return []
-    needed = ("labels", "balance", "patch", "background")
-    proved = all(check.status is Status.PASS for check in checks if check.name in needed)
-    return [
-        Check(
-            stored.name,
-            "appearance",
-            Status.PASS if proved else Status.FAIL,
-            "implied",
-            "both labels have the same patches on black: no pixel gives the label away, only its place",
-            cause="" if proved else f"it follows from {', '.join(needed)}, of which one failed",
-        )
-    ]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qi_datasets.pixels.digests import sha256_hex
-from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.specs import CORNERS, QI, QUADRANT
-from qi_datasets.verification.integrity.chunk import Chunk, DecodedRow, Examined
+from qi_datasets.verification.integrity.chunk import Chunk, Examined
+from qi_datasets.verification.integrity.decoded import patch_of
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
 
@@ -34,15 +34,6 @@ def background(chunk: Chunk) -> Iterator[str]:
                 at_y, at_x, channel = (int(place[0]) for place in np.nonzero(outside))
                 value = outside[at_y, at_x, channel]
                 yield f"{chunk.where(row)}: row {at_y}, column {at_x} is {value} outside the patch, where all is black"
-
-
-def patch_of(row: DecodedRow) -> Pixels | None:
-    """The patch at x, y, (h, w, 3); None where x, y leave no room for it."""
-    y, x = row.values["y"], row.values["x"]
-    height, width, _ = row.image.shape
-    if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
-        return None
-    return row.image[y : y + QUADRANT.patch, x : x + QUADRANT.patch]
 
 
 def same_patch(chunk: Chunk) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from qi_datasets.specs import RED_GREEN
-from qi_datasets.verification.integrity.chunk import Chunk, Examined, read_chunk
+from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored import StoredSet
 
@@ -34,7 +34,7 @@ def pairs(chunk: Chunk) -> Iterator[str]:
     """Rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1)."""
     if chunk.split != DISSIMILAR:
         return
-    similar = read_chunk(chunk.stored, SIMILAR, chunk.start, chunk.stop, Examined())
+    similar = read_chunk(chunk.stored, Stretch(SIMILAR, chunk.start, chunk.stop), Examined())
     others = {row.number: row for row in similar.rows}
     for row in chunk.rows:
         if row.number not in others:

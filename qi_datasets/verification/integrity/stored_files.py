@@ -31,12 +31,10 @@ FENCE = "---\n"
 def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
     """Files that are gone, cut off or changed."""
     for name, record in stored.manifest.files.items():
-        try:
-            found = stored.file_record(name)
-        except OSError as error:
-            yield f"{name} can't be read ({error.strerror or type(error).__name__})"
-            continue
-        if found.bytes != record.bytes:
+        found = seen.files[name]
+        if isinstance(found, str):
+            yield f"{name} can't be read ({found})"
+        elif found.bytes != record.bytes:
             yield f"{name} has {found.bytes} bytes, the manifest says {record.bytes}"
         elif found.sha256 != record.sha256:
             yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."

@@ -163,7 +163,6 @@ def test_a_label_that_is_more_frequent_is_told(copy):
     rewrite(folder, "test", lambda rows, border: rows[2].update(label=1))
     found = failing(verify(folder, only="integrity"))
     assert found["balance"] == "test has 3 upper_left, 5 bottom_right"
-    assert "one failed" in found["appearance"]
 
 
 def test_moved_dissimilar_pictures_are_told(copy):
@@ -233,9 +232,9 @@ def test_memory_stays_flat_because_rows_are_read_in_chunks(good, monkeypatch):
     asked = []
     read = integrity.read_chunk
 
-    def counted(stored, split, start, stop, seen):
-        asked.append(stop - start)
-        return read(stored, split, start, stop, seen)
+    def counted(stored, stretch, seen, full):
+        asked.append(stretch.stop - stretch.start)
+        return read(stored, stretch, seen, full)
 
     monkeypatch.setattr(integrity, "read_chunk", counted)
     check_integrity(StoredSet.open(good / "red_green"))

@@ -1,0 +1,60 @@
+"""Where loaded rows come from: written into a data set's info when it is loaded, and read back from there."""
+
+import json
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from qi_datasets.errors import OptionError
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.storage.location import place_of
+from qi_datasets.storage.manifest import Manifest
+
+MARK = "provenance: "
+"""What the line of a description begins with that holds the provenance as JSON."""
+
+
+def provenance(source: Any) -> dict[str, Any]:
+    """What a figure should be quoted with: set, data version, split digests, official selection, pixels, layout.
+
+    source: what `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or mapped), a
+        data set of `qi_datasets.torch`, or the folder or URL of a stored set.
+
+    Returns the keys `set`, `data_version`, `package_version`, `official_selection` (bool), `pixels` ("pinned",
+    "verified" or "unverified"), `verified_against`, `layout`, `size` (pixels) and `digests` (config -> split -> hex).
+    Raises OptionError for anything else, and for rows of several sets together; StoredSetError for a folder without
+    a set.
+    """
+    if isinstance(source, str | Path):
+        return Manifest.read(place_of(source)).provenance
+    rows = next(iter(source.values()), None) if isinstance(source, dict) else getattr(source, "rows", source)
+    description = getattr(getattr(rows, "info", None), "description", None) or ""
+    found = [line.removeprefix(MARK) for line in description.splitlines() if line.startswith(MARK)]
+    if len(set(found)) != 1:
+        what = "rows of several sets" if found else f"a {type(source).__name__} that load_dataset did not make"
+        raise OptionError(f"provenance can't be told of {what}; give what load_dataset gave, or a set's folder")
+    told: dict[str, Any] = json.loads(found[0])
+    return told
+
+
+def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
+    """Loaded rows, whose info now says what they are; demo pictures are announced once per process."""
+    if manifest.demo:
+        _announce_demo(manifest.name)
+    each = loaded.values() if isinstance(loaded, dict) else loaded if isinstance(loaded, list | tuple) else [loaded]
+    for rows in each:
+        rows.info.description = f"{spec.title}. {spec.summary}\n{MARK}{json.dumps(manifest.provenance)}"
+        rows.info.version = datasets.Version(manifest.spec_version)
+        rows.info.license = manifest.licence(spec).name or manifest.licence(spec).id
+    return loaded
+
+
+@cache
+def _announce_demo(name: str) -> None:
+    warnings.warn(
+        f"{name} holds procedural demo pictures, not photographs of ImageNet: figures measured on it are of the demo",
+        stacklevel=6,
+    )

@@ -1,0 +1,51 @@
+"""Compares stored sets with another build of them: which image differs, and whether its file or the decoder does."""
+
+from pathlib import Path
+
+from qi_datasets.errors import OptionError, StoredSetError, one_line
+from qi_datasets.storage.compare import compare
+from qi_datasets.storage.location import Place, exists, folder_name, joined, place_of
+from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table
+
+NAME = "against"
+
+
+def other_build(against: str | Path, name: str) -> Manifest | None:
+    """The manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
+
+    against: a manifest, a set's folder, or a folder or URL of sets. Raises OptionError when it is none of these.
+    """
+    place = place_of(against)
+    try:
+        if folder_name(place).endswith(".json"):
+            return Manifest.read(place.parent if isinstance(place, Path) else place.rpartition("/")[0])
+        if exists(joined(place, MANIFEST)):
+            return Manifest.read(place)
+        return Manifest.read(joined(place, name)) if exists(joined(joined(place, name), MANIFEST)) else None
+    except (StoredSetError, OSError) as error:
+        raise OptionError(f"against={against}: {one_line(error)}") from error
+
+
+def check_against(folder: Place, against: str | Path) -> Measured:
+    """Whether the set in a folder is the one that another build holds; every difference is a row of a table.
+
+    Files that differ but decode to the same pixels are a warning.
+    """
+    name, meaning = folder_name(folder), f"it is the set that {against} holds"
+    try:
+        manifest = Manifest.read(folder)
+    except StoredSetError as error:
+        return Measured((Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=str(error)),))
+    other = other_build(against, name)
+    if other is None or (other.name, other.size) != (manifest.name, manifest.size):
+        return Measured((Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=f"{against} does not hold {name}"),))
+    found = compare(manifest, other)
+    status = Status.PASS if found.same else Status.WARN if found.same_pixels else Status.FAIL
+    figure = f"{len(found.configs)} configs, {found.images} images"
+    numbers = {"configs": len(found.configs), "images": found.images, "differences": len(found.differences)}
+    cause = "" if found.same else str(found)
+    check = Check(name, NAME, status, figure, meaning, cause=cause, numbers=numbers)
+    rows: tuple[tuple[str | Cell, ...], ...] = tuple((one.kind, one.where, one.text) for one in found.differences)
+    table = Table(f"{name}: what differs from {against}", ("what", "where", "how"), rows)
+    return Measured((check,), (table,) if rows else ())

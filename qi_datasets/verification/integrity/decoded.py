@@ -1,0 +1,111 @@
+"""Rows whose pixels are known, and the files that need no decoding, since they are what this package writes for them.
+
+Writing a file again and comparing bytes takes a fraction of the time that decoding it does. Bytes that differ prove
+nothing, for other bytes can give the same pixels: then the file is decoded. A fixed sample is decoded whatever its
+bytes are, so that nothing rests on the writer alone.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
+from qi_datasets.pixels.png import PatchEncoder
+from qi_datasets.specs import QI, QUADRANT
+from qi_datasets.verification.stored import StoredSet
+
+NOTHING: Box = (0, 0, 0, 0)
+"""The bounding box of an image that is all black."""
+
+SAMPLE = 100
+"""One in so many images is decoded whatever its bytes are."""
+
+
+@dataclass(frozen=True)
+class DecodedRow:
+    """A row without border.
+
+    number: its number in the split.
+    image: (h, w, c) uint8.
+    box: of what is not black.
+    """
+
+    number: int
+    image: Pixels
+    box: Box
+    values: dict[str, Any]
+
+    @property
+    def label(self) -> int:
+        """The stored label."""
+        return int(self.values["label"])
+
+
+def is_sampled(config: str, split: str, number: int) -> bool:
+    """Whether a row's image is decoded whatever its bytes are: always the same ones."""
+    return zlib.crc32(f"{config}/{split}/{number}".encode()) % SAMPLE == 0
+
+
+def stored_bytes(values: dict[str, Any]) -> Any:
+    """The file of a row's image; None where there is none."""
+    image = values["image"]
+    return image.get("bytes") if isinstance(image, dict) else None
+
+
+def patch_of(row: DecodedRow) -> Pixels | None:
+    """The patch of a row of `qi` at x, y, (h, w, 3); None where x, y leave no room for it."""
+    y, x = row.values["y"], row.values["x"]
+    height, width, _ = row.image.shape
+    if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
+        return None
+    return row.image[y : y + QUADRANT.patch, x : x + QUADRANT.patch]
+
+
+def as_built(stored: StoredSet, row: DecodedRow) -> Placed | None:
+    """A row's image as its builder placed its content, which decides the bytes of its files; None if it is all black.
+
+    Where the builder's content is not known, what is not black is taken for it.
+    """
+    height, width, _ = row.image.shape
+    y0, x0, y1, x1 = row.box
+    patch = patch_of(row) if stored.spec.name == QI.name else None
+    if patch is not None:
+        y, x = row.values["y"], row.values["x"]
+        if y <= y0 and x <= x0 and y1 <= y + patch.shape[0] and x1 <= x + patch.shape[1]:
+            return Placed(patch, y, x, height, width)
+    return None if row.box == NOTHING else Placed(row.image[y0:y1, x0:x1], y0, x0, height, width)
+
+
+class KnownFiles:
+    """The files of contents that were decoded already; all rows of a source show one content, which is coded once."""
+
+    def __init__(self, stored: StoredSet) -> None:
+        self.stored = stored
+        self.encoders: dict[int, tuple[Pixels, PatchEncoder]] = {}
+
+    def png(self, number: int, image: Placed) -> bytes:
+        """The file of the row of that number, if this is its image."""
+        source = number // self.stored.spec.rows_per_source
+        content, encoder = self.encoders.get(source, (None, None))
+        if content is None or encoder is None or not np.array_equal(content, image.content):
+            encoder = PatchEncoder(image.content)
+            self.encoders[source] = image.content, encoder
+        return encoder.png(image.y, image.x, image.height, image.width)
+
+    def sibling(self, row: DecodedRow, number: int, values: dict[str, Any]) -> DecodedRow | None:
+        """The row of `qi` after `row`, if its file is that of the same patch at its own x, y; else None."""
+        spec, side = self.stored.spec, self.stored.manifest.size
+        shown = as_built(self.stored, row)
+        if spec.name != QI.name or number != row.number + 1 or number % spec.rows_per_source == 0 or shown is None:
+            return None
+        height, width, _ = shown.content.shape
+        y, x = values["y"], values["x"]
+        if not (0 <= y <= side - height and 0 <= x <= side - width):
+            return None
+        image = Placed(shown.content, y, x, side, side)
+        if self.png(number, image) != stored_bytes(values):
+            return None
+        y0, x0, y1, x1 = nonzero_box(image.content)
+        return DecodedRow(number, image.pixels(), (y0 + y, x0 + x, y1 + y, x1 + x), values)

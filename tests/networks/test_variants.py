@@ -1,0 +1,224 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models import VisionTransformer
+
+from qi_datasets.errors import OptionError
+from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
+from qi_datasets.networks.reference import QuadrantNet
+from qi_datasets.networks.variants import PADDING_VARIANTS, with_global_max_pool, with_padding, without_head
+from tests.networks.test_convert import equal, up_to_the_pooling
+from tests.networks.zoo import DEEP, SMALL, BlurPool2d, Written, efficientnet, perturbed
+
+FROM_WITHIN = ("circular", "reflect", "replicate")
+
+
+def image(*shape):
+    torch.manual_seed(1)
+    return torch.rand(2, 3, *shape, dtype=torch.float64)
+
+
+class TestPadding:
+    @pytest.mark.filterwarnings("ignore:Using padding='same'")
+    @pytest.mark.parametrize("side", [96, 107])
+    @pytest.mark.parametrize("name", [name for name in SMALL if name not in ("picked", "explicit padding")])
+    def test_valid_is_the_part_of_the_own_map_that_no_edge_reaches(self, name, side):
+        maps, reaches = up_to_the_pooling(perturbed(SMALL[name]()))
+        pixels = image(side, side)
+        inside = [slice(r.first("valid"), (side - 1 + r.edge("valid")) // r.stride + 1) for r in reaches]
+        with torch.no_grad():
+            assert equal(with_padding(maps, "valid")(pixels), maps(pixels)[..., inside[0], inside[1]])
+
+    @pytest.mark.parametrize("mode", FROM_WITHIN)
+    def test_convolutions_and_pools_are_padded_from_within(self, mode):
+        conv, even = nn.Conv2d(3, 4, 5, 2, 2), nn.Conv2d(4, 4, 2, padding="same")
+        layers = [conv, nn.MaxPool2d(3, 2, 1), even, nn.AvgPool2d(3, 1, 1), nn.ZeroPad2d((1, 0, 2, 1)), BlurPool2d(4)]
+        network = nn.Sequential(*layers).double().eval()
+        x = F.conv2d(F.pad(image(24, 20), (2,) * 4, mode), conv.weight, conv.bias, 2)
+        x = F.max_pool2d(F.pad(x, (1,) * 4, mode), 3, 2)
+        x = F.conv2d(F.pad(x, (0, 1, 0, 1), mode), even.weight, even.bias)
+        x = F.avg_pool2d(F.pad(x, (1,) * 4, mode), 3, 1)
+        x = F.pad(F.pad(x, (1, 0, 2, 1), mode), (1,) * 4, mode)
+        x = F.conv2d(x, layers[-1].filt, stride=2, groups=4)
+        assert equal(with_padding(network, mode)(image(24, 20)), x)
+
+    @pytest.mark.parametrize("mode", FROM_WITHIN)
+    def test_functions_are_padded_from_within(self, mode):
+        def forward(self, x, mode=None):
+            pad = (lambda x, amounts: F.pad(x, amounts, mode)) if mode else F.pad
+            own = 0 if mode else 1
+            x = pad(x, (0, 1, 1, 0))
+            x = F.conv2d(pad(x, (1,) * 4) if mode else x, self.conv.weight, None, 1, own)
+            x = F.conv2d(pad(x, (1,) * 4) if mode else x, self.conv.weight, padding=0 if mode else "same")
+            x = F.max_pool2d(pad(x, (1,) * 4) if mode else x, 2, stride=2, padding=own)
+            return x[:, :, 1:] + F.pad(F.avg_pool2d(pad(x, (1,) * 4) if mode else x, 3, 1, own), (0, 0, -1, 0))
+
+        network = Written(forward, conv=nn.Conv2d(3, 3, 3)).double()
+        assert equal(with_padding(network, mode)(image(9, 8)), forward(network, image(9, 8), mode))
+
+    def test_circular_padding_makes_a_network_blind_to_rolls(self):
+        network = with_padding(with_global_max_pool(without_head(perturbed(DEEP["resnet18"]()))), "circular")
+        pixels = image(64, 64)
+        assert equal(network(pixels), network(pixels.roll((32, 32), (2, 3))))
+        assert not equal(network(pixels), network(pixels.roll((16, 0), (2, 3))))
+
+    @pytest.mark.parametrize("padding", ["valid", "same", "full", "circular"])
+    def test_reference_networks_in_another_padding_are_those_made_in_it(self, padding):
+        made = QuadrantNet(padding, bias=True, strides=(1, 1), channels=(3, 8, 8)).double()
+        variant = {"same": "own"}.get(padding, padding)
+        found = with_padding(QuadrantNet("same", bias=True, strides=(1, 1), channels=(3, 8, 8)).double(), variant)
+        assert equal(found(image(12, 12)), made(image(12, 12)))
+
+    @pytest.mark.parametrize("padding", PADDING_VARIANTS)
+    def test_the_network_itself_is_left_as_it_is(self, padding):
+        network = perturbed(DEEP["resnet18"]())
+        before, pixels = copy.deepcopy(network.state_dict()), image(40, 40)
+        own = network(pixels)
+        variant = with_padding(network, padding)
+        assert not {*map(id, variant.parameters())} & {*map(id, network.parameters())}
+        with torch.no_grad():
+            for weight in variant.parameters():
+                weight.zero_()
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        assert torch.equal(network(pixels), own)
+
+    @pytest.mark.parametrize("padding", PADDING_VARIANTS)
+    def test_receptive_field_and_stride_stay(self, padding):
+        network = with_global_max_pool(without_head(perturbed(DEEP["resnet18"]())))
+        assert receptive_field(with_padding(network, padding)) == ReceptiveField(435, 32, padding != "circular")
+
+    def test_what_is_asked_in_vain_is_refused(self):
+        with pytest.raises(OptionError, match="own, full"):
+            with_padding(SMALL["valid"](), "same")
+        with pytest.raises(OptionError, match="pads nothing"):
+            with_padding(SMALL["valid"](), "circular")
+        with pytest.raises(OptionError, match="background"):
+            with_padding(SMALL["valid"](), "full", background=1.0)
+        channels = Written(lambda self, x: F.pad(x, (1, 1, 1, 1, 1, 1)))
+        with pytest.raises(OptionError, match="node pad pads channels"):
+            with_padding(channels, "reflect")
+        dynamic = Written(lambda self, x: F.conv2d(x, x, padding="same"))
+        with pytest.raises(OptionError, match="node conv2d pads by its kernel"):
+            with_padding(dynamic, "reflect")
+        with pytest.raises(OptionError, match="avgpool"):
+            with_padding(efficientnet(), "valid")
+
+
+class TestPooling:
+    @pytest.mark.parametrize(
+        "name", ["resnet18", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet", "bagnet33"]
+    )
+    def test_the_last_mean_becomes_the_maximum(self, name):
+        network = perturbed(DEEP[name]())
+        maps, _ = up_to_the_pooling(network)
+        pixels = image(64, 64)
+        highest = maps(pixels).amax((2, 3))
+        assert equal(with_global_max_pool(without_head(network))(pixels), highest)
+        assert equal(without_head(with_global_max_pool(network))(pixels), highest)
+        assert equal(without_head(network)(pixels), maps(pixels).mean((2, 3)))
+        assert with_global_max_pool(network)(pixels).shape == network(pixels).shape
+
+    def test_squeeze_and_excitation_keeps_its_means(self):
+        network = perturbed(efficientnet())
+        pooled = with_global_max_pool(network)
+        assert sum(isinstance(layer, nn.AdaptiveAvgPool2d) for layer in pooled.modules()) == 2
+        maps, _ = up_to_the_pooling(pooled)
+        assert equal(without_head(pooled)(image(32, 32)), maps(image(32, 32)).amax((2, 3)))
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            lambda self, x: self.conv(x),
+            lambda self, x: self.conv(x).mean((-1, 2)),
+            lambda self, x: torch.mean(self.conv(x), dim=[2, 3], keepdim=True).flatten(1),
+            lambda self, x: self.conv(x).amax((2, 3)),
+            lambda self, x: F.adaptive_avg_pool2d(self.conv(x), 1).flatten(1),
+            lambda self, x: F.adaptive_max_pool2d(self.conv(x), (1, 1)).flatten(1),
+            lambda self, x: F.avg_pool2d(y := self.conv(x), y.shape[-2:]).flatten(1),
+            lambda self, x: F.adaptive_avg_pool2d(self.conv(x), 3).flatten(1),
+            lambda self, x: torch.flatten(self.conv(x), 1),
+            lambda self, x: (y := self.conv(x)).view(y.size(0), -1),
+            lambda self, x: self.conv(x).permute(0, 2, 3, 1).mean((1, 2)),
+        ],
+    )
+    def test_every_way_to_end_a_map(self, step):
+        network = Written(step, conv=nn.Conv2d(3, 4, 3)).double()
+        expected = network.conv(image(8, 9)).amax((2, 3))
+        assert equal(with_global_max_pool(network)(image(8, 9)), expected)
+        assert with_global_max_pool(without_head(network))(image(8, 9)).shape == (2, 4)
+
+    def test_a_head_that_reads_positions_has_to_go_first(self):
+        network = perturbed(DEEP["vgg16_bn"]())
+        with pytest.raises(OptionError, match="avgpool"):
+            with_global_max_pool(network)
+        headless = without_head(network)
+        assert headless(image(64, 64)).shape == (2, 49 * 8)
+        assert equal(with_global_max_pool(headless)(image(64, 64)), network.features(image(64, 64)).amax((2, 3)))
+
+    def test_maps_that_end_twice_are_refused(self):
+        def both(self, x):
+            x = self.conv(x)
+            return torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+
+        with pytest.raises(OptionError, match="node mean and node amax"):
+            with_global_max_pool(Written(both, conv=nn.Conv2d(3, 4, 3)))
+        with pytest.raises(OptionError, match="more than one map"):
+            with_global_max_pool(Written(lambda self, x: (x, x + 1)))
+
+
+class Untraceable(nn.Module):
+    def __init__(self, **layers):
+        super().__init__()
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x):
+        x = x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+class TestHead:
+    def test_features_of_a_vision_transformer_are_what_its_last_layer_takes(self):
+        network = VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
+        nn.init.normal_(network.heads.head.weight)
+        pixels = torch.rand(2, 3, 32, 32)
+        features = without_head(network)(pixels)
+        assert features.shape == (2, 8)
+        assert torch.equal(network.heads(features), network(pixels))
+        with pytest.raises(OptionError, match="can't be followed"):
+            with_global_max_pool(network)
+
+    def test_a_network_without_head_stays_as_it_is(self):
+        network = QuadrantNet("same").double()
+        assert equal(without_head(network)(image(32, 32)), network(image(32, 32)))
+        maps = SMALL["valid"]().double()
+        assert equal(without_head(maps)(image(32, 32)), maps(image(32, 32)))
+        odd = Written(lambda self, x: torch.linalg.vector_norm(x, dim=(1, 2, 3))[:, None])
+        assert equal(without_head(odd)(image(32, 32)), odd(image(32, 32)))
+
+    @pytest.mark.parametrize(
+        ("layers", "width"),
+        [
+            ({"fc": nn.Linear(3, 2)}, 3),
+            ({"classifier": nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))}, 5),
+        ],
+    )
+    def test_a_network_that_cannot_be_traced_loses_its_named_head(self, layers, width):
+        network = Untraceable(**layers)
+        assert without_head(network)(torch.rand(2, 3, 4, 4)).shape == (2, width)
+        assert network(torch.rand(2, 3, 4, 4)).shape == (2, 2)
+
+    def test_no_head_to_be_found(self):
+        with pytest.raises(OptionError, match="under the names fc"):
+            without_head(Untraceable(last=nn.Linear(3, 2)))
+
+    def test_in_train_mode_it_stays_in_train_mode(self):
+        network = DEEP["resnet18"]().train()
+        for variant in (without_head(network), with_global_max_pool(network), with_padding(network, "full")):
+            assert variant.training
+            assert variant.bn1.training
