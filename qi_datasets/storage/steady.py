@@ -1,19 +1,19 @@
 """Reads a set that another process may replace meanwhile: the old one or the new one, never parts of both."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import OutputError, StoredSetError
 from qi_datasets.storage.location import Place
-from qi_datasets.storage.manifest import MANIFEST
-from qi_datasets.storage.staging import standing
+from qi_datasets.storage.staging import locked, standing
 
 Result = TypeVar("Result")
 
-ATTEMPTS = 10
-"""Times that a set may be replaced while it is read before reading gives up."""
+ATTEMPTS, FREE_ATTEMPTS = 10, 3
+"""Times that a set is read before reading gives up, and before it keeps builds away, where it may."""
 
 
 def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
@@ -21,33 +21,53 @@ def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
 
     Raises what `read` raises about a set that stood still, and StoredSetError for one that is replaced all the time.
     """
-    for _ in range(ATTEMPTS):
-        place = standing(folder)
-        before = _state(place)
-        try:
-            result = read(place)
-        except Exception:
-            if before is None or _state(standing(folder)) == before:
-                raise
-            continue
-        if before is None or _content(standing(folder)) == before[1]:
-            return result
+    if isinstance(folder, str):  # behind a URL no folder is swapped
+        return read(folder)
+    for attempt in range(ATTEMPTS):
+        with _undisturbed(folder) if attempt >= FREE_ATTEMPTS else nullcontext(), _seen(folder) as stands:
+            try:
+                result = read(standing(folder))
+            except Exception:
+                if stands():
+                    raise
+                continue
+            if stands():
+                return result
     raise StoredSetError(f"{folder} is replaced again and again while it is read; load it when no build runs")
 
 
-def _state(place: Place) -> tuple[tuple[int, int] | None, bytes | None] | None:
-    """Which folder stands at a place, and its manifest; None behind a URL, where no folder is swapped."""
-    if isinstance(place, str):
-        return None
-    identity = None
+@contextmanager
+def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
+    """A function that says whether the folder that stands now still does."""
+    descriptor = None
+    # While it is open no other folder gets its number.
     with suppress(OSError):
-        found = place.stat()
-        identity = found.st_dev, found.st_ino
-    return identity, _content(place)
+        descriptor = os.open(standing(folder), os.O_RDONLY)
+    try:
+        yield lambda: _identity(standing(folder)) == (None if descriptor is None else _identity(descriptor))
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
-def _content(place: Place) -> bytes | None:
-    """The manifest of a set as it is stored; None if there is none."""
+def _identity(place: Place | int) -> tuple[int, int] | None:
+    """Device and number of an open or named folder; None if there is none."""
     with suppress(OSError):
-        return Path(place, MANIFEST).read_bytes()
+        found = os.stat(place)  # noqa: PTH116
+        return found.st_dev, found.st_ino
     return None
+
+
+@contextmanager
+def _undisturbed(folder: Path) -> Iterator[None]:
+    """Keeps builds away while the block runs, where this process may lock."""
+    lock = locked(folder)
+    try:
+        lock.__enter__()
+    except OutputError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)

@@ -1,13 +1,15 @@
 """A reader sees the old set or the new one, whatever another process does meanwhile."""
 
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from qi_datasets.errors import StoredSetError
+from qi_datasets.errors import OutputError, StoredSetError
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.staging import locked, replaced_whole
-from qi_datasets.storage.steady import ATTEMPTS, read_steadily
+from qi_datasets.storage.steady import ATTEMPTS, FREE_ATTEMPTS, read_steadily
 
 
 def make(folder: Path, content: str) -> None:
@@ -43,16 +45,19 @@ def test_a_set_that_is_replaced_meanwhile_is_read_again(raises: bool, folder: Pa
     assert read_steadily(folder, reader(folder, ["newer", "newest"], raises)) == "newestnewest"
 
 
-def test_the_same_content_needs_no_second_reading(folder: Path) -> None:
-    calls = []
+def test_a_set_that_was_replaced_and_is_back_is_read_again(folder: Path) -> None:
+    contents = ["new", "old"]
 
-    def read(place: Path) -> str:
-        calls.append(place)
-        make(folder, "old")
-        return "read"
+    def between(place: Path) -> str:
+        first = (place / "a").read_text()
+        if contents:
+            make(folder, contents.pop(0))
+            second = (place / "b").read_text()
+            make(folder, contents.pop(0))
+            return first + second
+        return first + (place / "b").read_text()
 
-    assert read_steadily(folder, read) == "read"
-    assert len(calls) == 1
+    assert read_steadily(folder, between) == "oldold"
 
 
 def test_an_error_about_a_set_that_stands_still_is_raised_at_once(folder: Path) -> None:
@@ -67,9 +72,36 @@ def test_an_error_about_a_set_that_stands_still_is_raised_at_once(folder: Path) 
     assert len(calls) == 1
 
 
-def test_a_set_that_never_stands_still_is_an_error(folder: Path) -> None:
+def test_a_set_that_never_stands_still_is_read_while_builds_are_kept_away(folder: Path) -> None:
+    builders = []
+
+    def read(place: Path) -> str:
+        first = (place / "a").read_text()
+        builders.append(threading.Thread(target=make, args=(folder, str(len(builders)))))
+        builders[-1].start()
+        builders[-1].join(1)
+        return first + (place / "b").read_text()
+
+    found = read_steadily(folder, read)
+
+    assert len(builders) == FREE_ATTEMPTS + 1
+    assert found == 2 * str(FREE_ATTEMPTS - 1)
+    for builder in builders:
+        builder.join(10)
+    assert (folder / "a").read_text() == str(FREE_ATTEMPTS)
+
+
+def test_a_set_that_never_stands_still_where_nothing_can_be_locked_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contents = [str(number) for number in range(ATTEMPTS + 5)]
 
+    @contextmanager
+    def refused(folder: Path):
+        raise OutputError("cannot write")
+        yield
+
+    monkeypatch.setattr("qi_datasets.storage.steady.locked", refused)
     with pytest.raises(StoredSetError, match="again and again"):
         read_steadily(folder, reader(folder, contents, False))
     assert len(contents) == 5
