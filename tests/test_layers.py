@@ -1,6 +1,7 @@
 """The house has one room per stage, and a room imports only rooms below it."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +99,14 @@ def test_an_import_of_the_next_room_up_is_found(low: str, high: str) -> None:
     for line in (f"import qi_datasets.{high}", f"from qi_datasets.{high} import x", f"from qi_datasets import {high}"):
         assert climbs(low, f"def f():\n    {line}"), line
         assert not climbs(high, line.replace(high, low)), line
+
+
+def test_every_folder_is_packaged() -> None:
+    project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))
+    folders = {".".join(path.parent.relative_to(PACKAGE.parent).parts) for path in PACKAGE.rglob("__init__.py")}
+
+    packaged = set(project["tool"]["setuptools"]["packages"])
+    assert packaged == folders | {f"qi_datasets.{folder.name}" for folder in MAPPED}
 
 
 def test_no_two_modules_import_each_other() -> None:
