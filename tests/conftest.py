@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +24,10 @@ for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
     os.environ.pop(leaking, None)
 
 from tests import expected, pictures
+
+# Where the run itself was started in the background, what it starts would ignore these for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
