@@ -93,6 +93,8 @@ class StoredSet:
         with ExitStack() as stack:
             # Arrow reads files of this machine without holding the interpreter.
             place = joined(self.folder, name)
+            if isinstance(place, Path):
+                open_file(place).close()  # Arrow would wait for ever at a pipe.
             source = place if isinstance(place, Path) else stack.enter_context(self.file(name))
             file = stack.enter_context(pq.ParquetFile(source, metadata=self._metadata.get(name)))
             self._metadata[name] = file.metadata
