@@ -263,12 +263,15 @@ def test_columns_of_other_types(folder: Path) -> None:
 
 
 def test_figures_that_another_processor_rounds_otherwise_are_accepted(folder: Path) -> None:
+    before = Entry.read(folder).figures["random"]["borders"]["64"]["low"]
+
     def change(content: dict[str, Any]) -> None:
         content["figures"]["random"]["borders"]["64"]["low"] *= 1 + 1e-12
 
     entries.rewrite(folder, change, seal=True)
 
-    Entry.read(folder)
+    after = Entry.read(folder).figures["random"]["borders"]["64"]["low"]
+    assert after == pytest.approx(before, rel=1e-11)
 
 
 def on_track(**changed: Any) -> dict[str, Any]:

@@ -64,3 +64,5 @@ def test_the_next_one_removes_what_a_killed_process_left_and_nothing_else(tempor
 
 def test_a_folder_that_cannot_be_listed_is_no_error(tmp_path: Path) -> None:
     remove_ownerless(tmp_path / "none")
+
+    assert not (tmp_path / "none").exists()
