@@ -1,7 +1,7 @@
-"""From sources to encoded rows: what workers do, and what is done with what they hand back.
+"""From sources to encoded rows, in two parts: what Pillow does, and what keeps the interpreter busy.
 
-Pillow decodes, resizes and compresses without holding the interpreter, so these are the workers' part. The rest holds
-it most of the time, whichever thread it runs in, and is done in one.
+Pillow decodes, resizes and compresses without holding the interpreter, so that threads do this side by side. The rest
+holds it most of the time, whichever thread it runs in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from qi_datasets.pixels.digests import row_digest, sha256_hex
 from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
 from qi_datasets.pixels.png import PatchEncoder, photograph_png
 from qi_datasets.sources import SourceImage
+from qi_datasets.storage.manifest import SourceRecord
 from qi_datasets.storage.rows import EncodedRow
 
 PHOTOGRAPH = 100 * 100
@@ -20,7 +21,7 @@ PHOTOGRAPH = 100 * 100
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """What a worker makes of one source: little, so that handing it over is cheap.
+    """What Pillow's part makes of one source: little, so that handing it over is cheap.
 
     size: bytes of its file.
     sha256: of its file, in hex.
@@ -35,6 +36,11 @@ class DecodedSource:
     patch_sha256: str
     rows: list[Row]
     photographs: list[bytes | None]
+
+    @property
+    def record(self) -> SourceRecord:
+        """What the manifest says of the source."""
+        return SourceRecord(self.image.name, self.image.wnid, self.size, self.sha256, self.patch_sha256)
 
 
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
@@ -52,15 +58,23 @@ def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
     )
 
 
-def encode_source(
-    source: DecodedSource, borders: Sequence[int], label_in_digest: bool
-) -> Iterator[tuple[int, EncodedRow]]:
-    """Border and row, for every border and every row of a source."""
+@dataclass(frozen=True)
+class EncodedSource:
+    """All rows of one source as they are stored, by border, and what is recorded of its file."""
+
+    decoded: DecodedSource
+    rows: dict[int, list[EncodedRow]]
+
+
+def encode_source(borders: Sequence[int], label_in_digest: bool, source: DecodedSource) -> EncodedSource:
+    """The rows of a source at every border."""
     encoder = RowEncoder(label_in_digest)
-    for border in borders:
-        for row, photograph in zip(source.rows, source.photographs, strict=True):
-            png = photograph if border == 0 else None
-            yield border, encoder.encode(row.bordered(border), source.image.name, png)
+    name = source.image.name
+    rows = {border: [encoder.encode(row.bordered(border), name) for row in source.rows] for border in borders if border}
+    if 0 in borders:
+        pairs = zip(source.rows, source.photographs, strict=True)
+        rows[0] = [encoder.encode(row, name, photograph) for row, photograph in pairs]
+    return EncodedSource(source, rows)
 
 
 def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:

@@ -4,23 +4,28 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from threading import Event
-from typing import TypeVar
+from threading import BoundedSemaphore, Event, RLock
+from typing import Any, TypeVar, overload
 
 from qi_datasets.errors import OptionError, WorkerError
 from qi_datasets.set_spec import IntegerOption
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Final = TypeVar("Final")
 
 AHEAD = 4
 """Batches per worker that are handed out before their results are asked for."""
 
 MOST_WORKERS = 1024
+
+ONE_AT_A_TIME = RLock()
+"""Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
+wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 CLUSTER_SECONDS = 10
 """How long a scheduler, and then a first worker, may take to answer."""
@@ -41,10 +46,24 @@ class Engine:
         if self.workers is not None:
             IntegerOption("workers", default=1, low=1, high=MOST_WORKERS).check(self.workers)
 
-    @contextmanager
+    @overload
     def in_order(
         self, work: Callable[[Item], Result], items: Iterable[Item], batch: int = 1
-    ) -> Iterator[Iterator[Result]]:
+    ) -> AbstractContextManager[Iterator[Result]]: ...
+
+    @overload
+    def in_order(
+        self, work: Callable[[Item], Result], items: Iterable[Item], batch: int, then: Callable[[Result], Final]
+    ) -> AbstractContextManager[Iterator[Final]]: ...
+
+    @contextmanager
+    def in_order(
+        self,
+        work: Callable[[Item], Any],
+        items: Iterable[Item],
+        batch: int = 1,
+        then: Callable[[Any], Any] | None = None,
+    ) -> Iterator[Iterator[Any]]:
         """An iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
 
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
@@ -53,31 +72,36 @@ class Engine:
         work: called in other threads, or on other machines: then it, items and results are pickled.
         items: taken as they are needed, by the caller's thread.
         batch: how many items are handed over at a time.
+        then: what is done with each result before it is handed out, on this machine. It is for work that keeps the
+            interpreter busy, so one thread at a time does it, while others go on with `work`.
 
-        Raises what `work` raises, OptionError when there is no cluster, WorkerError when a cluster fails.
+        Raises what `work` and `then` raise, OptionError when there is no cluster, WorkerError when a cluster fails.
         """
-        with self._executor() as (executor, workers, stopped):
-            pending: deque[Future[list[Result]]] = deque()
-            try:
-                yield _results(
-                    executor, partial(_each, work, stopped), _batches(items, batch), pending, AHEAD * workers
-                )
-            finally:
-                if stopped is not None:
-                    stopped.set()
-                for future in pending:
-                    future.cancel()
-
-    @contextmanager
-    def _executor(self) -> Iterator[tuple[Executor, int, Event | None]]:
-        """Where to submit work, how many workers there are, and what tells them to stop."""
+        pending: deque[Future[list[Any]]] = deque()
         if self.dask is not None:
-            with _cluster(self.dask) as (executor, workers):
-                yield executor, workers, None
-        else:
-            workers = self.workers or usable_cores()
-            with ThreadPoolExecutor(workers, thread_name_prefix="qi-datasets") as threads:
-                yield threads, workers, Event()
+            with _cluster(self.dask) as (cluster, workers):
+                try:
+                    results = _results(cluster, partial(_each, work), _batches(items, batch), pending, AHEAD * workers)
+                    yield results if then is None else map(then, results)
+                finally:
+                    _cancel(pending)
+            return
+        workers = self.workers or usable_cores()
+        # The one worker has a second thread at its side: it goes on working while what it has done is finished.
+        threads = workers if then is None else max(2, workers)
+        with ThreadPoolExecutor(threads, thread_name_prefix="qi-datasets") as executor:
+            stopped = Event()
+            both = partial(_in_turns, work, then, BoundedSemaphore(workers), stopped)
+            try:
+                yield _results(executor, both, _batches(items, batch), pending, AHEAD * threads)
+            finally:
+                stopped.set()
+                _cancel(pending)
+
+
+def _cancel(pending: Iterable[Future[Any]]) -> None:
+    for future in pending:
+        future.cancel()
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -86,7 +110,7 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _each(work: Callable[[Item], Result], stopped: Event | None, items: list[Item]) -> list[Result]:
+def _each(work: Callable[[Item], Result], items: Iterable[Item], stopped: Event | None = None) -> list[Result]:
     """`work` of each item, until nobody waits for it."""
     results = []
     for item in items:
@@ -94,6 +118,22 @@ def _each(work: Callable[[Item], Result], stopped: Event | None, items: list[Ite
             break
         results.append(work(item))
     return results
+
+
+def _in_turns(
+    work: Callable[[Item], Result],
+    then: Callable[[Result], Any] | None,
+    at_work: BoundedSemaphore,
+    stopped: Event,
+    items: Iterable[Item],
+) -> list[Any]:
+    """`work` of each item, then `then` of each result: so that each finds its own code in the processor's caches."""
+    with at_work:
+        results = _each(work, items, stopped)
+    if then is None:
+        return results
+    with ONE_AT_A_TIME:
+        return _each(then, results, stopped)
 
 
 def _results(

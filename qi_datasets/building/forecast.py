@@ -71,10 +71,10 @@ def forecast(plan: Plan, workers: int | None = None) -> Forecast:
         start = time.perf_counter()
         source = decode_source(builder, image)
         middle = time.perf_counter()
-        list(encode_source(source, plan.borders, plan.spec.label_in_digest))
+        encode_source(plan.borders, plan.spec.label_in_digest, source)
         decoding.append(middle - start)
         encoding.append(time.perf_counter() - middle)
-    # Workers decode side by side, and one thread encodes what they hand over.
+    # Workers decode side by side, and one at a time encodes.
     # The first one also pays for what is set up once.
     per_source = max(sum(decoding[1:]) / (workers or usable_cores()), sum(encoding[1:])) / len(sample)
     return Forecast(forecast_bytes(plan), per_source * len(images))

@@ -98,14 +98,15 @@ def write_rows(
         bar = stack.enter_context(bar_over(plan.spec.name, len(images), "image", progress))
         ship = engine.dask is not None and not plan.source.on_shared_files
         given = (image.held() for image in images) if ship else images
-        decoded = stack.enter_context(engine.in_order(partial(decode_source, plan.builder), given, BATCH))
+        decode = partial(decode_source, plan.builder)
+        encode = partial(encode_source, plan.borders, plan.spec.label_in_digest)
+        encoded = stack.enter_context(engine.in_order(decode, given, BATCH, encode))
         for split, members in plan.images.items():
             sources[split] = []
-            for source in islice(decoded, len(members)):
-                sources[split].append(
-                    SourceRecord(source.image.name, source.image.wnid, source.size, source.sha256, source.patch_sha256)
-                )
-                for border, row in encode_source(source, plan.borders, plan.spec.label_in_digest):
-                    writers[border, split].write(row)
+            for source in islice(encoded, len(members)):
+                sources[split].append(source.decoded.record)
+                for border, rows in source.rows.items():
+                    for row in rows:
+                        writers[border, split].write(row)
                 bar.update()
     return sources

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from threading import RLock
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from qi_datasets.builder import GeneratedSet, Row
+from qi_datasets.building.engine import ONE_AT_A_TIME
 from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.pixels.digests import row_digest, split_digest
 from qi_datasets.pixels.geometry import Box, Placed, whole
@@ -25,10 +25,6 @@ from qi_datasets.storage.parquet import image_path
 from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
-
-ONE_AT_A_TIME = RLock()
-"""Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
-wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from qi_datasets.building.engine import Engine
+from qi_datasets.building.engine import ONE_AT_A_TIME, Engine
 from qi_datasets.errors import StoredSetError
 from qi_datasets.progress import bar_over
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, stored_files, whole_set
 from qi_datasets.verification.integrity.borders import Borders
-from qi_datasets.verification.integrity.chunk import ONE_AT_A_TIME, Chunk, Examined, Stretch, read_chunk, stretches
+from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk, stretches
 from qi_datasets.verification.report.report import Check, Measured, Status
 from qi_datasets.verification.stored import StoredSet
 
