@@ -1,19 +1,21 @@
-"""Lines about building QI."""
+"""Lines about building and verifying sets."""
 
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from PIL import Image
 
+from qi_datasets.building.engine import usable_cores
 from qi_datasets.specs import QI
 from qi_datasets.storage.manifest import Manifest
 from tests.benchmarks.line import Line, command_seconds, peak_memory, run
 from tests.benchmarks.sources import Sources
 
 BUILD = ("-m", "qi_datasets.commands.build")
+VERIFY = ("-c", "from qi_datasets.commands.verify import main; main()", "--only", "integrity")
 PLAIN = ("-m", "tests.benchmarks.plain_png")
 FEW, MANY = 100, 1000
 """Sources per split, where a line compares numbers of them."""
@@ -25,36 +27,37 @@ ZLIB_SAMPLE = 40
 """Rows of each config that the zlib line encodes again."""
 
 
-def options(source: Path, output: Path, workers: int = 1, per_split: int | None = None) -> list[str]:
-    """Arguments of `qi-build --set qi`."""
-    words = [
-        "--imagenet-val",
-        str(source),
-        "--set",
-        "qi",
-        "--output",
-        str(output),
-        "--quiet",
-        "--workers",
-        str(workers),
-    ]
-    return words if per_split is None else [*words, "--per-split", str(per_split)]
+PHOTOGRAPHS = 800
+"""Images of `shifted`, where it is built: without black, so that they are written by Pillow."""
+
+
+def options(source: Path, output: Path, workers: int, *others: str) -> list[str]:
+    """Arguments of `qi-build`, of which `others` name the set."""
+    return [*others, "--imagenet-val", str(source), "--output", str(output), "--quiet", "--workers", str(workers)]
+
+
+def only_qi(per_split: int | None = None) -> list[str]:
+    """Arguments of `qi-build` for QI alone."""
+    return ["--set", "qi", *([] if per_split is None else ["--per-split", str(per_split)])]
 
 
 def build(source: Path, output: Path) -> None:
     """Builds QI with two workers."""
-    run(*BUILD, *options(source, output, workers=2))
+    run(*BUILD, *options(source, output, 2, *only_qi()))
 
 
 def lines(sources: Sources) -> Iterator[Line]:
     """Speed, memory and size of a build."""
 
     def seconds(
-        source: Callable[[], Path], workers: int = 1, per_split: int | None = None, how: tuple[str, str] = BUILD
+        source: Callable[[], Path],
+        workers: int,
+        sets: Sequence[str] = only_qi(),
+        how: tuple[str, str] = BUILD,
     ) -> Callable[[], float]:
         def measure() -> float:
             given, output = source(), sources.fresh()
-            taken = command_seconds(*how, *options(given, output, workers, per_split))
+            taken = command_seconds(*how, *options(given, output, workers, *sets))
             shutil.rmtree(output)
             return taken
 
@@ -63,7 +66,7 @@ def lines(sources: Sources) -> Iterator[Line]:
     def memory(per_split: int) -> Callable[[], float]:
         def measure() -> float:
             given, output = sources.flat, sources.fresh()
-            peak = peak_memory(*BUILD, *options(given, output, 1, per_split))
+            peak = peak_memory(*BUILD, *options(given, output, 1, *only_qi(per_split)))
             shutil.rmtree(output)
             return peak
 
@@ -75,23 +78,29 @@ def lines(sources: Sources) -> Iterator[Line]:
     def tar() -> Path:
         return sources.tar
 
-    bare = Path(__file__).with_name("bare_loop.py")
+    def bare() -> float:
+        return command_seconds(Path(__file__).with_name("bare_loop.py"), sources.flat)
+
+    alone = "decode and resize alone, one thread"
+    photographs = ["--set", "shifted", "--shifted-images", str(PHOTOGRAPHS), "--per-split", str(FEW)]
+    plain = (seconds(flat, 1, only_qi(SLOW), how) for how in (PLAIN, BUILD))
+    yield Line(f"build, one worker, seven borders / {alone}", seconds(flat, 1), bare, 1.35)
+    yield Line(f"build, two workers, seven borders / {alone}", seconds(flat, 2), bare, 1)
+    yield Line(f"build with Image.save / build ({SLOW * len(QI.splits)} sources)", *plain, 12, at_most=False, repeats=1)
+    yield Line("build, eight workers / two", seconds(flat, 8), seconds(flat, 2), 1.05)
     yield Line(
-        "build, one worker, seven borders / decode and resize alone",
-        seconds(flat),
-        lambda: command_seconds(bare, sources.flat),
-        1.8,
+        f"build shifted ({PHOTOGRAPHS} images), two workers / one",
+        seconds(flat, 2, photographs),
+        seconds(flat, 1, photographs),
+        0.6,
     )
     yield Line(
-        f"build with Image.save / build ({SLOW * len(QI.splits)} sources)",
-        seconds(flat, 1, SLOW, PLAIN),
-        seconds(flat, 1, SLOW),
-        12,
-        at_most=False,
-        repeats=1,
+        "verify integrity / build",
+        lambda: command_seconds(*VERIFY, str(sources.built)),
+        seconds(flat, usable_cores()),
+        0.7,
     )
-    yield Line("build, two workers / one worker", seconds(flat, 2), seconds(flat, 1), 0.65)
-    yield Line("build from the tar / from the flat folder", seconds(tar), seconds(flat), 1.3)
+    yield Line("build from the tar / from the flat folder", seconds(tar, 1), seconds(flat, 1), 1.3)
     yield Line("build: peak memory, 3000 sources / 300", memory(MANY), memory(FEW), 1.3, unit="MiB", repeats=3)
     yield Line(
         "bytes of the seven configs, ours / zlib level 6",

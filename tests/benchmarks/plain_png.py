@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from qi_datasets import encoding
+from qi_datasets.building import encoding
 from qi_datasets.commands.build import main
 from qi_datasets.pixels.geometry import Pixels, Placed
 

@@ -6,12 +6,11 @@ import numpy as np
 from qi_datasets.builders.rook import Rook
 
 from tests.benchmarks.line import Line, timed
-from tests.benchmarks.sources import Sources
 
 SEEDS = range(20)
 
 
-def lines(sources: Sources) -> Iterator[Line]:
+def lines() -> Iterator[Line]:
     """Same padding, the accuracies of both ways being equal."""
     import torch
 
