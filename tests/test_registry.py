@@ -74,6 +74,19 @@ def test_another_packages_set_is_made_and_loaded_like_ours(plugin, tmp_path: Pat
     np.testing.assert_array_equal(np.asarray(rows["train"][0]["image"]), wanted)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("'two'", "period.*int32.*two"), ("2.5", "period.*int32.*2.5"), ("2**40", "period.*int32")],
+)
+def test_a_column_of_another_type_is_an_error_that_names_it(plugin, tmp_path: Path, value: str, shown: str) -> None:
+    source = Path(__file__).with_name("third_party").joinpath("stripes.py").read_text()
+    plugin(STRIPES, source.replace('{"period": period,', f'{{"period": {value},'))
+
+    with pytest.raises(BuilderError, match=f"^stripes: .*{shown}"):
+        load_dataset("stripes", output=tmp_path)
+    assert not (tmp_path / "stripes").exists()
+
+
 def test_another_packages_set_made_from_images_is_built_by_the_command(
     plugin, qi_build, flat_folder, album, tmp_path
 ) -> None:

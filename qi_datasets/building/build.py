@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     FOUND = "up to date"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BuiltSet:
     """A set on disk. seconds: how long it took."""
 
@@ -39,6 +39,9 @@ class BuiltSet:
     def made(self) -> bool:
         """Whether its images were made just now."""
         return self.outcome is Outcome.MADE
+
+    def __repr__(self) -> str:
+        return f"<{self.manifest.name} in {self.folder}: {self.outcome}; {self.manifest.knowledge}>"
 
 
 def build_set(

@@ -147,7 +147,7 @@ class BuildRequest:
         return counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Built:
     """What `build_dataset` made or found.
 
@@ -159,6 +159,11 @@ class Built:
     sets: Mapping[str, BuiltSet]
     root: Place
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [f"<Built in {self.root}: {', '.join(self.sets)}>", *map(repr, self.sets.values()), *self.notes]
+        )
 
     @property
     def warnings(self) -> list[str]:

@@ -17,6 +17,8 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 3 something could not be checked (no torch) and nothing failed.
 """
 
+REMEDY = "to mend a damaged set, build it again: qi-build --set NAME --force, and the images, if it is made from any"
+
 
 @command(EPILOG)
 @click.argument("out", required=False)
@@ -70,15 +72,23 @@ def main(
 
 def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
     """A line for each set, all lines of a set of which a check did not pass, and why; with `verbose` everything."""
-    if quiet:
-        for check in found.having_cause:
-            if check.status != "warn":
-                say(with_flags(check.line), err=True)
-        return
-    for note in found.notes:
-        say(wrapped(with_flags(f"note: {note}")))
+    if not quiet:
+        show_passes(found, verbose=verbose)
+    for check in found.having_cause:
+        if not quiet or check.status != "warn":
+            say(wrapped(with_flags(check.line)), err=quiet)
+    if found.failed_sets:
+        say(wrapped(REMEDY), err=quiet)
+    if not quiet:
+        say(wrapped(f"{found.verdict}. {found.summary}"))
+
+
+def show_passes(found: "Report", *, verbose: bool) -> None:
+    """How the checks of each set ended; with `verbose` digests, every check and every table too."""
     from qi_datasets.verification.report.report import counted
 
+    for note in found.notes:
+        say(wrapped(with_flags(f"note: {note}")))
     digests = {one.name: one.provenance["digests"] for one in found.sets}
     for name in dict.fromkeys(check.set for check in found.checks):
         checks = found.of(name)
@@ -95,9 +105,6 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
             if one.note:
                 say(wrapped(one.note))
         say()
-    for check in found.having_cause:
-        say(wrapped(with_flags(check.line)))
-    say(wrapped(f"{found.verdict}. {found.summary}"))
 
 
 def fitted(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

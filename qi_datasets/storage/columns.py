@@ -13,7 +13,7 @@ import pyarrow as pa
 
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """What `pyarrow.array(values, kind)` gives. Raises what it raises, for values that are not of that type."""
+    """What `pyarrow.array(values, kind)` gives, for values of that type; else raises pyarrow.ArrowException."""
     if pa.types.is_string(kind) and _all_are(str, values):
         return _of_bytes([value.encode() for value in values], kind)
     if pa.types.is_binary(kind) and _all_are(bytes, values):
@@ -26,7 +26,10 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         if all(-limit <= value < limit for value in values):
             items = np.array(values, f"int{kind.bit_width}")
             return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(items)])
-    return pa.array(values, kind)
+    found = pa.array(values, kind)
+    if pa.types.is_integer(kind) and found.to_pylist() != list(values):
+        raise pa.ArrowInvalid(f"{values} are not all integers")  # which Arrow would make of 2.5
+    return found
 
 
 def _all_are(kind: type, values: Sequence[Any]) -> bool:

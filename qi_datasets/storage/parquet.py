@@ -12,6 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qi_datasets.errors import BuilderError, one_line
 from qi_datasets.pixels.digests import split_digest
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.columns import array_of
@@ -98,7 +99,7 @@ class SplitWriter:
             self._thread.submit(self._abandon).result()
 
     def write(self, row: EncodedRow) -> None:
-        """Adds a row; raises OSError when the file system did at an earlier one."""
+        """Adds a row; of an earlier one, OSError of the file system, and BuilderError for values of a wrong type."""
         if len(self.first) < PREVIEW_ROWS:
             self.first.append((row.png, row.values["label"]))
         self._digests += row.digest
@@ -131,10 +132,20 @@ class SplitWriter:
             [array_of(files, pa.binary()), array_of(paths, pa.string())], fields=list(IMAGE)
         )
         others = [field for field in self.schema if field.name != "image"]
-        columns = [image, *(array_of([row.values[field.name] for row in rows], field.type) for field in others)]
+        columns = [image, *(self._column(rows, field) for field in others)]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self.schema), row_group_size=ROW_GROUP_ROWS)
         if ends_file:
             self._close()
+
+    def _column(self, rows: Sequence[EncodedRow], field: pa.Field) -> pa.Array:
+        values = [row.values[field.name] for row in rows]
+        try:
+            return array_of(values, field.type)
+        except (pa.ArrowException, OverflowError) as error:
+            raise BuilderError(
+                f"{self.spec.name}: values of column {field.name!r} are not of the spec's type, {field.type} "
+                f"({one_line(error)})"
+            ) from error
 
     def _close(self) -> None:
         if self._writer is not None:

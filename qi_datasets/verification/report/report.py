@@ -200,14 +200,18 @@ class Report:
         return [check for check in self.checks if check.set == set_name]
 
     @property
+    def failed_sets(self) -> list[str]:
+        """The sets of which a check failed."""
+        return list(dict.fromkeys(check.set for check in self.having(Status.FAIL)))
+
+    @property
     def verdict(self) -> str:
         """How it ended, in words."""
         match self.exit_status:
             case 0:
                 return "Nothing failed"
             case code if code == FAILED:
-                names = dict.fromkeys(check.set for check in self.having(Status.FAIL))
-                return f"Some checks failed: {', '.join(names)}"
+                return f"Some checks failed: {', '.join(self.failed_sets)}"
             case _:
                 return "Nothing failed, but some could not be checked"
 
@@ -229,7 +233,9 @@ class Report:
     @property
     def summary(self) -> str:
         """One line: how many checks ended how."""
-        return f"{len(self.checks)} checks in {self.seconds:.0f} s: {counted(self.checks)}"
+        return (
+            f"{len(self.checks)} check{'s' * (len(self.checks) != 1)} in {self.seconds:.0f} s: {counted(self.checks)}"
+        )
 
     def to_json(self) -> str:
         """The report without its figures, as JSON text."""
