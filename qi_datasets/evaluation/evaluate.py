@@ -1,11 +1,13 @@
 """`evaluate`: from a network to an entry."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from qi_datasets.errors import OptionError
@@ -90,7 +92,7 @@ def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> 
     if not place.finished:
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
-        with bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
+        with deterministic(), bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
 
             def count(_: Unit) -> None:
                 bar.update()
@@ -126,6 +128,18 @@ def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
         made = put_together(settings_of(some, data.facts), work_of(some, data, place))
         made.write(folder)
     return made
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """GPUs choose their algorithms by rule, not by how fast they were this time, and none that adds in any order."""
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def put_together(settings: Mapping[str, Any], work: Work) -> Entry:

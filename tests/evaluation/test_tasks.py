@@ -92,8 +92,8 @@ def test_shifted_reads_what_the_manifest_says(sets: Path, tmp_path: Path) -> Non
         evaluate(networks.classifier, "shifted", output=tmp_path, limit=2, seeds=1)
 
 
-def test_rook_trains_one_network_a_seed(tmp_path: Path) -> None:
-    entry = evaluate(lambda: RookNetOfThree("same"), "rook", output=tmp_path, seeds=4)
+def test_rook_trains_one_network_a_seed(sets: Path) -> None:
+    entry = evaluate(lambda: RookNetOfThree("same"), "rook", output=sets, seeds=4)
 
     assert entry.content["data"]["track"] == "official"
     assert entry.content["data"]["pixels"] == "pinned"
@@ -101,7 +101,7 @@ def test_rook_trains_one_network_a_seed(tmp_path: Path) -> None:
     solved = entry.figures["scratch"]["solved"]
     right = (entry.predictions.column("prediction") == entry.predictions.column("label")).reshape(4, 2).all(1)
     assert solved["value"] == right.mean()
-    full = evaluate(lambda: RookNetOfThree("full"), "rook", output=tmp_path, seeds=4).figures["scratch"]
+    full = evaluate(lambda: RookNetOfThree("full"), "rook", output=sets, seeds=4).figures["scratch"]
     assert (full["solved"]["value"], full["equal"]["value"]) == (0, 1)
 
 
@@ -117,19 +117,19 @@ class RookNetOfThree(nn.Module):
         return self.inner(grey)
 
 
-def test_rook_nets_are_those_of_the_protocol(tmp_path: Path) -> None:
+def test_rook_nets_are_those_of_the_protocol(sets: Path) -> None:
     from qi_datasets import load_dataset
 
-    rows = load_dataset("rook", split="train", output=tmp_path)
+    rows = load_dataset("rook", split="train", output=sets)
     images = torch.stack([torch.from_numpy(np.array(row["image"])).float()[None] / 255 for row in rows])
     logits = train_rook(images, "same", [0, 1]).logits
 
-    found = evaluate(lambda: RookNetOfThree("same"), "rook", output=tmp_path, seeds=2).predictions
+    found = evaluate(lambda: RookNetOfThree("same"), "rook", output=sets, seeds=2).predictions
 
     np.testing.assert_allclose(found.column("margin").reshape(2, 2), logits[..., 1] - logits[..., 0], atol=1e-2)
 
 
-def test_a_rook_net_that_diverges_is_an_error(tmp_path: Path) -> None:
+def test_a_rook_net_that_diverges_is_an_error(sets: Path) -> None:
     class Explodes(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -139,10 +139,10 @@ def test_a_rook_net_that_diverges_is_an_error(tmp_path: Path) -> None:
             return self.linear(1e20 * images.flatten(1)) ** 3
 
     with pytest.raises(ModelError, match="not finite numbers"):
-        evaluate(Explodes, "rook", output=tmp_path, seeds=1)
+        evaluate(Explodes, "rook", output=sets, seeds=1)
 
 
-def test_corner_shows_what_padding_loses(tmp_path: Path) -> None:
+def test_corner_shows_what_padding_loses(sets: Path) -> None:
     def one_filter(padding: int) -> nn.Module:
         layer = nn.Conv2d(3, 1, 3, padding=padding, bias=False)
         with torch.no_grad():
@@ -150,19 +150,19 @@ def test_corner_shows_what_padding_loses(tmp_path: Path) -> None:
             layer.weight[0, :, 2, 2] = 1
         return nn.Sequential(layer, nn.AdaptiveMaxPool2d(1), nn.Flatten())
 
-    same, full = (evaluate(one_filter(padding), "corner", output=tmp_path).figures["given"] for padding in (1, 2))
+    same, full = (evaluate(one_filter(padding), "corner", output=sets).figures["given"] for padding in (1, 2))
 
     assert (same["equal"]["value"], same["difference"], same["channels"]) == (0, 1, 1)
     assert (full["equal"]["value"], full["difference"], full["channels"]) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("padding", ["valid", "full"])
-def test_red_green_tells_who_goes_by_place(padding: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_red_green_tells_who_goes_by_place(padding: Any, sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "qi_datasets.protocols.red_green.train_on_red_green.__kwdefaults__",
         {"epochs": 2, "patience": 8, "progress": None},
     )
-    entry = evaluate(lambda: RedGreenNet(padding), "red_green", output=tmp_path, seeds=1, limit=20)
+    entry = evaluate(lambda: RedGreenNet(padding), "red_green", output=sets, seeds=1, limit=20)
 
     figures = entry.figures["scratch"]
     assert set(figures) == {"test_similar", "test_dissimilar", "agreement", "difference"}
@@ -208,6 +208,6 @@ def test_changed_answers_to_shifted_are_refused(
 
 
 def test_entries_of_every_task_are_of_the_schema(sets: Path, tmp_path: Path) -> None:
-    entry = evaluate(networks.reader, "corner", output=tmp_path, seeds=2, entry=tmp_path / "entry")
+    entry = evaluate(networks.reader, "corner", output=sets, seeds=2, entry=tmp_path / "entry")
 
     assert Entry.read(tmp_path / "entry").content == json.loads(json.dumps(entry.content))

@@ -94,6 +94,7 @@ def test_calibration_takes_the_mean_over_batches(local: bool) -> None:
     patches = torch.rand(CALIBRATION_BATCH, 3, 56, 56, generator=torch.Generator().manual_seed(1))
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), nn.AdaptiveMaxPool2d(1), nn.Flatten()).double()
     network[0].running_mean += 5
+    network[0].num_batches_tracked += 3
     calibrate(network, patches.double(), 0, local=local)
 
     share = 56**2 / 120**2

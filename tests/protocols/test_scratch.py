@@ -75,6 +75,24 @@ def test_a_training_that_is_cut_off_goes_on_and_ends_the_same(tmp_path: Path) ->
         assert torch.equal(tensor, whole[name]), name
 
 
+def test_every_epoch_sees_each_picture_in_both_corners_in_an_order_of_its_own() -> None:
+    seen: list[tuple[int, int]] = []
+    trained = network()
+    brightness = [round(float(patch.sum()), 2) for patch in PATCHES]
+
+    def note(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if module.training:
+            for image in inputs[0]:
+                seen.append((brightness.index(round(float(image.sum()), 2)), int(image[:, 64:, 64:].any())))
+
+    trained.register_forward_pre_hook(note)
+    train_corners(trained, PATCHES, PATCHES[:4], 0, 0, local=False, epochs=2)
+
+    first, second = seen[: 2 * len(PATCHES)], seen[2 * len(PATCHES) :]
+    assert sorted(first) == sorted(second) == [(source, corner) for source in range(len(PATCHES)) for corner in (0, 1)]
+    assert first != second
+
+
 def test_seeds_differ_and_global_random_state_does_not_matter() -> None:
     torch.manual_seed(1)
     first = state(train_corners(network(), PATCHES, PATCHES[:4], 0, 0, epochs=1).network)
