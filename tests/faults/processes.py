@@ -166,7 +166,7 @@ def kills(count: int, seed: int, folder: Path) -> str:
         if old:
             assert digests(output) == wanted, "the set is lost between two whole ones"
         status, said = run("qi-build", *BUILD, "--output", output, "--quiet")
-        assert status == 0, said
+        assert status == 0, (status, said)
         assert digests(output) == wanted
         assert not strays(output), strays(output)
         shutil.rmtree(output)
