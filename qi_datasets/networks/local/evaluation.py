@@ -121,7 +121,7 @@ class LocalEvaluation:
             windows = patches.to(self._like).clone(memory_format=torch.channels_last)
             shared = self._shared if len(places) > 1 else ()
             found = run_windows(self._plan, windows, places, self._contexts, self._values, shared)
-            if not isinstance(found, Tensor) or len(found) != len(places) * len(patches):
+            if not isinstance(found, Tensor) or found.shape[:1] != (len(places) * len(patches),):
                 raise OptionError("the network answers something else than one tensor with one row per image")
             return found.reshape(len(places), len(patches), -1)
 

@@ -124,8 +124,8 @@ class SpreadMax(GlobalMax):
         return _Highest(value, (values == value).sum((2, 3), keepdim=True))
 
     def _higher(self, inside: _Highest, outside: _Highest) -> Tensor:
-        share = inside.place / (inside.place + outside.place)
-        shared = torch.lerp(outside.value, inside.value, share.to(inside.value.dtype))
+        places = inside.place.to(inside.value.dtype)
+        shared = torch.lerp(outside.value, inside.value, places / (places + outside.place))
         higher = torch.where(outside.value > inside.value, outside.value, shared)
         return torch.where((inside.value > outside.value) | inside.value.isnan(), inside.value, higher)
 

@@ -1,7 +1,6 @@
 """Networks for the tests of local evaluation, and what they answer to whole images."""
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 
@@ -9,7 +8,9 @@ def whole_images(patches: Tensor, y, x, side: int) -> Tensor:
     """Black images (N, C, side, side) with the patches at row `y`, column `x` (one for all, or one for each)."""
     rows, columns = (torch.as_tensor(positions).expand(len(patches)).tolist() for positions in (y, x))
     height, width = patches.shape[2:]
-    borders = [(column, side - column - width, row, side - row - height) for row, column in zip(rows, columns, strict=True)]
+    borders = [
+        (column, side - column - width, row, side - row - height) for row, column in zip(rows, columns, strict=True)
+    ]
     return torch.stack([nn.functional.pad(patch, border) for patch, border in zip(patches, borders, strict=True)])
 
 
@@ -149,49 +150,3 @@ def small(kind: str, *, maximum: bool = True) -> nn.Sequential:
 
 
 KINDS = ("residual", "dense", "plain", "inception", "mobile", "channels last", "going down")
-
-
-@st.composite
-def _layers(draw, channels: int) -> list[nn.Module]:
-    """One layer of any kind, for `channels` channels, and what may come with it."""
-    pick = st.integers(1, 3)
-    kind = draw(st.sampled_from(["convolution"] * 4 + ["maximum", "average", "border", "norm", "branches", "crop"]))
-    if kind == "convolution":
-        modes = ["zeros"] * 6 + ["circular", "reflect", "replicate"]
-        size, dilation = draw(st.tuples(st.integers(1, 4), st.integers(1, 4))), draw(st.integers(1, 2))
-        stride = draw(pick)
-        padding = draw(st.one_of(st.integers(0, 3), st.just("same" if stride == 1 else 0), st.just("valid")))
-        mode = draw(st.sampled_from(modes))
-        groups, bias = draw(st.sampled_from([1, channels])), draw(st.booleans())
-        return [nn.Conv2d(channels, channels, size, stride, padding, dilation, groups, bias, mode)]
-    if kind in ("maximum", "average"):
-        size, stride, ceil = draw(st.integers(1, 3)), draw(pick), draw(st.booleans())
-        padding = draw(st.integers(0, size // 2))
-        if kind == "maximum":
-            return [nn.MaxPool2d(size, stride, padding, draw(st.integers(1, 2)), ceil_mode=ceil)]
-        return [nn.AvgPool2d(size, stride, padding, ceil, draw(st.booleans()), draw(st.sampled_from([None, 3])))]
-    if kind == "border":
-        amount = draw(st.tuples(*[st.integers(0, 2)] * 4))
-        kinds = [nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d]
-        return [draw(st.sampled_from([*kinds, lambda amount: nn.ConstantPad2d(amount, 0.5)]))(amount)]
-    if kind == "norm":
-        return [nn.BatchNorm2d(channels)]
-    if kind == "crop":
-        return [Crop(draw(st.integers(0, 2)), draw(st.integers(0, 2)), draw(pick))]
-    first = nn.Conv2d(channels, channels, 3, padding=1, bias=draw(st.booleans()))
-    second = draw(
-        st.sampled_from([nn.Identity(), nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(3, 1, 1), nn.Conv2d(channels, channels, 1)])
-    )
-    return [Branches(first, second, draw(st.sampled_from(["add", "mul"])))]
-
-
-@st.composite
-def random_networks(draw) -> nn.Sequential:
-    """A few layers and activations, perturbed or as initialised, pooled by maximum or mean; 3 channels, float64."""
-    torch.manual_seed(draw(st.integers(0, 2**31)))
-    layers: list[nn.Module] = []
-    for _ in range(draw(st.integers(1, 5))):
-        layers += draw(_layers(3))
-        layers += draw(st.sampled_from([[nn.ReLU()], [nn.ReLU(inplace=True)], [nn.Sigmoid()], []]))
-    network = pooled(*layers, maximum=draw(st.booleans()))
-    return (perturbed(network) if draw(st.booleans()) else network).double().eval()

@@ -6,8 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qi_datasets.networks.local import LocalNetwork, local_features, obstacle_to_proof
-from qi_datasets.networks.tolerance import is_equal
-from tests.networks.local.networks import patches_of, random_networks, whole_images
+from qi_datasets.networks.tolerance import is_equal, relative_difference
+from tests.networks.local.networks import patches_of, whole_images
+from tests.networks.local.random_networks import random_networks
 
 CASES = {"network": random_networks(), "border": st.integers(0, 24), "displacement": st.integers(0, 24)}
 PATCH = 5
@@ -36,6 +37,40 @@ def answered(network, images):
     return answer
 
 
+def check_training(network, border, displacement):
+    """One step of both corners in one batch: answers, running statistics, gradients of weights and patches."""
+    side, patches = PATCH + displacement + 2 * border, torch.cat([patches_of(2, size=PATCH)] * 2)
+    at = torch.tensor([border, border + displacement]).repeat(2)
+
+    def dense(images):
+        return network(whole_images(images, at, at, side))
+
+    try:
+        expected = step(network, patches, dense)
+    except (RuntimeError, ValueError):
+        assume(False)
+    assume(all(part.isfinite().all() for part in expected))
+    local = step(network, patches, lambda images: LocalNetwork(network, side)(images, at, at))
+    for one, other in zip(expected, local, strict=True):
+        assert relative_difference(one, other) < 1e-9
+
+
+def step(network, patches, answers):
+    """Answers, gradients and running statistics of a step that starts with fresh statistics, one tensor for each."""
+    network.train().zero_grad()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.reset_running_stats()
+    images = patches.clone().requires_grad_()
+    found = answers(images)
+    (found.sin() * torch.arange(1, 1 + found.numel()).view_as(found)).sum().backward()
+    # Where no output sees the patch, its gradient is missing, which counts as 0.
+    inputs = [one for one in (images, *network.parameters()) if one.requires_grad]
+    gradients = [torch.zeros(one.numel()) if one.grad is None else one.grad.flatten() for one in inputs]
+    statistics = [buffer.double().flatten() for buffer in network.buffers()]
+    return [found.detach(), torch.cat(gradients), torch.cat([torch.zeros(1), *statistics])]
+
+
 @pytest.mark.filterwarnings("ignore:whole maps")
 @given(**CASES)
 @settings(max_examples=60)
@@ -43,34 +78,17 @@ def test_local_is_dense_and_proofs_hold(network, border, displacement):
     check(network, border, displacement)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:whole maps")
-@given(**CASES)
-@settings(max_examples=2000)
-def test_local_is_dense_and_proofs_hold_in_many_cases(network, border, displacement):
-    check(network, border, displacement)
-
-
 @pytest.mark.filterwarnings("ignore:whole maps")
 @given(**CASES)
 @settings(max_examples=30)
 def test_training_and_gradients(network, border, displacement):
-    """One step of both corners in one batch: answers, running statistics, gradients of weights and patches."""
-    side, patches = PATCH + displacement + 2 * border, torch.cat([patches_of(2, size=PATCH)] * 2)
-    at = torch.tensor([border, border + displacement]).repeat(2)
-    states = []
-    for local in (False, True):
-        network.train().zero_grad()
-        for layer in network.modules():
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                layer.reset_running_stats()
-        images = patches.clone().requires_grad_()
-        if local:
-            found = LocalNetwork(network, side)(images, at, at)
-        else:
-            found = answered(network, whole_images(images, at, at, side))
-        (found.sin() * torch.arange(1, 1 + found.numel()).view_as(found)).sum().backward()
-        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
-        states.append([found, images.grad, *gradients, *(b.double() for b in network.buffers())])
-    for dense, local in zip(*states, strict=True):
-        assert torch.allclose(dense, local, rtol=1e-9, atol=1e-9 * dense.abs().max().item())
+    check_training(network, border, displacement)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:whole maps")
+@given(**CASES)
+@settings(max_examples=1000)
+def test_both_in_many_cases(network, border, displacement):
+    check(network, border, displacement)
+    check_training(network, border, displacement)
