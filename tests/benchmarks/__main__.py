@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from qi_datasets.commands.console import table
-from tests.benchmarks import building, reading, starting, training
+from tests.benchmarks import building, local, reading, starting, training
 from tests.benchmarks.line import Line
 from tests.benchmarks.sources import Sources
 
@@ -76,6 +76,7 @@ def lines(sources: Sources) -> Iterator[Line]:
     yield from reading.lines(sources)
     yield from starting.lines(sources)
     yield from training.lines(sources)
+    yield from local.lines(sources)
 
 
 if __name__ == "__main__":
