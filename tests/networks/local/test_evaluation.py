@@ -113,8 +113,6 @@ def test_batches(batch):
         assert is_equal(evaluation(patches, 4, 4), expected)
         assert is_equal(evaluation(patches[:2], 4, 4), expected[:2])
         assert is_equal(evaluation.at_all_places(patches)[0], expected)
-    assert evaluation(patches[:0], 4, 4).shape[0] == 0
-    assert evaluation.at_all_places(patches[:0]).shape[:2] == (2, 0)
 
 
 def test_batches_of_a_network_that_is_computed_densely_are_as_small_as_the_images_are_large():
@@ -203,12 +201,22 @@ def test_unusable_patches_and_networks_are_refused():
     for patches in (patches_of(2, size=9), patches_of(2, channels=1), patches_of(2)[0]):
         with pytest.raises(OptionError, match="patches"):
             evaluation(patches, 1, 1)
-    with pytest.raises(OptionError, match="floating"):
-        evaluation(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 1, 1)
+    for patches in (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), patches_of(2)[:0]):
+        with pytest.raises(OptionError, match="floating"):
+            evaluation(patches, 1, 1)
+        with pytest.raises(OptionError, match="floating"):
+            evaluation.at_all_places(patches)
+        with pytest.raises(OptionError, match="floating"):
+            local_features(network, patches, 1, 1, 20)
+    for place in (1.0, [1], [[1, 1]]):
+        with pytest.raises(OptionError, match="whole number"):
+            local_features(network, patches_of(2), place, 1, 20)
     with pytest.raises(OptionError, match="row 2, column 1"):
         evaluation(patches_of(2), 2, 1)
     with pytest.raises(OptionError, match="depends on the batch"):
         LocalEvaluation(pooled(nn.BatchNorm2d(3, track_running_stats=False)), 20, patch=(8, 8), places=[(1, 1)])
+    with pytest.raises(OptionError, match="one tensor"):
+        local_features(networks.Apply(lambda x: (x.mean((2, 3)), 1)).train(), patches_of(2), 1, 1, 20)
     with pytest.raises(OptionError, match="one tensor"):
         LocalEvaluation(networks.Apply(lambda x: x.mean()), 20, patch=(8, 8), places=[(1, 1)])(patches_of(2), 1, 1)
 
