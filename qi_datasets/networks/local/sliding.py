@@ -136,6 +136,16 @@ class Convolution(Slide):
         return context[0].outputs(windows[0], response)
 
 
+class Pick(Slide):
+    """Every n-th row and column, or a part of them: a view of the map, into which what follows may write."""
+
+    def context(
+        self, blanks: Sequence[Blank], result: Blank, areas: Sequence[Area], out: Area, *, keep: bool
+    ) -> list[Any]:
+        """As for other kernels, but with a canvas of its own for every batch."""
+        return super().context(blanks, result, areas, out, keep=False)
+
+
 class AveragePool(Slide):
     """Average pooling; `counts_padding` and `divisor` as in `torch.nn.AvgPool2d`."""
 

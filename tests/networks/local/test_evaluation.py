@@ -90,10 +90,26 @@ def test_any_place_and_shape_of_patch():
         assert is_equal(local_features(network, patches, y, x, 30).detach(), expected)
 
 
-def test_a_patch_that_is_the_image():
+@pytest.mark.parametrize(
+    "network",
+    [small("residual"), pooled(nn.Conv2d(3, 4, 1, padding=1), nn.Conv2d(4, 4, 3, padding=2), maximum=False).double()],
+    ids=["residual", "padded"],
+)
+def test_a_patch_that_is_the_image(network):
     patches = patches_of(2, size=16)
-    network = small("residual")
-    assert is_equal(local_features(network, patches, 0, 0, 16).detach(), network(patches).detach())
+    assert is_equal(local_features(network.eval(), patches, 0, 0, 16).detach(), network(patches).detach())
+
+
+def test_a_branch_that_reaches_further_than_the_one_with_the_wider_stride():
+    """The blank canvas is folded by multiples of the total stride, whichever branch limits it."""
+    torch.manual_seed(0)
+    first = [nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1)]
+    wide, far = pooled(nn.Conv2d(4, 4, 3, 2), maximum=False), pooled(nn.Conv2d(4, 4, 9, padding=4), maximum=False)
+    network = nn.Sequential(*first, networks.Branches(wide, far, "cat")).double().eval()
+    for side in range(60, 68):
+        for place in (10, 30):
+            expected = network(whole_images(patches_of(2), place, place, side)).detach()
+            assert is_equal(local_features(network, patches_of(2), place, place, side).detach(), expected)
 
 
 def test_each_image_may_have_its_own_place():

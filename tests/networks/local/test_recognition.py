@@ -44,6 +44,23 @@ class Undecided(nn.Module):
         return F.relu(x) if x.sum() > 0 else x
 
 
+class Half(nn.Module):
+    """It writes into every second row and column of a map."""
+
+    def forward(self, x):
+        x = x * 1
+        half = F.relu(x[:, :, ::2, ::2], inplace=True)
+        return torch.cat([F.avg_pool2d(x, 2, 2), half], 1)
+
+
+class WrittenInto(nn.Module):
+    """A whole map is read before it is written into."""
+
+    def forward(self, x):
+        before = x.flip(1)
+        return torch.cat([before, F.relu(x, inplace=True)], 1)
+
+
 class Accumulating(nn.Module):
     """It adds to a map in place."""
 
@@ -90,6 +107,7 @@ LOCAL = {
     "in place": Accumulating(),
     "functions": Apply(lambda x: F.silu(F.avg_pool2d(F.relu6(F.max_pool2d(F.pad(x, (1, 1)), 2)), 2, 1, 1)).abs()),
     "shared": Shared(),
+    "half": Half(),
     "dense": Dense(3, 2, 3),
     "other windows": Branches(nn.Conv2d(3, 3, 5, padding=2), nn.MaxPool2d(3, 1, 1), "mul"),
 }
@@ -110,15 +128,17 @@ WHOLE = {
     "replicated": (nn.ReplicationPad2d(2), "replicate padding"),
     "wrapped": (nn.CircularPad2d(2), "circular padding"),
     "undecided": (Undecided(), "can't be followed"),
+    "written into": (WrittenInto(), "flip"),
     "hooked": (hooked(), "Conv2d"),
     "too large a kernel": (nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(3, 3, 1)), None),
 }
 
 
 def network_of(layer):
-    """The layer between two convolutions, all in evaluation mode."""
+    """The layer, whose input differs at the edges from what it is in the middle, in a network in evaluation mode."""
     torch.manual_seed(0)
-    return perturbed(pooled(nn.Conv2d(3, 3, 3, padding=1), layer, nn.ReLU())).double().eval()
+    first = [nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)]
+    return perturbed(pooled(*first, layer, nn.Tanh(), maximum=False)).double().eval()
 
 
 def check(network, place):
