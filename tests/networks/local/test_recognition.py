@@ -93,7 +93,7 @@ LOCAL = {
     "slopes": nn.PReLU(3),
     "borders": nn.Sequential(nn.ZeroPad2d((1, 2, 0, 3)), nn.ConstantPad2d(1, 0.5), nn.Conv2d(3, 3, 3)),
     "crop": Crop(2, 1, 2),
-    "fixed crop": Apply(lambda x: F.relu(x[..., 3:27, 2:29])),
+    "fixed crop": Apply(lambda x: F.relu(x[..., -20:, 2:29])),
     "one channel": Apply(lambda x: torch.cat([x[:, 0].unsqueeze(1) * 0.5 + 1, x[:, 1:2], x[:, [0][0] : 1]], 1)),
     "over channels": Apply(lambda x: torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)),
     "one map of many": Apply(lambda x: x.mean(1).unsqueeze(1)),
