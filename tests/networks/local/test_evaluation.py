@@ -243,10 +243,12 @@ def test_a_network_that_takes_more_than_images_is_refused():
             return images * condition
 
     class Optional(nn.Module):
-        def forward(self, images, scale=2.0):
-            return images.amax((2, 3)) * scale
+        def forward(self, images, scale=2.0, mask=None):
+            return (images if mask is None else images * mask).amax((2, 3)) * scale
 
     with pytest.raises(OptionError, match="condition"):
         local_features(Conditioned(), patches_of(2), 0, 0, 20)
     patches = patches_of(2)
-    assert is_equal(local_features(Optional(), patches, 0, 0, 20), 2 * patches.amax((2, 3)).clamp(min=0))
+    evaluation = LocalNetwork(Optional(), 20)
+    assert is_equal(evaluation(patches, 0, 0), 2 * patches.amax((2, 3)).clamp(min=0))
+    assert evaluation.local

@@ -1,7 +1,5 @@
 """Which layers and functions are computed in windows, and which on whole maps; the answers are the dense ones."""
 
-import warnings
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,7 +81,9 @@ LOCAL = {
     "one by one, padded": nn.Conv2d(3, 5, 1, padding=1),
     "full": FullConv2d(3, 5, 3, stride=2),
     "circular": nn.Conv2d(3, 5, 3, padding=3, padding_mode="circular"),
-    "subclass": type("Own", (nn.Conv2d,), {})(3, 5, 3, padding=1),
+    "subclasses": nn.Sequential(
+        type("OwnConvolution", (nn.Conv2d,), {})(3, 5, 3, padding=1), type("OwnNorm", (nn.BatchNorm2d,), {})(5)
+    ),
     "maximum": nn.MaxPool2d(3, 2, 1, dilation=2, ceil_mode=True),
     "average": nn.AvgPool2d(3, 2, 1, ceil_mode=True),
     "average of what is there": nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
@@ -142,13 +142,12 @@ def network_of(layer):
 
 
 def check(network, place):
-    """Whether nothing but windows was computed, the answers being those to whole images."""
+    """Why whole maps were computed, if any; the answers are those to whole images, twice in a row."""
     patches = patches_of(3)
-    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = local_features(network, patches, *place, SIDE)
-        assert is_equal(found, network(whole_images(patches, *place, SIDE)))
-    return [str(one.message) for one in caught if "whole maps" in str(one.message)]
+    evaluation = LocalEvaluation(network, SIDE, patch=(8, 8), places=[place])
+    for batch in (patches, patches.flip(0)):
+        assert is_equal(evaluation(batch, *place), network(whole_images(batch, *place, SIDE)).detach())
+    return evaluation.reasons
 
 
 @pytest.mark.parametrize("layer", LOCAL.values(), ids=LOCAL)
@@ -168,6 +167,11 @@ def test_computed_on_whole_maps(layer, reason):
     for place in PLACES[2:]:
         found = check(network_of(layer), place)
         assert found == [] if reason is None else reason in found[0]
+
+
+def test_whole_maps_are_warned_of():
+    with pytest.warns(UserWarning, match="whole maps are computed from flip: flip may mix all positions"):
+        local_features(network_of(Apply(lambda x: x.flip(3))), patches_of(2), 0, 0, SIDE)
 
 
 def test_padding_that_repeats_the_map_is_local_until_it_repeats_the_patch():
