@@ -204,14 +204,6 @@ _POINTWISE = (
 _COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
-IN_PLACE: dict[Any, Any] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
-"""Operators that may write into a window, which is then too small for it, and what gives the same result anew."""
-
 _SHARED: dict[str, Rule] = {
     **dict.fromkeys(_POINTWISE, _pointwise),
     **dict.fromkeys(_COMBINING, _combine),
@@ -243,4 +235,4 @@ _FUNCTIONS: dict[Any, Rule] = {
     for place in (torch, F, operator)
     if hasattr(place, name) and (place, name) != (operator, "concat")
 }
-_FUNCTIONS |= dict.fromkeys(IN_PLACE, _combine) | {F.batch_norm: _batch_norm}
+_FUNCTIONS[F.batch_norm] = _batch_norm

@@ -125,10 +125,25 @@ def test_batches(batch):
     network, patches = small("residual"), patches_of(7)
     expected = network(whole_images(patches, 4, 4, 40)).detach()
     evaluation = LocalEvaluation(network, 40, patch=(8, 8), places=[(4, 4), (20, 20)], batch=batch)
+    assert is_equal(evaluation(patches[:1], 4, 4), expected[:1])
     for _ in range(2):  # What was kept of the first batches serves the next ones.
         assert is_equal(evaluation(patches, 4, 4), expected)
         assert is_equal(evaluation(patches[:2], 4, 4), expected[:2])
         assert is_equal(evaluation.at_all_places(patches)[0], expected)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [nn.Conv2d(3, 3, 1, 16), nn.MaxPool2d(1, 16), networks.Apply(lambda x: x[:, :, ::16, ::16].sigmoid_())],
+    ids=["convolution", "pool", "written into"],
+)
+def test_samples_between_which_the_patch_lies(sampling):
+    torch.manual_seed(0)
+    network = pooled(nn.Conv2d(3, 3, 3, padding=1), sampling, maximum=False).double().eval()
+    for place, side in ((2, 40), (19, 40), (19, 30)):
+        evaluation = LocalEvaluation(network, side, patch=(8, 8), places=[(place, place)])
+        for batch in (patches_of(2), -patches_of(3)):
+            assert is_equal(evaluation(batch, place, place), network(whole_images(batch, place, place, side)).detach())
 
 
 def test_batches_of_a_network_that_is_computed_densely_are_as_small_as_the_images_are_large():

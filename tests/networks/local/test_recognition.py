@@ -193,6 +193,7 @@ def test_padding_that_repeats_the_map_is_local_until_it_repeats_the_patch():
         (Apply(lambda x: F.adaptive_max_pool2d(x, 1) + F.adaptive_avg_pool2d(x, (1, 1))), True),
         (nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(5, 2), nn.BatchNorm1d(2)), True),
         (nn.Flatten(), True),
+        (Apply(lambda x: x.permute(0, 2, 3, 1).mean((1, 2))), True),
         (Apply(lambda x: x.amax((1, 2, 3))), True),
         (Apply(lambda x: F.max_pool2d(x, x.shape[2:])), False),
         (Apply(lambda x: x.flatten(2).logsumexp(2)), True),
