@@ -33,7 +33,7 @@ from qi_datasets.networks.local.layers import (
     max_pool,
     over_last_axes,
 )
-from qi_datasets.networks.local.pooling import Ending, GlobalMean, SpreadMax, Whole
+from qi_datasets.networks.local.pooling import Ending, GlobalMean, GlobalSum, SpreadMax, Whole
 from qi_datasets.networks.local.steps import Call, Join, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError
 
@@ -181,7 +181,7 @@ def _linear(known: Known, input: Node, weight: Node, bias: Any = None) -> Step:
 
 
 def _pad(known: Known, input: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Step:
-    return border([*pad, *[0] * (4 - len(pad))], mode, value or 0.0)
+    return border(pad, mode, value or 0.0, window_of(known, input))
 
 
 def _dropout(known: Known, input: Node, p: float = 0.5, training: bool = True, inplace: bool = False) -> Step:
@@ -212,6 +212,7 @@ _SHARED: dict[str, Rule] = {
     "concat": _cat,
     "concatenate": _cat,
     "mean": reduce(lambda keepdim: GlobalMean(keepdim=keepdim)),
+    "sum": reduce(lambda keepdim: GlobalSum(keepdim=keepdim)),
     "amax": reduce(lambda keepdim: SpreadMax(keepdim=keepdim)),
     "flatten": flatten,
     "permute": permute,

@@ -9,7 +9,6 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork, local_features
-from qi_datasets.networks.resnet import resnet_layers
 from qi_datasets.networks.tolerance import is_equal
 from tests.networks.local import networks
 from tests.networks.local.networks import KINDS, patches_of, perturbed, pooled, small, whole_images
@@ -24,8 +23,8 @@ def googlenet(maximum):
 
 
 LARGE = {
-    "resnet18": lambda maximum: pooled(resnet_layers(models.resnet18()), maximum=maximum),
-    "resnet50": lambda maximum: pooled(resnet_layers(models.resnet50()), maximum=maximum),
+    "resnet18": lambda maximum: pooled(*[*models.resnet18().children()][:-2], maximum=maximum),
+    "resnet50": lambda maximum: pooled(*[*models.resnet50().children()][:-2], maximum=maximum),
     "densenet121": lambda maximum: pooled(models.densenet121().features, nn.ReLU(inplace=True), maximum=maximum),
     "vgg16_bn": lambda maximum: pooled(make_layers(cfgs["D"], batch_norm=True), maximum=maximum),
     "googlenet": googlenet,

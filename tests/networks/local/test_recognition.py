@@ -99,6 +99,8 @@ LOCAL = {
     "one map of many": Apply(lambda x: x.mean(1).unsqueeze(1)),
     "transposed": Apply(lambda x: x.transpose(1, 3).permute((0, 3, 1, 2)).transpose(-1, 2)),
     "layer norm": Apply(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (3,)).permute(0, 3, 1, 2)),
+    "channels last": Apply(lambda x: F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 2, 3, 0))[:, 2:, 1:-1].permute(0, 3, 1, 2)),
+    "more channels": Apply(lambda x: F.pad(x[:, :, ::2, 1::2], (0, 0, 0, 0, 1, 2))),
     "numbers": Apply(lambda x: 1 - 2 * (x + 1) / 3),
     "constants": Apply(
         lambda x: (x - torch.tensor([1.0, 2, 3]).double()[:, None, None]) / torch.full((1, 3, 1, 1), 2.0)
@@ -121,6 +123,8 @@ WHOLE = {
     "flipped": (Apply(lambda x: x.flip(3)), "flip"),
     "side by side": (Apply(lambda x: torch.cat([x, x], 2)), "side by side"),
     "coordinates": (Apply(lambda x: x + torch.linspace(0, 1, SIDE)), "differs by position"),
+    "channels and rows": (Apply(lambda x: F.pad(x, (0, 0, 1, 1, 1, 0))), "pads other axes"),
+    "cropping by padding": (Apply(lambda x: F.pad(x, (-1, 0))), "or crops"),
     "one row": (Apply(lambda x: x[:, :, 3].unsqueeze(2)), "a row or a column"),
     "resized": (nn.Upsample(scale_factor=2), "Upsample"),
     "reshaped": (Apply(lambda x: x.reshape(x.size(0), 1, -1, 1)), "reshape"),
@@ -190,6 +194,7 @@ def test_padding_that_repeats_the_map_is_local_until_it_repeats_the_patch():
         (Apply(lambda x: x.mean((2, 3))), True),
         (Apply(lambda x: x.mean([-1, -2], keepdim=True)), True),
         (Apply(lambda x: torch.amax(x, (2, 3))), True),
+        (Apply(lambda x: x.sum((-2, -1), True)), True),
         (Apply(lambda x: F.adaptive_max_pool2d(x, 1) + F.adaptive_avg_pool2d(x, (1, 1))), True),
         (nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(5, 2), nn.BatchNorm1d(2)), True),
         (nn.Flatten(), True),
