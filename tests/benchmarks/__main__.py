@@ -76,7 +76,7 @@ def lines(sources: Sources) -> Iterator[Line]:
     yield from reading.lines(sources)
     yield from starting.lines(sources)
     yield from training.lines()
-    yield from local.lines()
+    yield from local.lines(sources)
 
 
 if __name__ == "__main__":

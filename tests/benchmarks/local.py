@@ -1,136 +1,160 @@
-"""Lines about local evaluation: networks on images with a border, computed densely and in windows; one thread."""
+"""The lines about networks on black images with a patch: whole images, or the windows in which they are not blank.
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+One thread. Both corners of the same patches, seconds per image; the blank canvas is spread over 200 images.
+"""
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qi_datasets.specs import QI, QUADRANT
-from tests.benchmarks.line import Line
+from tests.benchmarks.line import Line, timed
+from tests.benchmarks.sources import Sources
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-WIDEST = max(QI.borders)
 SPREAD = 200
-"""Images over which a blank canvas's cost is spread."""
-
-FEW, MANY = 2, 16
-"""Images that are timed densely, and in windows, after one pass that is not."""
-
-AT_ONCE = 8
-"""Images in a training step."""
+PATCHES = 32
+# Pixels per pass with which a CPU answers fastest to whole images: their maps stay in its cache.
+PIXELS = 2**17
 
 
-def lines() -> Iterator[Line]:
-    """Frozen networks at the widest border and at all of them, and a training step."""
-    for name, bar in {"resnet18": 30, "resnet50": 25, "densenet121": 3}.items():
-        yield frozen(f"{name}, border {WIDEST}", name, (WIDEST,), bar)
-    yield frozen(f"resnet18, borders {QI.borders[0]} to {WIDEST} together", "resnet18", QI.borders, 12)
+def lines(sources: Sources) -> Iterator[Line]:
+    """The widest border for three networks, all borders for one, and a step of training."""
+    for name, bar in (("resnet18", 30), ("resnet50", 25), ("densenet121", 3)):
+        yield Line(
+            f"{name}, border 512, whole images / windows",
+            measured(name, [512], whole_images),
+            measured(name, [512], windows_of_each_corner),
+            bar,
+            at_most=False,
+            repeats=3,
+        )
     yield Line(
-        f"training step of resnet18, border {WIDEST}, batch {AT_ONCE}, dense / local",
-        lambda: step_seconds(dense=True),
-        lambda: step_seconds(dense=False),
+        "resnet18, all borders of qi, whole images / windows",
+        measured("resnet18", QI.borders, whole_images),
+        measured("resnet18", QI.borders, windows_of_both_corners),
+        12,
+        at_most=False,
+    )
+    yield Line(
+        "resnet18, border 512, a step of training of 8 images, whole images / windows",
+        lambda: training_step(windows=False),
+        lambda: training_step(windows=True),
         5,
         at_most=False,
         repeats=3,
     )
 
 
-def frozen(what: str, name: str, borders: Sequence[int], bar: float) -> Line:
-    """Seconds per image, dense over local, of a network at some borders."""
-    return Line(
-        f"{what}, dense / local",
-        lambda: sum(dense_seconds(network(name), border) for border in borders),
-        lambda: sum(local_seconds(network(name), border) for border in borders),
-        bar,
-        at_most=False,
-        repeats=3,
-    )
+def measured(name: str, borders: Any, way: Callable[["nn.Module", "Tensor", int], float]) -> Callable[[], float]:
+    """Seconds per image of a way to evaluate a network, summed over borders."""
+
+    def measure() -> float:
+        import torch
+
+        with one_thread():
+            network = perturbed(name)
+            patches = torch.rand(PATCHES, 3, QUADRANT.patch, QUADRANT.patch)
+            with torch.inference_mode():
+                return sum(way(network, patches, border) for border in borders)
+
+    return measure
 
 
-def dense_seconds(frozen_network: "nn.Module", border: int) -> float:
-    """Seconds per image."""
+def whole_images(network: "nn.Module", patches: "Tensor", border: int) -> float:
+    """As many images at a time as a CPU likes."""
     import torch
 
-    images = whole(patches(1), border).contiguous(memory_format=torch.channels_last)
-    with one_thread(), torch.inference_mode():
-        return per_image(partial(frozen_network, images), FEW)
+    side = QUADRANT.canvas + 2 * border
+    images = torch.zeros(max(1, PIXELS // side**2), 3, side, side).contiguous(memory_format=torch.channels_last)
+    images[:, :, border : border + QUADRANT.patch, border : border + QUADRANT.patch] = patches[: len(images)]
+    return timed(lambda: network(images)) / len(images)
 
 
-def local_seconds(frozen_network: "nn.Module", border: int) -> float:
-    """Seconds per image, with its share of the blank canvas."""
+def windows_of_each_corner(network: "nn.Module", patches: "Tensor", border: int) -> float:
+    """Each corner by itself."""
+    return _windows(network, patches, border, lambda evaluation, places: [evaluation(patches, *at) for at in places])
+
+
+def windows_of_both_corners(network: "nn.Module", patches: "Tensor", border: int) -> float:
+    """Both corners, what is proved to be the same in both being computed once."""
+    return _windows(network, patches, border, lambda evaluation, places: evaluation.at_all_places(patches))
+
+
+def _windows(
+    network: "nn.Module", patches: "Tensor", border: int, answer: Callable[[Any, list[tuple[int, int]]], object]
+) -> float:
     from qi_datasets.networks.local import LocalEvaluation
 
-    size, patch = QUADRANT.canvas + 2 * border, (QUADRANT.patch, QUADRANT.patch)
-    with one_thread():
-        start = time.perf_counter()
-        evaluation = LocalEvaluation(frozen_network, size, patch=patch, places=[(border, border)])
-        blank = time.perf_counter() - start
-        batch = patches(MANY)
-        return blank / SPREAD + per_image(lambda: evaluation(batch, border, border), 1) / MANY
+    evaluations = []
+    places = [(border + shift, border + shift) for shift in (0, QUADRANT.displacement)]
+    side, patch = QUADRANT.canvas + 2 * border, (QUADRANT.patch, QUADRANT.patch)
+    blank = timed(lambda: evaluations.append(LocalEvaluation(network, side, patch=patch, places=places)))
+    evaluations[0].at_all_places(patches[:1])
+    seconds = timed(lambda: answer(evaluations[0], places))
+    return blank / SPREAD + seconds / (len(places) * len(patches))
 
 
-def step_seconds(dense: bool) -> float:
-    """Seconds of a forward and a backward pass, batch norm in training mode."""
+def training_step(*, windows: bool) -> float:
+    """Seconds of the second step, forwards and backwards, of a ResNet-18 with maximum pooling, in training mode."""
     import torch
+    from torch import nn
 
     from qi_datasets.networks.local import LocalNetwork
 
-    trained, batch = network("resnet18").train(), patches(AT_ONCE)
-    local, images = LocalNetwork(trained, QUADRANT.canvas + 2 * WIDEST), whole(batch, WIDEST)
+    border, side = 512, QUADRANT.canvas + 1024
     with one_thread():
-        start = time.perf_counter()
-        answers = trained(images) if dense else local(batch, WIDEST, WIDEST)
-        torch.autograd.backward(answers.square().mean())
-        seconds = time.perf_counter() - start
-    trained.eval()
-    return seconds
+        network = perturbed("resnet18").train()
+        head = nn.Sequential(network, nn.Linear(512, 2))
+        patches = torch.rand(4, 3, QUADRANT.patch, QUADRANT.patch).repeat(2, 1, 1, 1)
+        at = torch.tensor([border, border + QUADRANT.displacement]).repeat_interleave(4)
+        local = LocalNetwork(head, side)
+
+        def step() -> None:
+            if windows:
+                logits = local(patches, at, at)
+            else:
+                images = torch.zeros(8, 3, side, side).contiguous(memory_format=torch.channels_last)
+                for image, patch, place in zip(images, patches, at.tolist(), strict=True):
+                    image[:, place : place + QUADRANT.patch, place : place + QUADRANT.patch] = patch
+                logits = head(images)
+            nn.functional.cross_entropy(logits, (at > border).long()).backward()
+
+        step()
+        return timed(step)
 
 
-def per_image(work: Callable[[], object], times: int) -> float:
-    """Seconds of one call, after one that warms up."""
-    work()
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - start) / times
-
-
-@cache
-def network(name: str) -> "nn.Module":
-    """A torchvision network with random weights."""
+def perturbed(name: str) -> "nn.Module":
+    """A torchvision network without its head, pooled by maximum, whose batch norm is as training leaves it."""
     import torch
-    from torchvision.models import get_model
+    import torchvision
+    from torch import nn
 
     torch.manual_seed(0)
-    return get_model(name, weights=None).eval().to(memory_format=torch.channels_last)
-
-
-def patches(count: int) -> "Tensor":
-    """Normalised patches, (count, 3, h, w)."""
-    import torch
-
-    return torch.randn(count, 3, QUADRANT.patch, QUADRANT.patch, generator=torch.Generator().manual_seed(0))
-
-
-def whole(batch: "Tensor", border: int) -> "Tensor":
-    """The black images with these patches upper left."""
-    import torch.nn.functional as F
-
-    right = QUADRANT.canvas - QUADRANT.patch + border
-    return F.pad(batch, (border, right, border, right))
+    network = getattr(torchvision.models, name)(weights=None)
+    if name.startswith("densenet"):
+        network = nn.Sequential(network.features, nn.ReLU(inplace=True), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    else:
+        network.avgpool, network.fc = nn.AdaptiveMaxPool2d(1), nn.Identity()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight.data.uniform_(0.5, 1.5)
+            layer.bias.data.normal_(0, 0.1)
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Has torch use one thread meanwhile."""
+    """PyTorch on one thread within."""
     import torch
 
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 from torch.fx import Node
 
 from qi_datasets.networks.local.pooling import Ending, Whole
-from qi_datasets.networks.local.sliding import Slide
+from qi_datasets.networks.local.sliding import Pick
 from qi_datasets.networks.local.steps import Relocated, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 
@@ -107,7 +107,8 @@ def getitem(known: Known, input: Node, index: Any) -> Step:
         sweeps.append(Sweep(1, step, before=-start, after=stop - span.length))
     if len(kept) < area.ndim:
         raise NotLocalError("it picks a channel and positions at once")
-    strided = (slice(None), indices[1], *(slice(None, None, sweep.stride) for sweep in sweeps))
-    # A copy, since what comes next may write into it.
+    for axis, sweep in zip(area.axes, sweeps, strict=True):
+        indices[axis] = slice(None, None, sweep.stride)
+    strided = tuple(indices)
     fixed = any((part.start or 0) < 0 or (part.stop is not None and part.stop >= 0) for part in parts)
-    return Slide((sweeps[0], sweeps[1]), lambda call, canvas: canvas[strided].clone(), fixed=fixed)
+    return Pick((sweeps[0], sweeps[1]), lambda call, canvas: canvas[strided], fixed=fixed)

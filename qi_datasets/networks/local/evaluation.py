@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.features import slices
+from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.local.batch_statistics import BatchStatistics
 from qi_datasets.networks.local.comparison import Comparison
 from qi_datasets.networks.local.plan import Place, Plan
@@ -59,9 +59,9 @@ class LocalEvaluation:
         if any(isinstance(task.step, BatchStatistics) for task in self._plan.tasks):
             raise OptionError("batch norm without running statistics depends on the batch; use LocalNetwork")
         self._like = _like(frozen, torch.empty(0, dtype=dtype))
-        self._places = [*places]
+        self._places = [(y, x) for y, x in places]
         self._patch = (channels, *patch)
-        with torch.inference_mode():
+        with torch.inference_mode(), ieee_float32():
             self._contexts = contexts_of(self._plan, _blank_canvas(self._like, channels, self._plan.blank_side))
             self._values = self._plan.runner.values(self._plan.constants)
         self._batch = self._fitting_batch(side) if batch is None else batch
@@ -82,16 +82,14 @@ class LocalEvaluation:
         Raises `OptionError` for patches of another shape, and for places that were not announced.
         """
         self._check(patches)
-        answers: Tensor | None = None
+        found, order = [], []
         for place, images in _by_place(patches, y, x):
             if place not in self._places:
                 raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
             for rows in slices(len(images), self._batch):
-                (found,) = self._features(patches[images[rows]], [self._places.index(place)])
-                if answers is None:
-                    answers = found.new_empty(len(patches), *found.shape[1:])
-                answers[images[rows]] = found
-        return patches.new_empty(0, 0) if answers is None else answers
+                found.append(self._features(patches[images[rows]], [self._places.index(place)])[0])
+                order.append(images[rows])
+        return torch.cat(found)[torch.cat(order).argsort().to(found[0].device)]
 
     def at_all_places(self, patches: Tensor) -> Tensor:
         """Features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
@@ -101,10 +99,10 @@ class LocalEvaluation:
         """
         self._check(patches)
         places = range(len(self._places))
-        found = [self._features(patches[rows], places) for rows in slices(len(patches), self._batch)]
-        return torch.cat(found, 1) if found else patches.new_empty(len(places), 0, 0)
+        return torch.cat([self._features(patches[rows], places) for rows in slices(len(patches), self._batch)], 1)
 
     def _check(self, patches: Tensor) -> None:
+        _check_patches(patches)
         if tuple(patches.shape[1:]) != self._patch:
             expected = ", ".join(map(str, self._patch))
             raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}")
@@ -117,13 +115,11 @@ class LocalEvaluation:
 
     def _features(self, patches: Tensor, places: Sequence[int]) -> Tensor:
         """Features (places, N, F)."""
-        with torch.inference_mode():
+        with torch.inference_mode(), ieee_float32():
             windows = patches.to(self._like).clone(memory_format=torch.channels_last)
             shared = self._shared if len(places) > 1 else ()
             found = run_windows(self._plan, windows, places, self._contexts, self._values, shared)
-            if not isinstance(found, Tensor) or found.shape[:1] != (len(places) * len(patches),):
-                raise OptionError("the network answers something else than one tensor with one row per image")
-            return found.reshape(len(places), len(patches), -1)
+            return _as_features(found, len(places) * len(patches)).reshape(len(places), len(patches), -1)
 
     def _fitting_batch(self, side: int) -> int:
         on_cpu = self._like.device.type == "cpu"
@@ -210,7 +206,7 @@ def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positio
             channels=channels,
             dtype=_like(network, patches).dtype,
         )
-    features = evaluation(patches, y, x).flatten(1)
+    features = _as_features(evaluation(patches, y, x), len(patches))
     if evaluation.reasons:
         warnings.warn(f"whole maps are computed from {evaluation.reasons[0]}", stacklevel=2)
     return features
@@ -218,11 +214,26 @@ def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positio
 
 def _by_place(patches: Tensor, y: Positions, x: Positions) -> Iterator[tuple[Place, Tensor]]:
     """Each place that occurs, and which images have their patch there."""
-    if patches.ndim != 4 or not patches.is_floating_point():
-        raise OptionError(f"patches are floating point (N, C, h, w), got {patches.dtype} {tuple(patches.shape)}")
-    rows, columns = (torch.as_tensor(positions).cpu().expand(len(patches)) for positions in (y, x))
+    _check_patches(patches)
+    rows, columns = (torch.as_tensor(positions).cpu() for positions in (y, x))
+    for positions in (rows, columns):
+        if positions.is_floating_point() or positions.shape not in ((), (len(patches),)):
+            raise OptionError(f"a place is a whole number, or one for each of {len(patches)} patches, got {positions}")
+    rows, columns = rows.expand(len(patches)), columns.expand(len(patches))
     for place in dict.fromkeys(zip(rows.tolist(), columns.tolist(), strict=True)):
         yield place, ((rows == place[0]) & (columns == place[1])).nonzero()[:, 0]
+
+
+def _check_patches(patches: Tensor) -> None:
+    if patches.ndim != 4 or not patches.is_floating_point() or not len(patches):
+        raise OptionError(f"patches are floating point (N, C, h, w), got {patches.dtype} {tuple(patches.shape)}")
+
+
+def _as_features(answer: object, count: int) -> Tensor:
+    """An answer as (N, F)."""
+    if not isinstance(answer, Tensor) or answer.shape[:1] != (count,):
+        raise OptionError("the network answers something else than one tensor with one row per image")
+    return answer.reshape(count, -1)
 
 
 def _like(network: nn.Module, default: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from qi_datasets.networks.local.layers import (
     max_pool,
     over_last_axes,
 )
-from qi_datasets.networks.local.pooling import Ending, GlobalMean, SpreadMax, Whole
+from qi_datasets.networks.local.pooling import Ending, GlobalMean, GlobalSum, SpreadMax, Whole
 from qi_datasets.networks.local.steps import Call, Join, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError
 
@@ -181,7 +181,7 @@ def _linear(known: Known, input: Node, weight: Node, bias: Any = None) -> Step:
 
 
 def _pad(known: Known, input: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Step:
-    return border([*pad, *[0] * (4 - len(pad))], mode, value or 0.0)
+    return border(pad, mode, value or 0.0, window_of(known, input))
 
 
 def _dropout(known: Known, input: Node, p: float = 0.5, training: bool = True, inplace: bool = False) -> Step:
@@ -204,14 +204,6 @@ _POINTWISE = (
 _COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
-IN_PLACE: dict[Any, Any] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
-"""Operators that may write into a window, which is then too small for it, and what gives the same result anew."""
-
 _SHARED: dict[str, Rule] = {
     **dict.fromkeys(_POINTWISE, _pointwise),
     **dict.fromkeys(_COMBINING, _combine),
@@ -220,6 +212,7 @@ _SHARED: dict[str, Rule] = {
     "concat": _cat,
     "concatenate": _cat,
     "mean": reduce(lambda keepdim: GlobalMean(keepdim=keepdim)),
+    "sum": reduce(lambda keepdim: GlobalSum(keepdim=keepdim)),
     "amax": reduce(lambda keepdim: SpreadMax(keepdim=keepdim)),
     "flatten": flatten,
     "permute": permute,
@@ -243,4 +236,4 @@ _FUNCTIONS: dict[Any, Rule] = {
     for place in (torch, F, operator)
     if hasattr(place, name) and (place, name) != (operator, "concat")
 }
-_FUNCTIONS |= dict.fromkeys(IN_PLACE, _combine) | {F.batch_norm: _batch_norm}
+_FUNCTIONS[F.batch_norm] = _batch_norm

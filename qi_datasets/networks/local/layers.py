@@ -95,7 +95,8 @@ def _(layer: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, area: Area) -> Ending:
 def _(layer: Any, area: Area) -> Step:
     modes = {nn.ReflectionPad2d: "reflect", nn.ReplicationPad2d: "replicate", nn.CircularPad2d: "circular"}
     mode = next((name for kind, name in modes.items() if isinstance(layer, kind)), "constant")
-    return border(layer.padding, mode, getattr(layer, "value", 0.0))
+    images_only(area)
+    return border(layer.padding, mode, getattr(layer, "value", 0.0), area)
 
 
 @step_of_layer.register
@@ -203,12 +204,17 @@ def adaptive_pool(output_size: int | Sequence[int | None] | None, area: Area, *,
     return GlobalMax(keepdim=True) if maximum else GlobalMean(keepdim=True)
 
 
-def border(padding: Sequence[int], mode: str, value: float) -> Border:
-    """Explicit padding as (left, right, top, bottom)."""
-    if len(padding) != 4 or min(padding) < 0:
+def border(padding: Sequence[int], mode: str, value: float, area: Area) -> Step:
+    """Explicit padding, (before, after) for each axis, the last one first."""
+    amounts = [(0, 0)] * area.ndim
+    for place, amount in enumerate(zip(padding[::2], padding[1::2], strict=True)):
+        amounts[area.ndim - 1 - place] = amount
+    rows, columns = (amounts[axis] for axis in area.axes)
+    if not any((*rows, *columns)):
+        return Step()
+    if sum(map(any, amounts)) > sum(map(any, (rows, columns))) or min(*rows, *columns) < 0:
         raise NotLocalError("it pads other axes than rows and columns, or crops")
-    left, right, top, bottom = padding
-    return Border(((top, bottom), (left, right)), mode, value)
+    return Border((rows, columns), mode, value)
 
 
 def pair(size: Size) -> Pair:

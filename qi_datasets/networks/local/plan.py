@@ -11,7 +11,7 @@ from torch.fx.node import map_arg
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.local.folding import folded
-from qi_datasets.networks.local.functions import IN_PLACE, step_of_function, step_of_method
+from qi_datasets.networks.local.functions import step_of_function, step_of_method
 from qi_datasets.networks.local.layers import step_of_layer
 from qi_datasets.networks.local.pooling import Described, Ending, Whole
 from qi_datasets.networks.local.steps import Step
@@ -77,7 +77,7 @@ class Runner:
             return node.args[0] if node.args else None
         if node.op == "output":
             return args[0]
-        return getattr(self._interpreter, node.op)(IN_PLACE.get(node.target, node.target), args, kwargs)
+        return getattr(self._interpreter, node.op)(node.target, args, kwargs)
 
     def value(self, node: Node) -> Any:
         """The value of a node that does not depend on the images."""

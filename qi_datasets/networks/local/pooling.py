@@ -68,18 +68,25 @@ class Pool(Ending):
         return pooled if self.keepdim else pooled[:, :, 0, 0]
 
 
-class GlobalMean(Pool):
-    """The mean over all positions, from two sums."""
+class GlobalSum(Pool):
+    """The sum over all positions, inside the window and outside."""
 
     def context(self, blank: Blank, area: Area, *, keep: bool) -> Tensor | None:
         """The sum outside the window."""
         return None if area.whole else _without_window(blank, area, 0.0).sum((2, 3), keepdim=True)
 
     def end(self, windows: Tensor, context: Tensor | None, area: Area) -> Tensor:
+        """Sums (N, C)."""
+        sums = windows.sum((2, 3), keepdim=True)
+        return self.shaped(sums if context is None else sums + context)
+
+
+class GlobalMean(GlobalSum):
+    """The mean over all positions."""
+
+    def end(self, windows: Tensor, context: Tensor | None, area: Area) -> Tensor:
         """Means (N, C)."""
-        if context is None:
-            return self.shaped(windows.mean((2, 3), keepdim=True))
-        return self.shaped((windows.sum((2, 3), keepdim=True) + context) / (area.rows.length * area.columns.length))
+        return super().end(windows, context, area) / (area.rows.length * area.columns.length)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Steps of layers whose kernel slides over the map."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,9 @@ class Slide(Step):
     part in an output, as in maximum pooling. `fixed` ones begin or end at positions that do not follow the map's edges.
     """
 
+    any_axes: ClassVar[bool] = False
+    """Whether rows and columns may be on any axes of the tensor, not only the last ones of (N, C, H, W)."""
+
     def __init__(
         self,
         sweeps: tuple[Sweep, Sweep],
@@ -39,7 +42,7 @@ class Slide(Step):
     def area(self, *areas: Area) -> Area:
         """All outputs whose window meets the input's window."""
         (area,) = areas
-        if not area.is_image:
+        if not self.any_axes and not area.is_image:
             raise NotLocalError("its input's axes are not (N, C, H, W)")
         return area.at(*(sweep.over(span) for sweep, span in zip(self.sweeps, area.spans, strict=True)))
 
@@ -134,6 +137,18 @@ class Convolution(Slide):
             return self.run(call, difference, {"padding": padding, "bias": bias})
 
         return context[0].outputs(windows[0], response)
+
+
+class Pick(Slide):
+    """Every n-th row and column, or a part of them: a view of the map, into which what follows may write."""
+
+    any_axes = True
+
+    def context(
+        self, blanks: Sequence[Blank], result: Blank, areas: Sequence[Area], out: Area, *, keep: bool
+    ) -> list[Any]:
+        """As for other kernels, but with a canvas of its own for every batch."""
+        return super().context(blanks, result, areas, out, keep=False)
 
 
 class AveragePool(Slide):

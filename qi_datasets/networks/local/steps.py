@@ -135,8 +135,6 @@ class Border(Step):
     def area(self, *areas: Area) -> Area:
         """The window, moved. Padding that repeats what is inside the map must repeat nothing of the window."""
         (area,) = areas
-        if not area.is_image:
-            raise NotLocalError("its input's axes are not (N, C, H, W)")
         spans = []
         for span, (before, after) in zip(area.spans, self.padding, strict=True):
             if self.mode != "constant" and (before or after):

@@ -141,6 +141,16 @@ def test_ties(pool):
         assert relative_difference(grads[0][1], grads[1][1]) < TOLERANCE
 
 
+def test_the_size_of_the_batch_is_that_of_all_images():
+    class Viewing(nn.Module):
+        def forward(self, x):
+            return x.amax((2, 3), keepdim=True).view(x.size(0), 3) * x.shape[0]
+
+    patches, at, _ = corners()
+    images = whole_images(patches, at, at, SIDE)
+    assert torch.equal(LocalNetwork(Viewing(), SIDE)(patches, at, at), Viewing()(images))
+
+
 def test_what_is_drawn_at_random_is_drawn_for_whole_maps():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),

@@ -8,7 +8,7 @@ from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.receptive_field import location_horizon
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal
-from tests.networks.local.networks import Apply, patches_of, perturbed, pooled, small, whole_images
+from tests.networks.local.networks import Apply, Crop, patches_of, perturbed, pooled, small, whole_images
 
 PATCH, DISPLACEMENT = 8, 16
 
@@ -140,6 +140,13 @@ def test_heads_and_combinations_of_pools_are_proved():
     )
     assert corners_proved_equal(network, 40, 8, 16)
     assert not corners_proved_equal(network, 24, 8, 16)
+
+
+def test_samples_between_which_the_patch_lies():
+    network = pooled(Crop(0, 0, 8))
+    assert obstacle_to_proof(network, 34, 1, 16, border=9) is None
+    # There is none behind the second patch, whose window is then put before it.
+    assert "windows differ" in obstacle_to_proof(network, 26, 1, 16, border=9)
 
 
 def test_the_border_may_differ_on_the_two_sides():

@@ -1,0 +1,217 @@
+"""Which layers and functions are computed in windows, and which on whole maps; the answers are the dense ones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+from qi_datasets.networks.local import LocalEvaluation, local_features
+from qi_datasets.networks.padding import FullConv2d
+from qi_datasets.networks.tolerance import is_equal
+from tests.networks.local.networks import Apply, Branches, Crop, Dense, patches_of, perturbed, pooled, whole_images
+
+SIDE, PLACES = 30, [(6, 6), (16, 10), (0, 0), (22, 22)]
+
+
+class Squeeze(nn.Module):
+    """Squeeze and excitation."""
+
+    def forward(self, x):
+        return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+class Shared(nn.Module):
+    """What an in-place activation writes into is used before and after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.pad = nn.ZeroPad2d(1)
+
+    def forward(self, x):
+        x = self.conv(x)
+        padded = self.pad(x)
+        return torch.cat([self.conv(F.relu(x, inplace=True)), padded[:, :, 1:-1, 1:-1], x], 1)
+
+
+class Undecided(nn.Module):
+    """Its forward pass depends on values."""
+
+    def forward(self, x):
+        return F.relu(x) if x.sum() > 0 else x
+
+
+class Half(nn.Module):
+    """It writes into every second row and column of a map."""
+
+    def forward(self, x):
+        x = x * 1
+        half = F.relu(x[:, :, ::2, ::2], inplace=True)
+        return torch.cat([F.avg_pool2d(x, 2, 2), half], 1)
+
+
+class WrittenInto(nn.Module):
+    """A whole map is read before it is written into."""
+
+    def forward(self, x):
+        before = x.flip(1)
+        return torch.cat([before, F.relu(x, inplace=True)], 1)
+
+
+class Accumulating(nn.Module):
+    """It adds to a map in place."""
+
+    def forward(self, x):
+        total = F.avg_pool2d(x, 3, 1, 1)
+        total += F.max_pool2d(x, 5, 1, 2)
+        total *= 2
+        return total
+
+
+def hooked():
+    layer = nn.Conv2d(3, 3, 1)
+    layer.register_forward_hook(lambda *call: call[-1] + 1)
+    return layer
+
+
+LOCAL = {
+    "convolution": nn.Conv2d(3, 5, (3, 2), (2, 1), (2, 0), (1, 2)),
+    "same": nn.Conv2d(3, 5, 4, padding="same", dilation=2),
+    "one by one, padded": nn.Conv2d(3, 5, 1, padding=1),
+    "full": FullConv2d(3, 5, 3, stride=2),
+    "circular": nn.Conv2d(3, 5, 3, padding=3, padding_mode="circular"),
+    "subclasses": nn.Sequential(
+        type("OwnConvolution", (nn.Conv2d,), {})(3, 5, 3, padding=1), type("OwnNorm", (nn.BatchNorm2d,), {})(5)
+    ),
+    "maximum": nn.MaxPool2d(3, 2, 1, dilation=2, ceil_mode=True),
+    "average": nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+    "average of what is there": nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+    "divisor": nn.AvgPool2d(3, 2, 1, ceil_mode=True, divisor_override=5),
+    "norm": nn.BatchNorm2d(3),
+    "dropout": nn.Sequential(nn.Dropout(), nn.Dropout2d(), StochasticDepth(0.5, "row")),
+    "slopes": nn.PReLU(3),
+    "borders": nn.Sequential(nn.ZeroPad2d((1, 2, 0, 3)), nn.ConstantPad2d(1, 0.5), nn.Conv2d(3, 3, 3)),
+    "crop": Crop(2, 1, 2),
+    "fixed crop": Apply(lambda x: F.relu(x[..., -20:, 2:29])),
+    "one channel": Apply(lambda x: torch.cat([x[:, 0].unsqueeze(1) * 0.5 + 1, x[:, 1:2], x[:, [0][0] : 1]], 1)),
+    "over channels": Apply(lambda x: torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)),
+    "one map of many": Apply(lambda x: x.mean(1).unsqueeze(1)),
+    "transposed": Apply(lambda x: x.transpose(1, 3).permute((0, 3, 1, 2)).transpose(-1, 2)),
+    "layer norm": Apply(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (3,)).permute(0, 3, 1, 2)),
+    "channels last": Apply(lambda x: F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 2, 3, 0))[:, 2:, 1:-1].permute(0, 3, 1, 2)),
+    "more channels": Apply(lambda x: F.pad(x[:, :, ::2, 1::2], (0, 0, 0, 0, 1, 2))),
+    "numbers": Apply(lambda x: 1 - 2 * (x + 1) / 3),
+    "constants": Apply(
+        lambda x: (x - torch.tensor([1.0, 2, 3]).double()[:, None, None]) / torch.full((1, 3, 1, 1), 2.0)
+    ),
+    "twice": Apply(lambda x: x * x + x),
+    "in place": Accumulating(),
+    "functions": Apply(lambda x: F.silu(F.avg_pool2d(F.relu6(F.max_pool2d(F.pad(x, (1, 1)), 2)), 2, 1, 1)).abs()),
+    "shared": Shared(),
+    "half": Half(),
+    "dense": Dense(3, 2, 3),
+    "other windows": Branches(nn.Conv2d(3, 3, 5, padding=2), nn.MaxPool2d(3, 1, 1), "mul"),
+}
+
+WHOLE = {
+    "squeeze": (Squeeze(), "a value of the whole image"),
+    "group norm": (nn.GroupNorm(1, 3), "GroupNorm"),
+    "layer norm over positions": (nn.LayerNorm(SIDE), "it mixes all positions"),
+    "softmax": (nn.Softmax2d(), "Softmax2d"),
+    "its size": (Apply(lambda x: x * x.shape[2]), "a value of the whole image"),
+    "flipped": (Apply(lambda x: x.flip(3)), "flip"),
+    "side by side": (Apply(lambda x: torch.cat([x, x], 2)), "side by side"),
+    "coordinates": (Apply(lambda x: x + torch.linspace(0, 1, SIDE)), "differs by position"),
+    "channels and rows": (Apply(lambda x: F.pad(x, (0, 0, 1, 1, 1, 0))), "pads other axes"),
+    "cropping by padding": (Apply(lambda x: F.pad(x, (-1, 0))), "or crops"),
+    "one row": (Apply(lambda x: x[:, :, 3].unsqueeze(2)), "a row or a column"),
+    "resized": (nn.Upsample(scale_factor=2), "Upsample"),
+    "reshaped": (Apply(lambda x: x.reshape(x.size(0), 1, -1, 1)), "reshape"),
+    "reflected": (nn.Conv2d(3, 3, 7, padding=3, padding_mode="reflect"), "reflect padding"),
+    "replicated": (nn.ReplicationPad2d(2), "replicate padding"),
+    "wrapped": (nn.CircularPad2d(2), "circular padding"),
+    "undecided": (Undecided(), "can't be followed"),
+    "written into": (WrittenInto(), "flip"),
+    "hooked": (hooked(), "Conv2d"),
+    "too large a kernel": (nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Conv2d(3, 3, 1)), None),
+}
+
+
+def network_of(layer):
+    """The layer, whose input differs at the edges from what it is in the middle, in a network in evaluation mode."""
+    torch.manual_seed(0)
+    first = [nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)]
+    return perturbed(pooled(*first, layer, nn.Tanh(), maximum=False)).double().eval()
+
+
+def check(network, place):
+    """Why whole maps were computed, if any; the answers are those to whole images, twice in a row."""
+    patches = patches_of(3)
+    evaluation = LocalEvaluation(network, SIDE, patch=(8, 8), places=[place])
+    for batch in (patches, patches.flip(0)):
+        assert is_equal(evaluation(batch, *place), network(whole_images(batch, *place, SIDE)).detach())
+    return evaluation.reasons
+
+
+@pytest.mark.parametrize("layer", LOCAL.values(), ids=LOCAL)
+def test_computed_in_windows(layer):
+    for place in PLACES[:2]:
+        assert not check(network_of(layer), place)
+
+
+@pytest.mark.parametrize("layer", LOCAL.values(), ids=LOCAL)
+def test_at_the_edges(layer):
+    for place in PLACES[2:]:
+        check(network_of(layer), place)
+
+
+@pytest.mark.parametrize(("layer", "reason"), WHOLE.values(), ids=WHOLE)
+def test_computed_on_whole_maps(layer, reason):
+    for place in PLACES[2:]:
+        found = check(network_of(layer), place)
+        assert found == [] if reason is None else reason in found[0]
+
+
+def test_whole_maps_are_warned_of():
+    with pytest.warns(UserWarning, match="whole maps are computed from flip: flip may mix all positions"):
+        local_features(network_of(Apply(lambda x: x.flip(3))), patches_of(2), 0, 0, SIDE)
+
+
+def test_padding_that_repeats_the_map_is_local_until_it_repeats_the_patch():
+    for mode in ("circular", "reflect", "replicate"):
+        network = network_of(nn.Conv2d(3, 3, 7, padding=3, padding_mode=mode))
+        reasons = [check(network, (border, border)) for border in range(8)]
+        assert [bool(found) for found in reasons] == [True] * reasons.index([]) + [False] * (8 - reasons.index([]))
+
+
+@pytest.mark.parametrize(
+    ("ending", "local"),
+    [
+        (nn.AdaptiveMaxPool2d(1), True),
+        (nn.AdaptiveAvgPool2d((1, 1)), True),
+        (nn.AdaptiveAvgPool2d((2, 3)), True),
+        (Apply(lambda x: x.mean((2, 3))), True),
+        (Apply(lambda x: x.mean([-1, -2], keepdim=True)), True),
+        (Apply(lambda x: torch.amax(x, (2, 3))), True),
+        (Apply(lambda x: x.sum((-2, -1), True)), True),
+        (Apply(lambda x: F.adaptive_max_pool2d(x, 1) + F.adaptive_avg_pool2d(x, (1, 1))), True),
+        (nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(5, 2), nn.BatchNorm1d(2)), True),
+        (nn.Flatten(), True),
+        (Apply(lambda x: x.permute(0, 2, 3, 1).mean((1, 2))), True),
+        (Apply(lambda x: x.amax((1, 2, 3))), True),
+        (Apply(lambda x: F.max_pool2d(x, x.shape[2:])), False),
+        (Apply(lambda x: x.flatten(2).logsumexp(2)), True),
+        (nn.Identity(), True),
+    ],
+    ids=str,
+)
+def test_endings(ending, local):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3, 2, 1), ending).double().eval()
+    patches = patches_of(4)
+    evaluation = LocalEvaluation(network, SIDE, patch=(8, 8), places=PLACES)
+    assert evaluation.local == local
+    for place in PLACES:
+        expected = network(whole_images(patches, *place, SIDE)).detach().reshape(4, -1)
+        assert is_equal(evaluation(patches, *place), expected)
