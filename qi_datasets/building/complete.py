@@ -28,7 +28,7 @@ def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequenc
     for name, lines in pictures.items():
         contact_sheet(lines, folder / name)
     files = {name: record for split in splits for name, record in split.files.items()}
-    write_card(folder, builder.spec, manifest)
+    write_card(folder, builder.spec, replace(manifest, files=files))
     write_croissant(folder, builder.spec, manifest, files)
     files |= {name: file_record(folder / name) for name in (CARD, CROISSANT, *pictures)}
     manifest = replace(manifest, files=files)

@@ -13,7 +13,7 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.card import size_category, whole_card, write_card
-from qi_datasets.storage.manifest import ConfigRecord, Manifest, SplitRecord
+from qi_datasets.storage.manifest import ConfigRecord, FileRecord, Manifest, SplitRecord
 
 
 def manifest_of(spec: SetSpec, **changes: Any) -> Manifest:
@@ -25,7 +25,11 @@ def manifest_of(spec: SetSpec, **changes: Any) -> Manifest:
         )
         for name, border in zip(spec.configs, spec.borders or (0,), strict=True)
     }
-    return Manifest(spec.name, "1.2.3", "4.5.6", True, "pinned", "flat folder", spec.size, configs, {}, **changes)
+    shards = [name for config in configs.values() for split in config.splits.values() for name in split.files]
+    files = {name: FileRecord(100 + number, "cd" * 32) for number, name in enumerate(shards)}
+    return Manifest(
+        spec.name, "1.2.3", "4.5.6", True, "pinned", "flat folder", spec.size, configs, {}, files, **changes
+    )
 
 
 def front_matter(card: str) -> dict[str, Any]:
@@ -131,8 +135,10 @@ def test_identifiers_are_ones_that_the_hub_knows(spec: SetSpec, layout: str) -> 
         assert set(head["extra_gated_fields"].values()) <= FIELD_KINDS
         assert (head["license_name"], head["source_datasets"]) == ("imagenet", ["extended|imagenet-1k"])
     for info in head["dataset_info"]:
-        rows = {split["name"]: split["num_examples"] for split in info["splits"]}
-        assert rows == {split: record.rows for split, record in manifest.configs[info["config_name"]].splits.items()}
+        config = manifest.configs[info["config_name"]]
+        assert {split["name"]: (split["num_examples"], split["num_bytes"]) for split in info["splits"]} == {
+            split: (record.rows, manifest.files[record.files[0]].bytes) for split, record in config.splits.items()
+        }
 
 
 @pytest.mark.parametrize(
