@@ -19,6 +19,7 @@ from qi_datasets.storage.columns import array_of
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.rows import EncodedRow
 from qi_datasets.storage.schema import IMAGE, schema_of
+from qi_datasets.storage.staging import sync
 
 ROW_GROUP_ROWS = 100
 """At most so many rows a row group, so that streaming starts at once."""
@@ -152,6 +153,7 @@ class SplitWriter:
             self._writer.close()
             self._writer = None
             self.files[self._name] = file_record(self.folder / self._name)
+            sync(self.folder / self._name)  # while others still encode
 
     def _abandon(self) -> None:
         if self._writer is not None:
