@@ -40,7 +40,7 @@ from qi_datasets.storage.location import (
 )
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.staging import standing
-from qi_datasets.storage.steady import read_steadily
+from qi_datasets.storage.steady import read_steadily, stamp
 
 
 def load_dataset(
@@ -117,9 +117,12 @@ def load_dataset(
                 stacklevel=4,
             )
         files = stored_files(spec, place, manifest)
+        # Rows are cached under their files' names and times, and under this: a set that is replaced while they are
+        # cached may come to stand there again with the same times.
+        kept = {"description": stamp(place)} if isinstance(place, Path) else {}
         # The files were written and listed by this package: nothing is downloaded.
         rows = datasets.load_dataset(  # nosec B615
-            "parquet", data_files=files, split=split, streaming=streaming, **stock
+            "parquet", data_files=files, split=split, streaming=streaming, **kept, **stock
         )
         return with_provenance(rows, spec, manifest)
 

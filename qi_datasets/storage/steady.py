@@ -36,6 +36,15 @@ def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
     raise StoredSetError(f"{folder} is replaced again and again while it is read; load it when no build runs")
 
 
+def stamp(folder: Path) -> str:
+    """What no other folder that ever stood or will stand there shares: its number, and when it came to stand there.
+
+    What is kept of a set under this name was read from that folder, or was being read when it went.
+    """
+    found = folder.stat()
+    return f"{found.st_ino}-{found.st_ctime_ns}"
+
+
 @contextmanager
 def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
     """A function that says whether the folder that stands now still does."""
