@@ -1,5 +1,7 @@
 """What the sabotage table does not hold: spoilt rows and columns, further sets, sets of other packages."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.pixels.geometry import whole
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
-from qi_datasets.specs import QI, SHIFTED
+from qi_datasets.specs import QI, SHIFTED, SPECS
 from qi_datasets.storage.card import write_card
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.verification.integrity import integrity
@@ -150,6 +152,22 @@ def test_memory_stays_flat_because_rows_are_read_in_chunks(good, monkeypatch):
     check_integrity(StoredSet.open(good / "red_green"))
     assert max(asked) == 100
     assert sum(asked) == 5000
+
+
+@pytest.mark.parametrize("name", ["rook", "corner", "red_green"])
+def test_a_generated_set_is_made_once_whatever_the_number_of_chunks(name, good, monkeypatch):
+    made = Counter()
+    builder = type(registry.builder_of(SPECS[name], SPECS[name].size))
+    rows = builder.rows
+
+    def counted(self, split):
+        for row in rows(self, split):
+            made[split] += 1
+            yield row
+
+    monkeypatch.setattr(builder, "rows", counted)
+    check_integrity(StoredSet.open(good / name))
+    assert made == dict(SPECS[name].splits)
 
 
 @pytest.mark.parametrize(
