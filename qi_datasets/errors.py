@@ -34,7 +34,7 @@ class OutputError(QIDatasetsError):
 
 
 class WorkerError(QIDatasetsError):
-    """A process that worked on a set was killed from outside."""
+    """A Dask cluster that worked on a set, or its last workers, went away."""
 
 
 class NotBuiltError(QIDatasetsError):

@@ -131,7 +131,7 @@ def test_the_same_pixels_under_two_names_are_a_warning(copy):
     assert report.exit_status == 0
 
 
-def test_worker_processes_find_what_one_process_finds(copy):
+def test_two_threads_find_what_one_finds(copy):
     folder = copy("qi")
     rewrite(folder, "train", lambda rows, border: [row.update(label=0) for row in rows])
     stored = StoredSet.open(folder)
