@@ -127,7 +127,11 @@ def _in_turns(
     stopped: Event,
     items: Iterable[Item],
 ) -> list[Any]:
-    """`work` of each item, then `then` of each result: so that each finds its own code in the processor's caches."""
+    """`work` of each item, then `then` of each result: each finds its own code in the processor's caches.
+
+    at_work: held by a thread while it does `work`, so that no more than the workers do.
+    stopped: set once nobody waits for results.
+    """
     with at_work:
         results = _each(work, items, stopped)
     if then is None:
@@ -143,7 +147,11 @@ def _results(
     pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
-    """The results in the order of the items; at most `ahead` futures are in `pending`."""
+    """The results in the order of the items.
+
+    pending: futures that were handed out, in order.
+    ahead: how many of them there may be.
+    """
     pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
     while pending:
         results = pending[0].result()
@@ -156,7 +164,7 @@ def usable_cores() -> int:
     """How many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no affinity
+    except AttributeError:  # macOS and Windows know no affinity
         return os.cpu_count() or 1
 
 

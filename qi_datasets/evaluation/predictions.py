@@ -18,7 +18,7 @@ from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 PREDICTIONS = "predictions.parquet"
 MOST_ROWS = 20_000_000
-"""Rows of a file that is read; more are no evaluation of these sets."""
+"""Rows of a file, at most: no evaluation of these sets has more."""
 
 MOST_BYTES = 500_000_000
 

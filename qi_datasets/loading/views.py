@@ -25,7 +25,7 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
     if isinstance(dataset, datasets.Dataset):
         if moved:
             numbers = dataset.select_columns(moved).with_format("numpy")[:]
-            # Under other names first: without any column, a dataset has no rows.
+            # Under other names first: a dataset loses its rows with its last column.
             for name in moved:
                 dataset = dataset.add_column(f"{name}+{border}", numbers[name] + border, feature=features[name])
             dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
@@ -57,7 +57,13 @@ def streamed(
     features: Mapping[str, Any],
     rows: int = STREAMED_ROWS,
 ) -> datasets.IterableDataset:
-    """A stream whose tables of `rows` rows each go through `step`, which gives them the columns `features`."""
+    """A stream whose tables go through a step.
+
+    stream: the rows.
+    step: what is done to a table.
+    features: of the columns that it gives.
+    rows: of a table.
+    """
     seen = stream.with_format("arrow").map(step, batched=True, batch_size=rows)
     # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.
     return seen.with_format(None).cast(datasets.Features(features))
