@@ -45,7 +45,7 @@ class Task:
     """A task: which inits and borders it takes, how its data are read, and what its units are.
 
     name: of the set
-    summary: what a figure of it says, in one line
+    summary: the question that it answers, in one line
     inits: in the order of preference
     read: gives what is evaluated on
     work: gives the units of an evaluation in its place

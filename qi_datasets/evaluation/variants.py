@@ -63,7 +63,7 @@ class Facts:
     field: receptive field and total stride, None where they are not known
     further_border: pixels per side beyond each border; see `FURTHER_BORDER`
     pool: the pooling before the head, as decided
-    phase: whether the corners' displacement leaves a remainder on division by a period of the network
+    phase: whether the corners may fall into different phases of the network's sampling
     keeps_statistics: whether it has batch norms with running statistics
     """
 

@@ -138,7 +138,7 @@ class Workplace:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes the parts, once the entry stands; first what tells that there is something to be done."""
+        """Removes the parts, once the entry stands; the settings first, since whoever finds these would go on."""
         (self.folder / SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -66,7 +66,7 @@ def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> P
     spec: the set.
     side: of the images at border 0, in pixels.
     repo_id: "ORG/NAME".
-    revision: a tag, branch or commit, default main.
+    revision: a tag, branch or commit; None for main.
 
     Raises HubError, NotOnHubError, and StoredSetError for another set, size or data version, or a recipe.
     """

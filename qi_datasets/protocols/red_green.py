@@ -40,7 +40,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch, numbered from 1: mean cross-entropies of training and validation, validation accuracy in [0, 1]."""
+    """One epoch.
+
+    number: from 1
+    train_loss, validation_loss: mean cross-entropies
+    validation_accuracy: in [0, 1]
+    """
 
     number: int
     train_loss: float
@@ -50,9 +55,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RedGreenRun:
-    """One trained net. `logits`: per test set, (N, 2) float32; `accuracies`: per test set, in [0, 1].
+    """One trained net.
 
     padding: of the reference net; None for any other network
+    seed: that it was trained from
+    epochs: all that were done
+    best_epoch: the number of the one whose weights count
+    logits: per test set, (N, 2) float32
+    accuracies: per test set, in [0, 1]
     """
 
     padding: Padding | None
@@ -101,9 +111,10 @@ def train_on_red_green(
     patience: int = PATIENCE,
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """The protocol for any network; arguments and errors as for `train_red_green`, but for these.
+    """The protocol for any network; errors as for `train_red_green`.
 
     net: on its device; answers two logits; trained in place
+    train, validation, tests, epochs, patience, progress: as for `train_red_green`
     seed: decides the order of the training images, and what the network draws itself
     """
     if epochs < 1 or patience < 1:

@@ -24,6 +24,8 @@ HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 class Publication:
     """What is to happen to one repository.
 
+    content: what is published.
+    remote: the repository as it is.
     access: its settings, which are made first where they differ from `remote.access`.
     add, delete: paths that are written, and paths that go.
     left: paths of others' that stay.
@@ -73,7 +75,11 @@ def plan_publication(
 ) -> Publication:
     """Compares what is to be published with what is there.
 
-    private, gated: as for `access_for`. tag: a further tag of the user's own.
+    content: what is to be published.
+    remote: the repository as it is.
+    private, gated: as for `access_for`.
+    tag: a further tag of the user's own.
+
     Raises PublishError and OptionError for what must not be done: see the errors' words.
     """
     version = content.manifest.spec_version

@@ -59,7 +59,7 @@ def remote_at(place: HubPlace) -> Remote:
 
 
 def access_of(place: HubPlace) -> Access:
-    """The settings of a repository; NotOnHubError where there is none that the caller may see."""
+    """The settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
     info = asked(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
@@ -71,7 +71,7 @@ def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def manifest_of(repo_id: str, commit: str) -> Manifest:
-    """The manifest at a commit. Raises PublishError when it is none of this package's."""
+    """The manifest at a commit. Raises PublishError for one that this package did not write."""
     place = HubPlace(repo_id, commit)
     try:
         local = kept(place, commit) / MANIFEST

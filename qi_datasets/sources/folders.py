@@ -46,7 +46,7 @@ class FileSource(Source):
 
     @classmethod
     def of(cls, folder: Path, found: Sequence[Found], collection: ImageCollection | None = IMAGENET_VAL) -> Self | None:
-        """The source of what was found, None if that is nothing; SourceError for twins with different bytes."""
+        """The source of what was found, None for nothing at all; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
             # The first by path counts, whatever order the folder lists them in.
@@ -96,7 +96,7 @@ class ImageNetRoot(FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if there is no `val/` with validation files."""
+        """The source, or None for a folder without `val/`, or without validation files there."""
         val = folder / "val"
         inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
         return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
@@ -152,7 +152,7 @@ class AnyFolder(FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if there is no image at any depth."""
+        """The source, or None for a folder without images at any depth."""
         found: list[Found] = []
         training = True
         for parent, folders, files in os.walk(folder, onerror=_unreadable):

@@ -75,7 +75,7 @@ def members(archive: Path) -> Iterator[SourceImage]:
 
 
 class _Headers:
-    """A tar as `tarfile` reads its headers: what asks for too many bytes at once is none."""
+    """A tar as `tarfile` reads its headers: one that asks for too many bytes at once counts as damaged."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -31,22 +31,26 @@ _RANDOM = re.compile(r"[a-z0-9_]{8}")
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
-# Where that is so the lock is a file that exists while it is held, which serves as well.
+# On such a file system the lock is a file that exists while it is held, which serves as well.
 warnings.filterwarnings("ignore", "flock not supported on this filesystem")
 
 
 @contextmanager
 def locked(folder: Place, progress: bool = False) -> Iterator[None]:
-    """Nobody else builds `folder` while the block runs. progress: say on a terminal what is waited for.
+    """Nobody else builds `folder` while the block runs.
 
-    Behind a URL nothing can be locked: there the manifest, written last, tells a whole set. Raises OutputError when
-    the parent can't be made or written.
+    Behind a URL nothing can be locked: a reader there knows a whole set by its manifest, which is written last.
+
+    folder: of the set.
+    progress: say on a terminal what is waited for.
+
+    Raises OutputError when the parent can't be made or written.
     """
     if isinstance(folder, str):
         yield
         return
     parent = folder.parent
-    # The file stays when the lock is given back: to unlink it lets two builders lock two files of one name.
+    # The file stays when the lock is given back: after an unlink, two builders could lock two files of one name.
     lock = FileLock(parent / LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)

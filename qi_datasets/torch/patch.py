@@ -146,7 +146,7 @@ def patches(images: Any, x: Any, y: Any) -> list[Patch]:
 
 
 def own_patch(image: Any) -> Patch:
-    """The patch that the image itself tells, or that the set which is transforming it knows; OptionError otherwise."""
+    """The patch that the image itself names, or that the set which is transforming it knows; OptionError otherwise."""
     info = getattr(image, "info", {})
     if INFO in info:
         x, y, width, height = info[INFO]

@@ -46,7 +46,7 @@ class Ground:
 
 
 def swept(sweep: Sweep, flags: Flags, padding: bool) -> Flags:
-    """Whether each output of a sweep reads ground alone; `padding` tells whether padding counts as such."""
+    """Whether each output of a sweep reads ground alone; `padding`: whether padding counts as such."""
     outputs = np.arange(sweep.count(len(flags)))
     result: Flags = np.ones(len(outputs), bool)
     for tap in range(sweep.kernel):

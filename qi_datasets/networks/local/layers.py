@@ -47,7 +47,7 @@ _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropo
 
 @singledispatch
 def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
-    """The step of a layer whose input's window is `area`. Raises `NotLocalError` if it is none."""
+    """The step of a layer whose input's window is `area`. Raises `NotLocalError` where it can't be one."""
     if isinstance(layer, _POINTWISE):
         return Step()
     if isinstance(layer, _DROPOUTS):
@@ -155,7 +155,11 @@ def convolution(
     padding: Size | str,
     dilation: Size,
 ) -> Convolution:
-    """A convolution padded with zeros; `run` as for `Convolution`, the rest as in `torch.nn.Conv2d`."""
+    """A convolution padded with zeros.
+
+    run: as for `Convolution`
+    kernel, stride, padding, dilation: as for `torch.nn.Conv2d`
+    """
     sweeps = []
     for axis, (size, step, spread) in enumerate(zip(pair(kernel), pair(stride), pair(dilation), strict=True)):
         if isinstance(padding, str):
@@ -168,7 +172,11 @@ def convolution(
 
 
 def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, ceil: bool) -> Slide:
-    """Maximum pooling, as `torch.nn.MaxPool2d`."""
+    """Maximum pooling.
+
+    kernel, stride, padding, dilation: as for `torch.nn.MaxPool2d`
+    ceil: its `ceil_mode`
+    """
     sizes, steps, spreads = pair(kernel), pair(stride or kernel), pair(dilation)
 
     def valid(call: Call, canvas: Tensor) -> Tensor:
@@ -180,13 +188,24 @@ def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, c
 def average_pool(
     kernel: Size, stride: Size | None, padding: Size, ceil: bool, counts_padding: bool, divisor: int | None
 ) -> AveragePool:
-    """Average pooling, as `torch.nn.AvgPool2d`."""
+    """Average pooling.
+
+    kernel, stride, padding: as for `torch.nn.AvgPool2d`
+    ceil: its `ceil_mode`
+    counts_padding: its `count_include_pad`
+    divisor: its `divisor_override`
+    """
     sweeps = pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
     return AveragePool(sweeps, counts_padding=counts_padding, divisor=divisor)
 
 
 def pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
-    """The sweeps of a pooling layer along rows and columns."""
+    """The sweeps of a pooling layer along rows and columns.
+
+    kernel, stride, dilation: along rows, and along columns
+    padding: on both sides
+    ceil: whether the last window may end beyond the padding
+    """
     rows, columns = (
         Sweep(size, step, spread, pad, pad, ceil)
         for size, step, spread, pad in zip(kernel, stride, dilation, pair(padding), strict=True)

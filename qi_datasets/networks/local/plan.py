@@ -30,8 +30,10 @@ _DESCRIBED = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")
 
 @dataclass(frozen=True)
 class Task:
-    """A node that depends on the images, the distinct maps among its inputs, and what it does to them.
+    """A node that depends on the images, and what it does to the maps among its inputs.
 
+    node: the node
+    inputs: the distinct maps
     step: its output is a map
     ending: its inputs end, and its output is not a map
     freed: nodes that nothing after it uses
