@@ -21,7 +21,7 @@ Final = TypeVar("Final")
 AHEAD = 4
 """Batches per worker that are handed out before their results are asked for."""
 
-MOST_WORKERS = 1024
+_MOST_WORKERS = 1024
 
 ONE_AT_A_TIME = RLock()
 """Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
@@ -44,7 +44,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.workers is not None:
-            IntegerOption("workers", default=1, low=1, high=MOST_WORKERS).check(self.workers)
+            IntegerOption("workers", default=1, low=1, high=_MOST_WORKERS).check(self.workers)
 
     @overload
     def in_order(

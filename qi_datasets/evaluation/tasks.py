@@ -74,14 +74,14 @@ class Task:
 
 
 def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
-    """The patches of the splits that the inits need."""
+    """The patches of the splits that the inits need; arguments as of `ReadData`."""
     train, validation, test = QI.splits
     splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
     return read_quadrant(stored_set(QI, output), splits, limit, progress)
 
 
 def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
-    """The sources of `shifted`."""
+    """The sources of `shifted`; arguments as of `ReadData`."""
     return shifted_sources(stored_set(SHIFTED, output), limit)
 
 

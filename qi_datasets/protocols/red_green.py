@@ -85,11 +85,20 @@ def train_red_green(
     device: str | torch.device = "cpu",
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """Train on `train`, stop by `validation`, test on each of `tests`; `progress` is called after each epoch.
+    """Trains the reference net on one set of images, stops by another, and tests it on several.
 
-    `seed` decides the initial weights and the order of the training images, on every device; global random state is
-    left as it is. Raises `OptionError` for images or labels of another shape, type or range, and for an unknown
-    padding.
+    train: what it learns
+    validation: what decides when it stops
+    tests: what it is tested on, by name
+    padding: of the net
+    seed: decides the initial weights and the order of the training images, on every device
+    epochs: at most
+    patience: epochs without a better validation loss, at most
+    device: of torch
+    progress: called after each epoch
+
+    Global random state is left as it is. Raises `OptionError` for images or labels of another shape, type or range, and
+    for an unknown padding.
     """
     with seeded(seed):
         net = RedGreenNet(padding).to(device)

@@ -72,11 +72,17 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
-    """Train one net per seed, all together; up to rounding the nets that training one by one gives.
+    """Trains one net per seed, all together; up to rounding the nets that training one by one gives.
 
-    `images` (2, 1, H, W), float32 in [0, 1], of labels 0 and 1. The images never change, so a convolution is a product
-    of their windows, cut out once, with all filters; only the window of each filter's maximum has a gradient. The
-    logits in the result are computed by convolution. Global random state is left as it is.
+    The images never change, so a convolution is a product of their windows, cut out once, with all filters; only the
+    window of each filter's maximum has a gradient. The logits in the result are computed by convolution. Global random
+    state is left as it is.
+
+    images: (2, 1, H, W), float32 in [0, 1], of labels 0 and 1
+    padding: of the nets
+    seeds: one for each net
+    epochs: of the two images, one by one
+
     Raises `OptionError` for images of another shape or dtype, for no seed and for an unknown padding.
     """
     _check(images, seeds)

@@ -12,11 +12,11 @@ from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.published import tree
 
-ENDING = ".parquet"
+_ENDING = ".parquet"
 NAMED = 5
 """How many files a message names before it counts the rest."""
 
-HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
+_HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 """Files that a repository may hold before anything is published there, beside those that start with a dot."""
 
 
@@ -93,7 +93,7 @@ def plan_publication(
             f"{remote.place.repo_id} has other data under version {version} ({conflict}): a changed pixel is a new "
             "data version; choose another repository, or name these data with a tag of your own"
         )
-    ours = {path for path in remote.files if path == MANIFEST or path.endswith(ENDING)}
+    ours = {path for path in remote.files if path == MANIFEST or path.endswith(_ENDING)}
     ours |= set(remote.manifest.files if remote.manifest else ())
     delete = [path for path in remote.files if path in ours and path not in content.files]
     left = [path for path in remote.files if path not in ours | set(content.files) and not path.startswith(".")]
@@ -130,7 +130,7 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
             f"{repo_id} holds {there.name} of {there.size} pixels, not {content.manifest.name} of "
             f"{content.manifest.size}; a repository holds one set, choose another"
         )
-    strange = [path for path in remote.files if path not in HARMLESS and not path.startswith(".")]
+    strange = [path for path in remote.files if path not in _HARMLESS and not path.startswith(".")]
     if there is None and strange:
         more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
         raise PublishError(

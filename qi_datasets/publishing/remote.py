@@ -16,13 +16,14 @@ from qi_datasets.storage.published import kept, published_set, tree
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository. place: with the branch that is published to.
+    """A repository.
 
-    access: its settings; None where there is no such repository.
+    place: with the branch that is published to.
+    access: its settings; None for a repository that is still to be made.
     branches, tags: name -> commit.
-    head: the commit that the next one follows: of the branch, else of main; "" where there is no repository.
+    head: the commit that the next one follows: of the branch, else of main; "" where that is still to be made.
     files: what lies there, by path.
-    manifest: of the set there, if there is one.
+    manifest: of the set there; None without one.
     """
 
     place: HubPlace

@@ -29,14 +29,14 @@ def listing(folder: Path) -> list[str]:
         raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
 
 
-def validation_files(folder: Path) -> list[Found]:
+def _validation_files(folder: Path) -> list[Found]:
     """The validation files that lie in a folder itself."""
     matches = map(IMAGENET_VAL.file.fullmatch, listing(folder))
     return [(match["id"], match[0], match["wnid"] or "") for match in matches if match]
 
 
 @dataclass(frozen=True)
-class FileSource(Source):
+class _FileSource(Source):
     """Image files below a folder. names: image name -> (path below the folder, synset)."""
 
     def located(self, name: str) -> SourceImage:
@@ -63,7 +63,7 @@ class FileSource(Source):
         return cls(str(folder), names, collection, contradictions(collection, given) if collection else ())
 
 
-class FlatFolder(FileSource):
+class FlatFolder(_FileSource):
     """`ILSVRC2012_val_*.JPEG`, all in one folder."""
 
     layout: ClassVar[str] = "flat folder"
@@ -71,10 +71,10 @@ class FlatFolder(FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if the folder holds no such file."""
-        return cls.of(folder, validation_files(folder))
+        return cls.of(folder, _validation_files(folder))
 
 
-class ClassFolders(FileSource):
+class ClassFolders(_FileSource):
     """`n01440764/ILSVRC2012_val_00000293.JPEG`: a folder per synset."""
 
     layout: ClassVar[str] = "class folders"
@@ -84,12 +84,12 @@ class ClassFolders(FileSource):
         """The source, or None if no class folder holds such a file."""
         classes = [name for name in sorted(listing(folder)) if WNID.fullmatch(name) and (folder / name).is_dir()]
         found = [
-            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in validation_files(folder / wnid)
+            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in _validation_files(folder / wnid)
         ]
         return cls.of(folder, found)
 
 
-class ImageNetRoot(FileSource):
+class ImageNetRoot(_FileSource):
     """An ImageNet root whose `val/` is flat or by class."""
 
     layout: ClassVar[str] = "ImageNet root with val/"
@@ -102,7 +102,7 @@ class ImageNetRoot(FileSource):
         return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
 
 
-class Kaggle(FileSource):
+class Kaggle(_FileSource):
     """The root of Kaggle's download, whose validation files lie deep below it."""
 
     layout: ClassVar[str] = "Kaggle"
@@ -111,10 +111,10 @@ class Kaggle(FileSource):
     def find(cls, root: Path) -> Self | None:
         """The source, or None if `root` is not the root of Kaggle's download."""
         val = root / KAGGLE_VAL
-        return cls.of(val, validation_files(val)) if val.is_dir() else None
+        return cls.of(val, _validation_files(val)) if val.is_dir() else None
 
 
-def checked_name(path: str) -> str:
+def _checked_name(path: str) -> str:
     """A path that is to be an image's name; SourceError for one that no text can hold."""
     try:
         path.encode()
@@ -145,7 +145,7 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
-class AnyFolder(FileSource):
+class AnyFolder(_FileSource):
     """Any folder of images, at any depth, named by their relative POSIX path: ImageNet's training images, or others."""
 
     layout: ClassVar[str] = "folder of images"
@@ -164,7 +164,7 @@ class AnyFolder(FileSource):
             wnid = inside.name if WNID.fullmatch(inside.name) else ""
             for file in sorted(files):
                 if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
-                    path = checked_name((inside / file).as_posix())
+                    path = _checked_name((inside / file).as_posix())
                     found.append((path, path, wnid))
                     training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
         return cls.of(folder, found, IMAGENET_TRAIN if training else None)

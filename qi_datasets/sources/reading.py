@@ -42,7 +42,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size
         wanted = held if size is None else size
-        check_size(wanted, where)
+        _check_size(wanted, where)
         if offset + wanted > held:
             raise SourceError(f"{where} ends after {max(0, held - offset)} of {wanted} bytes; fetch the file again")
         file.seek(offset)
@@ -52,7 +52,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     return data
 
 
-def check_size(size: int, where: object) -> None:
+def _check_size(size: int, where: object) -> None:
     """SourceError for an image file of more bytes than the cap."""
     if size > LARGEST_IMAGE:
         raise SourceError(
@@ -66,7 +66,7 @@ def decode_image(data: bytes, where: object) -> Image.Image:
 
     where: what messages call the image.
     """
-    check_size(len(data), where)
+    _check_size(len(data), where)
     try:
         image = decoded(data)
         if image.mode.startswith(("I", "F")):

@@ -61,7 +61,7 @@ class Comparison:
 def compare(ours: Manifest, theirs: Manifest) -> Comparison:
     """Compares two builds of a set in all that both have: images by name, and the digests of common configs.
 
-    A config that only one of them has is no difference. Where an image differs, the digests that follow from it are
+    A config that only one of them has counts for nothing. Where an image differs, the digests that follow from it are
     not named as well.
     """
     different = tuple(_different_sets(ours, theirs))

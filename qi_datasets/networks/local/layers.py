@@ -182,7 +182,7 @@ def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, c
     def valid(call: Call, canvas: Tensor) -> Tensor:
         return F.max_pool2d(canvas, sizes, steps, 0, spreads)
 
-    return Slide(pool_sweeps(sizes, steps, padding, spreads, ceil), valid, fill=-torch.inf, ignores_padding=True)
+    return Slide(_pool_sweeps(sizes, steps, padding, spreads, ceil), valid, fill=-torch.inf, ignores_padding=True)
 
 
 def average_pool(
@@ -195,11 +195,11 @@ def average_pool(
     counts_padding: its `count_include_pad`
     divisor: its `divisor_override`
     """
-    sweeps = pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
+    sweeps = _pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
     return AveragePool(sweeps, counts_padding=counts_padding, divisor=divisor)
 
 
-def pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
+def _pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
     """The sweeps of a pooling layer along rows and columns.
 
     kernel, stride, dilation: along rows, and along columns
