@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-UNKNOWN = -1
+_UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
@@ -34,7 +34,7 @@ def _labels_by_wnid() -> Mapping[str, int]:
 
 def label_of(wnid: str) -> int:
     """The label, 0 to 999, of a synset such as "n01440764"; -1 for any other string, "" among them."""
-    return _labels_by_wnid().get(wnid, UNKNOWN)
+    return _labels_by_wnid().get(wnid, _UNKNOWN)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> 
     return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
 
 
-Step = Callable[[pa.Table], pa.Table]
+_Step = Callable[[pa.Table], pa.Table]
 """What is done to a table: picklable."""
 
 
@@ -71,7 +71,7 @@ class _ComputedTable(InMemoryTable):  # type: ignore[misc]
     process nor a fingerprint gets five copies of every image.
     """
 
-    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
+    def __init__(self, base: Table, steps: tuple[_Step, ...]) -> None:
         table = base.table
         for step in steps:
             table = step(table)

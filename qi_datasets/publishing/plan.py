@@ -13,7 +13,7 @@ from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.published import tree
 
 _ENDING = ".parquet"
-NAMED = 5
+_NAMED = 5
 """How many files a message names before it counts the rest."""
 
 _HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
@@ -132,9 +132,9 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
         )
     strange = [path for path in remote.files if path not in _HARMLESS and not path.startswith(".")]
     if there is None and strange:
-        more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+        more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         raise PublishError(
-            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:NAMED])}{more}; "
+            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:_NAMED])}{more}; "
             "choose another repository"
         )
 

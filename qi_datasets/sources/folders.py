@@ -15,7 +15,7 @@ from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import open_regular
 
-Found: TypeAlias = tuple[str, str, str]
+_Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
@@ -29,7 +29,7 @@ def listing(folder: Path) -> list[str]:
         raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
 
 
-def _validation_files(folder: Path) -> list[Found]:
+def _validation_files(folder: Path) -> list[_Found]:
     """The validation files that lie in a folder itself."""
     matches = map(IMAGENET_VAL.file.fullmatch, listing(folder))
     return [(match["id"], match[0], match["wnid"] or "") for match in matches if match]
@@ -45,7 +45,9 @@ class _FileSource(Source):
         return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
 
     @classmethod
-    def of(cls, folder: Path, found: Sequence[Found], collection: ImageCollection | None = IMAGENET_VAL) -> Self | None:
+    def of(
+        cls, folder: Path, found: Sequence[_Found], collection: ImageCollection | None = IMAGENET_VAL
+    ) -> Self | None:
         """The source of what was found, None for nothing at all; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
@@ -153,7 +155,7 @@ class AnyFolder(_FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None for a folder without images at any depth."""
-        found: list[Found] = []
+        found: list[_Found] = []
         training = True
         for parent, folders, files in os.walk(folder, onerror=_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -9,7 +9,7 @@ FILE, DECODER, SELECTION, ROWS, COLUMNS, SET = "file", "decoder", "selection", "
 """What differs: the image's file; its pixels although the file is the same; which images were taken; the rows although
 their images are the same; the columns; the set altogether."""
 
-NAMED = 5
+_NAMED = 5
 """How many differences a message names before it counts the rest."""
 
 
@@ -53,8 +53,8 @@ class Comparison:
     def __str__(self) -> str:
         if self.same:
             return f"the same in {', '.join(self.configs)}" + (f", {self.images} images" if self.images else "")
-        named = "; ".join(map(str, self.differences[:NAMED]))
-        more = len(self.differences) - NAMED
+        named = "; ".join(map(str, self.differences[:_NAMED]))
+        more = len(self.differences) - _NAMED
         return named + (f"; and {more} more" if more > 0 else "")
 
 

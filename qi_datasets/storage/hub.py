@@ -41,7 +41,7 @@ _LONGEST_WAIT = 300.0
 """Seconds that the Hub may ask us to wait: it counts requests by five minutes."""
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-FULL = (402, 413, 507)
+_FULL = (402, 413, 507)
 _OF_STORAGE = re.compile("storage|quota|limit|billing|payment", re.IGNORECASE)
 
 
@@ -206,7 +206,7 @@ def _told(error: BaseException, place: HubPlace) -> str:
     if isinstance(error, HubError):
         return str(error)
     said, status = _said(error), _status(error)
-    full = status in FULL or (status == 403 and _OF_STORAGE.search(said))
+    full = status in _FULL or (status == 403 and _OF_STORAGE.search(said))
     of_kind = next((text for kind, text in _BY_KIND.items() if isinstance(error, kind)), None)
     text = of_kind or (_FULL_TEXT if full else _BY_STATUS.get(status, "{said}"))
     if of_kind is None and not full and status in _TRANSIENT and status != 429:

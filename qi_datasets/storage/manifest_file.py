@@ -21,7 +21,7 @@ SEAL, VERSION = "manifest_sha256", "manifest_version"
 LARGEST = 1_000_000_000
 """Bytes of a manifest, at most; one of 3000 sources has a million."""
 
-SCHEMA = "manifest.schema.json"
+_SCHEMA = "manifest.schema.json"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w./-]{1,200}", re.ASCII)
@@ -74,7 +74,7 @@ def _no_number(text: str) -> None:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(files("qi_datasets.storage").joinpath(SCHEMA).read_text(encoding="utf-8")))
+    return Draft202012Validator(json.loads(files("qi_datasets.storage").joinpath(_SCHEMA).read_text(encoding="utf-8")))
 
 
 def check_schema(content: Any) -> None:

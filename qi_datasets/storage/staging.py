@@ -20,10 +20,10 @@ from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.scratch import scratch_folder
 
 _LOCK = ".{}.lock"
-STAGING = ".{}.building-"
+_STAGING = ".{}.building-"
 _REPLACED = ".{}.replaced-"
 
-PATIENCE = 1.0
+_PATIENCE = 1.0
 """Seconds that a build waits for another before it says so."""
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}")
@@ -57,7 +57,7 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
         # Where no file can be made, filelock would try for ever.
         tempfile.TemporaryFile(dir=parent).close()
         try:
-            lock.acquire(timeout=PATIENCE)
+            lock.acquire(timeout=_PATIENCE)
         except Timeout:
             tell(f"waiting for another process, which is building {folder} (it holds {lock.lock_file})", progress)
             lock.acquire()
@@ -83,7 +83,7 @@ def replaced_whole(folder: Place) -> Iterator[Path]:
         return
     staging = None
     try:
-        staging = Path(tempfile.mkdtemp(prefix=STAGING.format(folder.name), dir=folder.parent))
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING.format(folder.name), dir=folder.parent))
         staging.chmod(0o777 & ~_current_umask())
         yield staging
         _synced(staging)
@@ -200,7 +200,7 @@ def _clear_leftovers(folder: Path) -> None:
     aside = set_aside(folder)
     if aside is not None:
         aside.rename(folder)
-    for unfinished in _leftovers(folder, _REPLACED) + _leftovers(folder, STAGING):
+    for unfinished in _leftovers(folder, _REPLACED) + _leftovers(folder, _STAGING):
         remove(unfinished)
 
 

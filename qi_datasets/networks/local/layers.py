@@ -15,7 +15,7 @@ from qi_datasets.networks.local.steps import Border, Call, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 
 Size = int | Sequence[int]
-Pair = tuple[int, int]
+_Pair = tuple[int, int]
 
 # Each output position is a function of the same position of the input, whatever the axes.
 _POINTWISE = (
@@ -199,7 +199,7 @@ def average_pool(
     return AveragePool(sweeps, counts_padding=counts_padding, divisor=divisor)
 
 
-def _pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
+def _pool_sweeps(kernel: _Pair, stride: _Pair, padding: Size, dilation: _Pair, ceil: bool) -> tuple[Sweep, Sweep]:
     """The sweeps of a pooling layer along rows and columns.
 
     kernel, stride, dilation: along rows, and along columns
@@ -230,7 +230,7 @@ def border(padding: Sequence[int], mode: str, value: float) -> Border:
     return Border(((top, bottom), (left, right)), mode, value)
 
 
-def pair(size: Size) -> Pair:
+def pair(size: Size) -> _Pair:
     """(along rows, along columns)."""
     if isinstance(size, int):
         return size, size

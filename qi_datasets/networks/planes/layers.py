@@ -34,7 +34,7 @@ PADDING_LAYERS: dict[type[nn.Module], str] = {
 }
 """Layers that pad, and the name that `F.pad` has for it."""
 
-Rule = Callable[["LayerFollower", str, Any, Plane], Any]
+_Rule = Callable[["LayerFollower", str, Any, Plane], Any]
 
 
 class LayerFollower(MapFollower):
@@ -177,11 +177,11 @@ def _padded(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     return functions.pad(follow, follow.function(F.pad), x, layer.padding, mode)
 
 
-def _on_last(count: Callable[[Any], int]) -> Rule:
+def _on_last(count: Callable[[Any], int]) -> _Rule:
     return lambda follow, target, layer, x: functions.over_last(follow, follow.layer(target, layer), x, count(layer))
 
 
-_RULES: tuple[tuple[Any, Rule], ...] = (
+_RULES: tuple[tuple[Any, _Rule], ...] = (
     (nn.Conv2d, _convolved),
     (_BatchNorm, _normalised),
     (_ELEMENTWISE, _alone),
