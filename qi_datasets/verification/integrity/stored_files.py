@@ -41,7 +41,7 @@ def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
 
 
 def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
-    """Entries of the folder that the manifest doesn't list, and files that a set of this kind lacks or never has."""
+    """Entries that the manifest doesn't list, files that it lists wrongly, and files that it would have to list."""
     record = stored.manifest
     known = {MANIFEST, *record.files}
     folders = {name.rpartition("/")[0] for name in record.files}
