@@ -25,7 +25,7 @@ class Row:
     columns: dict[str, Any] = field(default_factory=dict)
 
     def bordered(self, border: int) -> "Row":
-        """The row with a border added, and with the columns that tell of it (x, y, border) set right."""
+        """The row with a border added, and with the columns that say where it lies (x, y, border) set right."""
         moved = {name: self.columns[name] + border for name in BORDER_COLUMNS if name in self.columns}
         return Row(self.image.bordered(border), self.label, self.columns | moved)
 

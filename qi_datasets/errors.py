@@ -34,11 +34,11 @@ class OutputError(QIDatasetsError):
 
 
 class WorkerError(QIDatasetsError):
-    """A process that worked on a set was killed from outside."""
+    """A Dask cluster has no workers, loses them again and again, or is lost itself."""
 
 
 class NotBuiltError(QIDatasetsError):
-    """A set is asked for that has not been built."""
+    """A set was asked for that has not been built."""
 
 
 class StoredSetError(QIDatasetsError):
@@ -58,7 +58,7 @@ class HubError(QIDatasetsError):
 
 
 class NotOnHubError(HubError):
-    """The Hub has no such repository, revision or file, or shows it to others only."""
+    """The Hub knows no such repository, revision or file, or shows it to others only."""
 
 
 class PublishError(QIDatasetsError):
@@ -80,7 +80,7 @@ class ModelError(QIDatasetsError):
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks and control characters; its kind if it has no text."""
+    """An exception's text without line breaks and control characters; the name of its class where the text is empty."""
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 

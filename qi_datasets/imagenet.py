@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-UNKNOWN = -1
+_UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
-VAL_ID = re.compile(r"ILSVRC2012_val_\d{8}", re.ASCII)
+_VAL_ID = re.compile(r"ILSVRC2012_val_\d{8}", re.ASCII)
 
-CLASS_BITS = 10
+_CLASS_BITS = 10
 """Bits that each class takes in the packed table."""
 
 
@@ -27,14 +27,14 @@ def wnids() -> tuple[str, ...]:
 
 
 @cache
-def labels_by_wnid() -> Mapping[str, int]:
+def _labels_by_wnid() -> Mapping[str, int]:
     """Synset -> its place among the sorted 1000."""
     return {wnid: label for label, wnid in enumerate(wnids())}
 
 
 def label_of(wnid: str) -> int:
     """The label, 0 to 999, of a synset such as "n01440764"; -1 for any other string, "" among them."""
-    return labels_by_wnid().get(wnid, UNKNOWN)
+    return _labels_by_wnid().get(wnid, _UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ def val_digits(name: str) -> str:
 
 def val_wnid(name: str) -> str:
     """The synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
-    number = int(val_digits(name)) if VAL_ID.fullmatch(name) else 0
+    number = int(val_digits(name)) if _VAL_ID.fullmatch(name) else 0
     if not 1 <= number <= IMAGENET_VAL.images:
         return ""
-    byte, bit = divmod(CLASS_BITS * (number - 1), 8)
+    byte, bit = divmod(_CLASS_BITS * (number - 1), 8)
     two_bytes = int.from_bytes(_packed_classes()[byte : byte + 2])
-    return wnids()[two_bytes >> (16 - CLASS_BITS - bit) & (1 << CLASS_BITS) - 1]
+    return wnids()[two_bytes >> (16 - _CLASS_BITS - bit) & (1 << _CLASS_BITS) - 1]
 
 
-def train_wnid(name: str) -> str:
+def _train_wnid(name: str) -> str:
     """The synset of a training image, whose path ends like n01440764/n01440764_10026.JPEG."""
     return name.rpartition("/")[2].partition("_")[0]
 
@@ -90,7 +90,7 @@ IMAGENET_VAL = ImageCollection(
     "ImageNet val",
     50_000,
     # The Hub's copy appends the synset.
-    re.compile(rf"(?P<id>{VAL_ID.pattern})(?:_(?P<wnid>{WNID.pattern}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    re.compile(rf"(?P<id>{_VAL_ID.pattern})(?:_(?P<wnid>{WNID.pattern}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
     val_wnid,
 )
 
@@ -98,5 +98,5 @@ IMAGENET_TRAIN = ImageCollection(
     "ImageNet train",
     1_281_167,
     re.compile(rf"(?P<id>(?P<wnid>{WNID.pattern})_\d+)\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
-    train_wnid,
+    _train_wnid,
 )

@@ -7,7 +7,13 @@ from tqdm import tqdm
 
 
 def bar_over(name: str, total: int, unit: str, progress: bool) -> "tqdm[Any]":
-    """A progress bar on standard error, silent where that is no terminal."""
+    """A progress bar on standard error, silent where that is not a terminal.
+
+    name: what the bar is called.
+    total: how many units there are.
+    unit: what is counted, in the singular.
+    progress: False for none at all.
+    """
     return tqdm(total=total, desc=name, unit=unit, disable=None if progress else True, leave=False)
 
 

@@ -22,7 +22,7 @@ def third_party_builders() -> Mapping[str, type[Builder]]:
 
 
 def loaded(entry: EntryPoint) -> type[Builder]:
-    """The builder class behind an entry point; BuilderError when it is none, or takes a name that is taken."""
+    """The builder class behind an entry point; BuilderError for anything else, and for a name that is taken."""
     try:
         found = entry.load()
     except Exception as error:  # another package's module may raise anything
@@ -45,7 +45,7 @@ def specs() -> dict[str, SetSpec]:
 
 
 def spec_named(name: object) -> SetSpec:
-    """The set of that name; UnknownSetError, which lists the known ones and the nearest, when there is none."""
+    """The set of that name; for an unknown one UnknownSetError, which lists the known ones and the nearest."""
     if isinstance(name, str) and name in SPECS:
         return SPECS[name]
     known = specs()

@@ -9,7 +9,13 @@ from qi_datasets.errors import OptionError
 
 @dataclass(frozen=True)
 class IntegerOption:
-    """An integer that a user may choose: its range, its default, and the check that says so."""
+    """An integer that a user may choose, and the check that it is one.
+
+    name: of the argument, for messages.
+    default: its value where nothing is said.
+    low, high: the range, both ends included.
+    step: the values are `low` and every `step` after it.
+    """
 
     name: str
     default: int
@@ -18,7 +24,7 @@ class IntegerOption:
     step: int = 1
 
     def check(self, value: object) -> int:
-        """`value` as an int; OptionError when it is none (bool included), or out of range."""
+        """`value` as an int; OptionError for anything else, bool included, and for a value out of range."""
         if isinstance(value, Integral) and not isinstance(value, bool):
             number = int(value)
             if self.low <= number <= self.high and (number - self.low) % self.step == 0:
@@ -31,9 +37,9 @@ class IntegerOption:
 
 @dataclass(frozen=True)
 class Licence:
-    """The terms of a set's pixels, as the Hub's cards tell them.
+    """The terms of a set's pixels, in the words of the Hub's cards.
 
-    id: the Hub's identifier, "other" for terms that have none.
+    id: the Hub's identifier, "other" for terms without one.
     name, link: of such other terms: a short name, and where they are written.
     """
 

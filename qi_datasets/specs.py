@@ -34,7 +34,12 @@ SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
 
 @dataclass(frozen=True)
 class QuadrantGeometry:
-    """How a QI image is laid out (cards/specification.md, "qi"): pixels; `crop` is a share of the shorter side."""
+    """How a QI image is laid out (cards/specification.md, "qi").
+
+    canvas: side of the image at border 0, in pixels.
+    patch: side of the patch, in pixels.
+    crop: side of the central crop that the patch shows, as a share of the photograph's shorter side.
+    """
 
     canvas: int = 120
     patch: int = 56
@@ -53,7 +58,16 @@ QUADRANT = QuadrantGeometry()
 
 @dataclass(frozen=True)
 class RedGreenGeometry:
-    """How a red-green image is laid out (cards/specification.md, "red_green"): pixels; ranges exclude their end."""
+    """How a red-green image is laid out (cards/specification.md, "red_green"), in pixels; ranges exclude their end.
+
+    box: side of a box.
+    left: columns of the left box's first pixel.
+    gap: from there to the first column that the right box's first pixel may take, at least.
+    right_end: the end of the right box's columns.
+    spread: from a label's centre to the row of a box's first pixel.
+    centres: a row for each label.
+    shift: rows by which the dissimilar test moves its pictures.
+    """
 
     box: int = 4
     left: range = range(10)

@@ -28,7 +28,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, repr=False)
 class BuiltSet:
-    """A set on disk. seconds: how long it took."""
+    """A set on disk.
+
+    folder: where it lies.
+    manifest: as it stands there.
+    seconds: how long it took.
+    outcome: what was done for it.
+    """
 
     folder: Place
     manifest: Manifest
@@ -52,6 +58,7 @@ def build_set(
     A set of an earlier version of this package is refreshed: its images stay, labels, card and manifest are written
     again.
 
+    plan: the set, its images chosen and its options checked.
     output: a folder, or an fsspec URL.
     engine: where sources are decoded and encoded, default one thread per core; it never changes a byte.
     force: make it again, whatever is there.

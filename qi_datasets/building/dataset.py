@@ -49,7 +49,7 @@ EFFECTS: Mapping[str, Callable[[SetSpec], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What is asked for, as `build_dataset` takes it; raises OptionError for what has no effect or is contradictory."""
+    """Arguments of `build_dataset`, checked; OptionError for those without effect, or that contradict each other."""
 
     sets: Sequence[str] = ()
     imagenet_val: str | Path | None = None
@@ -234,7 +234,15 @@ def build_dataset(
 def build_requested(
     request: BuildRequest, source: Source | None, root: Place, engine: Engine, *, force: bool, progress: bool
 ) -> Built:
-    """Builds what is asked for; without images, sets made from them that an earlier version left are refreshed."""
+    """Builds what is asked for. Without images, sets made from them that an earlier version left are refreshed.
+
+    request: what is asked for.
+    source: the images, None without any.
+    root: where the sets go.
+    engine: where sources are decoded and encoded.
+    force: make them again, whatever is there.
+    progress: show bars, if standard error is a terminal.
+    """
     plans, notes = request.plans(source)
     # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
     built = {

@@ -23,9 +23,10 @@ PHOTOGRAPH = 100 * 100
 class DecodedSource:
     """What Pillow's part makes of one source: little, so that handing it over is cheap.
 
+    image: the source.
     size: bytes of its file.
     sha256: of its file, in hex.
-    patch_sha256: of its patch, in hex; it tells later whether a file or a decoder differs.
+    patch_sha256: of its patch, in hex; it shows later whether a file or a decoder differs.
     rows: at border 0.
     photographs: by row, the PNG file of an image that is stored as a photograph, else None.
     """
@@ -85,7 +86,7 @@ def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
 
 
 def is_photograph(image: Placed) -> bool:
-    """Whether Pillow writes an image: a large one that is all content, where our own writer has no black to save."""
+    """Whether Pillow writes an image: a large one without black around its content, which our writer would save."""
     height, width, _ = image.content.shape
     return (height, width) == (image.height, image.width) and height * width >= PHOTOGRAPH
 

@@ -21,7 +21,7 @@ Final = TypeVar("Final")
 AHEAD = 4
 """Batches per worker that are handed out before their results are asked for."""
 
-MOST_WORKERS = 1024
+_MOST_WORKERS = 1024
 
 ONE_AT_A_TIME = RLock()
 """Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
@@ -44,7 +44,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.workers is not None:
-            IntegerOption("workers", default=1, low=1, high=MOST_WORKERS).check(self.workers)
+            IntegerOption("workers", default=1, low=1, high=_MOST_WORKERS).check(self.workers)
 
     @overload
     def in_order(
@@ -127,7 +127,11 @@ def _in_turns(
     stopped: Event,
     items: Iterable[Item],
 ) -> list[Any]:
-    """`work` of each item, then `then` of each result: so that each finds its own code in the processor's caches."""
+    """`work` of each item, then `then` of each result: each finds its own code in the processor's caches.
+
+    at_work: held by a thread while it does `work`, so that no more than the workers do.
+    stopped: set once nobody waits for results.
+    """
     with at_work:
         results = _each(work, items, stopped)
     if then is None:
@@ -143,7 +147,11 @@ def _results(
     pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
-    """The results in the order of the items; at most `ahead` futures are in `pending`."""
+    """The results in the order of the items.
+
+    pending: futures that were handed out, in order.
+    ahead: how many of them there may be.
+    """
     pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
     while pending:
         results = pending[0].result()
@@ -156,7 +164,7 @@ def usable_cores() -> int:
     """How many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no affinity
+    except AttributeError:  # macOS and Windows know no affinity
         return os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""What a planned build will take, told before it starts: bytes on disk, and seconds."""
+"""What a planned build will take, estimated before it starts: bytes on disk, and seconds."""
 
 import math
 import shutil

@@ -29,6 +29,9 @@ class Recipe:
 class Plan:
     """What a set is to become: worked out and checked before anything is written.
 
+    builder: of the set, for its size.
+    borders: pixels, one for each config.
+    source: where its images come from; None for a set that needs none.
     images: by split, in row order; empty for a set that needs none.
     canonical: all of it as the spec table says.
     recipe: what its pixels are compared with.
@@ -68,9 +71,15 @@ def plan_set(
 ) -> Plan:
     """Selects a set's images and checks its options.
 
-    splits: sizes that differ from the spec table's. official: demand the official selection of an ImageNet val source;
-    otherwise the same order runs over the images that are there. borders: pixels, default the official ones; 0 is
-    always among them. Raises OptionError or SourceError.
+    spec: the set.
+    source: its images; None for a set that needs none.
+    splits: sizes that differ from the spec table's.
+    official: demand the official selection of an ImageNet val source; otherwise the same order runs over the images
+        that are there.
+    borders: pixels, default the official ones; 0 is always among them.
+    size: side of the images at border 0 in pixels, default the official one.
+
+    Raises OptionError or SourceError.
     """
     builder = builder_of(spec, size)
     asked = spec.borders if borders is None else tuple(BORDER.check(border) for border in borders)

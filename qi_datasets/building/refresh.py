@@ -29,6 +29,12 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
     """Writes a stored set into an empty folder as this version stores it, and gives the new manifest.
 
     Images, digests and what is known of the source files stay as they are; labels, pictures, card and manifest are new.
+
+    folder: where the set lies.
+    manifest: of the set, as it was stored.
+    staging: the empty folder.
+    progress: show a bar, if standard error is a terminal.
+
     Raises StoredSetError for a set that is not as its manifest says, and for one whose builder alone knows which of its
     columns depend on a synset.
     """
@@ -64,7 +70,14 @@ def with_synset(source: SourceRecord) -> SourceRecord:
 def relabelled_splits(
     folder: Place, manifest: Manifest, spec: SetSpec, sources: Mapping[str, list[SourceRecord]], staging: Path
 ) -> Iterator[WrittenSplit]:
-    """Every split of every config, copied to `staging` with the labels that follow from `sources`."""
+    """Every split of every config, copied with the labels that follow from its sources.
+
+    folder: where the set lies.
+    manifest: of the set, as it was stored.
+    spec: the set.
+    sources: by split, with the synsets of this version.
+    staging: where the copies go.
+    """
     schema = schema_of(spec)
     for config, record in manifest.configs.items():
         for split, part in record.splits.items():
@@ -94,7 +107,13 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
 
 
 def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
-    """The set's file of that name, copied below `staging`; ValueError when it is not the recorded one."""
+    """A copy of a set's file; ValueError when the file is not the recorded one.
+
+    folder: where the set lies.
+    name: of the file, relative to the folder.
+    record: what the manifest says of it.
+    staging: where the copy goes, under the same name.
+    """
     path = staging / name
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

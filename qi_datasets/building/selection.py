@@ -74,6 +74,7 @@ def select(
 ) -> dict[str, list[str]]:
     """The names that each split of a set takes, in row order.
 
+    spec: the set.
     names: of the images that are there.
     collection: what the names belong to, None for other images.
     official: take the official order of ImageNet val, so that a missing image is an error; else the same order over

@@ -37,7 +37,13 @@ BATCH = 16
 
 
 def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Manifest:
-    """Writes everything that belongs to the set into an empty folder, and reads back what can be counted."""
+    """Writes everything that belongs to the set into an empty folder, and reads back what can be counted.
+
+    plan: the set.
+    staging: the folder.
+    engine: where sources are decoded and encoded.
+    progress: show a bar, if standard error is a terminal.
+    """
     spec = plan.spec
     with ExitStack() as stack:
         thread = stack.enter_context(ThreadPoolExecutor(max_workers=1))
@@ -80,7 +86,14 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
 def write_rows(
     plan: Plan, staging: Path, writers: Mapping[tuple[int, str], SplitWriter], engine: Engine, progress: bool
 ) -> dict[str, list[SourceRecord]]:
-    """Writes the rows of all splits and borders; the records of their sources, by split."""
+    """Writes the rows of all splits and borders, and gives the records of their sources, by split.
+
+    plan: the set.
+    staging: the folder, where copies of images may lie meanwhile.
+    writers: by border and split.
+    engine: where sources are decoded and encoded.
+    progress: show a bar, if standard error is a terminal.
+    """
     sources: dict[str, list[SourceRecord]] = {}
     with ExitStack() as stack:
         if isinstance(plan.builder, GeneratedSet):

@@ -155,7 +155,13 @@ def report(built: "Built") -> None:
 
 
 def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
-    """The table of what would be built, how large it would be, and how long that would take."""
+    """Prints what would be built, how large it would be, and how long that would take.
+
+    plans: the sets.
+    notes: a line for each set that is left out.
+    root: where the sets would go.
+    workers: threads, None for one per core.
+    """
     from qi_datasets.building.forecast import forecast
 
     rows = []

@@ -118,7 +118,13 @@ def main(
 def evaluation(
     model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
 ) -> "Entry | None":
-    """The entry that the options ask for; None where they ask for an estimate, which is shown."""
+    """The entry that the options ask for; None where they ask for an estimate, which is shown.
+
+    model, output, entry, options: as of `evaluate`.
+    dry_run: show an estimate instead.
+    merge: put together what is there.
+    progress: show bars on a terminal.
+    """
     from qi_datasets.evaluation.design import design_of
     from qi_datasets.evaluation.evaluate import evaluate, merged, read
 
@@ -137,7 +143,12 @@ def evaluation(
 
 
 def check_again(model: str, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool) -> None:
-    """Runs an entry's evaluation again; exit status 1 if it gives something else."""
+    """Runs an entry's evaluation again; exit status 1 if it gives something else.
+
+    model, output, weights, device: as of `evaluate`.
+    folder: of the entry.
+    quiet: show no bars; what differs goes to standard error.
+    """
     from qi_datasets.evaluation.again import arguments_of, differences
     from qi_datasets.evaluation.entry import Entry
     from qi_datasets.evaluation.evaluate import evaluate
@@ -251,7 +262,7 @@ def figure_text(value: Any) -> str:
 
 
 def said(border: int | None) -> str:
-    """A border, or that there is none."""
+    """A border as a table shows it, also where a task takes none."""
     return "none" if border is None else f"{border}"
 
 

@@ -26,7 +26,15 @@ def refuse_beside_recipe(**given: object) -> None:
 def make_again(
     location: str, source: "Source | None", root: "Place", engine: "Engine", force: bool, quiet: bool
 ) -> None:
-    """Builds the set of the manifest at that location, prints what differs, and ends with 1 if pixels do."""
+    """Builds a manifest's set again, prints what differs, and ends with status 1 if pixels do.
+
+    location: of the manifest, as for `manifest_at`.
+    source: the images, None without any.
+    root: where the set goes.
+    engine: where sources are decoded and encoded.
+    force: build again, whatever is there.
+    quiet: show no bars; what differs goes to standard error.
+    """
     from qi_datasets.building.build import build_set
     from qi_datasets.building.plan import Recipe, plan_recipe
     from qi_datasets.storage.compare import compare

@@ -24,7 +24,7 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """While the block runs, signals raise StoppedError in it, but for those that this process was told to ignore."""
+    """While the block runs, signals raise StoppedError in it, except those that this process was started to ignore."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -43,6 +43,9 @@ class Design:
     """What is evaluated how.
 
     task: its name
+    model: what makes the networks
+    variant: what is changed of each of them
+    facts: what is known of such a network
     inits: init -> its seeds and what becomes of batch norm, as an entry has them
     borders: pixels per side, as an entry calls them
     device: of torch

@@ -21,7 +21,7 @@ WIDTH = 8
 
 
 def curves_of(entry: Entry) -> dict[str, Mapping[str, Any]]:
-    """Init -> border -> figures; OptionError for an entry that has no curve."""
+    """Init -> border -> figures; OptionError for an entry of a task without curve."""
     if entry.task != QI.name:
         raise OptionError(f"an entry of {entry.task} has no accuracy against border")
     return {init: figures["borders"] for init, figures in entry.figures.items()}

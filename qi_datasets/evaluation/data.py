@@ -29,11 +29,13 @@ ROWS = 100
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is evaluated on: what an entry says of it (`facts`), and by split the sources and their pixels.
+    """What is evaluated on.
 
-    images: of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the images (N, C, H, W);
-        uint8; of `shifted` nothing: `read_shifted` reads them
-    labels: (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both corners
+    facts: what an entry says of it
+    sources: by split, their names in order
+    images: by split; of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the images
+        (N, C, H, W); uint8; of `shifted` nothing: `read_shifted` reads them
+    labels: by split, (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both corners
     stored: the set
     """
 
@@ -69,7 +71,15 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
 
 
 def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, progress: bool) -> Evaluated:
-    """The patches of `qi`. limit: sources per split. Raises StoredSetError for rows that are not what they must be."""
+    """The patches of `qi`.
+
+    stored: the set
+    splits: which of its splits
+    limit: sources per split, from the first; None for all
+    progress: show a bar on a terminal
+
+    Raises StoredSetError for rows that are not what they must be.
+    """
     sources, images = {}, {}
     counts = {split: limited(len(stored.manifest.sources[split]), limit) for split in splits}
     with bar_over("reading qi", sum(counts.values()), "source", progress) as bar:
@@ -89,7 +99,14 @@ def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, p
 
 
 def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
-    """Sources [start, stop) of a split of `qi`: patch (h, w, 3) and the digests of the two rows."""
+    """Sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
+
+    stored: the set
+    split: its split
+    start, stop: the first source, and the one after the last
+
+    Raises StoredSetError for rows that are not what they must be.
+    """
     config = stored.default_config
     rows = stored.rows(config, split, 2 * start, 2 * stop)
     pixels = stored.images(config, split, 2 * start, 2 * stop).transpose(0, 2, 3, 1)
@@ -175,7 +192,13 @@ def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.n
 
 
 def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:
-    """StoredSetError unless a split's rows are those that the manifest has the digest of; a part has none."""
+    """StoredSetError unless a split's rows are those whose digest is in the manifest.
+
+    stored: the set
+    split: its split
+    digests: of the rows
+    whole_split: whether these are all of its rows: nothing is known of a part
+    """
     config = stored.default_config
     if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:
         raise StoredSetError(

@@ -81,7 +81,13 @@ def design_of(
 
 
 def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
-    """How many networks an init has."""
+    """How many networks an init has; OptionError where `seeds` does not fit.
+
+    model: what makes the networks
+    kind: the init
+    kinds: all inits of the evaluation
+    seeds: as of `evaluate`
+    """
     if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS):
         raise OptionError(f"seeds must be a number of networks from 1, not {seeds!r}")
     if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
@@ -96,7 +102,13 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
 
 
 def statistics_of(task: Task, facts: Facts, kind: str, batch_norm: str | None) -> str:
-    """What becomes of batch norm in an init."""
+    """What becomes of batch norm in an init.
+
+    task: what is evaluated
+    facts: what is known of the network
+    kind: the init
+    batch_norm: as of `evaluate`
+    """
     if not facts.keeps_statistics:
         return NO_STATISTICS
     usual = CALIBRATED if kind == RANDOM and task.calibrates else UNTOUCHED

@@ -80,14 +80,24 @@ def evaluate(
 
 
 def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
-    """What a design is evaluated on; arguments and errors as for `evaluate`."""
+    """What a design is evaluated on; errors as of `evaluate`.
+
+    design: what is evaluated how
+    output, limit, progress: as of `evaluate`
+    """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise OptionError(f"limit must be a number of sources from 1, not {limit!r}")
     return TASKS[design.task].read(output, design, limit, progress)
 
 
 def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> Entry:
-    """The entry in a folder: begun, gone on with, or finished already."""
+    """The entry in a folder: begun, gone on with, or finished already.
+
+    design: what is evaluated how
+    data: what is evaluated on
+    folder: of the entry
+    progress: show a bar on a terminal
+    """
     place, settings = Workplace(folder), settings_of(design, data.facts)
     if not place.finished:
         settings = place.open(settings, MAY_DIFFER)

@@ -45,7 +45,13 @@ def tolerance_of(content: Content) -> float:
 
 
 def by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
-    """A column of one init (and border), as (seeds, pairs, 2)."""
+    """A column of predictions as (seeds, pairs, 2).
+
+    content: the entry's settings
+    init: one of its inits
+    rows: of this init, and of one border where there are several
+    name: of the column
+    """
     return rows.column(name).reshape(len(seeds_of(content, init)), -1, 2)
 
 

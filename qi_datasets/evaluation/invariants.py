@@ -102,7 +102,13 @@ def sources_digest(names: Sequence[str]) -> str:
 
 
 def check_block(block: Block, rows: Predictions, sources: Sequence[str], predictions: Predictions) -> None:
-    """EntryError unless the rows are those of the block: its values, its sources, each label once per pair."""
+    """EntryError unless the rows are those of the block: its values, its sources, each label once per pair.
+
+    block: what the rows must be
+    rows: those that stand in the block's place
+    sources: the names of the entry's sources, in order
+    predictions: all rows of the entry
+    """
     wanted = block.each * len(sources)
     placed = len(rows) == wanted and all((rows.column(name) == value).all() for name, value in block.keys.items())
     named = placed and rows.column("source").tolist() == [source for source in sources for _ in range(block.each)]
@@ -139,7 +145,12 @@ def check_values(content: Content, block: Block, rows: Predictions) -> None:
 
 
 def check_verdict(content: Content, init: str, border: int, rows: Predictions) -> None:
-    """EntryError where an equal border is answered by two classes, or one is called proved that is not equal."""
+    """EntryError where an equal border is answered by two classes, or one is called proved that is not equal.
+
+    content: the entry's settings
+    init, border: whose rows these are
+    rows: of all seeds
+    """
     where = f"init {init}, border {border}"
     equal = (rows.column("difference") < tolerance_of(content)).all()
     if border in content["proved"].get(init, ()) and not equal:

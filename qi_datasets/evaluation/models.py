@@ -221,7 +221,7 @@ def downloaded(fetch: Callable[[], Any], name: str) -> Any:
 
 
 def state_in(path: str) -> State:
-    """The state dict in a file, read without running anything of it. ModelError if there is none."""
+    """The state dict in a file, read without running anything of it; ModelError for a file without one."""
     place = Path(path)
     if not place.is_file():
         raise OptionError(f"weights are none, default or a file, and {path!r} is no file")

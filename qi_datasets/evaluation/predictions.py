@@ -18,7 +18,7 @@ from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 PREDICTIONS = "predictions.parquet"
 MOST_ROWS = 20_000_000
-"""Rows of a file that is read; more are no evaluation of these sets."""
+"""Rows of a file, at most: no evaluation of these sets has more."""
 
 MOST_BYTES = 500_000_000
 
@@ -36,9 +36,10 @@ COLUMNS: Mapping[str, pa.DataType] = {
 """Columns of every task.
 
 margin: by how much the answer won: log-odds of label 1 where there are two labels, else the distance of the two largest
-logits. difference: between the features (of frozen networks) or logits of the two images that belong together, the
-largest one, relative to the largest value there is; for `shifted` the largest change of a logit from the unmoved image,
-absolute, and 0 for pairs.
+    logits
+difference: between the features (of frozen networks) or logits of the two images that belong together, the largest one,
+    relative to the largest value of all; for `shifted` the largest change of a logit from the unmoved image, absolute,
+    and 0 for pairs
 """
 
 FURTHER: Mapping[str, Mapping[str, pa.DataType]] = {
@@ -50,8 +51,10 @@ FURTHER: Mapping[str, Mapping[str, pa.DataType]] = {
 }
 """Further columns, by task.
 
-channels: share of the features that differ between the two images of a pair. shift: pixels down and right; pair: -1 for
-images of the diagonal, else the number of the source's pair, whose two images are of side 0 and 1.
+channels: share of the features that differ between the two images of a pair
+shift: pixels down and right
+pair: -1 for images of the diagonal, else the number of the source's pair
+side: which of the pair's two images it is, 0 or 1
 """
 
 Column = NDArray[Any]

@@ -127,7 +127,7 @@ class QuadrantWork:
         return self.patches[split][start:stop].to(self.design.device)
 
     def kept(self, case: Case) -> list[bytes] | None:
-        """The statistics of a case's calibration; None where there is none."""
+        """The statistics of a case's calibration; None where it needs none."""
         if not self.design.calibrated(case):
             return None
         kept: list[bytes] = self.place.read(case.part("calibration")).table.column("statistics").to_pylist()

@@ -37,18 +37,24 @@ class Work(Protocol):
 
 
 ReadData = Callable[[str | Path | None, Design, int | None, bool], Evaluated]
-"""Reads what is evaluated: from an output place, for a design, so many sources of each split, with bars or without."""
+"""Reads what is evaluated: output place, design, sources per split (None for all), and whether to show a bar."""
 
 
 @dataclass(frozen=True)
 class Task:
     """A task: which inits and borders it takes, how its data are read, and what its units are.
 
+    name: of the set
+    summary: the question that it answers, in one line
     inits: in the order of preference
+    read: gives what is evaluated on
+    work: gives the units of an evaluation in its place
     canvas: rows and columns of the images, without border
+    borders: those that are usual, in pixels
+    modes, shifts: what views there are, and how far they are moved, in pixels
     head: whether classifiers keep their heads
     widens: whether networks of patches get wider borders
-    calibrates: whether random networks' batch norms are calibrated unless it is said otherwise
+    calibrates: whether random networks' batch norms are calibrated by default
     settings: constants of its protocol, for the entry
     """
 
@@ -68,14 +74,14 @@ class Task:
 
 
 def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
-    """The patches of the splits that the inits need."""
+    """The patches of the splits that the inits need; arguments as of `ReadData`."""
     train, validation, test = QI.splits
     splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
     return read_quadrant(stored_set(QI, output), splits, limit, progress)
 
 
 def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
-    """The sources of `shifted`."""
+    """The sources of `shifted`; arguments as of `ReadData`."""
     return shifted_sources(stored_set(SHIFTED, output), limit)
 
 

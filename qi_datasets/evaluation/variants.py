@@ -59,9 +59,11 @@ class Variant:
 class Facts:
     """What an entry says of a network.
 
+    parameters: how many numbers are trained
     field: receptive field and total stride, None where they are not known
     further_border: pixels per side beyond each border; see `FURTHER_BORDER`
-    phase: whether the corners' displacement is no multiple of a period of the network
+    pool: the pooling before the head, as decided
+    phase: whether the corners may fall into different phases of the network's sampling
     keeps_statistics: whether it has batch norms with running statistics
     """
 
@@ -84,6 +86,8 @@ class Prepared:
 def facts_of(model: Model, variant: Variant, side: int, *, head: bool, patches: bool) -> tuple[Variant, Facts]:
     """The variant with its pool decided, and what is known of a model's network.
 
+    model: what makes it
+    variant: what is changed of it
     side: of the smallest images that it will get
     head: whether it keeps its head
     patches: whether a network of patches gets a further border
@@ -126,7 +130,11 @@ def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:
 def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False) -> Prepared:
     """The network for images of `side` pixels in evaluation mode, its parameters frozen.
 
-    own: with its own weights, else with random ones of that seed
+    model: what makes it
+    variant: what is changed of it
+    side: rows and columns of the images
+    seed: of random weights
+    own: with its own weights, else with random ones
     head: with its head, if it is a classifier of the libraries
 
     Raises OptionError, which says why, where the variant can't be made of it.
@@ -137,7 +145,13 @@ def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool,
 
 
 def varied(network: nn.Module, model: Model, variant: Variant, *, head: bool) -> nn.Module:
-    """The network in its variant, in evaluation mode. head: whether a classifier of the libraries keeps its head."""
+    """The network in its variant, in evaluation mode.
+
+    network: as it was made
+    model: what made it
+    variant: what is changed of it
+    head: whether a classifier of the libraries keeps its head
+    """
     network = network.eval()
     if model.whole and not head:
         network = without_head(network)
@@ -158,7 +172,13 @@ def normalising(transform: Transform) -> nn.Conv2d:
 
 
 def with_new_head(network: nn.Module, features: int, classes: int, seed: int) -> nn.Module:
-    """A network with a new linear layer on its features, drawn by the seed, all of it to be trained."""
+    """A network with a new linear layer on its features, all of it to be trained.
+
+    network: answers features (N, F)
+    features: F
+    classes: how many logits there are to be
+    seed: of the new layer's weights
+    """
     with seeded(seed):
         head = nn.Linear(features, classes)
     return nn.Sequential(OrderedDict(network=network, head=head)).requires_grad_()

@@ -138,7 +138,7 @@ class Workplace:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes the parts, once the entry stands; first what tells that there is something to be done."""
+        """Removes the parts, once the entry stands; the settings first, since whoever finds these would go on."""
         (self.folder / SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -164,7 +164,13 @@ class Workplace:
 
 
 def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str], where: Path) -> None:
-    """OptionError, which names the first difference, unless two evaluations have the same settings."""
+    """OptionError, which names the first difference, unless two evaluations have the same settings.
+
+    begun: settings of the evaluation that is there
+    settings: those that are asked for
+    ignored: sections that may differ
+    where: the folder, for the message
+    """
     # The network last, since weights differ where its number of seeds does.
     for section in sorted((name for name in settings if name not in ignored), key="model".__eq__):
         there, asked = begun.get(section), settings[section]

@@ -55,7 +55,12 @@ def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
 def checked_view(
     spec: SetSpec, name: str | None = None, border: int | None = None, mode: str | None = None, shift: int | None = None
 ) -> View | None:
-    """What shows the stored set as asked for; None for the stored images as they are."""
+    """What shows the stored set as asked for; None for the stored images as they are.
+
+    spec: the set.
+    name: of a config, None for the default one.
+    border, mode, shift: as of `load_dataset`.
+    """
     pixels = checked_border(spec, name, border)
     if mode is not None and mode not in spec.views:
         hint = nearest(mode, dict.fromkeys(spec.views))
@@ -133,7 +138,13 @@ def named_splits(split: object, known: Iterable[str]) -> list[str]:
 
 
 def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:
-    """OptionError for an argument that nobody knows, that has no effect, or that names what is not there."""
+    """OptionError for an argument that is unknown, that has no effect, or that names what is not there.
+
+    spec: the set.
+    stock: arguments that go to `datasets.load_dataset`.
+    view: what shows the stored rows, None for the rows as they are.
+    streaming: whether rows are read as they are asked for.
+    """
     for option, value in stock.items():
         if option in WITHOUT_EFFECT:
             raise OptionError(f"load_dataset takes no {option}: a set has its name, and output= says where it is")

@@ -93,7 +93,7 @@ class ComputedImage:
         return self.column(storage.is_null(), **known)
 
     def column(self, nulls: pa.BooleanArray, **fields: pa.Array) -> pa.StructArray:
-        """A column of these fields, the others null; nulls: where there is no image at all."""
+        """A column of these fields, the others null. nulls: True where the row lacks an image."""
         parts = [fields.get(part.name, pa.nulls(len(nulls), part.type)) for part in self.pa_type]
         return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=nulls)
 

@@ -168,7 +168,13 @@ def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
-    """The folder of the set, built if that is possible with what is given."""
+    """The folder of the set, built if that is possible with what is given.
+
+    spec: the set.
+    side: of its images at border 0, in pixels.
+    root: where sets lie.
+    imagenet_val: the images, None without any.
+    """
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
         if not exists(standing(folder)):

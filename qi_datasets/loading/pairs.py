@@ -13,9 +13,9 @@ from qi_datasets.loading.computed import WindowImage, from_stock
 from qi_datasets.loading.views import AnyDataset, streamed
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
-OFFSETS = ("y0", "x0", "y1", "x1")
-KEPT = ("label", "source")
-COLUMNS = ("image_a", "image_b", *KEPT, *OFFSETS)
+_OFFSETS = ("y0", "x0", "y1", "x1")
+_KEPT = ("label", "source")
+COLUMNS = ("image_a", "image_b", *_KEPT, *_OFFSETS)
 
 
 def paired(dataset: AnyDataset) -> AnyDataset:
@@ -27,8 +27,8 @@ def paired(dataset: AnyDataset) -> AnyDataset:
     image = WindowImage(decode=dataset.features["image"].decode)
     features = datasets.Features(
         {"image_a": image, "image_b": image}
-        | {name: dataset.features[name] for name in KEPT}
-        | {name: datasets.Value("int32") for name in OFFSETS}
+        | {name: dataset.features[name] for name in _KEPT}
+        | {name: datasets.Value("int32") for name in _OFFSETS}
     )
     step = partial(_pair_table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
@@ -38,7 +38,7 @@ def paired(dataset: AnyDataset) -> AnyDataset:
     info.features = features
     order = np.arange(len(dataset) * SHIFTED_GEOMETRY.pairs).reshape(SHIFTED_GEOMETRY.pairs, -1).T.ravel()
     indices = InMemoryTable(pa.table({"indices": pa.array(order, pa.uint64())}))
-    return datasets.Dataset(ComputedTable(dataset.data, (step,)), info, dataset.split, indices)
+    return datasets.Dataset(_ComputedTable(dataset.data, (step,)), info, dataset.split, indices)
 
 
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
@@ -50,28 +50,28 @@ def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
 
 def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> pa.RecordBatch:
     pairs = stored.column("pairs").flatten().flatten().to_numpy(zero_copy_only=False)
-    offsets = pairs.reshape(stored.num_rows, SHIFTED_GEOMETRY.pairs, len(OFFSETS))[:, k]
-    columns = {name: pa.array(offsets[:, place], pa.int32()) for place, name in enumerate(OFFSETS)}
-    columns |= {name: stored.column(name) for name in KEPT}
+    offsets = pairs.reshape(stored.num_rows, SHIFTED_GEOMETRY.pairs, len(_OFFSETS))[:, k]
+    columns = {name: pa.array(offsets[:, place], pa.int32()) for place, name in enumerate(_OFFSETS)}
+    columns |= {name: stored.column(name) for name in _KEPT}
     photos = stored.column("image")
     shared = from_stock(photos)
-    for image, y, x in (("image_a", *OFFSETS[:2]), ("image_b", *OFFSETS[2:])):
+    for image, y, x in (("image_a", *_OFFSETS[:2]), ("image_b", *_OFFSETS[2:])):
         columns[image] = features[image].column(photos.is_null(), **shared, y=columns[y], x=columns[x])
     return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
 
 
-Step = Callable[[pa.Table], pa.Table]
+_Step = Callable[[pa.Table], pa.Table]
 """What is done to a table: picklable."""
 
 
-class ComputedTable(InMemoryTable):  # type: ignore[misc]
+class _ComputedTable(InMemoryTable):  # type: ignore[misc]
     """A table that shares its buffers with the one it is computed from.
 
     It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
     process nor a fingerprint gets five copies of every image.
     """
 
-    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
+    def __init__(self, base: Table, steps: tuple[_Step, ...]) -> None:
         table = base.table
         for step in steps:
             table = step(table)
@@ -79,12 +79,12 @@ class ComputedTable(InMemoryTable):  # type: ignore[misc]
         self.base, self.steps = base, steps
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ComputedTable, (self.base, self.steps)
+        return _ComputedTable, (self.base, self.steps)
 
 
-def _stock_method(name: str) -> Callable[..., ComputedTable]:
-    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
-        return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
+def _stock_method(name: str) -> Callable[..., _ComputedTable]:
+    def method(self: _ComputedTable, *args: Any, **kwargs: Any) -> _ComputedTable:
+        return _ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
 
     return method
 
@@ -95,4 +95,4 @@ def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table:
 
 for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_columns", "drop", "select"):
     # What `Dataset` calls to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
-    setattr(ComputedTable, _name, _stock_method(_name))
+    setattr(_ComputedTable, _name, _stock_method(_name))

@@ -13,7 +13,7 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.location import place_of
 from qi_datasets.storage.manifest import Manifest
 
-MARK = "provenance: "
+_MARK = "provenance: "
 """What the line of a description begins with that holds the provenance as JSON."""
 
 
@@ -32,7 +32,7 @@ def provenance(source: Any) -> dict[str, Any]:
         return Manifest.read(place_of(source)).provenance
     rows = next(iter(source.values()), None) if isinstance(source, dict) else getattr(source, "rows", source)
     description = getattr(getattr(rows, "info", None), "description", None) or ""
-    found = [line.removeprefix(MARK) for line in description.splitlines() if line.startswith(MARK)]
+    found = [line.removeprefix(_MARK) for line in description.splitlines() if line.startswith(_MARK)]
     if len(set(found)) != 1:
         what = "rows of several sets" if found else f"a {type(source).__name__} that load_dataset did not make"
         raise OptionError(f"provenance can't be told of {what}; give what load_dataset gave, or a set's folder")
@@ -46,7 +46,7 @@ def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
         _announce_demo(manifest.name)
     each = loaded.values() if isinstance(loaded, dict) else loaded if isinstance(loaded, list | tuple) else [loaded]
     for rows in each:
-        rows.info.description = f"{spec.title}. {spec.summary}\n{MARK}{json.dumps(manifest.provenance)}"
+        rows.info.description = f"{spec.title}. {spec.summary}\n{_MARK}{json.dumps(manifest.provenance)}"
         rows.info.version = datasets.Version(manifest.spec_version)
         rows.info.license = manifest.licence(spec).name or manifest.licence(spec).id
     return loaded

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from qi_datasets.loading.computed import BorderedImage, ComputedImage, ShiftedImage
 from qi_datasets.specs import BORDER_COLUMNS
 
-STREAMED_ROWS = 32
+_STREAMED_ROWS = 32
 """Rows of a stream that a step takes at a time: few, since it reads as many before it yields the first."""
 
 AnyDataset = TypeVar("AnyDataset", datasets.Dataset, datasets.IterableDataset)
@@ -25,22 +25,22 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
     if isinstance(dataset, datasets.Dataset):
         if moved:
             numbers = dataset.select_columns(moved).with_format("numpy")[:]
-            # Under other names first: without any column, a dataset has no rows.
+            # Under other names first: a dataset loses its rows with its last column.
             for name in moved:
                 dataset = dataset.add_column(f"{name}+{border}", numbers[name] + border, feature=features[name])
             dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
             dataset = dataset.select_columns(list(features))
     elif moved:
         dataset = streamed(dataset, partial(_moved, names=moved, border=border), features)
-    return with_image(dataset, BorderedImage(border))
+    return _with_image(dataset, BorderedImage(border))
 
 
 def with_shift(dataset: AnyDataset, mode: str, shift: int) -> AnyDataset:
     """Every image moved by `shift` pixels, down and right, in the way that `mode` names ("crop", "zero", ...)."""
-    return with_image(dataset, ShiftedImage(mode, shift))
+    return _with_image(dataset, ShiftedImage(mode, shift))
 
 
-def with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
+def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
     """The column `image`, if it is among those that were loaded, as that type computes it."""
     if "image" not in dataset.features:
         return dataset
@@ -55,9 +55,15 @@ def streamed(
     stream: datasets.IterableDataset,
     step: Callable[[pa.Table], pa.Table],
     features: Mapping[str, Any],
-    rows: int = STREAMED_ROWS,
+    rows: int = _STREAMED_ROWS,
 ) -> datasets.IterableDataset:
-    """A stream whose tables of `rows` rows each go through `step`, which gives them the columns `features`."""
+    """A stream whose tables go through a step.
+
+    stream: the rows.
+    step: what is done to a table.
+    features: of the columns that it gives.
+    rows: of a table.
+    """
     seen = stream.with_format("arrow").map(step, batched=True, batch_size=rows)
     # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.
     return seen.with_format(None).cast(datasets.Features(features))

@@ -11,7 +11,7 @@ _STRIDES = (2, 2, 2, 1)
 _EXPANSION = 4
 
 
-class BagBottleneck(nn.Module):
+class _BagBottleneck(nn.Module):
     """1x1, 3x3 or 1x1, and 1x1 convolution beside the map itself: (N, inputs, H, W) to (N, 4 * width, H', W').
 
     kernel: 3 without padding, or 1
@@ -67,9 +67,9 @@ class BagNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         stages = []
         for width, depth, stride in zip(widths, depths, _STRIDES, strict=True):
-            blocks = [BagBottleneck(channels, width, 3, stride)]
+            blocks = [_BagBottleneck(channels, width, 3, stride)]
             channels = _EXPANSION * width
-            blocks += [BagBottleneck(channels, width, 1, 1) for _ in range(depth - 1)]
+            blocks += [_BagBottleneck(channels, width, 1, 1) for _ in range(depth - 1)]
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.avgpool = nn.AdaptiveAvgPool2d(1)

@@ -1,7 +1,7 @@
 """Full convolution of any traceable network, on its own weights.
 
-Zero padding crops a network's responses at the image's edge, and the crop tells where things are. Full convolution
-computes every position whose window meets the image (arXiv 2003.07064, figure 2), and so tells nothing as long as black
+Zero padding crops a network's responses at the image's edge, and the crop shows where things are. Full convolution
+computes every position whose window meets the image (arXiv 2003.07064, figure 2), and so shows nothing as long as black
 stays 0 inside the network. With biases and batch norm it becomes some constant of each channel, the *ground*. *Exact*
 full convolution carries the ground beside each map and pads with it: the answers are those to the image on an endless
 black plane. Branches meet at the positions that they have in the network's own padding, so that a trained network
@@ -31,7 +31,7 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
 
     model: any network that `torch.fx` can trace, of convolutions, poolings, what acts on each position alone, batch and
         layer norm, additions and concatenations.
-    exact: pad with the ground, so that nothing tells where the image ends; False pads with zeros, as the paper does.
+    exact: pad with the ground, so that nothing shows where the image ends; False pads with zeros, as the paper does.
     background: what lies outside the images, of every channel or of each; other than 0 with `exact` only.
 
     Raises `OptionError`, with the name of the node, for what mixes all positions (squeeze-and-excitation, attention, a

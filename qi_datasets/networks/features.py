@@ -68,11 +68,15 @@ def extract_features(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.floating]:
-    """What a frozen network, in eval mode, answers: (N, features), of `dtype` (float32 or float64).
+    """What a frozen network, in eval mode, answers: (N, features), of `dtype`. The network itself is left as it is.
 
-    `images` is one array (N, C, H, W) or an iterable of such arrays, read one at a time; uint8 (divided by 255) or
-    floating point. Larger arrays are cut into passes that suit the device. The network itself is left as it is.
-    Raises `OptionError` as `as_input`, and if there are no images at all.
+    network: answers one vector for each image
+    images: an array (N, C, H, W), or an iterable of such arrays, read one at a time; uint8 (divided by 255) or floating
+        point; larger arrays are cut into passes that suit the device
+    device: of torch
+    dtype: float32 or float64
+
+    Raises `OptionError` as `as_input`, and for no images at all.
     """
     frozen = copy.deepcopy(network).to(device, dtype).to(memory_format=torch.channels_last).eval()
     batches = [images] if isinstance(images, Tensor | np.ndarray) else images

@@ -77,7 +77,12 @@ def make_conv2d(
 ) -> nn.Conv2d:
     """A square convolution of the named padding; its weights are drawn as `nn.Conv2d` draws them.
 
-    Equal random state gives equal weights whatever the padding. Raises `OptionError` as `padding_per_side`.
+    Equal random state gives equal weights whatever the padding.
+
+    padding: its name
+    in_channels, out_channels, kernel_size, stride, dilation, groups, bias: as for `nn.Conv2d`
+
+    Raises `OptionError` as `padding_per_side`.
     """
     per_side = padding_per_side(padding, kernel_size, dilation)
     if padding == "full":

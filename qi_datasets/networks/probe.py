@@ -1,4 +1,4 @@
-"""A linear probe: what a frozen network's features tell a logistic regression."""
+"""A linear probe: what a logistic regression reads from a frozen network's features."""
 
 import numpy as np
 import torch

@@ -1,7 +1,7 @@
 """Receptive field and total stride from a network's layers, and the border beyond which location cannot be read.
 
 The horizon. A patch lies `b` pixels inside two neighbouring edges of a black image, in the upper-left or in the
-bottom-right corner; the displacement is a multiple of the total stride, so on an endless black plane both images give
+bottom-right corner. The displacement is a multiple of the total stride: on an endless black plane both images give
 the same feature map, shifted, and the same maximum over space. An output on that plane sees a window of `R` pixels, the
 receptive field. A finite image can differ from the plane in two ways only:
 

@@ -19,9 +19,15 @@ from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 def conv_stack(
     channels: Sequence[int], strides: Sequence[int], padding: Padding, *, kernel_size: int = 3, bias: bool
 ) -> nn.Sequential:
-    """Convolutions of one padding, each followed by ReLU: `channels` has one entry more than `strides`.
+    """Convolutions of one padding, each followed by ReLU.
 
-    Raises `OptionError` if it has not.
+    channels: of the input and of each layer's output, one entry more than `strides`
+    strides: of each layer
+    padding: its name
+    kernel_size: rows and columns of the kernels
+    bias: whether the layers have biases
+
+    Raises `OptionError` for another number of channels.
     """
     if len(channels) != len(strides) + 1:
         raise OptionError(f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}")

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from qi_datasets.errors import OptionError
 from qi_datasets.scores.location import EQUAL_WITHIN
 
-Values = torch.Tensor | NDArray[np.floating]
+_Values = torch.Tensor | NDArray[np.floating]
 
 _EQUAL = {getattr(torch, name): within for name, within in EQUAL_WITHIN.items()}
 
 
-def relative_difference(first: Values, second: Values) -> float:
+def relative_difference(first: _Values, second: _Values) -> float:
     """Largest absolute difference of two arrays of one shape, divided by the largest absolute value in either.
 
     0.0 for two empty or all-zero arrays; infinity if a value is not finite, so that such arrays are never equal.
@@ -40,7 +40,7 @@ def equal_tolerance(dtype: torch.dtype) -> float:
     return _EQUAL[dtype]
 
 
-def is_equal(first: Values, second: Values) -> bool:
+def is_equal(first: _Values, second: _Values) -> bool:
     """Whether two arrays of one shape and one dtype (float32 or float64) are equal up to rounding.
 
     Raises `OptionError` if shapes or dtypes differ, or for a dtype without a tolerance.

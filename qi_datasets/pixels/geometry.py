@@ -20,8 +20,11 @@ Box: TypeAlias = tuple[int, int, int, int]
 class Placed:
     """An image that is black (0) outside one rectangle, kept as that rectangle and its place.
 
-    content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB); its top-left pixel is at row `y`, column `x` of an image of
-    `height` x `width` pixels. Raises OptionError when content is no such array or reaches beyond the image.
+    content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB).
+    y, x: row and column of its top-left pixel.
+    height, width: of the image.
+
+    Raises OptionError for content of another shape or type, and for content that reaches beyond the image.
     """
 
     content: Pixels
@@ -106,7 +109,14 @@ def bordered(image: Image.Image, border: int) -> Image.Image:
 
 
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
-    """`side` x `side` pixels of an (h, w[, c]) image from row `y`, column `x` on; OptionError beyond the image."""
+    """A square part of an image, (side, side[, c]).
+
+    image: (h, w[, c]).
+    y, x: the window's first row and column.
+    side: of the window, in pixels.
+
+    Raises OptionError for a window that reaches beyond the image.
+    """
     height, width = image.shape[:2]
     if not (0 <= y <= height - side and 0 <= x <= width - side):
         raise OptionError(f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}")

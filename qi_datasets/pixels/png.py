@@ -140,10 +140,14 @@ class PatchEncoder:
         return rows, _Sums(total - right.total, by_row - right.by_row, by_column)
 
     def png(self, y: int, x: int, height: int, width: int) -> bytes:
-        """PNG file of a black image with the content's top-left pixel at row `y` and column `x`, all in pixels.
+        """PNG file of a black image that holds the content.
+
+        Args:
+            y, x: row and column of the content's top-left pixel.
+            height, width: of the image, in pixels.
 
         Raises:
-            OptionError: the content does not lie within the `height` x `width` canvas.
+            OptionError: the content does not lie within the image.
         """
         frame = _frame(self._code, self._shape, y, x, height, width)
         rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)

@@ -7,7 +7,7 @@ pictures.
 import struct
 import zlib
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {"L": 0, "RGB": 2}
 _CHUNKS = (b"IHDR", b"IDAT", b"IEND")
 _FRAME = 12  # length, type and CRC of a chunk
@@ -15,9 +15,9 @@ _FRAME = 12  # length, type and CRC of a chunk
 
 def addition(data: bytes, mode: str) -> str:
     """What a PNG file holds beside 8-bit pixels of this mode ("L" or "RGB"), in a few words; "" if nothing."""
-    if not data.startswith(SIGNATURE):
+    if not data.startswith(_SIGNATURE):
         return "another signature"
-    place = len(SIGNATURE)
+    place = len(_SIGNATURE)
     kinds: list[bytes] = []
     while place + _FRAME <= len(data) and kinds[-1:] != [b"IEND"]:
         length, kind = struct.unpack_from(">I4s", data, place)

@@ -40,7 +40,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch, numbered from 1: mean cross-entropies of training and validation, validation accuracy in [0, 1]."""
+    """One epoch.
+
+    number: from 1
+    train_loss, validation_loss: mean cross-entropies
+    validation_accuracy: in [0, 1]
+    """
 
     number: int
     train_loss: float
@@ -50,9 +55,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RedGreenRun:
-    """One trained net. `logits`: per test set, (N, 2) float32; `accuracies`: per test set, in [0, 1].
+    """One trained net.
 
     padding: of the reference net; None for any other network
+    seed: that it was trained from
+    epochs: all that were done
+    best_epoch: the number of the one whose weights count
+    logits: per test set, (N, 2) float32
+    accuracies: per test set, in [0, 1]
     """
 
     padding: Padding | None
@@ -75,11 +85,20 @@ def train_red_green(
     device: str | torch.device = "cpu",
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """Train on `train`, stop by `validation`, test on each of `tests`; `progress` is called after each epoch.
+    """Trains the reference net on one set of images, stops by another, and tests it on several.
 
-    `seed` decides the initial weights and the order of the training images, on every device; global random state is
-    left as it is. Raises `OptionError` for images or labels of another shape, type or range, and for an unknown
-    padding.
+    train: what it learns
+    validation: what decides when it stops
+    tests: what it is tested on, by name
+    padding: of the net
+    seed: decides the initial weights and the order of the training images, on every device
+    epochs: at most
+    patience: epochs without a better validation loss, at most
+    device: of torch
+    progress: called after each epoch
+
+    Global random state is left as it is. Raises `OptionError` for images or labels of another shape, type or range, and
+    for an unknown padding.
     """
     with seeded(seed):
         net = RedGreenNet(padding).to(device)
@@ -101,9 +120,10 @@ def train_on_red_green(
     patience: int = PATIENCE,
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """The protocol for any network; arguments and errors as for `train_red_green`, but for these.
+    """The protocol for any network; errors as for `train_red_green`.
 
     net: on its device; answers two logits; trained in place
+    train, validation, tests, epochs, patience, progress: as for `train_red_green`
     seed: decides the order of the training images, and what the network draws itself
     """
     if epochs < 1 or patience < 1:

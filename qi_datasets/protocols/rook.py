@@ -27,10 +27,13 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class RookRuns:
-    """S trained rook nets.
+    """S trained rook nets; all arrays are float32.
 
-    `logits` (S, 2, 2): seed, image, class; `filters` (S, 5, 5); `losses` (S, epochs): cross-entropy, mean of the two
-    images. All float32.
+    padding: of the nets
+    seeds: S of them
+    logits: (S, 2, 2): seed, image, class
+    filters: (S, 5, 5)
+    losses: (S, epochs), cross-entropy, mean of the two images
     """
 
     padding: Padding
@@ -41,13 +44,13 @@ class RookRuns:
 
     @property
     def accuracies(self) -> NDArray[np.float64]:
-        """Share of the two images that each net tells right, (S,): 0, 0.5 or 1."""
+        """Share of the two images to which each net gives the right label, (S,): 0, 0.5 or 1."""
         right: NDArray[np.float64] = (self.logits.argmax(2) == np.arange(2)).mean(1)
         return right
 
     @property
     def solved(self) -> int:
-        """How many nets tell both images right."""
+        """How many nets give both images the right label."""
         return int((self.accuracies == 1).sum())
 
     @property
@@ -69,11 +72,17 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
-    """Train one net per seed, all together; up to rounding the nets that training one by one gives.
+    """Trains one net per seed, all together; up to rounding the nets that training one by one gives.
 
-    `images` (2, 1, H, W), float32 in [0, 1], of labels 0 and 1. The images never change, so a convolution is a product
-    of their windows, cut out once, with all filters; only the window of each filter's maximum has a gradient. The
-    logits in the result are computed by convolution. Global random state is left as it is.
+    The images never change, so a convolution is a product of their windows, cut out once, with all filters; only the
+    window of each filter's maximum has a gradient. The logits in the result are computed by convolution. Global random
+    state is left as it is.
+
+    images: (2, 1, H, W), float32 in [0, 1], of labels 0 and 1
+    padding: of the nets
+    seeds: one for each net
+    epochs: of the two images, one by one
+
     Raises `OptionError` for images of another shape or dtype, for no seed and for an unknown padding.
     """
     _check(images, seeds)
@@ -116,6 +125,7 @@ def train_on_pair(network: nn.Module, images: Tensor, seed: int, epochs: int = E
     network: on its device; answers two logits; trained in place
     images: (2, C, H, W), floating point, of labels 0 and 1, on the same device
     seed: decides what the network draws itself
+    epochs: of the two images
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     labels = torch.arange(2, device=images.device)

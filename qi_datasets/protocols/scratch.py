@@ -29,7 +29,13 @@ PATIENCE = 5
 
 @dataclass
 class Progress:
-    """Where a training is: epochs that are done, learning rate, best validation loss and epochs since."""
+    """Where a training is.
+
+    epoch: epochs that are done
+    rate: the learning rate
+    best: the best validation loss
+    stale: epochs since
+    """
 
     epoch: int = 0
     rate: float = LEARNING_RATE
@@ -39,7 +45,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, which answers with two logits, and its accuracy and loss on the training images."""
+    """A trained network.
+
+    network: answers with two logits
+    epochs: that were done
+    accuracy, loss: on the training images
+    """
 
     network: nn.Module
     epochs: int
@@ -101,7 +112,14 @@ def train_corners(
 def train_epoch(
     network: nn.Module, reader: CornerNetwork, optimizer: torch.optim.Optimizer, patches: Tensor, rate: float
 ) -> None:
-    """One pass over all patches in both corners, shuffled by torch's random state."""
+    """One pass over all patches in both corners, shuffled by torch's random state.
+
+    network: trained in place
+    reader: answers for it on images of its border
+    optimizer: of its parameters
+    patches: (N, 3, h, w), normalised
+    rate: the learning rate
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
     order = torch.randperm(2 * len(patches))
@@ -114,7 +132,13 @@ def train_epoch(
 
 
 def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners."""
+    """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
+
+    network: answers two logits
+    patches: (N, 3, h, w), normalised
+    border: pixels per side
+    local: as in `CornerNetwork`
+    """
     logits = torch.from_numpy(CornerNetwork(network, border, local=local).features(patches))
     labels = torch.arange(2).expand(len(patches), 2)
     loss = F.cross_entropy(logits.double().flatten(0, 1), labels.flatten())
@@ -122,7 +146,13 @@ def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> t
 
 
 def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
-    """The answers of a trained network to test patches (N, 3, h, w), normalised."""
+    """The answers of a trained network to test patches.
+
+    network: answers two logits, in evaluation mode
+    test: patches (N, 3, h, w), normalised
+    border: pixels per side
+    local: as in `CornerNetwork`
+    """
     return logit_answers(CornerNetwork(network, border, local=local).features(test))
 
 
@@ -137,7 +167,13 @@ def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimiz
 
 
 def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
-    """Writes the state after an epoch, whole or not at all."""
+    """Writes the state after an epoch, whole or not at all.
+
+    checkpoint: the file
+    network: as it is now
+    optimizer: of its parameters, as it is now
+    at: where the training is
+    """
     unfinished = checkpoint.with_name(f".{checkpoint.name}.unfinished")
     content = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(at)}
     torch.save(content, unfinished)

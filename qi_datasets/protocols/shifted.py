@@ -69,10 +69,10 @@ def answer_shifted(
     Raises `ModelError` where the network fails, and for logits that are not finite.
     """
     moved, middle = canvas(bases, mode), SHIFTED_GEOMETRY.slack // 2
-    unmoved = logits_of(network, moved, np.full((len(bases), 2), middle))
-    along = [logits_of(network, moved, np.full((len(bases), 2), middle - shift)) for shift in shifts]
+    unmoved = _logits_of(network, moved, np.full((len(bases), 2), middle))
+    along = [_logits_of(network, moved, np.full((len(bases), 2), middle - shift)) for shift in shifts]
     windows = [
-        logits_of(network, moved, pairs[:, pair, 2 * side : 2 * side + 2])
+        _logits_of(network, moved, pairs[:, pair, 2 * side : 2 * side + 2])
         for pair in range(pairs.shape[1])
         for side in (0, 1)
     ]
@@ -89,7 +89,7 @@ def answer_shifted(
     )
 
 
-def logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) -> NDArray[np.floating]:
+def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) -> NDArray[np.floating]:
     """Logits (N, classes) of the windows whose first row and column `offsets` (N, 2) say."""
     side = SHIFTED_GEOMETRY.view
     windows = torch.stack(

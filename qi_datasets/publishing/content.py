@@ -30,7 +30,13 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Content:
-    """What is published of a set. free: whether anybody may publish it. files: by path in the repository."""
+    """What is published of a set.
+
+    spec: the set.
+    manifest: as it is published.
+    files: by path in the repository.
+    free: whether anybody may publish them.
+    """
 
     spec: SetSpec
     manifest: Manifest
@@ -39,7 +45,13 @@ class Content:
 
 
 def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
-    """What is published of the set in a folder. place, tag: where, and as what, for the card of a recipe."""
+    """What is published of the set in a folder.
+
+    folder: where the set lies.
+    place: where it is published, for the card of a recipe.
+    recipe_only: card and manifest alone.
+    tag: as what it is published, for the card of a recipe.
+    """
     manifest = Manifest.read(folder)
     spec = spec_named(manifest.name)
     if recipe_only:

@@ -12,11 +12,11 @@ from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.published import tree
 
-ENDING = ".parquet"
-NAMED = 5
+_ENDING = ".parquet"
+_NAMED = 5
 """How many files a message names before it counts the rest."""
 
-HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
+_HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 """Files that a repository may hold before anything is published there, beside those that start with a dot."""
 
 
@@ -24,6 +24,8 @@ HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 class Publication:
     """What is to happen to one repository.
 
+    content: what is published.
+    remote: the repository as it is.
     access: its settings, which are made first where they differ from `remote.access`.
     add, delete: paths that are written, and paths that go.
     left: paths of others' that stay.
@@ -73,7 +75,11 @@ def plan_publication(
 ) -> Publication:
     """Compares what is to be published with what is there.
 
-    private, gated: as for `access_for`. tag: a further tag of the user's own.
+    content: what is to be published.
+    remote: the repository as it is.
+    private, gated: as for `access_for`.
+    tag: a further tag of the user's own.
+
     Raises PublishError and OptionError for what must not be done: see the errors' words.
     """
     version = content.manifest.spec_version
@@ -87,7 +93,7 @@ def plan_publication(
             f"{remote.place.repo_id} has other data under version {version} ({conflict}): a changed pixel is a new "
             "data version; choose another repository, or name these data with a tag of your own"
         )
-    ours = {path for path in remote.files if path == MANIFEST or path.endswith(ENDING)}
+    ours = {path for path in remote.files if path == MANIFEST or path.endswith(_ENDING)}
     ours |= set(remote.manifest.files if remote.manifest else ())
     delete = [path for path in remote.files if path in ours and path not in content.files]
     left = [path for path in remote.files if path not in ours | set(content.files) and not path.startswith(".")]
@@ -124,11 +130,11 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
             f"{repo_id} holds {there.name} of {there.size} pixels, not {content.manifest.name} of "
             f"{content.manifest.size}; a repository holds one set, choose another"
         )
-    strange = [path for path in remote.files if path not in HARMLESS and not path.startswith(".")]
+    strange = [path for path in remote.files if path not in _HARMLESS and not path.startswith(".")]
     if there is None and strange:
-        more = f" and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+        more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         raise PublishError(
-            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:NAMED])}{more}; "
+            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:_NAMED])}{more}; "
             "choose another repository"
         )
 

@@ -16,13 +16,14 @@ from qi_datasets.storage.published import kept, published_set, tree
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository. place: with the branch that is published to.
+    """A repository.
 
-    access: its settings; None where there is no such repository.
+    place: with the branch that is published to.
+    access: its settings; None for a repository that is still to be made.
     branches, tags: name -> commit.
-    head: the commit that the next one follows: of the branch, else of main; "" where there is no repository.
+    head: the commit that the next one follows: of the branch, else of main; "" where that is still to be made.
     files: what lies there, by path.
-    manifest: of the set there, if there is one.
+    manifest: of the set there; None without one.
     """
 
     place: HubPlace
@@ -59,7 +60,7 @@ def remote_at(place: HubPlace) -> Remote:
 
 
 def access_of(place: HubPlace) -> Access:
-    """The settings of a repository; NotOnHubError where there is none that the caller may see."""
+    """The settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
     info = asked(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
@@ -71,7 +72,7 @@ def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def manifest_of(repo_id: str, commit: str) -> Manifest:
-    """The manifest at a commit. Raises PublishError when it is none of this package's."""
+    """The manifest at a commit. Raises PublishError for one that this package did not write."""
     place = HubPlace(repo_id, commit)
     try:
         local = kept(place, commit) / MANIFEST

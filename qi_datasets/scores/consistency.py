@@ -13,11 +13,12 @@ from qi_datasets.scores.intervals import Interval, group_interval, wilson_interv
 
 
 def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[Interval]:
-    """Share of right answers at each shift.
+    """Share of right answers at each shift: S intervals, Wilson's, since the sources at one shift are independent.
 
-    predictions: (S, N) integers, row s being the answers at the s-th shift. labels: (N,) integers. Returns S intervals,
-    Wilson's, since the sources at one shift are independent. Raises OptionError for other shapes, for no data,
-    and for unknown labels (-1).
+    predictions: (S, N) integers, row s being the answers at the s-th shift
+    labels: (N,) integers
+
+    Raises OptionError for other shapes, for no data, and for unknown labels (-1).
     """
     right = right_answers(predictions, labels)
     return [wilson_interval(int(answers.sum()), answers.size) for answers in right]
@@ -36,9 +37,11 @@ def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval
 def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sources: npt.ArrayLike) -> Interval:
     """Share of pairs on whose two images the answers agree.
 
-    predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`. sources: (P,)
-    names or numbers of the sources. A source gives several pairs, so the interval is over sources, each of which weighs
-    the same (`intervals.mean_interval`). Raises OptionError for other shapes and for no data.
+    predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`
+    sources: (P,) names or numbers of the sources
+
+    A source gives several pairs, so the interval is over sources, each of which weighs the same
+    (`intervals.mean_interval`). Raises OptionError for other shapes and for no data.
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:
@@ -49,8 +52,9 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
 def flip_matrix(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Share of sources whose answer differs between two shifts: (S, S), symmetric, 0 on the diagonal.
 
-    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed. Raises OptionError for other
-    shapes and for no data.
+    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed
+
+    Raises OptionError for other shapes and for no data.
     """
     answers = shifts_by_sources(predictions)
     return np.array([(answers != row).mean(axis=1) for row in answers])
@@ -68,7 +72,7 @@ def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDAr
 
 
 def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Predictions as an array (S, N) of integers, neither of them 0."""
+    """Predictions as an array (S, N) of integers; OptionError unless S and N are 1 or more."""
     answers = class_numbers(predictions)
     if answers.ndim != 2 or answers.size == 0:
         raise OptionError(f"predictions must be (shifts, sources), not {answers.shape}")

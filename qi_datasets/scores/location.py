@@ -47,6 +47,7 @@ class BorderLocation:
 class Location:
     """All borders of one network.
 
+    borders: each border with what was found there
     reach: widest border where location is read; None for nowhere
     reach_75: widest border whose accuracy is 75 % or more for certain (lower end of the interval); None for nowhere
     score: mean of d over all borders of the family, by source, in [-1, 1]; None where a border is missing

@@ -40,7 +40,12 @@ class FileLocation:
 
 @dataclass(frozen=True)
 class SpanLocation:
-    """`size` bytes from `offset` on, inside a larger file that is never unpacked."""
+    """A part of a larger file that is never unpacked.
+
+    path: of the file.
+    offset, size: in bytes.
+    label: what messages call it.
+    """
 
     path: str
     offset: int
@@ -99,6 +104,7 @@ class SourceImage:
 class Source(ABC):
     """A folder, archive or generator of images. It is only ever read.
 
+    where: what messages call it.
     names: image name -> what the layout needs to find it (its type is the layout's own).
     collection: what the names belong to; None for images of any other kind, which are named by their relative path.
     warnings: what a user should know of the source, one line each.

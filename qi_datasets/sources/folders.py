@@ -15,7 +15,7 @@ from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import open_regular
 
-Found: TypeAlias = tuple[str, str, str]
+_Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
@@ -29,14 +29,14 @@ def listing(folder: Path) -> list[str]:
         raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
 
 
-def validation_files(folder: Path) -> list[Found]:
+def _validation_files(folder: Path) -> list[_Found]:
     """The validation files that lie in a folder itself."""
     matches = map(IMAGENET_VAL.file.fullmatch, listing(folder))
     return [(match["id"], match[0], match["wnid"] or "") for match in matches if match]
 
 
 @dataclass(frozen=True)
-class FileSource(Source):
+class _FileSource(Source):
     """Image files below a folder. names: image name -> (path below the folder, synset)."""
 
     def located(self, name: str) -> SourceImage:
@@ -45,8 +45,10 @@ class FileSource(Source):
         return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
 
     @classmethod
-    def of(cls, folder: Path, found: Sequence[Found], collection: ImageCollection | None = IMAGENET_VAL) -> Self | None:
-        """The source of what was found, None if that is nothing; SourceError for twins with different bytes."""
+    def of(
+        cls, folder: Path, found: Sequence[_Found], collection: ImageCollection | None = IMAGENET_VAL
+    ) -> Self | None:
+        """The source of what was found, None for nothing at all; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
             # The first by path counts, whatever order the folder lists them in.
@@ -63,7 +65,7 @@ class FileSource(Source):
         return cls(str(folder), names, collection, contradictions(collection, given) if collection else ())
 
 
-class FlatFolder(FileSource):
+class FlatFolder(_FileSource):
     """`ILSVRC2012_val_*.JPEG`, all in one folder."""
 
     layout: ClassVar[str] = "flat folder"
@@ -71,10 +73,10 @@ class FlatFolder(FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if the folder holds no such file."""
-        return cls.of(folder, validation_files(folder))
+        return cls.of(folder, _validation_files(folder))
 
 
-class ClassFolders(FileSource):
+class ClassFolders(_FileSource):
     """`n01440764/ILSVRC2012_val_00000293.JPEG`: a folder per synset."""
 
     layout: ClassVar[str] = "class folders"
@@ -84,25 +86,25 @@ class ClassFolders(FileSource):
         """The source, or None if no class folder holds such a file."""
         classes = [name for name in sorted(listing(folder)) if WNID.fullmatch(name) and (folder / name).is_dir()]
         found = [
-            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in validation_files(folder / wnid)
+            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in _validation_files(folder / wnid)
         ]
         return cls.of(folder, found)
 
 
-class ImageNetRoot(FileSource):
+class ImageNetRoot(_FileSource):
     """An ImageNet root whose `val/` is flat or by class."""
 
     layout: ClassVar[str] = "ImageNet root with val/"
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if there is no `val/` with validation files."""
+        """The source, or None for a folder without `val/`, or without validation files there."""
         val = folder / "val"
         inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
         return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
 
 
-class Kaggle(FileSource):
+class Kaggle(_FileSource):
     """The root of Kaggle's download, whose validation files lie deep below it."""
 
     layout: ClassVar[str] = "Kaggle"
@@ -111,10 +113,10 @@ class Kaggle(FileSource):
     def find(cls, root: Path) -> Self | None:
         """The source, or None if `root` is not the root of Kaggle's download."""
         val = root / KAGGLE_VAL
-        return cls.of(val, validation_files(val)) if val.is_dir() else None
+        return cls.of(val, _validation_files(val)) if val.is_dir() else None
 
 
-def checked_name(path: str) -> str:
+def _checked_name(path: str) -> str:
     """A path that is to be an image's name; SourceError for one that no text can hold."""
     try:
         path.encode()
@@ -145,15 +147,15 @@ def image_suffixes() -> frozenset[str]:
     return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
-class AnyFolder(FileSource):
+class AnyFolder(_FileSource):
     """Any folder of images, at any depth, named by their relative POSIX path: ImageNet's training images, or others."""
 
     layout: ClassVar[str] = "folder of images"
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if there is no image at any depth."""
-        found: list[Found] = []
+        """The source, or None for a folder without images at any depth."""
+        found: list[_Found] = []
         training = True
         for parent, folders, files in os.walk(folder, onerror=_unreadable):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -164,7 +166,7 @@ class AnyFolder(FileSource):
             wnid = inside.name if WNID.fullmatch(inside.name) else ""
             for file in sorted(files):
                 if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
-                    path = checked_name((inside / file).as_posix())
+                    path = _checked_name((inside / file).as_posix())
                     found.append((path, path, wnid))
                     training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
         return cls.of(folder, found, IMAGENET_TRAIN if training else None)

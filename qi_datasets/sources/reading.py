@@ -15,7 +15,7 @@ LARGEST_IMAGE = 50_000_000
 
 
 def open_regular(path: str) -> BinaryIO:
-    """A file, open for reading; OSError, also for what is no regular file once links are followed."""
+    """A file, open for reading; OSError for anything but a regular file, once links are followed."""
     # A pipe or a device may give no end, or wait for ever; opening some of them does something already.
     if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
@@ -31,14 +31,18 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def read_image(path: str, where: object, offset: int = 0, size: int | None = None) -> bytes:
-    """The bytes of an image file, or `size` bytes from `offset` on inside a larger file.
+    """The bytes of an image file, or of one inside a larger file.
 
-    where: what messages call the image. Raises SourceError for too large a file, and for one that ends too early.
+    path: of the file.
+    where: what messages call the image.
+    offset, size: where it lies inside a larger file, in bytes; size None for all the rest.
+
+    Raises SourceError for too large a file, and for one that ends too early.
     """
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size
         wanted = held if size is None else size
-        check_size(wanted, where)
+        _check_size(wanted, where)
         if offset + wanted > held:
             raise SourceError(f"{where} ends after {max(0, held - offset)} of {wanted} bytes; fetch the file again")
         file.seek(offset)
@@ -48,7 +52,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     return data
 
 
-def check_size(size: int, where: object) -> None:
+def _check_size(size: int, where: object) -> None:
     """SourceError for an image file of more bytes than the cap."""
     if size > LARGEST_IMAGE:
         raise SourceError(
@@ -62,7 +66,7 @@ def decode_image(data: bytes, where: object) -> Image.Image:
 
     where: what messages call the image.
     """
-    check_size(len(data), where)
+    _check_size(len(data), where)
     try:
         image = decoded(data)
         if image.mode.startswith(("I", "F")):

@@ -24,7 +24,7 @@ def open_source(place: str | Path) -> Source:
     """The source at a path or fsspec URL, its layout recognised; only names are read, no picture.
 
     Where several layouts are present, the first wins: flat folder, class folders, root with `val/`, Kaggle, tar,
-    Parquet shards, any folder of images. Raises SourceError when there is nothing, or nothing usable.
+    Parquet shards, any folder of images. Raises SourceError for a path without images that can be used.
     """
     # Parquet takes a while to import, and every worker that opens another layout would pay for it.
     from qi_datasets.sources.shards import ShardSource

@@ -20,7 +20,7 @@ from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name,
 from qi_datasets.sources.reading import open_regular
 
 VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
-"""How the names of shards, or of their folders, begin, if they tell the split."""
+"""How the names of shards, or of their folders, begin, if they name the split."""
 
 BYTES, TEXT = (pa.binary(), pa.large_binary()), (pa.string(), pa.large_string())
 
@@ -30,7 +30,13 @@ MOST_ROWS, MOST_BYTES = 1_000_000, 2_000_000_000
 
 @dataclass(frozen=True)
 class CellLocation:
-    """One cell of the image column of a Parquet file."""
+    """One cell of the image column of a Parquet file.
+
+    url: of the file.
+    row_group: its number.
+    row: the cell's number within that.
+    member: the name of the image file.
+    """
 
     url: str
     row_group: int
@@ -89,7 +95,7 @@ class ShardSource(Source):
 
     @classmethod
     def find(cls, url: str) -> Self | None:
-        """The source, or None if there are no Parquet files of a validation split at or below `url`."""
+        """The source, or None without Parquet files of a validation split at or below `url`."""
         shards = validation_shards(url)
         if not shards:
             return None
@@ -101,7 +107,7 @@ class ShardSource(Source):
 def validation_shards(url: str) -> list[str]:
     """URLs of the Parquet files at or below `url` that hold the validation split.
 
-    Their names, or their folders' names, say so; if no name tells any split, their columns do.
+    Their names, or their folders' names, say so; where no name mentions any split, their columns do.
     """
     try:
         fs, path = fsspec.url_to_fs(url)

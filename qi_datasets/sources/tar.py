@@ -13,12 +13,12 @@ from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name,
 from qi_datasets.sources.reading import open_regular
 
 TAR_NAME = "ILSVRC2012_img_val.tar"
-END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
+_END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
-LONGEST_HEADER = 1_000_000
+_LONGEST_HEADER = 1_000_000
 """Bytes that a header may ask for; real ones, of long names, are of a few hundred."""
 
-DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError, KeyError, IndexError)
+_DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError, KeyError, IndexError)
 """What `tarfile` raises over headers whose checksum is right and whose fields are not."""
 
 
@@ -66,16 +66,16 @@ def members(archive: Path) -> Iterator[SourceImage]:
             # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
             end = tar.offset
             file.seek(end)
-            if file.read(len(END_OF_ARCHIVE)) != END_OF_ARCHIVE:
+            if file.read(len(_END_OF_ARCHIVE)) != _END_OF_ARCHIVE:
                 raise SourceError(f"{archive} is cut off or damaged at byte {end}; fetch it again")
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise SourceError(f"{archive} is cut off or no tar ({one_line(error)}); fetch it again") from error
     except OSError as error:
         raise SourceError(f"cannot read {archive}: {error.strerror}; check its permissions") from error
 
 
 class _Headers:
-    """A tar as `tarfile` reads its headers: what asks for too many bytes at once is none."""
+    """A tar as `tarfile` reads its headers: one that asks for too many bytes at once counts as damaged."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -83,6 +83,6 @@ class _Headers:
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes."""
-        if not 0 <= size <= LONGEST_HEADER:
+        if not 0 <= size <= _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header asks for {size} bytes")
         return self._file.read(size)

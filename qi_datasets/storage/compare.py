@@ -9,7 +9,7 @@ FILE, DECODER, SELECTION, ROWS, COLUMNS, SET = "file", "decoder", "selection", "
 """What differs: the image's file; its pixels although the file is the same; which images were taken; the rows although
 their images are the same; the columns; the set altogether."""
 
-NAMED = 5
+_NAMED = 5
 """How many differences a message names before it counts the rest."""
 
 
@@ -53,15 +53,15 @@ class Comparison:
     def __str__(self) -> str:
         if self.same:
             return f"the same in {', '.join(self.configs)}" + (f", {self.images} images" if self.images else "")
-        named = "; ".join(map(str, self.differences[:NAMED]))
-        more = len(self.differences) - NAMED
+        named = "; ".join(map(str, self.differences[:_NAMED]))
+        more = len(self.differences) - _NAMED
         return named + (f"; and {more} more" if more > 0 else "")
 
 
 def compare(ours: Manifest, theirs: Manifest) -> Comparison:
     """Compares two builds of a set in all that both have: images by name, and the digests of common configs.
 
-    A config that only one of them has is no difference. Where an image differs, the digests that follow from it are
+    A config that only one of them has counts for nothing. Where an image differs, the digests that follow from it are
     not named as well.
     """
     different = tuple(_different_sets(ours, theirs))

@@ -70,7 +70,13 @@ ABOUT_DATA: dict[str, dict[str, Any]] = {
 
 
 def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> None:
-    """Writes the description. files: the set's Parquet files, by path relative to the folder."""
+    """Writes the description.
+
+    folder: of the set.
+    spec: the set.
+    manifest: of the set.
+    files: the set's Parquet files, by path relative to the folder.
+    """
     text = json.dumps(description(spec, manifest, files), indent=1)
     (folder / CROISSANT).write_text(text + "\n", encoding="utf-8")
 
@@ -125,7 +131,7 @@ def about(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
 
 
 def address(licence: Licence) -> str:
-    """The address of terms, or their name where there is none."""
+    """The address of terms; their name where they have none."""
     known = {"mit": "https://spdx.org/licenses/MIT.html"}
     return licence.link or known.get(licence.id, licence.id)
 
@@ -151,7 +157,13 @@ def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, Any]:
 
 
 def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
-    """One column. kind: its type as the spec table writes it, "" for the image."""
+    """One column.
+
+    identity: of the column among all parts of the description.
+    name: of the column.
+    kind: its type as the spec table writes it, "" for the image.
+    file: the identity of the file that holds it.
+    """
     source: dict[str, Any] = {"fileObject": {"@id": file}, "extract": {"column": name}}
     described = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}
     if not kind:

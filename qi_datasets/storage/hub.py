@@ -27,9 +27,9 @@ from qi_datasets.errors import HubError, NotOnHubError, OptionError
 Result = TypeVar("Result")
 
 MAIN = "main"
-LOCATION = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+?))?/?")
-REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-LONGEST_REPO_ID = 96
+_LOCATION = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+?))?/?")
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_LONGEST_REPO_ID = 96
 
 SILENCE = 60.0
 """Seconds for which the Hub may be silent by default."""
@@ -37,15 +37,15 @@ SILENCE = 60.0
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries."""
 
-LONGEST_WAIT = 300.0
+_LONGEST_WAIT = 300.0
 """Seconds that the Hub may ask us to wait: it counts requests by five minutes."""
 
-TRANSIENT = (408, 429, 500, 502, 503, 504)
-FULL = (402, 413, 507)
-OF_STORAGE = re.compile("storage|quota|limit|billing|payment", re.IGNORECASE)
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
+_FULL = (402, 413, 507)
+_OF_STORAGE = re.compile("storage|quota|limit|billing|payment", re.IGNORECASE)
 
 
-BY_KIND: dict[type[BaseException], str] = {
+_BY_KIND: dict[type[BaseException], str] = {
     LocalTokenNotFoundError: "you are not logged in to the Hub: {login}, or set HF_TOKEN",
     OfflineModeIsEnabled: "{place} is asked for, but HF_HUB_OFFLINE is set; unset it",
     LocalEntryNotFoundError: "a file of {place} can't be fetched and was never loaded here; check the network",
@@ -59,8 +59,8 @@ BY_KIND: dict[type[BaseException], str] = {
 }
 """What errors of the client mean to a person, the narrower kinds first."""
 
-FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
-BY_STATUS = {
+_FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
+_BY_STATUS = {
     401: "the Hub does not accept your token: {login}, or set HF_TOKEN",
     403: "you may not do this to {repo}: ask its owners for write access, or use a name of yours",
     409: "{repo}: the Hub sees a conflict: {said}",
@@ -78,7 +78,7 @@ class HubPlace:
     revision: str = MAIN
 
     def __post_init__(self) -> None:
-        if not REPO_ID.fullmatch(str(self.repo_id)) or "--" in self.repo_id or len(self.repo_id) > LONGEST_REPO_ID:
+        if not _REPO_ID.fullmatch(str(self.repo_id)) or "--" in self.repo_id or len(self.repo_id) > _LONGEST_REPO_ID:
             raise OptionError(f"{self.repo_id!r} is no name of a repository on the Hub; give ORG/NAME")
         if not isinstance(self.revision, str) or not self.revision:
             raise OptionError(f"revision must be the name of a branch, a tag or a commit, not {self.revision!r}")
@@ -88,7 +88,7 @@ class HubPlace:
         """The place behind `hf://datasets/ORG/NAME[@REVISION]`; None for what doesn't lie on the Hub."""
         if not str(location).startswith("hf://"):
             return None
-        match = LOCATION.fullmatch(str(location))
+        match = _LOCATION.fullmatch(str(location))
         if match is None:
             raise OptionError(f"{str(location)!r} names no data set on the Hub; give hf://datasets/ORG/NAME@REVISION")
         return cls(match["repo"], match["revision"] or MAIN)
@@ -150,9 +150,10 @@ def asked(
 ) -> Result:
     """What a call of the Hub's client returns, tried again where that may help; else HubError in one line.
 
-    place: what the call is about, for the message.
-    done: tells after a failed try whether the call took effect all the same, by what it would have returned; else
-        None. A lost answer is no lost request.
+    call: the call.
+    place: what it is about, for the message.
+    done: finds out after a failed try whether the call took effect all the same; gives what the call would have
+        returned, else None. A lost answer is no lost request.
     again: False for calls that the client itself tries again.
     """
     message, kind = "", HubError
@@ -187,10 +188,10 @@ def _status(error: BaseException) -> int:
 def _pause(error: BaseException, wait: float | None) -> float | None:
     """Seconds to wait before the next try; None if there shall be none."""
     lost = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
-    if wait is None or not (lost or _status(error) in TRANSIENT):
+    if wait is None or not (lost or _status(error) in _TRANSIENT):
         return None
     told = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
-    return min(float(told), LONGEST_WAIT) if told.isdecimal() else wait
+    return min(float(told), _LONGEST_WAIT) if told.isdecimal() else wait
 
 
 def _kind(error: BaseException) -> type[HubError]:
@@ -205,10 +206,10 @@ def _told(error: BaseException, place: HubPlace) -> str:
     if isinstance(error, HubError):
         return str(error)
     said, status = _said(error), _status(error)
-    full = status in FULL or (status == 403 and OF_STORAGE.search(said))
-    of_kind = next((text for kind, text in BY_KIND.items() if isinstance(error, kind)), None)
-    text = of_kind or (FULL_TEXT if full else BY_STATUS.get(status, "{said}"))
-    if of_kind is None and not full and status in TRANSIENT and status != 429:
+    full = status in _FULL or (status == 403 and _OF_STORAGE.search(said))
+    of_kind = next((text for kind, text in _BY_KIND.items() if isinstance(error, kind)), None)
+    text = of_kind or (_FULL_TEXT if full else _BY_STATUS.get(status, "{said}"))
+    if of_kind is None and not full and status in _TRANSIENT and status != 429:
         text = "{hub} answers {status} again and again; try again later"
     return text.format(
         said=said or status or type(error).__name__,

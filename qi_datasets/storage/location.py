@@ -44,7 +44,7 @@ def place_of(given: str | Path) -> Place:
 
 
 def output_of(given: str | Path) -> Place:
-    """As `place_of`, for where sets are to be written; OptionError also for what would keep none, or show it to all."""
+    """As `place_of`, for where sets are written; OptionError also for what would keep none, or show it to all."""
     place = place_of(given)
     if isinstance(place, str) and place.startswith("memory://"):
         raise OptionError(f"output={place} is gone when this program ends; give a folder")
@@ -97,7 +97,7 @@ def exists(place: Place) -> bool:
 
 
 def file_size(place: Place) -> int | None:
-    """Size of a file in bytes; None if there is none."""
+    """Size of a file in bytes; None for a file that is not there."""
     fs, path = file_system(place)
     try:
         return int(fs.size(path)) if fs.isfile(path) else None
@@ -131,7 +131,7 @@ def entries_below(place: Place) -> list[tuple[str, str]]:
 
 
 def open_file(place: Place) -> Any:
-    """A file, open for reading; OSError if there is none, or if it is a pipe or a device."""
+    """A file, open for reading; OSError for one that is not there, and for a pipe or a device."""
     fs, path = file_system(place)
     return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 

@@ -56,7 +56,14 @@ class ConfigRecord:
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """One source image: its file's size and SHA-256 and its patch's, so that a mismatch tells which of them differs."""
+    """One source image.
+
+    name: in its source.
+    wnid: its synset, "" if that is not known.
+    bytes: of its file.
+    sha256: of its file.
+    patch_sha256: of its patch: a mismatch then shows which of the two differs.
+    """
 
     name: str
     wnid: str
@@ -77,8 +84,18 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says.
 
+    manifest_version: of its own form, see `MANIFEST_VERSION`.
+    name: of the set.
+    spec_version: of the data.
+    package_version: of the package that wrote it.
+    canonical: whether the set is the official one, all of it.
+    pixels: what is known of them, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
+    layout: of the source.
     size: side of the images at border 0.
+    configs: by name, the default one first.
     sources: by split, in row order.
+    files: by path relative to the set's folder.
+    libraries: name -> version of what made the set.
     verified_against: what the pixels were compared with, where `pixels` is "verified".
     columns: name -> type of the columns beside `image`; empty in manifests of older versions.
     """
@@ -188,7 +205,7 @@ class Manifest:
     def read(cls, folder: Place) -> Self:
         """The manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
-        Raises StoredSetError when there is none, or none that can be understood; NewerSetError for a later version.
+        Raises StoredSetError for one that is missing or can't be understood, NewerSetError for a later version.
         """
         path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
         try:

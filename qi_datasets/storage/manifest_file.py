@@ -21,7 +21,7 @@ SEAL, VERSION = "manifest_sha256", "manifest_version"
 LARGEST = 1_000_000_000
 """Bytes of a manifest, at most; one of 3000 sources has a million."""
 
-SCHEMA = "manifest.schema.json"
+_SCHEMA = "manifest.schema.json"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w./-]{1,200}", re.ASCII)
@@ -47,7 +47,7 @@ def parsed(data: bytes) -> dict[str, Any]:
         )
     check_schema(content)
     seal = content.pop(SEAL, None)
-    if seal is not None and seal != sealing(content):
+    if seal is not None and seal != _sealing(content):
         raise ValueError("it was changed after it was written: its own SHA-256 differs")
     if content.setdefault(VERSION, 0) == 0:
         for split in (split for config in content["configs"].values() for split in config["splits"].values()):
@@ -57,10 +57,10 @@ def parsed(data: bytes) -> dict[str, Any]:
 
 def text_of(content: dict[str, Any]) -> str:
     """The text of a manifest with these fields, its own digest added."""
-    return json.dumps(content | {SEAL: sealing(content)}, indent=1) + "\n"
+    return json.dumps(content | {SEAL: _sealing(content)}, indent=1) + "\n"
 
 
-def sealing(content: dict[str, Any]) -> str:
+def _sealing(content: dict[str, Any]) -> str:
     """The SHA-256 (hex) of a manifest's fields, whatever their layout in the file, but for the digest itself."""
     fields = {name: value for name, value in content.items() if name != SEAL}
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
@@ -74,7 +74,7 @@ def _no_number(text: str) -> None:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(files("qi_datasets.storage").joinpath(SCHEMA).read_text(encoding="utf-8")))
+    return Draft202012Validator(json.loads(files("qi_datasets.storage").joinpath(_SCHEMA).read_text(encoding="utf-8")))
 
 
 def check_schema(content: Any) -> None:

@@ -31,6 +31,10 @@ PREVIEW_ROWS = 8
 class WrittenSplit:
     """One split of one config in its files.
 
+    config: its name.
+    border: of the config, in pixels.
+    split: its name.
+    rows: how many there are.
     digest: of the split, in hex.
     files: records by path relative to the set's folder.
     first: PNG file and label of the first rows, for the preview.
@@ -46,7 +50,13 @@ class WrittenSplit:
 
 
 def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
-    """The names, relative to the set's folder, of the files in which so many rows of a split lie."""
+    """The names, relative to the set's folder, of the files of a split.
+
+    spec: the set.
+    border: of the config, in pixels.
+    split: its name.
+    rows: how many there are.
+    """
     count = max(1, -(-rows // spec.rows_per_file))
     return [f"{spec.config_of(border)}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
@@ -59,6 +69,10 @@ def image_path(split: str, number: int, border: int) -> str:
 class SplitWriter:
     """Writes one split of one config below a set's folder. After the `with` block, `written` says what it wrote.
 
+    folder: of the set.
+    spec: the set.
+    border: of the config, in pixels.
+    split: its name.
     rows: how many will be written, which decides the number of files.
     thread: an executor with one thread, in which the files are written and hashed while further rows are encoded; at
         most two row groups are held in memory.

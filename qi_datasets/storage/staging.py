@@ -19,11 +19,11 @@ from qi_datasets.storage.location import Place, replace_below
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.scratch import scratch_folder
 
-LOCK = ".{}.lock"
-STAGING = ".{}.building-"
-REPLACED = ".{}.replaced-"
+_LOCK = ".{}.lock"
+_STAGING = ".{}.building-"
+_REPLACED = ".{}.replaced-"
 
-PATIENCE = 1.0
+_PATIENCE = 1.0
 """Seconds that a build waits for another before it says so."""
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}")
@@ -31,29 +31,33 @@ _RANDOM = re.compile(r"[a-z0-9_]{8}")
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
-# Where that is so the lock is a file that exists while it is held, which serves as well.
+# On such a file system the lock is a file that exists while it is held, which serves as well.
 warnings.filterwarnings("ignore", "flock not supported on this filesystem")
 
 
 @contextmanager
 def locked(folder: Place, progress: bool = False) -> Iterator[None]:
-    """Nobody else builds `folder` while the block runs. progress: say on a terminal what is waited for.
+    """Nobody else builds `folder` while the block runs.
 
-    Behind a URL nothing can be locked: there the manifest, written last, tells a whole set. Raises OutputError when
-    the parent can't be made or written.
+    Behind a URL nothing can be locked: a reader there knows a whole set by its manifest, which is written last.
+
+    folder: of the set.
+    progress: say on a terminal what is waited for.
+
+    Raises OutputError when the parent can't be made or written.
     """
     if isinstance(folder, str):
         yield
         return
     parent = folder.parent
-    # The file stays when the lock is given back: to unlink it lets two builders lock two files of one name.
-    lock = FileLock(parent / LOCK.format(folder.name))
+    # The file stays when the lock is given back: after an unlink, two builders could lock two files of one name.
+    lock = FileLock(parent / _LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)
         # Where no file can be made, filelock would try for ever.
         tempfile.TemporaryFile(dir=parent).close()
         try:
-            lock.acquire(timeout=PATIENCE)
+            lock.acquire(timeout=_PATIENCE)
         except Timeout:
             tell(f"waiting for another process, which is building {folder} (it holds {lock.lock_file})", progress)
             lock.acquire()
@@ -61,7 +65,7 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write to {parent}: {reason}; choose another output folder") from error
     try:
-        clear_leftovers(folder)
+        _clear_leftovers(folder)
         yield
     finally:
         lock.release()
@@ -74,15 +78,15 @@ def replaced_whole(folder: Place) -> Iterator[Path]:
     Call it inside `locked`. Raises OutputError when the file system refuses.
     """
     if isinstance(folder, str):
-        with uploaded_whole(folder) as upload:
+        with _uploaded_whole(folder) as upload:
             yield upload
         return
     staging = None
     try:
-        staging = Path(tempfile.mkdtemp(prefix=STAGING.format(folder.name), dir=folder.parent))
-        staging.chmod(0o777 & ~current_umask())
+        staging = Path(tempfile.mkdtemp(prefix=_STAGING.format(folder.name), dir=folder.parent))
+        staging.chmod(0o777 & ~_current_umask())
         yield staging
-        synced(staging)
+        _synced(staging)
         if os.path.lexists(folder):
             swap(staging, folder)
         else:
@@ -93,7 +97,7 @@ def replaced_whole(folder: Place) -> Iterator[Path]:
         if staging is not None:
             remove(staging)
     with suppress(OSError):
-        sync(folder.parent)
+        _sync(folder.parent)
 
 
 def swap(staging: Path, folder: Path) -> None:
@@ -103,13 +107,13 @@ def swap(staging: Path, folder: Path) -> None:
     """
     if exchanged(staging, folder):
         return
-    old = Path(tempfile.mkdtemp(prefix=REPLACED.format(folder.name), dir=folder.parent))
+    old = Path(tempfile.mkdtemp(prefix=_REPLACED.format(folder.name), dir=folder.parent))
     try:
         folder.rename(old / folder.name)
         try:
             staging.rename(folder)
         except OSError as error:
-            put_back(old / folder.name, folder, error)
+            _put_back(old / folder.name, folder, error)
             raise
     except OSError:
         with suppress(OSError):
@@ -118,7 +122,7 @@ def swap(staging: Path, folder: Path) -> None:
     remove(old)
 
 
-def put_back(aside: Path, folder: Path, cause: OSError) -> None:
+def _put_back(aside: Path, folder: Path, cause: OSError) -> None:
     """Moves a set back where it was; OutputError that says where it is if that fails too."""
     try:
         aside.rename(folder)
@@ -128,15 +132,15 @@ def put_back(aside: Path, folder: Path, cause: OSError) -> None:
         ) from error
 
 
-def synced(folder: Path) -> None:
+def _synced(folder: Path) -> None:
     """Has the disk take a folder's files, and the folders themselves; OSError when it can't."""
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
-            sync(Path(parent, name))
-        sync(Path(parent))
+            _sync(Path(parent, name))
+        _sync(Path(parent))
 
 
-def sync(path: Path) -> None:
+def _sync(path: Path) -> None:
     """Has the disk take what was written to a file or folder, where the file system knows how."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -152,7 +156,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def uploaded_whole(url: str) -> Iterator[Path]:
+def _uploaded_whole(url: str) -> Iterator[Path]:
     """A temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
     with scratch_folder() as folder:
         yield folder
@@ -162,7 +166,7 @@ def uploaded_whole(url: str) -> Iterator[Path]:
             raise OutputError(f"cannot write {url}: {error}; no whole set is there now, try again") from error
 
 
-def leftovers(folder: Path, pattern: str) -> list[Path]:
+def _leftovers(folder: Path, pattern: str) -> list[Path]:
     """The temporary siblings of a set that builds left: real folders alone, never what a link names."""
     prefix = pattern.format(folder.name)
     with suppress(OSError), os.scandir(folder.parent) as entries:
@@ -180,7 +184,7 @@ def set_aside(folder: Place) -> Path | None:
     """Where a set lies that a stopped swap moved out of its folder; None if it is in its folder, or nowhere."""
     if isinstance(folder, str) or os.path.lexists(folder):
         return None
-    for aside in leftovers(folder, REPLACED):
+    for aside in _leftovers(folder, _REPLACED):
         if os.path.lexists(aside / folder.name):
             return aside / folder.name
     return None
@@ -191,12 +195,12 @@ def standing(folder: Place) -> Place:
     return set_aside(folder) or folder
 
 
-def clear_leftovers(folder: Path) -> None:
+def _clear_leftovers(folder: Path) -> None:
     """Puts right what a killed build left: a set that was moved aside comes back, half-written ones go."""
     aside = set_aside(folder)
     if aside is not None:
         aside.rename(folder)
-    for unfinished in leftovers(folder, REPLACED) + leftovers(folder, STAGING):
+    for unfinished in _leftovers(folder, _REPLACED) + _leftovers(folder, _STAGING):
         remove(unfinished)
 
 
@@ -209,7 +213,7 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
-def current_umask() -> int:
+def _current_umask() -> int:
     """The process's umask, which can only be read by setting it."""
     umask = os.umask(0)
     os.umask(umask)

@@ -60,7 +60,7 @@ def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
 
 
 def _identity(place: Place | int) -> tuple[int, int] | None:
-    """Device and number of an open or named folder; None if there is none."""
+    """Device and number of an open or named folder; None for one that is not there."""
     with suppress(OSError):
         found = os.stat(place)  # noqa: PTH116
         return found.st_dev, found.st_ino

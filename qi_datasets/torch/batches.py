@@ -20,7 +20,7 @@ from qi_datasets.torch.sets import StoredSet
 
 Batch = dict[str, Any]
 
-SET_HERE = ("dataset", "collate_fn", "batch_sampler")
+_SET_HERE = ("dataset", "collate_fn", "batch_sampler")
 """Arguments of DataLoader that padding whole batches takes for itself."""
 
 
@@ -61,10 +61,10 @@ def padded_batches(
     options = {"shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "generator": generator}
     known = dict.fromkeys(("device", *inspect.signature(DataLoader).parameters))
     for option in loader:
-        if option not in known or option in SET_HERE:
+        if option not in known or option in _SET_HERE:
             raise OptionError(f"padded_batches takes no argument {option!r}{nearest(option, known)}")
     try:
-        stored = StoredRows(rows.with_format("arrow"), image)
+        stored = _StoredRows(rows.with_format("arrow"), image)
         return PaddedBatches(stored, device, batch_size=batch_size, **options, **loader)
     except (TypeError, ValueError) as error:
         raise OptionError(f"DataLoader can't be made so: {one_line(error)}") from error
@@ -73,7 +73,7 @@ def padded_batches(
 class PaddedBatches(DataLoader[Batch]):
     """A DataLoader of undecorated images that pads each batch on a device: see `padded_batches`."""
 
-    def __init__(self, rows: "StoredRows", device: torch.device | str | None, **loader: Any) -> None:
+    def __init__(self, rows: "_StoredRows", device: torch.device | str | None, **loader: Any) -> None:
         super().__init__(rows, collate_fn=_as_it_is, **loader)
         self.around = (rows.image.border if isinstance(rows.image, BorderedImage) else 0,) * 4
         self.device = device
@@ -85,7 +85,7 @@ class PaddedBatches(DataLoader[Batch]):
 
 
 @dataclass(frozen=True)
-class StoredRows(Dataset[Batch]):
+class _StoredRows(Dataset[Batch]):
     """Rows whose images have no border yet, fetched a batch at a time."""
 
     table: datasets.Dataset

@@ -131,7 +131,7 @@ def patches(images: Any, x: Any, y: Any) -> list[Patch]:
         side = QUADRANT.patch
         found = [Patch(left, top, side, side) for left, top in zip(*integers(len(images), x, y), strict=True)]
     for image, patch in zip(images, found, strict=True):
-        width, height = size_of(image)
+        width, height = _size_of(image)
         if patch.within not in (None, (width, height)):
             raise OptionError(
                 f"the patch is known for an image of {patch.within}, not of {(width, height)}; "
@@ -146,7 +146,7 @@ def patches(images: Any, x: Any, y: Any) -> list[Patch]:
 
 
 def own_patch(image: Any) -> Patch:
-    """The patch that the image itself tells, or that the set which is transforming it knows; OptionError otherwise."""
+    """The patch that the image itself names, or that the set which is transforming it knows; OptionError otherwise."""
     info = getattr(image, "info", {})
     if INFO in info:
         x, y, width, height = info[INFO]
@@ -159,7 +159,7 @@ def own_patch(image: Any) -> Patch:
     return current
 
 
-def size_of(image: Any) -> tuple[int, int]:
+def _size_of(image: Any) -> tuple[int, int]:
     """Width and height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
     if isinstance(image, Image.Image):
         return image.size

@@ -23,7 +23,14 @@ from qi_datasets.torch.patch import INFO, INFO_SIZE, own_patch, transforming
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a set's class: its default, type, and meaning."""
+    """An argument of a set's class.
+
+    name: of the argument.
+    default: its value where nothing is said.
+    kind: its type.
+    meaning: what it says, for the docstring.
+    keyword_only: whether it is given by name alone.
+    """
 
     name: str
     default: object

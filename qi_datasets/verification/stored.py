@@ -47,12 +47,12 @@ class StoredSet:
 
     @property
     def name(self) -> str:
-        """The folder's name, which tells a set of another size (`qi-canvas_N`) from the official one."""
+        """The folder's name, which distinguishes a set of another size (`qi-canvas_N`) from the official one."""
         return folder_name(self.folder)
 
     @property
     def default_config(self) -> str:
-        """The name of the config that has no border."""
+        """The name of the config without border."""
         return self.spec.config_of(0)
 
     @cached_property
@@ -66,7 +66,7 @@ class StoredSet:
 
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
-        """A file of the set, open for reading; OSError when there is none."""
+        """A file of the set, open for reading; OSError for one that is not there."""
         with open_file(joined(self.folder, name)) as file:
             yield file
 
@@ -108,9 +108,12 @@ class StoredSet:
             raise StoredSetError(f"{self.name}/{config}/{split}: {one_line(error)}") from error
 
     def rows(self, config: str, split: str, start: int, stop: int) -> list[dict[str, Any]]:
-        """Rows [start, stop) of a split, as far as there are; StoredSetError when they can't be read.
+        """Rows of a split, as far as there are; StoredSetError when they can't be read.
 
         `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
+
+        config, split: of the rows.
+        start, stop: the first row, and the one after the last.
         """
         rows: list[dict[str, Any]] = []
         first = 0
@@ -131,7 +134,10 @@ class StoredSet:
         return rows
 
     def images(self, config: str, split: str, start: int, stop: int) -> Pixels:
-        """Images [start, stop) of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read."""
+        """Images of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read.
+
+        config, split, start, stop: as for `rows`.
+        """
         rows = self.rows(config, split, start, stop)
         try:
             images = [np.asarray(opened(row["image"])) for row in rows]
@@ -145,12 +151,15 @@ class StoredSet:
         return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
     def labels(self, config: str, split: str, start: int, stop: int) -> np.ndarray:
-        """Labels [start, stop) of a split, (rows,) int64."""
+        """Labels of a split, (rows,) int64.
+
+        config, split, start, stop: as for `rows`.
+        """
         return np.array([row["label"] for row in self.rows(config, split, start, stop)], np.int64)
 
 
 def opened(stored: Any) -> Image.Image:
-    """The decoded image behind a stored image struct; one of UNDECODABLE when there is none."""
+    """The decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:
         raise ValueError("no image is stored")

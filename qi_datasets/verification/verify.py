@@ -112,7 +112,7 @@ def verify(
 def told_first(folders: Iterable[Place]) -> Iterator[str]:
     """What a reader should know of the sets before anything else: pictures that stand under several names."""
     for folder in folders:
-        with suppress(StoredSetError):  # its own check of the manifest tells
+        with suppress(StoredSetError):  # its own check of the manifest says so
             if repeats := Manifest.read(folder).repeats:
                 yield repeats
 
@@ -120,11 +120,11 @@ def told_first(folders: Iterable[Place]) -> Iterator[str]:
 def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
     """What each set says of itself; its preview only if anybody may see its pixels."""
     for folder in folders:
-        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest tells
+        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest says so
             manifest = Manifest.read(folder)
             public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
             picture = b""
-            with suppress(OSError):  # the check of the files tells
+            with suppress(OSError):  # the check of the files says so
                 picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
             yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
@@ -186,7 +186,7 @@ def names_in(root: Place) -> list[str]:
     except FileNotFoundError:
         return []
     names = (folder.rpartition("/")[2] for folder in folders if fs.exists(f"{folder}/{MANIFEST}"))
-    # What a build left when it was killed is no set.
+    # A killed build leaves folders that begin with a dot.
     return sorted(name for name in names if not name.startswith("."))
 
 
@@ -196,7 +196,13 @@ def is_toy(name: str) -> bool:
 
 
 def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
-    """The checks of one set: integrity, then networks where integrity leaves something to measure."""
+    """The checks of one set: integrity, then networks where integrity leaves something to measure.
+
+    folder: of the set.
+    options: for networks.
+    only: "integrity", "separability", or None for both.
+    torch_is_there: whether networks can be run.
+    """
     try:
         stored = StoredSet.open(folder)
     except (StoredSetError, UnknownSetError) as error:
@@ -219,7 +225,13 @@ def is_broken(check: Check) -> bool:
 
 
 def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool) -> Measured:
-    """The set's network checks, or the line that says why they could not be made."""
+    """The set's network checks, or the line that says why they could not be made.
+
+    stored: the set.
+    options: for networks.
+    broken: the checks whose failure leaves nothing to measure.
+    torch_is_there: whether networks can be run.
+    """
     if not torch_is_there:
         return not_checked(stored, NEEDS_TORCH)
     if broken:

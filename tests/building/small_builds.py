@@ -24,3 +24,9 @@ def built(place: object, output: Path, borders: tuple[int, ...] = (0,), force: b
 
 def digests(manifest: Manifest) -> dict[tuple[str, str], str]:
     return {(name, s): split.digest for name, config in manifest.configs.items() for s, split in config.splits.items()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

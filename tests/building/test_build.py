@@ -1,4 +1,4 @@
-"""The same images give the same set, whatever the layout, the number of processes, and what was there before."""
+"""The same images give the same set, whatever the layout, the number of threads, and what was there before."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def test_the_order_of_files_is_irrelevant(
         monkeypatch.setattr("qi_datasets.sources.folders.os.scandir", Reversed)
 
 
-def test_the_number_of_processes_is_irrelevant(tmp_path: Path) -> None:
+def test_the_number_of_threads_is_irrelevant(tmp_path: Path) -> None:
     splits = {"qi": {"train": 20, "validation": 17, "test": 4}}
     source = open_source(pictures.flat(pictures.album(41), tmp_path / "images"))
     plan = plan_set(QI, source, splits=splits, official=False, borders=[16])

@@ -225,7 +225,7 @@ def test_any_folder_of_images_will_do(qi_build, tmp_path: Path) -> None:
     assert sources < {f"{number}.png" for number in range(7)}
 
 
-def test_the_installed_command_with_two_processes(real_command, flat_folder: str, tmp_path: Path) -> None:
+def test_the_installed_command_with_two_threads(real_command, flat_folder: str, tmp_path: Path) -> None:
     options = ("--imagenet-val", flat_folder, "--output", tmp_path, "--workers", 2, *SMALL)
 
     first = real_command("qi-build", *options)
@@ -243,7 +243,7 @@ def test_help_imports_nothing_heavy() -> None:
         "try:\n"
         "    main(['--help'])\n"
         "except SystemExit as end:\n"
-        "    heavy = {'datasets', 'pyarrow', 'torch', 'numpy', 'PIL', 'joblib', 'fsspec', 'huggingface_hub'}\n"
+        "    heavy = {'datasets', 'pyarrow', 'torch', 'numpy', 'PIL', 'fsspec', 'huggingface_hub'}\n"
         "    print('IMPORTED', *heavy & set(sys.modules), end.code)\n"
     )
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation import entries
+
 SOURCES = 12
 
 if find_spec("torch") is None:
     collect_ignore = [
-        f"test_{name}.py" for name in ("again", "curve", "evaluate", "jobs", "models", "readme", "tasks", "variants")
+        f"test_{name}.py"
+        for name in ("again", "bad_input", "curve", "evaluate", "jobs", "models", "readme", "tasks", "variants")
     ]
 else:
     import torch
@@ -28,3 +31,9 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_dataset(output=output, demo=True, sets=["shifted"], shifted_images=3)
     build_dataset(output=output, sets=["rook", "corner", "red_green"])
     return output
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    entries.entry().write(tmp_path / "entry")
+    return tmp_path / "entry"

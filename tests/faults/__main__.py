@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.faults.disks import NoMountError, disks, rounds, swaps
 from tests.faults.flips import flips
-from tests.faults.mutants import READERS, mutants
+from tests.faults.mutants import mutants
 from tests.faults.processes import kills, signals
+from tests.faults.readers import READERS
 
 Harness = Callable[[int, int, Path], str]
 

@@ -1,8 +1,7 @@
-"""Sets from the Hub: the rows of the original, whichever way they are loaded, and never those of another version."""
+"""Sets from the Hub: the rows of the original, whichever way they are loaded; and what can't be loaded."""
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ import pytest
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import text_of
 from tests.publishing.client import Client, Ended
-from tests.publishing.hub import READER, WRITER, Fault, Hub
-
-TAG = "1.0.0"
-LOAD = "import datasets\nfrom qi_datasets import load_dataset\n"
+from tests.publishing.fixtures import LOAD, TAG
+from tests.publishing.hub import Hub
 
 DIGESTS = """
 import hashlib, sys
@@ -31,22 +28,6 @@ def digest(rows):
 def show(loaded):
     print({split: digest(rows) for split, rows in loaded.items()})
 """
-
-
-@pytest.fixture
-def published(hub: Hub, demo_sets: Path) -> Hub:
-    """The Hub with the demo set in `lab/demo`."""
-    hub.make("lab/demo").hold(demo_sets / "qi", TAG)
-    return hub
-
-
-@pytest.fixture
-def fresh(hub: Hub, tmp_path: Path) -> Iterator[Client]:
-    """A client on a machine that has nothing yet."""
-    client = Client(tmp_path / "fresh", HF_ENDPOINT=hub.endpoint, HF_TOKEN=WRITER)
-    hub.log.clear()
-    yield client
-    client.close()
 
 
 def digests(sets: Path, config: str) -> dict[str, str]:
@@ -177,72 +158,6 @@ def test_offline_what_was_loaded_once_loads_again(published: Hub, fresh: Client,
     assert published.log == []
 
 
-# Never other rows.
-
-
-def test_with_a_warm_cache_and_a_broken_hub_it_is_an_error(published: Hub, fresh: Client, demo_sets: Path) -> None:
-    repository = published.repositories["lab/demo"]
-    repository.tags["old"] = repository.branches["main"]
-    assert fresh.python(LOAD + 'load_dataset("qi", repo_id="lab/demo", revision="old")').exit_code == 0
-    published.faults = [
-        Fault(route, status=500, headers={"Retry-After": "0"}, times=99)
-        for route in ("file", "head", "info", "info_at")
-    ]
-    for revision in ("old", "1.0.0", "main"):
-        result = fresh.python(LOAD + f'print(load_dataset("qi", repo_id="lab/demo", revision="{revision}"))')
-        assert result.exit_code == 1
-        assert result.stdout == ""
-        assert result.stderr.strip().splitlines()[-1].endswith("answers 500 again and again; try again later")
-
-
-def test_a_moved_revision_gives_its_new_rows(published: Hub, fresh: Client, demo_sets: Path, tmp_path: Path) -> None:
-    code = LOAD + 'print(load_dataset("qi", repo_id="lab/demo", split="train")[0]["source"])'
-    first = fresh.python(code).stdout.split()[-1]
-    from qi_datasets.building.build import build_set
-    from qi_datasets.building.engine import Engine
-    from qi_datasets.building.plan import plan_set
-    from qi_datasets.sources.demo import DemoSource
-    from qi_datasets.specs import QI
-
-    source = DemoSource("demo", {f"demo_{number:05d}": number for number in range(20, 29)})
-    splits = {"qi": dict.fromkeys(QI.splits, 3)}
-    build_set(plan_set(QI, source, splits=splits, official=False, borders=[]), tmp_path, engine=Engine(1))
-    published.repositories["lab/demo"].hold(tmp_path / "qi")
-
-    second = fresh.python(code).stdout.split()[-1]
-    tagged = fresh.python(code.replace('demo",', 'demo", revision="1.0.0",')).stdout.split()[-1]
-
-    assert first == tagged != second
-    assert second == next(iter(Manifest.read(tmp_path / "qi").sources["train"])).name
-
-
-def test_who_lost_access_gets_nothing_from_the_cache(published: Hub, fresh: Client) -> None:
-    repository = published.repositories["lab/demo"]
-    code = LOAD + 'print(load_dataset("qi", repo_id="lab/demo"))'
-    assert fresh.python(code, HF_TOKEN=READER).exit_code == 0
-    repository.gated = "manual"
-    gated = fresh.python(code, HF_TOKEN=READER)
-    repository.private = True
-    private = fresh.python(code, HF_TOKEN=READER)
-    assert f"lab/demo is gated: visit {published.endpoint}/datasets/lab/demo" in gated.stderr
-    assert "the Hub has no data set lab/demo, or not for you" in private.stderr
-    assert (gated.stdout, private.stdout) == ("", "")
-    repository.granted.add("bob")
-    assert fresh.python(code, HF_TOKEN=READER).exit_code == 0
-
-
-@pytest.mark.parametrize("way", ["", ", streaming=True"])
-def test_a_flipped_byte_is_named(published: Hub, fresh: Client, way: str) -> None:
-    file = published.repositories["lab/demo"].file("main", "border_0/test-00000-of-00001.parquet")
-    published.damaged.add(file.sha256)
-    code = LOAD + f'print(len(list(load_dataset("qi", repo_id="lab/demo", split="test"{way}))))'
-    result = fresh.python(code)
-    assert result.exit_code == 1
-    assert "border_0/test-00000-of-00001.parquet has the SHA-256" in result.stderr
-    published.damaged.clear()
-    assert fresh.python(code).stdout.split()[-1] == "6", "what is in the cache is no longer damaged"
-
-
 # What can't be loaded.
 
 
@@ -284,28 +199,6 @@ def test_a_refusal_says_what_to_do(published: Hub, client: Client, demo_sets: Pa
 
     assert result.exit_code == 1
     assert words in result.stderr.strip().splitlines()[-1]
-
-
-# Verification of what is published.
-
-
-def test_what_is_published_can_be_verified_there(published: Hub, fresh: Client, demo_sets: Path) -> None:
-    result = fresh.command("qi-verify", "hf://datasets/lab/demo@1.0.0", "--only", "integrity")
-    assert result.exit_code == 0, result.output
-    assert "qi" in result.stdout
-    files = len(published.repositories["lab/demo"].tree())
-    assert len([request for request in published.log if request.origin == "localhost"]) <= 2 * files + 4
-    left = [path for path in (fresh.folder / "hf" / "assets").rglob("*") if path.is_file()]
-    assert {path.name for path in left} == {"manifest.json", TAG}
-
-
-def test_damage_on_the_hub_fails_verification(hub: Hub, fresh: Client, demo_copy: Path) -> None:
-    stale = demo_copy / "qi" / "border_16" / "test-00000-of-00002.parquet"
-    shutil.copy(demo_copy / "qi" / "border_16" / "test-00000-of-00001.parquet", stale)
-    hub.make("lab/demo").hold(demo_copy / "qi")
-    result = fresh.command("qi-verify", "hf://datasets/lab/demo", "--only", "integrity")
-    assert result.exit_code == 1
-    assert "test-00000-of-00002.parquet" in result.output
 
 
 def test_stock_datasets_refuses_a_stale_shard(hub: Hub, fresh: Client, demo_copy: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from qi_datasets.pixels.png import PatchEncoder
 from qi_datasets.pixels.png_chunks import addition
 from tests import pictures
-from tests.faults.liars import animated, in_png, interlaced, of_16_bits, of_a_palette, sideways, text
+from tests.faults.odd_pngs import animated, in_png, interlaced, of_16_bits, of_a_palette, sideways, text
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

@@ -3,16 +3,25 @@
 For a `conftest.py` to import from, in every folder whose tests talk to the Hub.
 """
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from qi_datasets.storage.manifest_file import text_of
 from tests.publishing.client import Client, Ended
 from tests.publishing.hub import WRITER, Hub
 
 DEMO_BORDERS = (0, 16, 64)
+
+TAG = "1.0.0"
+LOAD = "import datasets\nfrom qi_datasets import load_dataset\n"
+"""How a script begins that loads a set."""
+
+Publish = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
@@ -61,10 +70,37 @@ def demo_copy(demo_sets: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def publish(client: Client) -> Callable[..., Ended]:
+def publish(client: Client) -> Publish:
     """Runs `qi-publish --yes` on one set."""
 
     def run(sets: Path, name: str, repo_id: str, *options: object, **env: str) -> Ended:
         return client.command("qi-publish", sets, "--set", name, "--repo-id", repo_id, "--yes", *options, **env)
 
     return run
+
+
+@pytest.fixture
+def published(hub: Hub, demo_sets: Path) -> Hub:
+    """The Hub with the demo set in `lab/demo`."""
+    hub.make("lab/demo").hold(demo_sets / "qi", TAG)
+    return hub
+
+
+@pytest.fixture
+def fresh(hub: Hub, tmp_path: Path) -> Iterator[Client]:
+    """A client on a machine that has nothing yet."""
+    client = Client(tmp_path / "fresh", HF_ENDPOINT=hub.endpoint, HF_TOKEN=WRITER)
+    hub.log.clear()
+    yield client
+    client.close()
+
+
+def mended(folder: Path) -> None:
+    """Gives the set another card, as a later version of the package would."""
+    card = folder / "README.md"
+    card.write_text(card.read_text() + "\nMore words.\n")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digest = hashlib.sha256(card.read_bytes()).hexdigest()
+    manifest["files"]["README.md"] = {"bytes": card.stat().st_size, "sha256": digest}
+    manifest["package_version"] = "99.0"
+    (folder / "manifest.json").write_text(text_of(manifest))

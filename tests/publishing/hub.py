@@ -19,6 +19,9 @@ from tests.publishing.repositories import RefusedError, Repository
 
 UNKNOWN = "unknown"
 
+WRITING = ("POST", "PUT", "DELETE")
+"""Methods of requests that change something."""
+
 AUTHORIZATION = "{authorization}"
 """In a fault's message, stands for the header that the client sent: some servers repeat what they were sent."""
 

@@ -167,3 +167,9 @@ class Repository:
         commit = self.add_commit(head.oid, title, files)
         self.branches[branch] = commit.oid
         return commit
+
+
+def tree_of(folder: Path) -> dict[str, str]:
+    """Path -> SHA-256, as `Repository.tree` has it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,4 +1,7 @@
-"""Rules for functions that pick, reduce or reorder the axes of a map."""
+"""Rules for functions that pick, reduce or reorder the axes of a map.
+
+Each takes what is known of a node's inputs, and the function's arguments, named as torch names them.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias

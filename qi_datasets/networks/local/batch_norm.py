@@ -28,6 +28,7 @@ def batch_norm(
     occurrences: (H, W), how often each position of the blank map occurs in the batch
     windows: (N, C, h, w) of the images, in any number of tensors
     weight, bias: (C,), None for 1 and 0
+    eps: added to the variance
     """
     weight = blank.new_ones(blank.shape[1]) if weight is None else weight
     bias = blank.new_zeros(blank.shape[1]) if bias is None else bias

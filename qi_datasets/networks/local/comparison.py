@@ -1,9 +1,14 @@
 """Which maps of an image are the same, moved, when the patch lies in another place: decided on positions.
 
-A map's window is the same in both places if those that it is computed from are, no output whose window meets theirs is
-missing at an edge, every position that such outputs read around them is what endless black would give, padding counted
-with the value that it has, and the displacement is a multiple of the stride so far. It is exact arithmetic that is
-spoken of: computed values may differ by rounding.
+A map's window is the same in both places if
+
+- those that it is computed from are,
+- no output whose window meets theirs is missing at an edge,
+- every position that such outputs read around them is what endless black would give, padding counted with the value
+  that it has,
+- and the displacement is a multiple of the stride so far.
+
+That holds in exact arithmetic: computed values may differ by rounding.
 """
 
 import numpy as np

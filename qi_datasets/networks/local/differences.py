@@ -13,7 +13,7 @@ from torch import Tensor
 from qi_datasets.networks.local.blank import Blank
 from qi_datasets.networks.local.windows import Area, overlap
 
-Response = Callable[[Tensor, tuple[int, int], Tensor | None], Tensor]
+_Response = Callable[[Tensor, tuple[int, int], Tensor | None], Tensor]
 """The convolution of a map (N, C, h, w) padded with so many rows and columns of zeros, with a bias (C,) or without."""
 
 
@@ -40,7 +40,7 @@ class Difference:
         self._bias = bias.clone() if keep and bias is not None else bias
         self._hidden, self._seen = (hidden.clone(), seen.clone()) if keep else (hidden, seen)
 
-    def outputs(self, windows: Tensor, response: Response) -> Tensor:
+    def outputs(self, windows: Tensor, response: _Response) -> Tensor:
         """The convolution's outputs that see the windows (N, C, h, w)."""
         if self._empty:
             return self._seen.expand(len(windows), -1, -1, -1).clone()

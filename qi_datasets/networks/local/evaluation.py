@@ -17,7 +17,7 @@ from qi_datasets.networks.local.plan import Place, Plan
 from qi_datasets.networks.local.running import contexts_of, run_together, run_windows
 from qi_datasets.networks.local.tracing import Traced, trace
 
-Positions = int | Sequence[int] | Tensor
+_Positions = int | Sequence[int] | Tensor
 
 # Bytes of a batch in its largest layer, and input pixels of a batch that is computed densely: what a CPU's cache holds.
 _CPU_BYTES, _CPU_PIXELS = 2**23, 2**17
@@ -76,7 +76,7 @@ class LocalEvaluation:
         """The layers from which on whole maps are computed, and why."""
         return self._plan.reasons
 
-    def __call__(self, patches: Tensor, y: Positions, x: Positions) -> Tensor:
+    def __call__(self, patches: Tensor, y: _Positions, x: _Positions) -> Tensor:
         """Features (N, F) of images with `patches` (N, C, h, w) at row `y`, column `x` (one for all, or one for each).
 
         Raises `OptionError` for patches of another shape, and for places that were not announced.
@@ -153,7 +153,7 @@ class LocalNetwork:
         """Whether all layers were computed in windows in the last call."""
         return not self.reasons
 
-    def __call__(self, patches: Tensor, y: Positions, x: Positions) -> Tensor:
+    def __call__(self, patches: Tensor, y: _Positions, x: _Positions) -> Tensor:
         """What the network answers to images with `patches` (N, C, h, w) at row `y`, column `x` (one, or one for each).
 
         Raises `OptionError` if a patch leaves its image.
@@ -180,7 +180,7 @@ class LocalNetwork:
         return self._plans[key]
 
 
-def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positions, side: int) -> Tensor:
+def local_features(network: nn.Module, patches: Tensor, y: _Positions, x: _Positions, side: int) -> Tensor:
     """What a network answers to black images with a patch, (N, F), computed where the images are not blank.
 
     network: ends in global pooling and, if it likes, a head; it is taken in the mode that it is in, gradients included
@@ -212,7 +212,7 @@ def local_features(network: nn.Module, patches: Tensor, y: Positions, x: Positio
     return features
 
 
-def _by_place(patches: Tensor, y: Positions, x: Positions) -> Iterator[tuple[Place, Tensor]]:
+def _by_place(patches: Tensor, y: _Positions, x: _Positions) -> Iterator[tuple[Place, Tensor]]:
     """Each place that occurs, and which images have their patch there."""
     _check_patches(patches)
     rows, columns = (torch.as_tensor(positions).cpu() for positions in (y, x))

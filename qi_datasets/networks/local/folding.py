@@ -32,7 +32,8 @@ def folded(
 ) -> tuple[dict[Node, Folds], int]:
     """For each map how its blank one is folded, and the side of the blank canvas that gives these.
 
-    image: the node of the images, of this side
+    image: the node of the images
+    side: their rows and columns
     tasks: all nodes that depend on it, in the graph's order
     areas: where the windows of their maps are
 

@@ -39,14 +39,24 @@ from qi_datasets.networks.local.windows import Area, NotLocalError
 
 
 def step_of_function(target: Any, known: Known, args: Sequence[Any], kwargs: dict[str, Any]) -> Found:
-    """The step of a function that is called with maps. Raises `NotLocalError` if it is none."""
+    """The step of a function that is called with maps. Raises `NotLocalError` where it can't be one.
+
+    target: the function
+    known: what is known of its inputs
+    args, kwargs: what it is called with
+    """
     if getattr(target, "__name__", "") == "stochastic_depth" and target.__module__.startswith("torchvision."):
         return _stochastic_depth(known, *args, **kwargs)
     return _applied(_FUNCTIONS.get(target), getattr(target, "__name__", str(target)), known, args, kwargs)
 
 
 def step_of_method(name: str, known: Known, args: Sequence[Any], kwargs: dict[str, Any]) -> Found:
-    """The step of a method of a map. Raises `NotLocalError` if it is none."""
+    """The step of a method of a map. Raises `NotLocalError` where it can't be one.
+
+    name: of the method
+    known: what is known of its inputs
+    args, kwargs: what it is called with, the map first
+    """
     return _applied(_METHODS.get(name), name, known, args, kwargs)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qi_datasets.networks.local.windows import Sweep
 
-Flags = NDArray[np.bool_]
+_Flags = NDArray[np.bool_]
 
 _NUMPY_MODES = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
@@ -25,8 +25,8 @@ class Ground:
     `zero` is one pixel of black, (1, C, 1, 1) or on the map's axes, if black is 0 by construction, and None otherwise.
     """
 
-    rows: Flags
-    columns: Flags
+    rows: _Flags
+    columns: _Flags
     zero: Tensor | None
 
     def become(self, zero: Tensor | None) -> "Ground":
@@ -38,17 +38,17 @@ class Ground:
         return self if self.zero is None or not self.zero.count_nonzero() else self.become(None)
 
     @staticmethod
-    def padded(flags: Flags, amount: tuple[int, int], padding: bool | str) -> Flags:
+    def padded(flags: _Flags, amount: tuple[int, int], padding: bool | str) -> _Flags:
         """Flags of a padded axis: the padding is ground, or it is not, or it repeats positions in a mode of torch's."""
         if isinstance(padding, bool):
             return np.pad(flags, amount, constant_values=padding)
         return np.pad(flags, amount, mode=_NUMPY_MODES[padding])  # type: ignore[call-overload, no-any-return]
 
 
-def swept(sweep: Sweep, flags: Flags, padding: bool) -> Flags:
-    """Whether each output of a sweep reads ground alone; `padding` tells whether padding counts as such."""
+def swept(sweep: Sweep, flags: _Flags, padding: bool) -> _Flags:
+    """Whether each output of a sweep reads ground alone; `padding`: whether padding counts as such."""
     outputs = np.arange(sweep.count(len(flags)))
-    result: Flags = np.ones(len(outputs), bool)
+    result: _Flags = np.ones(len(outputs), bool)
     for tap in range(sweep.kernel):
         read = outputs * sweep.stride - sweep.before + tap * sweep.dilation
         inside = (read >= 0) & (read < len(flags))

@@ -15,7 +15,7 @@ from qi_datasets.networks.local.steps import Border, Call, Step
 from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 
 Size = int | Sequence[int]
-Pair = tuple[int, int]
+_Pair = tuple[int, int]
 
 # Each output position is a function of the same position of the input, whatever the axes.
 _POINTWISE = (
@@ -47,7 +47,7 @@ _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropo
 
 @singledispatch
 def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
-    """The step of a layer whose input's window is `area`. Raises `NotLocalError` if it is none."""
+    """The step of a layer whose input's window is `area`. Raises `NotLocalError` where it can't be one."""
     if isinstance(layer, _POINTWISE):
         return Step()
     if isinstance(layer, _DROPOUTS):
@@ -156,7 +156,11 @@ def convolution(
     padding: Size | str,
     dilation: Size,
 ) -> Convolution:
-    """A convolution padded with zeros; `run` as for `Convolution`, the rest as in `torch.nn.Conv2d`."""
+    """A convolution padded with zeros.
+
+    run: as for `Convolution`
+    kernel, stride, padding, dilation: as for `torch.nn.Conv2d`
+    """
     sweeps = []
     for axis, (size, step, spread) in enumerate(zip(pair(kernel), pair(stride), pair(dilation), strict=True)):
         if isinstance(padding, str):
@@ -169,25 +173,40 @@ def convolution(
 
 
 def max_pool(kernel: Size, stride: Size | None, padding: Size, dilation: Size, ceil: bool) -> Slide:
-    """Maximum pooling, as `torch.nn.MaxPool2d`."""
+    """Maximum pooling.
+
+    kernel, stride, padding, dilation: as for `torch.nn.MaxPool2d`
+    ceil: its `ceil_mode`
+    """
     sizes, steps, spreads = pair(kernel), pair(stride or kernel), pair(dilation)
 
     def valid(call: Call, canvas: Tensor) -> Tensor:
         return F.max_pool2d(canvas, sizes, steps, 0, spreads)
 
-    return Slide(pool_sweeps(sizes, steps, padding, spreads, ceil), valid, fill=-torch.inf, ignores_padding=True)
+    return Slide(_pool_sweeps(sizes, steps, padding, spreads, ceil), valid, fill=-torch.inf, ignores_padding=True)
 
 
 def average_pool(
     kernel: Size, stride: Size | None, padding: Size, ceil: bool, counts_padding: bool, divisor: int | None
 ) -> AveragePool:
-    """Average pooling, as `torch.nn.AvgPool2d`."""
-    sweeps = pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
+    """Average pooling.
+
+    kernel, stride, padding: as for `torch.nn.AvgPool2d`
+    ceil: its `ceil_mode`
+    counts_padding: its `count_include_pad`
+    divisor: its `divisor_override`
+    """
+    sweeps = _pool_sweeps(pair(kernel), pair(stride or kernel), padding, (1, 1), ceil)
     return AveragePool(sweeps, counts_padding=counts_padding, divisor=divisor)
 
 
-def pool_sweeps(kernel: Pair, stride: Pair, padding: Size, dilation: Pair, ceil: bool) -> tuple[Sweep, Sweep]:
-    """The sweeps of a pooling layer along rows and columns."""
+def _pool_sweeps(kernel: _Pair, stride: _Pair, padding: Size, dilation: _Pair, ceil: bool) -> tuple[Sweep, Sweep]:
+    """The sweeps of a pooling layer along rows and columns.
+
+    kernel, stride, dilation: along rows, and along columns
+    padding: on both sides
+    ceil: whether the last window may end beyond the padding
+    """
     rows, columns = (
         Sweep(size, step, spread, pad, pad, ceil)
         for size, step, spread, pad in zip(kernel, stride, dilation, pair(padding), strict=True)
@@ -217,7 +236,7 @@ def border(padding: Sequence[int], mode: str, value: float, area: Area) -> Step:
     return Border((rows, columns), mode, value)
 
 
-def pair(size: Size) -> Pair:
+def pair(size: Size) -> _Pair:
     """(along rows, along columns)."""
     if isinstance(size, int):
         return size, size

@@ -30,8 +30,10 @@ _DESCRIBED = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")
 
 @dataclass(frozen=True)
 class Task:
-    """A node that depends on the images, the distinct maps among its inputs, and what it does to them.
+    """A node that depends on the images, and what it does to the maps among its inputs.
 
+    node: the node
+    inputs: the distinct maps
     step: its output is a map
     ending: its inputs end, and its output is not a map
     freed: nodes that nothing after it uses
@@ -47,7 +49,7 @@ class Task:
 class NodeCall:
     """Runs a node on tensors in place of its maps."""
 
-    def __init__(self, runner: "Runner", task: Task, values: Values) -> None:
+    def __init__(self, runner: "_Runner", task: Task, values: Values) -> None:
         self._runner, self._task, self._values = runner, task, values
 
     def arguments(self, *maps: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -65,7 +67,7 @@ class NodeCall:
         return self._runner.run(self._task.node, *self.arguments(*maps))
 
 
-class Runner:
+class _Runner:
     """Runs single nodes of a graph, and those that do not depend on the images."""
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -109,7 +111,7 @@ class Plan:
                 at = f"row {y}, column {x}"
                 raise OptionError(f"a patch of {patch[0]} x {patch[1]} pixels at {at} leaves an image of side {side}")
         self.module = traced.module
-        self.runner = Runner(traced.module)
+        self.runner = _Runner(traced.module)
         self.areas: dict[Node, tuple[Area, ...]] = {}
         self.constants: list[Node] = []
         self.tasks: list[Task] = []

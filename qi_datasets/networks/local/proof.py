@@ -12,7 +12,9 @@ from qi_datasets.networks.local.tracing import trace
 def corners_proved_equal(
     network: nn.Module, side: int, patch: int, displacement: int, *, border: int | None = None, channels: int = 3
 ) -> bool:
-    """Whether both corners give the same features for every patch; arguments as for `obstacle_to_proof`.
+    """Whether both corners give the same features for every patch.
+
+    network, side, patch, displacement, border, channels: as for `obstacle_to_proof`
 
     False says nothing: features may be equal without this proof.
     """
@@ -31,6 +33,7 @@ def obstacle_to_proof(
     patch: rows and columns of the patch
     displacement: rows and columns from one corner to the other
     border: rows and columns before the patch in the upper-left corner; by default the corners lie symmetrically
+    channels: of the images
 
     Raises `OptionError` if a patch does not lie inside the image.
     """

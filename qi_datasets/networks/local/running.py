@@ -163,8 +163,11 @@ def run_windows(
     values: Values,
     shared: Sequence[Container[Node]] = (),
 ) -> Any:
-    """What the network answers to windows (N, C, h, w) at each of these places, one place after the other.
+    """What the network answers to windows at several places, one place after the other.
 
+    plan: of the network
+    windows: (N, C, h, w), the same at each place
+    places: which of the plan's places these are
     contexts: of all nodes
     values: of the nodes that do not depend on the images
     shared: for each place the nodes whose windows are those of the first
@@ -178,7 +181,14 @@ def run_windows(
 def run_together(
     plan: Plan, canvas: Tensor, windows: Sequence[Tensor], places: Sequence[int], order: Tensor | None
 ) -> Any:
-    """What the network answers to one batch, the blank canvas's maps being computed with it."""
+    """What the network answers to one batch; the blank canvas's maps are computed with it.
+
+    plan: of the network
+    canvas: the blank one, (1, C, side, side)
+    windows: (N, C, h, w) of each place
+    places: which of the plan's places these are
+    order: for each image of the batch its number in the concatenated windows; None if that is the same
+    """
     values = plan.runner.values(plan.constants)
     blank = BlankRun(plan, canvas, values)
     run = WindowRun(plan, windows, places, order, values)

@@ -29,7 +29,7 @@ class Step:
     """A layer that treats every position alike: windows become windows of the same positions."""
 
     def area(self, *areas: Area) -> Area:
-        """The window of the output, given those of the inputs. Raises `NotLocalError` where that can't be said."""
+        """The window of the output, given those of the inputs. Raises `NotLocalError` where it is not known."""
         return areas[0]
 
     def whole(self, call: Call, *maps: Tensor) -> Tensor:
@@ -41,12 +41,22 @@ class Step:
     ) -> list[Any]:
         """What the output's window needs of the inputs' blank maps and of the output's.
 
+        blanks: the inputs' blank maps
+        result: the output's
+        areas: where the inputs' windows are
+        out: where the output's window is
         keep: for many batches, and without gradients
         """
         return []
 
     def window(self, call: Call, windows: Sequence[Tensor], context: Sequence[Any], area: Area) -> Tensor:
-        """The output's window, given the windows of the inputs; `area` is that of the first input."""
+        """The output's window.
+
+        call: runs the node
+        windows: of the inputs
+        context: what `context` gave
+        area: where the first input's window is
+        """
         return call(*windows)
 
     def untouched(self, areas: Sequence[Area], runs: Sequence[Runs]) -> Runs:

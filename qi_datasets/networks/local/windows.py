@@ -41,10 +41,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A kernel that slides along an axis padded with `before` and `after` positions; negative ones crop it.
+    """A kernel that slides along a padded axis: output j reads positions from `j * stride - before` on.
 
-    Output j reads `kernel` positions, `dilation` apart, the first of which is `j * stride - before`. With `ceil` the
-    last window may end beyond the padding, as in pooling.
+    kernel: how many positions an output reads
+    stride: from one output's first position to the next's
+    dilation: from one position that an output reads to the next
+    before, after: positions of padding; negative ones crop the axis
+    ceil: whether the last window may end beyond the padding, as in pooling
     """
 
     kernel: int
@@ -100,7 +103,12 @@ Runs = tuple[range, range]
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The window of a map: along rows, along columns, and which of the tensor's `ndim` axes these two are."""
+    """The window of a map.
+
+    rows, columns: the window along each
+    axes: which of the tensor's axes these two are
+    ndim: how many axes it has
+    """
 
     rows: Span
     columns: Span

@@ -1,4 +1,7 @@
-"""Functions and methods that take maps apart, or give their dimensions another order, number or size."""
+"""Functions and methods that take maps apart, or give their dimensions another order, number or size.
+
+Each rule takes what those of `functions` take.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -40,11 +40,21 @@ class Follower(fx.Transformer):
         raise NotImplementedError
 
     def on_module(self, layer: nn.Module, target: str, args: Any, kwargs: Any) -> Any:
-        """What a layer makes of maps. Raises `Unfollowed`."""
+        """What a layer makes of maps. Raises `Unfollowed`.
+
+        layer: the layer
+        target: its name in the network
+        args, kwargs: what it is called with
+        """
         raise NotImplementedError
 
     def on_function(self, name: str, call: Call, args: Any, kwargs: Any) -> Any:
-        """What a function or method of that name makes of maps. Raises `Unfollowed`."""
+        """What a function or method makes of maps. Raises `Unfollowed`.
+
+        name: of the function
+        call: writes it anew
+        args, kwargs: what it is called with
+        """
         raise NotImplementedError
 
     def on_attribute(self, x: Plane, name: str) -> Any:

@@ -174,7 +174,13 @@ def _linear(follow: MapFollower, call: Call, x: Plane, *args: Any, **kwargs: Any
 
 
 def over_last(follow: MapFollower, call: Call, x: Plane, count: int) -> Plane:
-    """A layer over the last `count` dimensions, none of which may be the rows or the columns."""
+    """A layer over the last dimensions, none of which may be the rows or the columns.
+
+    follow: what follows the network
+    call: writes the layer anew
+    x: the map
+    count: how many dimensions it is over
+    """
     if x.is_spatial(*range(-count, 0)):
         raise Unfollowed("goes along rows or columns")
     return follow.elementwise(call, (x,))

@@ -23,7 +23,13 @@ def sides_of(size: Any) -> Sides:
 
 @dataclass(frozen=True)
 class Window:
-    """The windows of one layer. padding: how many positions its own padding puts above the map, and to the left."""
+    """The windows of one layer; all sizes are along rows, and along columns.
+
+    kernel: cells of a window
+    stride: positions from one window to the next
+    padding: how many positions its own padding puts above the map, and to the left
+    dilation: positions from one cell to the next
+    """
 
     kernel: Sides
     stride: Sides = (1, 1)
@@ -32,7 +38,11 @@ class Window:
 
     @classmethod
     def of(cls, kernel: Any, stride: Any, padding: Any, dilation: Any = 1) -> "Window":
-        """Of a convolution or pooling, from arguments as torch takes them; `padding` may be "same" or "valid"."""
+        """Of a convolution or pooling.
+
+        kernel, stride, dilation: as torch takes them
+        padding: as torch takes it, "same" and "valid" included
+        """
         bare = cls(sides_of(kernel), sides_of(stride), (0, 0), sides_of(dilation))
         if isinstance(padding, str):
             padding = [reach // 2 if padding == "same" else 0 for reach in bare.reach]

@@ -34,7 +34,7 @@ PADDING_LAYERS: dict[type[nn.Module], str] = {
 }
 """Layers that pad, and the name that `F.pad` has for it."""
 
-Rule = Callable[["LayerFollower", str, Any, Plane], Any]
+_Rule = Callable[["LayerFollower", str, Any, Plane], Any]
 
 
 class LayerFollower(MapFollower):
@@ -86,7 +86,7 @@ class LayerFollower(MapFollower):
         raise Unfollowed(f"reads {name}")
 
 
-def twin_of(layer: nn.Module, **attributes: Any) -> nn.Module:
+def _twin_of(layer: nn.Module, **attributes: Any) -> nn.Module:
     """A layer with the weights of `layer` itself, and other attributes."""
     twin = copy.copy(layer)
     for name, value in attributes.items():
@@ -94,7 +94,7 @@ def twin_of(layer: nn.Module, **attributes: Any) -> nn.Module:
     return twin
 
 
-def black_after_batch_norm(layer: Any, values: Tensor, ground: Tensor) -> Tensor:
+def _black_after_batch_norm(layer: Any, values: Tensor, ground: Tensor) -> Tensor:
     """The ground (1, C, 1, 1) after batch norm, which in train mode goes by the statistics of `values` (N, C, H, W)."""
     if not layer.training:
         after: Tensor = layer(ground)
@@ -106,7 +106,7 @@ def black_after_batch_norm(layer: Any, values: Tensor, ground: Tensor) -> Tensor
 
 def _convolved(follow: LayerFollower, target: str, layer: nn.Conv2d, x: Plane) -> Plane:
     def convolved(values: Any, padding: Sides) -> Any:
-        return follow.layer(target, twin_of(layer, padding=padding, padding_mode="zeros"))(values)
+        return follow.layer(target, _twin_of(layer, padding=padding, padding_mode="zeros"))(values)
 
     window = Window.of(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     seen = follow.window(x, window, convolved, adds_zeros=True)
@@ -116,7 +116,7 @@ def _convolved(follow: LayerFollower, target: str, layer: nn.Conv2d, x: Plane) -
 
 def _blurred(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     left, _, above, _ = layer.padding
-    blurred = follow.layer(target, twin_of(layer, padding=[0] * 4))
+    blurred = follow.layer(target, _twin_of(layer, padding=[0] * 4))
     window = Window.of(tuple(layer.filt.shape[-2:]), layer.stride, (above, left))
     return follow.window(x, window, lambda values, _: blurred(values))
 
@@ -129,14 +129,14 @@ def _normalised(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Pla
     values = follow.layer(target, layer)(x.values)
     if x.ground is None:
         return x.become(values, None)
-    black = follow.function(black_after_batch_norm)
+    black = follow.function(_black_after_batch_norm)
     return x.become(values, black(follow.attribute(target), x.values, x.ground))
 
 
 def _alone(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     if not getattr(layer, "inplace", False):
         return follow.elementwise(follow.layer(target, layer), (x,))
-    value = follow.elementwise(follow.layer(target, twin_of(layer, inplace=False)), (x,))
+    value = follow.elementwise(follow.layer(target, _twin_of(layer, inplace=False)), (x,))
     follow.overwrite(value)
     return value
 
@@ -177,11 +177,11 @@ def _padded(follow: LayerFollower, target: str, layer: Any, x: Plane) -> Plane:
     return functions.pad(follow, follow.function(F.pad), x, layer.padding, mode)
 
 
-def _on_last(count: Callable[[Any], int]) -> Rule:
+def _on_last(count: Callable[[Any], int]) -> _Rule:
     return lambda follow, target, layer, x: functions.over_last(follow, follow.layer(target, layer), x, count(layer))
 
 
-_RULES: tuple[tuple[Any, Rule], ...] = (
+_RULES: tuple[tuple[Any, _Rule], ...] = (
     (nn.Conv2d, _convolved),
     (_BatchNorm, _normalised),
     (_ELEMENTWISE, _alone),

@@ -58,6 +58,8 @@ class MapFollower(Follower):
     ) -> Plane:
         """What a layer with windows makes of a map.
 
+        x: the map
+        window: the layer's windows
         apply: writes the layer without its own padding, given values, and padding that is (0, 0) unless `adds_zeros`
         adds_zeros: whether the layer itself can add zeros around the map, as many at both ends
         """
@@ -102,7 +104,12 @@ class MapFollower(Follower):
         )
 
     def pool(self, call: Call, x: Plane, *, mean: bool, keep: bool) -> Any:
-        """The mean or the maximum over all positions; `keep` leaves dimensions of size 1, as `call` does.
+        """The mean or the maximum over all positions.
+
+        call: writes the pooling anew
+        x: the map
+        mean: the mean, else the maximum
+        keep: leave dimensions of size 1, as `call` does
 
         On the endless plane the ground takes part in the maximum. A mean over it is the ground; given is the ground
         plus what the map adds to it, divided by the number of positions that the image's area holds.
@@ -119,7 +126,7 @@ class MapFollower(Follower):
         return value if keep else value.squeeze(x.axes)
 
     def vector(self, x: Plane, how: str) -> Any:
-        """What tells where in the map things are, and is a map no more. Raises `Unfollowed` if that is refused."""
+        """A map as a vector of its positions, which ends it. Raises `Unfollowed` if that is refused."""
         value = self.end(x)
         if self.strict:
             raise Unfollowed(how)

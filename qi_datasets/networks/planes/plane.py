@@ -75,8 +75,10 @@ class Size:
 class End:
     """Where a map stops being one.
 
+    node: where
+    plane: the map
     known: it is pooled, flattened or the answer, not mixed in some other way
-    keeps: whether a pooling over all positions leaves dimensions of size 1; None if it is no such pooling
+    keeps: whether a pooling over all positions leaves dimensions of size 1; None for any other node
     """
 
     node: fx.Node

@@ -18,7 +18,7 @@ def check_across(folders: Sequence[Place]) -> Measured:
         try:
             stored = StoredSet.open(folder)
         except QIDatasetsError:
-            continue  # its own check of the manifest tells
+            continue  # its own check of the manifest says so
         sets[stored.name] = stored
     checks = [
         disjoint(stored, sets[stored.spec.first_rank_after])

@@ -41,7 +41,12 @@ class Borders:
         self.digests: dict[str, dict[int, bytes]] = {config: {} for config in self.rows}
 
     def compare_files(self, chunk: Chunk, number: int, row: DecodedRow | None) -> None:
-        """Compares the rows of that number whose bytes tell their pixels with the one without border."""
+        """Compares rows with the one without border, as far as their bytes prove what they show.
+
+        chunk: of the row.
+        number: of the row.
+        row: the one without border; None if it is lost.
+        """
         stored = chunk.stored
         image = as_built(stored, row) if row is not None else None
         if row is None or image is None:
@@ -69,7 +74,14 @@ class Borders:
     def compare_image(
         self, chunk: Chunk, config: str, number: int, row: DecodedRow | None, values: dict[str, Any]
     ) -> bytes:
-        """The digest of a row, whose image is decoded and compared with the one without border; None: that is lost."""
+        """The digest of a row, whose image is decoded and compared with the one without border.
+
+        chunk: of the row.
+        config: of the row.
+        number: of the row.
+        row: the one without border; None if it is lost.
+        values: of the row.
+        """
         stored, border = chunk.stored, chunk.stored.border(config)
         image = usable_image(stored, config, chunk.split, number, values, self.seen.findings)
         if image is None:
@@ -79,7 +91,13 @@ class Borders:
         return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
 
     def find(self, chunk: Chunk, config: str, number: int, differences: Iterator[str]) -> bool:
-        """Notes what differs in a row; whether anything does."""
+        """Notes what differs in a row; whether anything does.
+
+        chunk: of the row.
+        config: of the row.
+        number: of the row.
+        differences: one line each.
+        """
         found = list(differences)
         for difference in found:
             self.seen.findings.add(NAME, f"{config}/{chunk.split} row {number}: {difference}")
@@ -87,7 +105,13 @@ class Borders:
 
 
 def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:
-    """In what the columns of a row with a border differ from those of the row without."""
+    """In what the columns of a row with a border differ from those of the row without.
+
+    stored: the set.
+    row: the one without border.
+    border: of the other one, in pixels.
+    values: of the other one.
+    """
     for name in ("label", *stored.spec.columns):
         wanted = row.values[name] + border if name in BORDER_COLUMNS else row.values[name]
         if values[name] != wanted:
@@ -97,7 +121,14 @@ def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: d
 def differing(
     stored: StoredSet, row: DecodedRow | None, border: int, image: Image.Image, values: dict[str, Any]
 ) -> Iterator[str]:
-    """In what an image with a border and its columns differ from the row without; None: that row is lost."""
+    """In what an image with a border and its columns differ from the row without.
+
+    stored: the set.
+    row: the one without border; None if it is lost.
+    border: of the other one, in pixels.
+    image: of the other one, decoded.
+    values: of the other one.
+    """
     base, side = stored.default_config, stored.manifest.size
     if row is None:
         yield f"there is no such row in {base} to compare with"

@@ -32,8 +32,10 @@ UNKNOWN_DIGEST = bytes(32)
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rows [start, stop) of a split that are still to be read.
+    """Rows of a split that are still to be read.
 
+    split: its name.
+    start, stop: the first row, and the one after the last.
     expected: what the builder of a set that needs no input makes of them, by row number; {} for other sets.
     """
 
@@ -44,10 +46,16 @@ class Stretch:
 
 
 def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[Stretch]:
-    """All of a split's rows in stretches of `step`. A builder makes its rows once, in order, as they are asked for."""
+    """All of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
+
+    stored: the set.
+    split: its split.
+    rows: how many there are.
+    step: rows of a stretch.
+    """
     made: Iterator[tuple[int, Row]] = iter(())
     if not stored.spec.needs_images and split in stored.spec.splits:
-        with suppress(OptionError):  # `manifest` tells of a size that there isn't
+        with suppress(OptionError):  # the check `manifest` reports a size that can't be
             builder = builder_of(stored.spec, stored.manifest.size)
             made = enumerate(builder(split)) if isinstance(builder, GeneratedSet) else made
     for start in range(0, rows, step):
@@ -56,7 +64,15 @@ def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[S
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of rows that are read; those that can't be decoded are left out of `rows`."""
+    """A stretch of rows that are read.
+
+    stored: the set.
+    split: its split.
+    start, stop: the first row, and the one after the last.
+    rows: in order, without those that can't be decoded.
+    expected: as of `Stretch`.
+    files: of contents that were decoded.
+    """
 
     stored: StoredSet
     split: str
@@ -75,9 +91,12 @@ class Chunk:
 class Examined:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
-    digests: config and split -> row digests, one after another. labels, sources, wnids, images (digest of the whole
-    image), contents (digest of what is not black, wherever it lies): by split, one per row. files: what there is of
-    each file that the manifest lists, or why it can't be read.
+    findings: what is wrong.
+    files: what there is of each file that the manifest lists, or why it can't be read.
+    digests: config and split -> row digests, one after another.
+    labels, sources, wnids, numbers: by split, one per row.
+    images: by split, digests of whole images.
+    contents: by split, digests of what is not black, wherever it lies.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -127,9 +146,12 @@ def read_chunk(
     full: bool = True,
     then: Callable[[Chunk, int, DecodedRow | None], None] | None = None,
 ) -> Chunk:
-    """The rows of the config without border; those that can't be decoded are noted in `seen`.
+    """The rows of the config without border.
 
-    full: decode every image, also those of which bytes tell that they show what another row of their source shows.
+    stored: the set.
+    stretch: which rows.
+    seen: gets a note of each row, and of those that can't be decoded.
+    full: decode every image, also those whose bytes prove that they show what another row of their source shows.
     then: called for every number of the stretch with its row, None if it is lost, while its content is at hand.
     """
     chunk = Chunk(stored, stretch.split, stretch.start, stretch.stop, [], stretch.expected, KnownFiles(stored))
@@ -159,7 +181,13 @@ def read_chunk(
 
 
 def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examined) -> DecodedRow | None:
-    """A row without border; None, and a finding, if its image can't be decoded."""
+    """A row without border; None, and a finding, if its image can't be decoded.
+
+    chunk: of the row.
+    number: of the row.
+    values: of the row.
+    seen: gets the finding.
+    """
     config = chunk.stored.default_config
     image = usable_image(chunk.stored, config, chunk.split, number, values, seen.findings)
     return None if image is None else DecodedRow(number, whole(np.asarray(image)).content, box_of(image), values)
@@ -168,7 +196,13 @@ def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examine
 def numbered_rows(
     stored: StoredSet, config: str, split: str, start: int, stop: int, findings: Findings
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row numbers and rows; none, and a finding, when the file can't be read."""
+    """Row numbers and rows; none, and a finding, when the file can't be read.
+
+    stored: the set.
+    config, split: of the rows.
+    start, stop: the first row, and the one after the last.
+    findings: get what is wrong.
+    """
     try:
         rows = stored.rows(config, split, start, stop)
     except StoredSetError as error:
@@ -189,7 +223,13 @@ def numbered_rows(
 def usable_image(
     stored: StoredSet, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
 ) -> Image.Image | None:
-    """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified."""
+    """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
+
+    stored: the set.
+    config, split, number: of the row.
+    values: of the row.
+    findings: get what is wrong.
+    """
     where = f"{config}/{split} row {number}"
     side = stored.manifest.size + 2 * stored.border(config)
     try:
@@ -215,7 +255,14 @@ def box_of(image: Image.Image) -> Box:
 
 
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
-    """The digest of a row with this image. number: of the row. box: of what is not black in the image's content."""
+    """The digest of a row with an image.
+
+    stored: the set.
+    number: of the row.
+    values: of the row.
+    image: of the row.
+    box: of what is not black in the image's content.
+    """
     label = values["label"] if stored.spec.label_in_digest else ""
     source = values["source"] if "source" in stored.spec.columns else str(number)
     return row_digest(image, label, source, box)

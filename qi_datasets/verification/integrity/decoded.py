@@ -30,6 +30,7 @@ class DecodedRow:
     number: its number in the split.
     image: (h, w, c) uint8.
     box: of what is not black.
+    values: as they are stored, by column.
     """
 
     number: int
@@ -49,7 +50,7 @@ def is_sampled(config: str, split: str, number: int) -> bool:
 
 
 def stored_bytes(values: dict[str, Any]) -> Any:
-    """The file of a row's image; None where there is none."""
+    """The file of a row's image; None in a row without one."""
     image = values["image"]
     return image.get("bytes") if isinstance(image, dict) else None
 

@@ -40,6 +40,8 @@ def bordered(stored: StoredSet) -> bool:
 class IntegrityCheck:
     """One row of the table of checks.
 
+    name: of the check.
+    meaning: what it shows, in one sentence.
     applies: for which sets; None for those whose row of the spec table names the check.
     on_rows: yields what is wrong with a chunk's rows; runs in the workers.
     on_set: yields what is wrong with the set, once all rows are read. Without it and without `on_rows`, reading itself
@@ -142,6 +144,7 @@ def check_integrity(
 ) -> Measured:
     """Reads every row of a set and makes every check that applies to it.
 
+    stored: the set.
     engine: where rows are read, default one thread per core.
     full: decode every image, also those whose bytes are what this package writes for pixels that are known already.
     progress: show a bar, if standard error is a terminal.
@@ -161,7 +164,13 @@ def check_integrity(
 
 
 def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Examined:
-    """Everything that is known of the rows, read chunk by chunk."""
+    """Everything that is known of the rows, read chunk by chunk.
+
+    stored: the set.
+    engine: where rows are read.
+    full: decode every image.
+    progress: show a bar, if standard error is a terminal.
+    """
     whole = Examined()
     rows: dict[str, int] = {}
     config = stored.manifest.configs.get(stored.default_config)

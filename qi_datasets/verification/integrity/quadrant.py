@@ -56,7 +56,7 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
 
 
 def constant(chunk: Chunk) -> Iterator[str]:
-    """Sources of one colour all over, such as those of a camera with its cap on: there is nothing in them to see."""
+    """Sources of one colour all over, such as those of a camera with its cap on: they show nothing."""
     pictures = patch_of if chunk.stored.spec.name == QI.name else lambda row: row.image
     for row in chunk.rows:
         if row.number % chunk.stored.spec.rows_per_source == 0:
@@ -79,7 +79,7 @@ def displacement(stored: StoredSet, seen: Examined) -> Iterator[str]:
 
 
 def leaking_strides(distance: int) -> list[int]:
-    """Those of the usual total strides of which `distance` is no multiple."""
+    """Those of the usual total strides that don't divide `distance`."""
     return [stride for stride in QUADRANT.total_strides if distance % stride]
 
 

@@ -41,7 +41,7 @@ def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
 
 
 def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
-    """Entries of the folder that the manifest doesn't list, and names that a set of this kind has, or hasn't."""
+    """Entries that the manifest doesn't list, files that it lists wrongly, and files that it would have to list."""
     record = stored.manifest
     known = {MANIFEST, *record.files}
     folders = {name.rpartition("/")[0] for name in record.files}
@@ -76,7 +76,7 @@ def pictures(stored: StoredSet) -> set[str]:
             (row,) = stored.rows(stored.default_config, split, 0, 1)
             return set(builder_of(stored.spec, stored.manifest.size).pictures(opened(row["image"])))
         except (*UNDECODABLE, ValueError):
-            break  # `readable` tells
+            break  # the check `readable` says so
     return set()
 
 
@@ -156,11 +156,11 @@ def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:
                     elif features_of(found.metadata) != features:
                         yield f"{config}/{split}: stock loaders take other features (label names, types) from the file"
             except UNREADABLE:
-                continue  # `readable` tells
+                continue  # the check `readable` says so
 
 
 def features_of(metadata: dict[bytes, bytes] | None) -> object:
-    """The Hub's features in the metadata of a Parquet file; None if there are none, or anything beside them."""
+    """The Hub's features in the metadata of a Parquet file; None without any, and for anything beside them."""
     if not metadata or set(metadata) != {HUB_METADATA.encode()}:
         return None
     try:

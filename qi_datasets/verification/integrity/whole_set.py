@@ -77,7 +77,7 @@ def counts(stored: StoredSet, seen: Examined) -> Iterator[str]:
             try:
                 found = stored.count(config, split)
             except StoredSetError:
-                continue  # `readable` tells
+                continue  # the check `readable` says so
             wanted = {"the manifest": part.rows}
             if not spec.needs_images and split in spec.splits:
                 wanted["the specification"] = spec.rows(split)
@@ -114,7 +114,7 @@ def sources(stored: StoredSet, seen: Examined) -> Iterator[str]:
         for number, name, wnid in zip(seen.numbers[split], names, seen.wnids[split], strict=True):
             where = f"{stored.default_config}/{split} row {number}"
             if number // per_source >= len(recorded):
-                continue  # `counts` tells
+                continue  # the check `counts` says so
             source = recorded[number // per_source]
             if name != source.name:
                 yield f"{where} has the source {name}, the manifest says {source.name}"

@@ -51,6 +51,8 @@ class Check:
     """One line of the report.
 
     set: the set's folder, e.g. "qi".
+    name: of the check.
+    status: how it ended.
     figure: what was measured, for a reader.
     meaning: what the check shows, one sentence.
     interval: the figure's two-sided 95 % interval, if it is a share.
@@ -78,7 +80,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures that belong together. rows: cells, as many as `header` has."""
+    """Figures that belong together.
+
+    title, note: above and below them.
+    header: the columns' names.
+    rows: cells, as many as `header` has.
+    """
 
     title: str
     header: tuple[str, ...]
@@ -88,7 +95,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a plot. x, y and, where known, the 95 % interval around each y: equally long."""
+    """One line of a plot.
+
+    name: of the line.
+    x, y: as many of each.
+    low, high: the 95 % interval around each y; empty where it is not known.
+    """
 
     name: str
     x: tuple[float, ...]
@@ -101,7 +113,11 @@ class Curve:
 class Plot:
     """Curves over one axis.
 
+    title, caption: above and below it.
+    x_label, y_label: of the axes.
+    curves: the lines.
     marks: positions on the x axis with their names, drawn as upright lines.
+    x_ticks: positions with a number; empty for the usual ones.
     first: whether it is what a reader wants to see first.
     """
 
@@ -125,7 +141,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Small pictures in lines, each line with its name."""
+    """Small pictures in lines.
+
+    title, caption: above and below them.
+    lines: each with its name.
+    first: whether they are what a reader wants to see first.
+    """
 
     title: str
     caption: str
@@ -153,7 +174,16 @@ class VerifiedSet:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """The result of `verify`. where: what was verified. device: of the networks. seconds: how long it took."""
+    """The result of `verify`.
+
+    where: what was verified.
+    checks, tables, figures: what was found.
+    notes: what a reader should know beforehand, a line each.
+    device: of the networks.
+    seconds: how long it took.
+    package_version, libraries: with what.
+    sets: what the sets say of themselves.
+    """
 
     where: str
     checks: tuple[Check, ...]

@@ -36,9 +36,14 @@ SOURCES = 2
 
 @dataclass(frozen=True)
 class Reach:
-    """How far one network reads location. last: widest border at which the corners' features differ, None if at none.
+    """How far one network reads location.
 
-    horizon: the border from which on they can't, by geometry.
+    strides: of its layers.
+    padding: of its layers.
+    biased: whether they have biases.
+    field, total_stride: receptive field and total stride in pixels.
+    horizon: the border from which on, by geometry, the corners' features can't differ.
+    last: the widest border at which they do; None for none.
     """
 
     strides: tuple[int, ...]
@@ -88,6 +93,8 @@ def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bo
     """Tries borders from one beyond the bound inwards, until the corners differ.
 
     images: (rows, c, h, w) uint8, both corners of a source after one another.
+    strides, padding, biased: of the network.
+    device: of torch.
     """
     channels = (images.shape[1], *[CHANNELS] * len(strides))
     network = QuadrantNet(padding, bias=biased, strides=strides, channels=channels)

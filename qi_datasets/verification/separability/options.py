@@ -8,9 +8,12 @@ DEFAULT_SOURCES = 32
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """seeds: how many trained nets, None for each check's own default. full: the paper's protocol, on all rows.
+    """What a user chooses.
 
-    device: of torch, "cpu" or "cuda...". progress: whether to show bars.
+    seeds: how many trained nets, None for each check's own default.
+    full: the paper's protocol, on all rows.
+    device: of torch, "cpu" or "cuda...".
+    progress: show bars, if standard error is a terminal.
     """
 
     seeds: int | None = None

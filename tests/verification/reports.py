@@ -1,0 +1,7 @@
+"""What the checks of a report say."""
+
+from qi_datasets.verification.report.report import Status
+
+
+def failing(report):
+    return {check.name: check.cause for check in report.checks if check.status is Status.FAIL}
