@@ -97,7 +97,7 @@ def replaced_whole(folder: Place) -> Iterator[Path]:
         if staging is not None:
             remove(staging)
     with suppress(OSError):
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 def swap(staging: Path, folder: Path) -> None:
@@ -136,11 +136,11 @@ def _synced(folder: Path) -> None:
     """Has the disk take a folder's files, and the folders themselves; OSError when it can't."""
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
-            _sync(Path(parent, name))
-        _sync(Path(parent))
+            sync(Path(parent, name))
+        sync(Path(parent))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Has the disk take what was written to a file or folder, where the file system knows how."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

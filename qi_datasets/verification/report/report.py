@@ -230,18 +230,14 @@ class Report:
         return [check for check in self.checks if check.set == set_name]
 
     @property
-    def failed_sets(self) -> list[str]:
-        """The sets of which a check failed."""
-        return list(dict.fromkeys(check.set for check in self.having(Status.FAIL)))
-
-    @property
     def verdict(self) -> str:
         """How it ended, in words."""
         match self.exit_status:
             case 0:
                 return "Nothing failed"
             case code if code == FAILED:
-                return f"Some checks failed: {', '.join(self.failed_sets)}"
+                names = dict.fromkeys(check.set for check in self.having(Status.FAIL))
+                return f"Some checks failed: {', '.join(names)}"
             case _:
                 return "Nothing failed, but some could not be checked"
 
