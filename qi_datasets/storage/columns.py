@@ -13,7 +13,7 @@ import pyarrow as pa
 
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """What `pyarrow.array(values, kind)` gives, for values of that type; else raises pyarrow.ArrowException."""
+    """What `pyarrow.array(values, kind)` gives, or raises; fractions, which it would cut off, are refused too."""
     if pa.types.is_string(kind) and _all_are(str, values):
         return _of_bytes([value.encode() for value in values], kind)
     if pa.types.is_binary(kind) and _all_are(bytes, values):

@@ -156,7 +156,7 @@ class SplitWriter:
         values = [row.values[field.name] for row in rows]
         try:
             return array_of(values, field.type)
-        except (pa.ArrowException, OverflowError) as error:
+        except (pa.ArrowException, OverflowError, UnicodeError) as error:
             raise BuilderError(
                 f"{self.spec.name}: values of column {field.name!r} are not of the spec's type, {field.type} "
                 f"({one_line(error)})"
