@@ -166,7 +166,6 @@ def tree(place: HubPlace) -> list[RepoFile]:
             HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type="dataset")
         ),
         place,
-        again=False,
     )
     return [entry for entry in listed if isinstance(entry, RepoFile)]
 
