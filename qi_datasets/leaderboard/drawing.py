@@ -1,0 +1,123 @@
+"""The parts of a figure, in pixels: frames, lines, marks and labels, which the template writes as SVG."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The size of a figure in pixels, and of the axes in it. labels: whether names stand beside the lines."""
+
+    width: int
+    height: int
+    left: int = 46
+    right: int = 14
+    top: int = 12
+    bottom: int = 44
+    labels: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where the axes end, at the right."""
+        return self.width - self.right
+
+    @property
+    def floor(self) -> int:
+        """Where the axes end, at the bottom."""
+        return self.height - self.bottom
+
+    def place(self, x: float, y: float) -> Point:
+        """The pixel of a point whose x and y are shares of the axes."""
+        across = self.left + x * (self.end - self.left)
+        return round(across, 1), round(self.floor - y * (self.floor - self.top), 1)
+
+
+WIDE = Frame(860, 380, right=270, labels=True)
+NARROW = Frame(344, 300, left=38, right=26)
+SMALL = Frame(330, 150, left=34, right=10, top=8, bottom=34)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: its pixel, and what stands there."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text at a pixel. title: the whole of it, where it was cut; middle: whether it stands around x, else from x on."""
+
+    x: float
+    y: float
+    text: str
+    title: str = ""
+    middle: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series. style: its colour and shape, from 0; marks: paths of the marks, by kind; band: of its intervals."""
+
+    style: int
+    points: str
+    marks: Mapping[str, str] = field(default_factory=dict)
+    band: str = ""
+    dashed: bool = False
+    label: Label | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure. guides: further lines, as points; texts: what stands in it."""
+
+    frame: Frame
+    title: str
+    x_label: str
+    y_label: str
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    lines: Sequence[Line]
+    guides: Sequence[str] = ()
+    texts: Sequence[Label] = ()
+
+
+def shape(style: int, at: Point, size: float = 4) -> str:
+    """The path of a mark: circle, square, triangle, diamond, or one of these upside down or flat, by style."""
+    x, y = at
+    match style % 6:
+        case 0:
+            return f"M{x - size:.4g} {y:.4g}a{size} {size} 0 1 0 {2 * size} 0a{size} {size} 0 1 0 {-2 * size} 0z"
+        case 1:
+            return f"M{x - size:.4g} {y - size:.4g}h{2 * size}v{2 * size}h{-2 * size}z"
+        case 2:
+            return f"M{x:.4g} {y - size:.4g}l{size} {2 * size}h{-2 * size}z"
+        case 3:
+            return f"M{x:.4g} {y - 1.3 * size:.4g}l{size} {1.3 * size}l{-size} {1.3 * size}l{-size} {-1.3 * size}z"
+        case 4:
+            return f"M{x:.4g} {y + size:.4g}l{size} {-2 * size}h{-2 * size}z"
+        case _:
+            return f"M{x - 1.4 * size:.4g} {y - size / 2:.4g}h{2.8 * size}v{size}h{-2.8 * size}z"
+
+
+def joined(points: Iterable[Point]) -> str:
+    """Points as SVG has them."""
+    return " ".join(f"{x:g},{y:g}" for x, y in points)
+
+
+def spread(heights: Sequence[float], distance: float, most: float) -> list[float]:
+    """Heights of labels at least `distance` apart and at most `most`, each near where it was, in the order given."""
+    placed = [0.0] * len(heights)
+    above = float("-inf")
+    for number in sorted(range(len(heights)), key=heights.__getitem__):
+        placed[number] = above = max(heights[number], above + distance)
+    over = max(placed, default=0) - most
+    for number in sorted(range(len(heights)), key=placed.__getitem__, reverse=True):
+        if over <= 0:
+            break
+        placed[number] = min(placed[number], most)
+        most = placed[number] - distance
+    return placed
