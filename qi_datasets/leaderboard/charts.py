@@ -9,9 +9,9 @@ from typing import Any
 
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
 from qi_datasets.evaluation.paper import paper_curve
-from qi_datasets.leaderboard.drawing import SMALL, Chart, Frame, Label, Line, Point, Tick, joined, shape, spread
+from qi_datasets.leaderboard.drawing import SMALL, Chart, Frame, Label, Line, Point, Tick, beside, joined, shape, spread
 from qi_datasets.leaderboard.ranking import Row
-from qi_datasets.leaderboard.words import percent, reach, row_name, short
+from qi_datasets.leaderboard.words import OWN, percent, reach, row_name, short
 from qi_datasets.specs import SHIFT
 
 LETTERS = "ABCDEFGH"
@@ -72,7 +72,7 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
         ends.append((x, y))
         lines.append(line)
     # Where lines end together their labels stand one below the other, in the order of the scores.
-    heights = spread([y + 0.01 * number for number, (_, y) in enumerate(ends)], LINE_HEIGHT, frame.height - 8)
+    heights = spread([y + 0.01 * number for number, (_, y) in enumerate(ends)], LINE_HEIGHT, frame.floor)
     texts = []
     for number, row in enumerate(rows):
         text = f"{LETTERS[number]} {short(row_name(row))}" if frame.labels else LETTERS[number]
@@ -128,13 +128,7 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     for row in rows:
         points.setdefault(frame.place(across(row), heights[row.figures["reach"]]), []).append(row)
     marks = "".join(shape(0, point, 5) for point in points)
-    texts = []
-    for (x, y), those in points.items():
-        names = "; ".join(row_name(row) for row in those[:20])
-        few = len(points) <= 12 and frame.labels
-        several = f"{len(those)} networks" if frame.labels else f"{len(those)}"
-        text = (short(row_name(those[0])) if few else "") if len(those) == 1 else several
-        texts.append(Label(x, y - 9, text, names, middle=True))
+    texts = beside(frame, {point: (called(those), names_of(those)) for point, those in points.items()})
     ticks = [size for size in COMMON_FIELDS if low <= log2(size) <= high]
     horizon = [
         frame.place(share * (log2(border + 2) - low) / (high - low), heights[border])
@@ -155,6 +149,18 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     )
 
 
+def called(rows: Sequence[Row]) -> str:
+    """What stands beside the mark of some rows."""
+    name = short(rows[0].model["name"] if len(rows) == 1 else f"{len(rows)} networks")
+    paddings = {row.model["padding"] for row in rows}
+    return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
+
+
+def names_of(rows: Sequence[Row]) -> str:
+    """The names of some rows; of many, the first."""
+    return "; ".join(row_name(row) for row in rows[:20])
+
+
 def shift_chart(frame: Frame, series: Sequence[tuple[str, Mapping[str, Figures]]], title: str) -> Chart:
     """Top-1 against shift along the diagonal. series: name, and shift -> figures."""
     lines, ends = [], []
@@ -168,7 +174,7 @@ def shift_chart(frame: Frame, series: Sequence[tuple[str, Mapping[str, Figures]]
         ]
         ends.append(points[-1][1])
         lines.append(Line(style, joined(points), {"read": "".join(shape(style, point, 2.5) for point in points[::8])}))
-    heights = spread(ends, LINE_HEIGHT, frame.height - 8)
+    heights = spread(ends, LINE_HEIGHT, frame.floor)
     names = [f"{letter} {short(name)}" if frame.labels else letter for letter, (name, _) in zip(LETTERS, series)]  # noqa: B905
     marks = [least, (1 + least) / 2, 1.0]
     return Chart(

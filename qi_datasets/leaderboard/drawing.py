@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+LETTER = 6.6
+"""Pixels that a letter takes."""
+
 Point = tuple[float, float]
 
 
@@ -12,7 +15,7 @@ class Frame:
 
     width: int
     height: int
-    left: int = 46
+    left: int = 62
     right: int = 14
     top: int = 12
     bottom: int = 44
@@ -35,7 +38,10 @@ class Frame:
 
 
 WIDE = Frame(860, 380, right=270, labels=True)
-NARROW = Frame(344, 300, left=38, right=26)
+WHOLE = Frame(860, 380)
+"""Wide, where labels stand inside the axes."""
+
+NARROW = Frame(344, 300, left=56, right=26)
 SMALL = Frame(330, 150, left=34, right=10, top=8, bottom=34)
 
 
@@ -49,13 +55,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Label:
-    """Text at a pixel. title: the whole of it, where it was cut; middle: whether it stands around x, else from x on."""
+    """Text that begins at a pixel. title: the whole of it, where it was cut."""
 
     x: float
     y: float
     text: str
     title: str = ""
-    middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,3 +126,28 @@ def spread(heights: Sequence[float], distance: float, most: float) -> list[float
         placed[number] = min(placed[number], most)
         most = placed[number] - distance
     return placed
+
+
+def beside(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
+    """Labels of marks, each above its mark, below it, or to a side, where there is room; its text is left out else.
+
+    names: pixel of a mark -> text, and the whole of it
+    """
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in names]
+    labels = []
+    for (x, y), (text, title) in names.items():
+        width = len(text) * LETTER
+        places = [(x - width / 2, y - 10), (x - width / 2, y + 19), (x + 9, y + 4), (x - 9 - width, y + 4)]
+        for left, base in places:
+            box = (left, base - 10, left + width, base + 2)
+            inside = frame.left < left and left + width < frame.width and box[1] > 0 and base < frame.floor
+            if inside and not any(overlap(box, other) for other in taken):
+                taken.append(box)
+                labels.append(Label(round(left, 1), round(base, 1), text, title))
+                break
+    return labels
+
+
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, top, right, bottom) meet."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -13,7 +13,7 @@ from qi_datasets.leaderboard import words
 from qi_datasets.leaderboard.board import Board, chosen
 from qi_datasets.leaderboard.charts import LETTERS, accuracy_chart, entry_chart, reach_chart, shift_chart
 from qi_datasets.leaderboard.collection import Found
-from qi_datasets.leaderboard.drawing import NARROW, WIDE, Chart, shape
+from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, shape
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.specs import CROP
 
@@ -47,7 +47,11 @@ def render(board: Board, downloads: Downloads) -> str:
         paddings=sorted({row.model["padding"] for row in rows}),
         chosen=first,
         accuracy=in_both(accuracy_chart, first, "Accuracy against border") if first else None,
-        fields=[(track, in_both(reach_chart, track.rows, "Reach against receptive field")) for track in board.quadrant],
+        fields=[
+            (track, in_both(reach_chart, track.rows, "Reach against receptive field", WHOLE))
+            for track in board.quadrant
+            if len(track.rows) > 1
+        ],
         moved=[along_diagonal(track) for track in board.moved],
         borders_of=borders_of,
         entry_chart=chart_of,
@@ -82,9 +86,9 @@ def slug(found: Found) -> str:
     return f"{plain or 'entry'}-{found.task}-{found.key[:8]}"
 
 
-def in_both(draw: Any, rows: Any, title: str) -> tuple[Chart, Chart]:
+def in_both(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
     """A figure for wide and for narrow screens."""
-    return draw(WIDE, rows, title), draw(NARROW, rows, title)
+    return draw(wide, rows, title), draw(NARROW, rows, title)
 
 
 def borders_of(track: Track) -> list[int]:

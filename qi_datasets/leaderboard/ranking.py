@@ -17,9 +17,11 @@ from qi_datasets.evaluation.inits import INITS
 from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER
 from qi_datasets.leaderboard.collection import Found, measured_on
 from qi_datasets.scores.intervals import mean_interval
+from qi_datasets.specs import QI, SHIFTED, SPECS
 
 TRACKS = (OFFICIAL, DEMO, OTHER)
-"""The order in which a page has them."""
+TASKS = (QI.name, SHIFTED.name, *(name for name, spec in SPECS.items() if not spec.needs_images))
+"""The orders in which a page has them."""
 
 WIDEST = 2.0
 """The largest difference of two scores that lie in [-1, 1]."""
@@ -85,7 +87,7 @@ def tracks_of(found: Iterable[Found]) -> list[Track]:
     for one in found:
         rows = groups.setdefault(comparable(one), [])
         rows.extend(Row(one, init) for init in one.figures)
-    order = sorted(groups, key=lambda key: (TRACKS.index(key[1]), key))
+    order = sorted(groups, key=lambda key: (TASKS.index(key[0]), TRACKS.index(key[1]), key))
     names = Counter((key[0], key[1]) for key in order)
     numbers: Counter[tuple[str, str]] = Counter()
     tracks = []

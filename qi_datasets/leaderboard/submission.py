@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def check(folder: Path, published: Iterable[str | Path] = (), *, progress: bool 
         raise OptionError(f"{folder} is no folder; check takes an entry's folder, or a folder of entries")
     there = collect([folder], progress=progress)
     before = collect(published, progress=progress) if (published := list(published)) else Collection((), ())
-    old = {one.name.rpartition("/")[2]: one for one in before.found}
+    old: dict[str, Found] = {one.name.rpartition("/")[2]: one for one in before.found}
     known = Known()
     for one in before.found:
         known.trouble(one)
@@ -55,9 +56,10 @@ def check(folder: Path, published: Iterable[str | Path] = (), *, progress: bool 
         else:
             (unchanged if name in old else new).append(one.name)
     if not (folder / ENTRY).exists():
-        here = {one.name.rpartition("/")[2] for one in (*there.found, *there.refused)}
+        names = [*(one.name for one in there.found), *(one.name for one in there.refused)]
+        here = {name.rpartition("/")[2] for name in names}
         refused += [Refused(name, "it is published, but gone here; put it back") for name in old if name not in here]
-    return Checked(tuple(new), tuple(unchanged), tuple(sorted(refused, key=lambda one: one.name)))
+    return Checked(tuple(new), tuple(unchanged), tuple(sorted(refused, key=attrgetter("name", "reason"))))
 
 
 def named_plainly(one: Found) -> str:

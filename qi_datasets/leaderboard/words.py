@@ -29,9 +29,9 @@ SETS = {OFFICIAL: "sets", DEMO: "demo-sets"}
 
 
 def row_name(row: Row) -> str:
-    """A row in words, such as "resnet18, exact padding, random"."""
-    padding = "" if row.model["padding"] == OWN else f", {row.model['padding']} padding"
-    return f"{row.model['name']}{padding}, {row.init}"
+    """A row in words, such as "resnet18 (exact padding, random)"."""
+    padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
+    return f"{row.model['name']} ({padding}{row.init})"
 
 
 def short(name: str) -> str:
@@ -78,18 +78,39 @@ def small(number: float) -> str:
 
 def finding(track: Track) -> str:
     """What a track on `qi` shows, in one sentence."""
-    reading = [row for row in track.rows if row.figures["reach"] is not None]
+    reading = [row for row in track.rows if reach_of(row) >= 0]
     said = f"On {track_name(track)}, {len(reading)} of {len(track.rows)} networks read where a picture stands"
     if not reading:
         return f"{said}."
-    farthest = max(reading, key=lambda row: (row.figures["reach"], row.score or 0, row_name(row)))
-    said += f", {row_name(farthest)} from the farthest, across a border of {farthest.figures['reach']} pixels"
-    same = [row for row in track.rows if row.model["name"] == farthest.model["name"] and row.init == farthest.init]
-    least = min(same, key=lambda row: (-1 if row.figures["reach"] is None else row.figures["reach"], row_name(row)))
-    if least.figures["reach"] == farthest.figures["reach"]:
+    farthest = max(reading, key=lambda row: (reach_of(row), row.score or 0, row_name(row)))
+    said += f", {row_name(farthest)} even across a border of {reach_of(farthest)} pixels"
+    pairs = [
+        (own, other)
+        for own in reading
+        for other in track.rows
+        if own.model["padding"] == OWN and reach_of(other) < reach_of(own) and is_variant(own, other)
+    ]
+    if not pairs:
         return f"{said}."
-    where = "nowhere" if least.figures["reach"] is None else f"only to a border of {least.figures['reach']}"
-    return f"{said}; with {least.model['padding']} padding it reads {where}."
+    own, other = max(pairs, key=lambda pair: (reach_of(pair[0]) - reach_of(pair[1]), row_name(pair[0])))
+    where = "nowhere" if reach_of(other) < 0 else f"only to {reach_of(other)}"
+    before = "it" if own is farthest else f"{row_name(own)} reads to {reach_of(own)}, and"
+    return f"{said}; {before} {'reads ' if own is farthest else ''}{where} with {other.model['padding']} padding."
+
+
+def reach_of(row: Row) -> int:
+    """The widest border that is read; -1 for none."""
+    border = row.figures["reach"]
+    return -1 if border is None else int(border)
+
+
+def is_variant(row: Row, other: Row) -> bool:
+    """Whether two rows differ in their padding alone."""
+    return (row.model["name"], row.model["weights"], row.init) == (
+        other.model["name"],
+        other.model["weights"],
+        other.init,
+    )
 
 
 def commands(content: Mapping[str, Any]) -> list[str]:
