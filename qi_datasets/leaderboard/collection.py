@@ -77,11 +77,14 @@ class Collection:
     refused: Sequence[Refused]
 
 
-def collect(places: Iterable[str | Path], *, leave_out: Path | None = None, progress: bool = False) -> Collection:
+def collect(
+    places: Iterable[str | Path], *, leave_out: Path | None = None, twice: bool = False, progress: bool = False
+) -> Collection:
     """Every entry below the places, read and computed again.
 
     places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
     leave_out: a folder that is not searched
+    twice: whether an evaluation may be there twice; else the second one, by name, is refused
     progress: show a bar on a terminal
 
     Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
@@ -97,7 +100,7 @@ def collect(places: Iterable[str | Path], *, leave_out: Path | None = None, prog
             except QIDatasetsError as error:
                 refused.append(Refused(name, one_line(error)[:LONGEST_REASON]))
             else:
-                reason = seen.trouble(one)
+                reason = "" if twice else seen.trouble(one)
                 refused.append(Refused(name, reason)) if reason else found.append(one)
             bar.update()
     return Collection(found, refused)

@@ -39,7 +39,7 @@ def check(folder: Path, published: Iterable[str | Path] = (), *, progress: bool 
     folder = folder.absolute()
     if not folder.is_dir():
         raise OptionError(f"{folder} is no folder; check takes an entry's folder, or a folder of entries")
-    there = collect([folder], progress=progress)
+    there = collect([folder], twice=True, progress=progress)
     before = collect(published, progress=progress) if (published := list(published)) else Collection((), ())
     old: dict[str, Found] = {one.name.rpartition("/")[2]: one for one in before.found}
     known = Known()
