@@ -86,14 +86,15 @@ def weights_of(row: Row) -> frozenset[str]:
 
 
 def chosen(rows: Sequence[Row]) -> list[Row]:
-    """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards."""
+    """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards.
+
+    Where that leaves room, those that were not evaluated at every border come last.
+    """
     scored = sorted((row for row in rows if row.score is not None), key=lambda row: (row.score, row_name(row)))
     taken = [row for row in scored if paper_curve(row.model["name"], row.init) and row.model["padding"] == OWN]
     taken = taken[: CHOSEN // 2]
     left = [row for row in scored if row not in taken]
-    for number in range(len(left)):
-        if len(taken) >= CHOSEN:
-            break
-        row = left[-1 - number // 2] if number % 2 == 0 else left[number // 2]
-        taken.append(row)
-    return sorted(taken, key=scored.index, reverse=True)
+    inwards = [left[-1 - number // 2] if number % 2 == 0 else left[number // 2] for number in range(len(left))]
+    taken += inwards[: CHOSEN - len(taken)]
+    partial = [row for row in rows if row.score is None]
+    return [*sorted(taken, key=scored.index, reverse=True), *partial[: CHOSEN - len(taken)]]

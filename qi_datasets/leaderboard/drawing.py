@@ -17,7 +17,7 @@ class Frame:
     height: int
     left: int = 62
     right: int = 14
-    top: int = 12
+    top: int = 22
     bottom: int = 44
     labels: bool = False
 

@@ -88,7 +88,7 @@ def finding(track: Track) -> str:
         (own, other)
         for own in reading
         for other in track.rows
-        if own.model["padding"] == OWN and reach_of(other) < reach_of(own) and is_variant(own, other)
+        if own.model["padding"] == OWN and is_variant(own, other) and reads_less(other, own)
     ]
     if not pairs:
         return f"{said}."
@@ -102,6 +102,11 @@ def reach_of(row: Row) -> int:
     """The widest border that is read; -1 for none."""
     border = row.figures["reach"]
     return -1 if border is None else int(border)
+
+
+def reads_less(row: Row, other: Row) -> bool:
+    """Whether a row reads less far than another, as far as it was asked at all."""
+    return reach_of(row) < reach_of(other) and f"{reach_of(other)}" in row.figures["borders"]
 
 
 def is_variant(row: Row, other: Row) -> bool:
@@ -127,8 +132,12 @@ def commands(content: Mapping[str, Any]) -> list[str]:
         parts = [arguments_of(content)]
     except OptionError:
         parts = [arguments_of(alone(content, init)) for init in content["figures"]]
-    made = [evaluation(model, arguments, sets) for arguments in parts]
-    return [build, *made]
+    return [build, *(called(model, sets, [*flags_of(arguments), "--entry", "again"]) for arguments in parts)]
+
+
+def comparison(content: Mapping[str, Any]) -> str:
+    """The command line that runs an entry's evaluation again and compares; its folder stands for both downloads."""
+    return called(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
 
 
 def alone(content: Mapping[str, Any], init: str) -> dict[str, Any]:
@@ -137,21 +146,25 @@ def alone(content: Mapping[str, Any], init: str) -> dict[str, Any]:
     return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
 
 
-def evaluation(model: Mapping[str, Any], arguments: Mapping[str, Any], sets: str) -> str:
-    """The command line of one evaluation, without what is so by default."""
-    named = model["name"].startswith("-")
-    flags = ["qi-eval", *([] if named else [model["name"]]), "--output", sets]
-    if model["weights"] != "none":
-        flags += ["--weights", model["weights"]]
+def called(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
+    """A command line of `qi-eval`."""
+    weights = [] if model["weights"] == "none" else ["--weights", model["weights"]]
+    name, rest = [model["name"]], ["--output", sets, *weights, *flags]
+    # After "--" nothing is taken for a flag, whatever the network is called.
+    return shlex.join(["qi-eval", *([*rest, "--", *name] if name[0].startswith("-") else [*name, *rest])])
+
+
+def flags_of(arguments: Mapping[str, Any]) -> list[str]:
+    """The flags of an evaluation, without those that say what is so by default."""
     usual = {"task": QI.name, "borders": list(QI.borders), "padding": OWN, "background": "zero"}
+    flags: list[str] = []
     for name, value in arguments.items():
         if value is None or usual.get(name) == value:
             continue
         flag = {"borders": "--border"}.get(name, f"--{name.replace('_', '-')}")
         for each in value if isinstance(value, list) else [value]:
             flags += [flag, f"{each}"]
-    # After "--" nothing is taken for a flag, whatever the network is called.
-    return shlex.join([*flags, "--entry", "again", *(["--", model["name"]] if named else [])])
+    return flags
 
 
 def listed(values: Iterable[Any]) -> str:

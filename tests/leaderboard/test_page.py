@@ -11,7 +11,7 @@ import pytest
 from qi_datasets.leaderboard.board import Board, chosen
 from qi_datasets.leaderboard.collection import collect
 from qi_datasets.leaderboard.page import render
-from qi_datasets.leaderboard.words import commands, finding
+from qi_datasets.leaderboard.words import commands, comparison, finding
 from qi_datasets.specs import QI
 from tests.evaluation import entries
 from tests.leaderboard.made import SCRIPT, network, shifted, written
@@ -260,6 +260,23 @@ def test_the_command_makes_the_entry_again(model: dict[str, str], line: str) -> 
     content["data"] = content["data"] | {"track": "demo"}
 
     assert commands(content) == ["qi-build --demo --set qi --output demo-sets --border 0", line]
+
+
+def test_a_command_compares_with_the_downloads() -> None:
+    content = {**entries.entry().content}
+    content["data"] = content["data"] | {"track": "official"}
+    content["model"] = content["model"] | {"weights": "default"}
+
+    assert comparison(content) == "qi-eval made_up --output sets --weights default --check FOLDER"
+    assert commands(content)[0] == "qi-build --imagenet-val PATH --set qi --output sets --border 0"
+
+
+def test_a_padding_that_was_not_asked_as_far_takes_nothing_away(tmp_path: Path) -> None:
+    near = network(2, name="net", read=(), borders=(0, 16), padding="exact")
+    written(tmp_path, a=network(1, name="net", read=ALL[:4]), b=near)
+    (track,) = Board.of(collect([tmp_path])).quadrant
+
+    assert finding(track).endswith("net (random) even across a border of 64 pixels.")
 
 
 def test_no_command_makes_a_module_or_other_pictures_again() -> None:
