@@ -4,7 +4,6 @@ Without a browser these tests are skipped; with QI_DATASETS_BROWSER=required tha
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,13 @@ import pytest
 from qi_datasets.leaderboard.site import build
 from qi_datasets.specs import QI
 from tests.evaluation import entries
+from tests.leaderboard.browsers import launched
 from tests.leaderboard.made import SCRIPT, network, shifted, written
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 REQUIRED = "QI_DATASETS_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = (360, 768, 1440)
 
 
@@ -36,11 +35,9 @@ def browser() -> "Iterator[Browser]":
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
         no_browser("playwright is not installed")
-    found = next(filter(None, map(shutil.which, NAMES)), None)
     with sync_playwright() as playwright:
         try:
-            # Chromium's own sandbox refuses to run as root, as in a container.
-            chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            chromium = launched(playwright)
         except Error as error:
             no_browser(f"no Chromium can be started: {str(error).splitlines()[0]}")
         yield chromium
