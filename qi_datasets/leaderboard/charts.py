@@ -66,7 +66,8 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     lines: list[Line] = []
     ends = []
     for style, row in enumerate(rows):
-        lines += paper_line(frame, style, axis, row.model["name"], row.init)
+        if row.model["padding"] == OWN:
+            lines += paper_line(frame, style, axis, row.model["name"], row.init)
         line = curve(frame, style, axis, row.figures["borders"])
         x, y = map(float, line.points.split()[-1].split(","))
         ends.append((x, y))

@@ -91,7 +91,7 @@ class Chart:
 
 
 def shape(style: int, at: Point, size: float = 4) -> str:
-    """The path of a mark: circle, square, triangle, diamond, or one of these upside down or flat, by style."""
+    """The path of a mark: circle, square, triangle, diamond, triangle upside down, or hourglass, by style."""
     x, y = at
     match style % 6:
         case 0:
@@ -105,7 +105,7 @@ def shape(style: int, at: Point, size: float = 4) -> str:
         case 4:
             return f"M{x:.4g} {y + size:.4g}l{size} {-2 * size}h{-2 * size}z"
         case _:
-            return f"M{x - 1.4 * size:.4g} {y - size / 2:.4g}h{2.8 * size}v{size}h{-2.8 * size}z"
+            return f"M{x - size:.4g} {y - size:.4g}h{2 * size}l{-2 * size} {2 * size}h{2 * size}z"
 
 
 def joined(points: Iterable[Point]) -> str:
