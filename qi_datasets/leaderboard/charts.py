@@ -114,7 +114,7 @@ def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
 def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     """Reach against receptive field: a mark for each network, and how many there are where several stand."""
     known = [row for row in rows if row.model["receptive_field"] is not None]
-    reaches = sorted({border for row in rows if (border := row.figures["reach"]) is not None} | {0})
+    reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
     heights = {None: 0.04, **{border: 0.04 + 0.92 * (n + 1) / len(reaches) for n, border in enumerate(reaches)}}
     fields = [row.model["receptive_field"] for row in known] or [COMMON_FIELDS[0]]
     low, high = log2(min(fields)) - 0.6, log2(max(fields)) + 0.6
