@@ -35,6 +35,7 @@ ROOMS = (
     "protocols",
     "verification",
     "evaluation",
+    "leaderboard",
     "publishing",
     "commands",
 )

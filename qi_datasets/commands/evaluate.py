@@ -156,7 +156,7 @@ def check_again(model: str, folder: Path, output: str | None, weights: str, devi
     there = Entry.read(folder)
     with importable_here():
         again = evaluate(
-            model, output=output, weights=weights, device=device, progress=not quiet, **arguments_of(there)
+            model, output=output, weights=weights, device=device, progress=not quiet, **arguments_of(there.content)
         )
     found = differences(there, again)
     for line in found:

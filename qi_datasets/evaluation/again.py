@@ -1,12 +1,13 @@
 """An entry compared with another run of the same evaluation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.cases import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.inits import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.specs import QI
 
 TELLING = 0.01
@@ -15,22 +16,21 @@ TELLING = 0.01
 SAME = ("task", "model", "transform", "data", "protocol")
 
 
-def arguments_of(entry: Entry) -> dict[str, Any]:
-    """Arguments with which `evaluate` repeats an entry's evaluation, beside model, weights, output and device.
+def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with which `evaluate` repeats an evaluation, beside model, weights, output and device.
 
-    Raises OptionError for an entry that one call can't give.
+    content: what its entry says. Raises OptionError for an entry that one call can't give.
     """
-    content = entry.content
     inits, model = content["protocol"]["inits"], content["model"]
     counts = {len(settings["seeds"]) for init, settings in inits.items() if init in (RANDOM, SCRATCH)}
-    usual = {init: CALIBRATED if init == RANDOM and entry.task == QI.name else UNTOUCHED for init in inits}
+    usual = {init: CALIBRATED if init == RANDOM and content["task"] == QI.name else UNTOUCHED for init in inits}
     kinds = {init: settings["batch_norm"] for init, settings in inits.items()}
     unusual = {kind for init, kind in kinds.items() if kind in (CALIBRATED, UNTOUCHED) and kind != usual[init]}
     if len(counts) > 1 or len(unusual) > 1:
         raise OptionError("the entry mixes inits that no single run gives; run them one by one")
     return {
-        "task": entry.task,
-        "borders": content["protocol"]["borders"] if entry.task == QI.name else None,
+        "task": content["task"],
+        "borders": content["protocol"]["borders"] if content["task"] == QI.name else None,
         "init": list(inits),
         "seeds": counts.pop() if counts else None,
         "limit": content["data"]["limit"],

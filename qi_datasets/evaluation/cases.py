@@ -8,16 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, PRETRAINED
 from qi_datasets.evaluation.models import Model, weights_sha256
 from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
 from qi_datasets.networks.local import corners_proved_equal
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import batch_norms, normalised
 from qi_datasets.specs import QUADRANT
-
-RANDOM, PRETRAINED, GIVEN, SCRATCH = "random", "pretrained", "given", "scratch"
-INITS = (RANDOM, PRETRAINED, GIVEN, SCRATCH)
-CALIBRATED, UNTOUCHED, TRAINED, NO_STATISTICS = "calibrated", "untouched", "trained", "none"
 
 CLASSES = 2
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.cases import (
+from qi_datasets.evaluation.cases import Design
+from qi_datasets.evaluation.inits import (
     CALIBRATED,
     GIVEN,
     INITS,
@@ -17,7 +18,6 @@ from qi_datasets.evaluation.cases import (
     SCRATCH,
     TRAINED,
     UNTOUCHED,
-    Design,
 )
 from qi_datasets.evaluation.models import NONE, Model, opened
 from qi_datasets.evaluation.tasks import TASKS, Task

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.cases import SCRATCH, Case, Design
+from qi_datasets.evaluation.cases import Case, Design
 from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.inits import SCRATCH
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, calibrate
 from qi_datasets.protocols.scratch import BATCH_SIZE, EPOCHS, train_corners

@@ -6,7 +6,7 @@ says, and adapts batch norm in frozen networks.
 
 from collections.abc import Mapping
 
-from qi_datasets.evaluation.cases import PRETRAINED, RANDOM, SCRATCH
+from qi_datasets.evaluation.inits import PRETRAINED, RANDOM, SCRATCH
 from qi_datasets.specs import QI
 
 _CURVES = {

@@ -108,7 +108,7 @@ class Predictions:
             values = self.table.column(field.name).combine_chunks()
             digest.update(f"{field.name}:{field.type}:{len(values)}\n".encode())
             if pa.types.is_string(field.type):
-                digest.update("".join(f"{text}\n" for text in values.to_pylist()).encode())
+                digest.update("\n".join([*values.to_pylist(), ""]).encode())
             else:
                 numbers = values.to_numpy()
                 digest.update(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes())

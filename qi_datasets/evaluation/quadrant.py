@@ -10,8 +10,9 @@ import pyarrow as pa
 from torch import Tensor
 
 from qi_datasets.errors import ModelError
-from qi_datasets.evaluation.cases import SCRATCH, Bench, Case, Design, statistics
+from qi_datasets.evaluation.cases import Bench, Case, Design, statistics
 from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.inits import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.work import Part, Unit, Workplace
 from qi_datasets.protocols.corners import Features

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.cases import GIVEN, PRETRAINED, RANDOM, SCRATCH, Case, Design
+from qi_datasets.evaluation.cases import Case, Design
 from qi_datasets.evaluation.data import Evaluated, read_generated, read_quadrant, shifted_sources, stored_set
+from qi_datasets.evaluation.inits import GIVEN, PRETRAINED, RANDOM, SCRATCH
 from qi_datasets.evaluation.moved import SHIFTS, ShiftedWork
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.quadrant import QuadrantWork

@@ -8,7 +8,6 @@ import pytest
 from qi_datasets import evaluate
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.again import arguments_of, differences
-from qi_datasets.evaluation.entry import Entry
 from tests.evaluation import entries, networks
 
 
@@ -24,7 +23,7 @@ from tests.evaluation import entries, networks
 def test_arguments_repeat_an_entry(asked: dict[str, Any], sets: Path) -> None:
     entry = evaluate(networks.reader, output=sets, **asked)
 
-    again = evaluate(networks.reader, output=sets, **arguments_of(entry))
+    again = evaluate(networks.reader, output=sets, **arguments_of(entry.content))
 
     assert differences(entry, again) == []
     assert {**again.content, "seconds": 0} == {**entry.content, "seconds": 0}
@@ -54,4 +53,4 @@ def test_an_entry_that_no_single_run_gives() -> None:
     }
     protocol = {**entry.content["protocol"], "inits": inits}
     with pytest.raises(OptionError, match="run them one by one"):
-        arguments_of(Entry({**entry.content, "protocol": protocol}, entry.predictions))
+        arguments_of({**entry.content, "protocol": protocol})

@@ -1,0 +1,1 @@
+"""Entries become a page: found, read, refused or ranked, drawn."""

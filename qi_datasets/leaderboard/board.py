@@ -1,0 +1,100 @@
+"""What a page shows: tracks, the network's figures on both sets in one row, and which networks the first figure has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.invariants import OTHER
+from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.leaderboard.collection import Collection, Found, Refused
+from qi_datasets.leaderboard.ranking import Row, Track, tracks_of
+from qi_datasets.leaderboard.words import OWN, row_name
+from qi_datasets.specs import CROP, QI, SHIFTED
+
+CHOSEN = 6
+"""Networks that a figure has."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All entries, ranked, and those that were refused."""
+
+    tracks: Sequence[Track]
+    refused: Sequence[Refused]
+
+    @classmethod
+    def of(cls, collection: Collection) -> "Board":
+        """The board of a collection."""
+        return cls(tracks_of(collection.found), collection.refused)
+
+    def of_task(self, *tasks: str) -> list[Track]:
+        """The tracks of these tasks."""
+        return [track for track in self.tracks if track.task in tasks]
+
+    @property
+    def quadrant(self) -> list[Track]:
+        """The tracks on `qi`, the one that the page begins with first."""
+        return self.of_task(QI.name)
+
+    @property
+    def moved(self) -> list[Track]:
+        """The tracks on `shifted`."""
+        return self.of_task(SHIFTED.name)
+
+    @property
+    def toys(self) -> list[Track]:
+        """The tracks on sets that need no images."""
+        return [track for track in self.tracks if track.task not in (QI.name, SHIFTED.name)]
+
+    @cached_property
+    def entries(self) -> list[Found]:
+        """Every entry once, in the order of the tables."""
+        return list({row.found.key: row.found for track in self.tracks for row in track.rows}.values())
+
+    @cached_property
+    def _moved_rows(self) -> Mapping[tuple[Any, ...], list[Row]]:
+        rows: dict[tuple[Any, ...], list[Row]] = {}
+        for track in self.moved:
+            for row in track.rows:
+                rows.setdefault(network_key(track, row), []).append(row)
+        return rows
+
+    def crop(self, track: Track, row: Row) -> Figures | None:
+        """A network's figures on `shifted`, in the mode `crop`, on the same track; None where it has no entry there.
+
+        It is the same network if it has the same name and padding, and weights of the same digest. Other data say
+        nothing of where their images are from, so that they are joined to nothing.
+        """
+        if track.name == OTHER:
+            return None
+        weights = weights_of(row)
+        twins = [one for one in self._moved_rows.get(network_key(track, row), ()) if weights & weights_of(one)]
+        found: Figures | None = twins[0].figures.get(CROP) if twins else None
+        return found
+
+
+def network_key(track: Track, row: Row) -> tuple[Any, ...]:
+    """What entries of one network have in common on both sets."""
+    return track.name, row.model["name"], row.model["padding"], row.init
+
+
+def weights_of(row: Row) -> frozenset[str]:
+    """Digests of the networks of a row, one a seed."""
+    return frozenset(row.model["weights_sha256"].get(row.init, ()))
+
+
+def chosen(rows: Sequence[Row]) -> list[Row]:
+    """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards.
+
+    Where that leaves room, those that were not evaluated at every border come last.
+    """
+    scored = sorted((row for row in rows if row.score is not None), key=lambda row: (row.score, row_name(row)))
+    taken = [row for row in scored if paper_curve(row.model["name"], row.init) and row.model["padding"] == OWN]
+    taken = taken[: CHOSEN // 2]
+    left = [row for row in scored if row not in taken]
+    inwards = [left[-1 - number // 2] if number % 2 == 0 else left[number // 2] for number in range(len(left))]
+    taken += inwards[: CHOSEN - len(taken)]
+    partial = [row for row in rows if row.score is None]
+    return [*sorted(taken, key=scored.index, reverse=True), *partial[: CHOSEN - len(taken)]]

@@ -1,0 +1,194 @@
+"""The figures of the page: where each line, mark and label of them goes.
+
+Nothing is told by colour alone: each series has a shape of its own, and a letter or its name beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import log2
+from typing import Any
+
+from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
+from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.leaderboard.drawing import SMALL, Chart, Frame, Label, Line, Point, Tick, beside, joined, shape, spread
+from qi_datasets.leaderboard.ranking import Row
+from qi_datasets.leaderboard.words import OWN, percent, reach, row_name, short
+from qi_datasets.specs import SHIFT
+
+LETTERS = "ABCDEFGH"
+LEAST_SHARE = 0.45
+"""Where the axis of accuracies on `qi` begins: chance is 0.5."""
+
+LINE_HEIGHT = 15
+"""Pixels between labels."""
+
+COMMON_FIELDS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+"""Receptive fields that the axis shows."""
+
+
+def kind_of(at: Mapping[str, Any]) -> str:
+    """How a mark looks at a border: "proved" and "equal" where the corners are, else "read"."""
+    return str(at["verdict"]) if at["verdict"] in (EQUAL, PROVED) else "read"
+
+
+def share_place(share: float, least: float = LEAST_SHARE) -> float:
+    """Where a share stands on an axis from `least` to 1."""
+    return max(0.0, (share - least) / (1 - least))
+
+
+def border_axis(borders: Sequence[int]) -> dict[int, float]:
+    """Border -> its place on the axis: borders stand at equal distances, since they double."""
+    step = 1 / max(1, len(borders) - 1)
+    return {border: number * step for number, border in enumerate(borders)}
+
+
+def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures, *, band: bool = False) -> Line:
+    """Accuracy against border of one network. borders: border -> figures, as an entry has them."""
+    seen = {border: at for border in axis if (at := borders.get(f"{border}")) is not None}
+    points = [frame.place(axis[border], share_place(at["accuracy"])) for border, at in seen.items()]
+    marks: dict[str, str] = {}
+    for point, at in zip(points, seen.values(), strict=True):
+        marks[kind_of(at)] = marks.get(kind_of(at), "") + shape(style, point)
+    ends = [[frame.place(axis[b], share_place(at[end])) for b, at in seen.items()] for end in ("low", "high")]
+    return Line(style, joined(points), marks, joined([*ends[0], *reversed(ends[1])]) if band else "")
+
+
+def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, init: str) -> list[Line]:
+    """The paper's curve of a network, dashed; nothing where it has none."""
+    theirs = [(axis[border], share) for border, share in paper_curve(model, init).items() if border in axis]
+    points = joined(frame.place(x, share_place(share)) for x, share in theirs)
+    return [Line(style, points, dashed=True)] if theirs else []
+
+
+def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
+    """Accuracy against border: a line for each row, the paper's dashed in the same colour."""
+    borders = sorted({int(border) for row in rows for border in row.figures["borders"]})
+    axis = border_axis(borders)
+    lines: list[Line] = []
+    ends = []
+    for style, row in enumerate(rows):
+        if row.model["padding"] == OWN:
+            lines += paper_line(frame, style, axis, row.model["name"], row.init)
+        line = curve(frame, style, axis, row.figures["borders"])
+        x, y = map(float, line.points.split()[-1].split(","))
+        ends.append((x, y))
+        lines.append(line)
+    # Where lines end together their labels stand one below the other, in the order of the scores.
+    heights = spread([y + 0.01 * number for number, (_, y) in enumerate(ends)], LINE_HEIGHT, frame.floor)
+    texts = []
+    for number, row in enumerate(rows):
+        text = f"{LETTERS[number]} {short(row_name(row))}" if frame.labels else LETTERS[number]
+        texts.append(Label(frame.end + 12, round(heights[number] + 4, 1), text, row_name(row)))
+    chance = joined([frame.place(0, share_place(0.5)), frame.place(1, share_place(0.5))])
+    return Chart(
+        frame,
+        title,
+        "border in pixels",
+        "accuracy in %",
+        [Tick(frame.place(x, 0)[0], f"{border}") for border, x in axis.items()],
+        [Tick(frame.place(0, share_place(share))[1], percent(share, 0)) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)],
+        lines,
+        [chance],
+        texts,
+    )
+
+
+def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
+    """Accuracy against border of one entry, a line with its intervals for each init. borders: init -> figures."""
+    axis = border_axis(sorted({int(border) for figures in borders.values() for border in figures}))
+    sparse = len(axis) > len("0123456789")
+    return Chart(
+        SMALL,
+        title,
+        "border",
+        "",
+        [
+            Tick(SMALL.place(x, 0)[0], f"{border}")
+            for number, (border, x) in enumerate(axis.items())
+            if not (sparse and number % 2)
+        ],
+        [Tick(SMALL.place(0, share_place(share))[1], percent(share, 0)) for share in (0.5, 1.0)],
+        [curve(SMALL, style, axis, figures, band=True) for style, figures in enumerate(borders.values())],
+    )
+
+
+def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
+    """Reach against receptive field: a mark for each network, and how many there are where several stand."""
+    known = [row for row in rows if row.model["receptive_field"] is not None]
+    reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
+    heights = {None: 0.04, **{border: 0.04 + 0.92 * (n + 1) / len(reaches) for n, border in enumerate(reaches)}}
+    fields = [row.model["receptive_field"] for row in known] or [COMMON_FIELDS[0]]
+    low, high = log2(min(fields)) - 0.6, log2(max(fields)) + 0.6
+    unbounded = len(known) < len(rows)
+    share = 0.86 if unbounded else 1.0
+
+    def across(row: Row) -> float:
+        field = row.model["receptive_field"]
+        return 0.94 if field is None else share * (log2(field) - low) / (high - low)
+
+    points: dict[Point, list[Row]] = {}
+    for row in rows:
+        points.setdefault(frame.place(across(row), heights[row.figures["reach"]]), []).append(row)
+    marks = "".join(shape(0, point, 5) for point in points)
+    texts = beside(frame, {point: (called(those), names_of(those)) for point, those in points.items()})
+    ticks = [size for size in COMMON_FIELDS if low <= log2(size) <= high]
+    horizon = [
+        frame.place(share * (log2(border + 2) - low) / (high - low), heights[border])
+        for border in reaches
+        if low <= log2(border + 2) <= high
+    ]
+    return Chart(
+        frame,
+        title,
+        "receptive field in pixels",
+        "reach",
+        [Tick(frame.place(share * (log2(size) - low) / (high - low), 0)[0], f"{size}") for size in ticks]
+        + ([Tick(frame.place(0.94, 0)[0], "all")] if unbounded else []),
+        [Tick(frame.place(0, height)[1], reach(border)) for border, height in heights.items()],
+        [Line(0, "", {"read": marks})],
+        [joined(horizon)] if len(horizon) > 1 else [],
+        texts,
+    )
+
+
+def called(rows: Sequence[Row]) -> str:
+    """What stands beside the mark of some rows."""
+    name = short(rows[0].model["name"] if len(rows) == 1 else f"{len(rows)} networks")
+    paddings = {row.model["padding"] for row in rows}
+    return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
+
+
+def names_of(rows: Sequence[Row]) -> str:
+    """The names of some rows; of many, the first."""
+    return "; ".join(row_name(row) for row in rows[:20])
+
+
+def shift_chart(frame: Frame, series: Sequence[tuple[str, Mapping[str, Figures]]], title: str) -> Chart:
+    """Top-1 against shift along the diagonal. series: name, and shift -> figures."""
+    lines, ends = [], []
+    values = [at["value"] for _, shifts in series for at in shifts.values()]
+    least = max(0.0, min(values) - 0.02)
+    for style, (_, shifts) in enumerate(series):
+        order = sorted(shifts, key=int)
+        points = [
+            frame.place((int(t) - SHIFT.low) / (SHIFT.high - SHIFT.low), share_place(shifts[t]["value"], least))
+            for t in order
+        ]
+        ends.append(points[-1][1])
+        lines.append(Line(style, joined(points), {"read": "".join(shape(style, point, 2.5) for point in points[::8])}))
+    heights = spread(ends, LINE_HEIGHT, frame.floor)
+    names = [f"{letter} {short(name)}" if frame.labels else letter for letter, (name, _) in zip(LETTERS, series)]  # noqa: B905
+    marks = [least, (1 + least) / 2, 1.0]
+    return Chart(
+        frame,
+        title,
+        "shift in pixels",
+        "top-1 in %",
+        [Tick(frame.place((t - SHIFT.low) / (SHIFT.high - SHIFT.low), 0)[0], f"{t}") for t in (-32, -16, 0, 16, 32)],
+        [Tick(frame.place(0, share_place(share, least))[1], percent(share, 0)) for share in marks],
+        lines,
+        (),
+        [
+            Label(frame.end + 12, round(height + 4, 1), text, name)
+            for height, text, (name, _) in zip(heights, names, series, strict=True)
+        ],
+    )

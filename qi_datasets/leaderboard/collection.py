@@ -1,0 +1,212 @@
+"""Finds the entries below some places and reads each one; whatever is wrong with one is its reason, never an error."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qi_datasets.errors import EntryError, OptionError, QIDatasetsError, one_line
+from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.entry import MOST_BYTES as MOST_JSON_BYTES
+from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.predictions import MOST_BYTES, PREDICTIONS
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.progress import bar_over
+from qi_datasets.specs import QI
+from qi_datasets.storage.location import Place, entries_below, fetch, file_size, folder_name, joined, place_of
+from qi_datasets.storage.scratch import scratch_folder
+
+LARGEST = {ENTRY: MOST_JSON_BYTES, PREDICTIONS: MOST_BYTES}
+"""The files of an entry, and the bytes that each may have."""
+
+LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An entry that is valid.
+
+    name: its folder, relative to the place that was searched
+    place: the folder itself
+    content: what `entry.json` says
+    scores: init -> location score of each source, (N,), in [-1, 1], of entries on `qi` at all seven borders
+    constant: whether every margin is 0, as of a network that sees no difference
+    """
+
+    name: str
+    place: Place
+    content: Mapping[str, Any]
+    scores: Mapping[str, NDArray[np.float64]]
+    constant: bool
+
+    @property
+    def task(self) -> str:
+        """The set that the network was evaluated on."""
+        return str(self.content["task"])
+
+    @property
+    def figures(self) -> Figures:
+        """Init -> figures."""
+        figures: Figures = self.content["figures"]
+        return figures
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits that stand for all that the entry says, but for the time that it took."""
+        return sha256_hex("".join(sorted(self.content["seals"].values())).encode())[:16]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An entry that is not valid, and why: one line."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What was found, each sorted by name."""
+
+    found: Sequence[Found]
+    refused: Sequence[Refused]
+
+
+def collect(
+    places: Iterable[str | Path], *, leave_out: Path | None = None, twice: bool = False, progress: bool = False
+) -> Collection:
+    """Every entry below the places, read and computed again.
+
+    places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
+    leave_out: a folder that is not searched
+    twice: whether an evaluation may be there twice; else the second one, by name, is refused
+    progress: show a bar on a terminal
+
+    Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
+    """
+    folders = sorted({found for place in places for found in folders_of(place, leave_out)}, key=str)
+    found: list[Found] = []
+    refused: list[Refused] = []
+    seen = Known()
+    with bar_over("entries", len(folders), "entry", progress) as bar:
+        for name, place in folders:
+            try:
+                one = read(name, place)
+            except QIDatasetsError as error:
+                refused.append(Refused(name, one_line(error)[:LONGEST_REASON]))
+            else:
+                reason = "" if twice else seen.trouble(one)
+                refused.append(Refused(name, reason)) if reason else found.append(one)
+            bar.update()
+    return Collection(found, refused)
+
+
+def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[str, Place]]:
+    """Name and place of each folder at or below a place that holds a file of an entry."""
+    place = place_of(given)
+    if folder_name(place) == ENTRY:
+        parent = place.parent if isinstance(place, Path) else place.rpartition("/")[0]
+        return folders_of(parent, leave_out)
+    try:
+        files = [PurePosixPath(name) for name, kind in entries_below(place) if kind != "directory"]
+    except QIDatasetsError:
+        raise
+    except Exception as error:  # what a remote file system raises is its own
+        raise OptionError(f"{place} can't be listed: {one_line(error)[:200]}; give a folder of entries") from error
+    parents = {file.parent for file in files if file.name in LARGEST}
+    if isinstance(place, Path) and leave_out is not None:
+        parents = {one for one in parents if not (place / one).resolve().is_relative_to(leave_out.resolve())}
+    if not parents:
+        raise OptionError(f"there are no entries in {place}: an entry is a folder with {ENTRY} and {PREDICTIONS}")
+    here = PurePosixPath()
+    return [
+        (folder_name(place), place) if parent == here else (str(parent), joined(place, str(parent)))
+        for parent in parents
+    ]
+
+
+def read(name: str, place: Place) -> Found:
+    """The entry in a folder; EntryError, without a machine's paths, for one that is not valid or can't be fetched."""
+    with on_this_machine(place) as folder:
+        try:
+            entry = Entry.read(folder)
+        except QIDatasetsError as error:
+            raise EntryError(one_line(error).replace(f"{folder}/", "")) from error
+    # Predictions of some hundred entries would fill the memory.
+    scores = {init: score_by_source(entry, init) for init in entry.figures if entry.figures[init].get("location_score")}
+    return Found(name, place, entry.content, scores, constant=not entry.predictions.column("margin").any())
+
+
+def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
+    """The location score of each source: the mean of its d over the seven borders."""
+    scores = entry.scores(init)
+    mean: NDArray[np.float64] = np.mean([scores[border] for border in QI.borders], axis=0)
+    return mean
+
+
+@contextmanager
+def on_this_machine(place: Place) -> Iterator[Path]:
+    """A folder of this machine with the files of an entry, while the block runs."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with scratch_folder() as folder:
+        for name, most in LARGEST.items():
+            try:
+                size = file_size(joined(place, name))
+                if size is not None and size > most:
+                    raise EntryError(f"{name} is larger than any ({size} bytes)")
+                if size is not None:
+                    fetch(joined(place, name), folder / name)
+            except QIDatasetsError:
+                raise
+            except Exception as error:  # what a remote file system raises is its own
+                raise EntryError(f"{name} can't be fetched: {one_line(error)[:200]}") from error
+        yield folder
+
+
+class Known:
+    """The evaluations that were seen, so that none is taken twice."""
+
+    def __init__(self) -> None:
+        self._evaluations: dict[str, str] = {}
+        self._answers: dict[str, str] = {}
+
+    def trouble(self, one: Found) -> str:
+        """Notes an entry, and gives ""; or why not: an evaluation in it was seen, or its answers under another name."""
+        evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
+        if twice := next((self._evaluations[key] for key in evaluations if key in self._evaluations), None):
+            return f"it is a duplicate of {twice}: the same network, protocol and data"
+        # Networks that see no difference all answer alike.
+        answers = [] if one.constant else [one.content["predictions"]["sha256"]]
+        if twice := next((self._answers[key] for key in answers if key in self._answers), None):
+            return f"its predictions are those of {twice}, to the bit"
+        self._evaluations |= dict.fromkeys(evaluations, one.name)
+        self._answers |= dict.fromkeys(answers, one.name)
+        return ""
+
+
+def evaluation_of(content: Mapping[str, Any], init: str) -> list[Any]:
+    """What makes two evaluations the same: the network, one of its inits, and what was done with it on which data."""
+    model = content["model"] | {"weights_sha256": content["model"]["weights_sha256"].get(init)}
+    protocol = content["protocol"] | {"inits": content["protocol"]["inits"][init]}
+    parts = (content["task"], init, model, content["transform"], protocol, measured_on(content["data"]))
+    return [sorted(part.items()) if isinstance(part, dict) else part for part in parts]
+
+
+def measured_on(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Equal for the same pixels and sources. `validation` is left out: it serves networks that are trained, alone."""
+    splits = [split for split in data["digests"] if split != "validation"]
+    return {
+        "set": data["set"],
+        "track": data["track"],
+        "data_version": data["data_version"].partition(".")[0],
+        "digests": {split: data["digests"][split] for split in splits},
+        "sources": {split: data["sources"].get(split) for split in splits},
+        "sources_sha256": data["sources_sha256"],
+    }

@@ -1,0 +1,112 @@
+"""The board as one HTML page that needs nothing else, and the downloads beside it."""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from qi_datasets.cards import template
+from qi_datasets.evaluation.inits import INITS
+from qi_datasets.leaderboard import words
+from qi_datasets.leaderboard.board import Board, chosen
+from qi_datasets.leaderboard.charts import LETTERS, accuracy_chart, entry_chart, reach_chart, shift_chart
+from qi_datasets.leaderboard.collection import Found
+from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, shape
+from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.specs import CROP
+
+TEMPLATE = "leaderboard.html.jinja"
+STYLES = ("look.css", "leaderboard.css")
+SCRIPTS = ("tablesort/tablesort.min.js", "leaderboard.js")
+LICENCES = ("tablesort/LICENCE",)
+
+LONGEST_SLUG = 60
+
+Downloads = Mapping[str, tuple[str, str]]
+"""Key of an entry -> where its two files are, as seen from the page."""
+
+
+def render(board: Board, downloads: Downloads) -> str:
+    """The page as text; the same board gives the same text."""
+    style, script = "\n".join(map(resource, STYLES)), "\n".join([licences(), *map(resource, SCRIPTS)])
+    rows = [row for track in board.tracks for row in track.rows]
+    first = chosen(board.quadrant[0].rows) if board.quadrant else []
+    text: str = template(TEMPLATE).render(
+        board=board,
+        words=words,
+        policy=policy(style, script),
+        style=style,
+        script=script,
+        slugs={found.key: slug(found) for found in board.entries},
+        downloads=downloads,
+        letters=LETTERS,
+        shape=shape,
+        inits=[init for init in INITS if any(row.init == init for row in rows)],
+        paddings=sorted({row.model["padding"] for row in rows}),
+        chosen=first,
+        accuracy=in_both(accuracy_chart, first, "Accuracy against border") if first else None,
+        fields=[
+            (track, in_both(reach_chart, track.rows, "Reach against receptive field", WHOLE))
+            for track in board.quadrant
+            if len(track.rows) > 1
+        ],
+        moved=[along_diagonal(track) for track in board.moved],
+        borders_of=borders_of,
+        entry_chart=chart_of,
+    )
+    return text
+
+
+def resource(name: str) -> str:
+    """A file of the page's, as text."""
+    return files("qi_datasets.cards").joinpath(name).read_text(encoding="utf-8")
+
+
+def licences() -> str:
+    """The licences of others' scripts, as a comment."""
+    return "\n".join(f"/*!\n{resource(name).strip()}\n*/" for name in LICENCES)
+
+
+def policy(style: str, script: str) -> str:
+    """A content security policy: this style and this script, and nothing from anywhere."""
+    hashes = [f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    return (
+        f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def slug(found: Found) -> str:
+    """An entry's part of links and of names of folders: letters, digits, dots and dashes, whatever its model's name."""
+    model = found.content["model"]
+    named = "-".join([model["name"], *([model["padding"]] if model["padding"] != words.OWN else []), *found.figures])
+    plain = re.sub(r"[^a-z0-9]+", "-", named.lower()).strip("-")[:LONGEST_SLUG].strip("-")
+    return f"{plain or 'entry'}-{found.task}-{found.key[:8]}"
+
+
+def in_both(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
+    """A figure for wide and for narrow screens."""
+    return draw(wide, rows, title), draw(NARROW, rows, title)
+
+
+def borders_of(track: Track) -> list[int]:
+    """Every border that a row of a track has."""
+    return sorted({int(border) for row in track.rows for border in row.figures["borders"]})
+
+
+def chart_of(found: Found) -> Chart:
+    """The figure of an entry on `qi`."""
+    curves = {init: figures["borders"] for init, figures in found.figures.items()}
+    return entry_chart(curves, f"Accuracy against border of {words.short(found.content['model']['name'])}")
+
+
+def along_diagonal(track: Track) -> tuple[tuple[Chart, Chart], Sequence[str]] | None:
+    """The curves of top-1 against shift on `shifted`, and their names; None where no labels were known."""
+    known: list[Row] = [row for row in track.rows if row.figures.get(CROP, {}).get("top1")]
+    known = sorted(known, key=lambda row: -row.figures[CROP]["diagonal"]["value"])[: len(LETTERS) - 2]
+    if not known:
+        return None
+    series = [(words.row_name(row), row.figures[CROP]["top1"]) for row in known]
+    return in_both(shift_chart, series, "Top-1 against shift"), [name for name, _ in series]

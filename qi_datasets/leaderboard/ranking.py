@@ -1,0 +1,145 @@
+"""Who comes before whom: entries that are comparable, and the ranks that their scores by source justify.
+
+Ranks follow the section "Ranks" of cards/specification.md.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.inits import INITS
+from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER
+from qi_datasets.leaderboard.collection import Found, measured_on
+from qi_datasets.scores.intervals import mean_interval
+from qi_datasets.specs import QI, SHIFTED, SPECS
+
+TRACKS = (OFFICIAL, DEMO, OTHER)
+TASKS = (QI.name, SHIFTED.name, *(name for name, spec in SPECS.items() if not spec.needs_images))
+"""The orders in which a page has them."""
+
+WIDEST = 2.0
+"""The largest difference of two scores that lie in [-1, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One init of an entry. rank: within its track and init; None where there is no score over all seven borders."""
+
+    found: Found
+    init: str
+    rank: int | None = None
+    peers: int = 0
+    """Rows that are ranked together."""
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What `entry.json` says."""
+        return self.found.content
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of this init."""
+        figures: Figures = self.found.figures[self.init]
+        return figures
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What the entry says of the network."""
+        model: Mapping[str, Any] = self.content["model"]
+        return model
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """The seeds of this init."""
+        seeds: Sequence[int] = self.content["protocol"]["inits"][self.init]["seeds"]
+        return seeds
+
+    @property
+    def score(self) -> float | None:
+        """The location score; None for other tasks, and where borders are missing."""
+        score = self.figures.get("location_score")
+        return None if score is None else float(score["value"])
+
+
+@dataclass(frozen=True)
+class Track:
+    """Rows of one task that were measured on the same data, in the order of a table.
+
+    number: 0 where the track's name says which data they are, else 1, 2, ... for each further data under that name
+    """
+
+    task: str
+    name: str
+    number: int
+    data: Mapping[str, Any]
+    rows: Sequence[Row] = field(repr=False)
+
+
+def tracks_of(found: Iterable[Found]) -> list[Track]:
+    """All that is comparable together: tracks by task, official before demo before other data."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for one in found:
+        rows = groups.setdefault(comparable(one), [])
+        rows.extend(Row(one, init) for init in one.figures)
+    order = sorted(groups, key=lambda key: (TASKS.index(key[0]), TRACKS.index(key[1]), key))
+    names = Counter((key[0], key[1]) for key in order)
+    numbers: Counter[tuple[str, str]] = Counter()
+    tracks = []
+    for key in order:
+        task, name = key[:2]
+        numbers[task, name] += 1
+        number = numbers[task, name] if names[task, name] > 1 else 0
+        rows = in_order(groups[key])
+        tracks.append(Track(task, name, number, rows[0].content["data"], rows))
+    return tracks
+
+
+def comparable(one: Found) -> tuple[str, str, str]:
+    """Equal for entries that compare: the same task, track, pixels and sources."""
+    data = one.content["data"]
+    return one.task, data["track"], json.dumps(measured_on(data), sort_keys=True)
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows by init, rank, value and name, the ranks filled in."""
+    ranked: list[Row] = []
+    for init in INITS:
+        those = [row for row in rows if row.init == init]
+        scored = [row for row in those if row.score is not None]
+        places = ranks([row.found.scores[row.init] for row in scored])
+        ranked += [
+            Row(row.found, init, rank, len(scored)) for row, rank in sorted(zip(scored, places, strict=True), key=order)
+        ]
+        ranked += sorted((row for row in those if row.score is None), key=lambda row: row.found.name)
+    return ranked
+
+
+def order(placed: tuple[Row, int]) -> tuple[Any, ...]:
+    """By rank, within a rank by value."""
+    row, rank = placed
+    return rank, row.score, row.found.name, row.found.key
+
+
+def ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
+    """1 + the number of networks that are significantly better, for each network.
+
+    scores: (N,) for each network, by source, the same sources in one order; lower is better
+
+    One is better than another where the interval of the mean difference (`intervals.mean_interval`) lies above 0.
+    """
+    means = [float(one.mean()) for one in scores]
+    return [
+        1 + sum(means[other] < means[one] and is_better(scores[other], scores[one]) for other in range(len(scores)))
+        for one in range(len(scores))
+    ]
+
+
+def is_better(scores: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
+    """Whether the first network's scores are lower than the second's for certain, source by source."""
+    return mean_interval(than - scores, lowest=-WIDEST, highest=WIDEST).low > 0

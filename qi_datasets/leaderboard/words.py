@@ -1,0 +1,173 @@
+"""What the page says in words: names of rows and tracks, numbers, the finding, and how an entry is made again."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.again import arguments_of
+from qi_datasets.evaluation.figures import EQUAL, PROVED
+from qi_datasets.evaluation.inits import GIVEN
+from qi_datasets.evaluation.invariants import DEMO, OFFICIAL
+from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.specs import QI, SPECS
+
+OWN = "own"
+LONGEST = 34
+"""Characters of a name in a figure."""
+
+NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+"""What stands for a figure that is missing, and before a number below 0."""
+
+SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
+"""What stands for an accuracy where the corners are equal."""
+
+DATA = {OFFICIAL: "the official set", DEMO: "the demo pictures"}
+OTHER_DATA = "other pictures"
+SETS = {OFFICIAL: "sets", DEMO: "demo-sets"}
+"""Where the commands on the page put the sets of a track."""
+
+
+def row_name(row: Row) -> str:
+    """A row in words, such as "resnet18 (exact padding, random)"."""
+    padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
+    return f"{row.model['name']} ({padding}{row.init})"
+
+
+def short(name: str) -> str:
+    """A name that fits a figure."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def track_name(track: Track) -> str:
+    """A track in words."""
+    name = DATA.get(track.name, OTHER_DATA)
+    return f"{name} ({track.number})" if track.number else name
+
+
+def track_note(track: Track) -> str:
+    """Which data a track is about, to the digest."""
+    data = track.data
+    digests = ", ".join(f"{split} {digest[:12]}" for split, digest in sorted(data["digests"].items()))
+    limit = f", the first {data['limit']} of each split" if data["limit"] else ""
+    return f"data version {data['data_version']}, {data['evaluated']} test sources{limit}, digests: {digests}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in percent, without the sign."""
+    return NOTHING if share is None else f"{100 * share:.{digits}f}"
+
+
+def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int = 3) -> str:
+    """A figure with its interval; a dash where there is none."""
+    if figure is None:
+        return NOTHING
+    value, low, high = (f"{scale * figure[name]:.{digits}f}".replace("-", MINUS) for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def reach(border: int | None) -> str:
+    """The widest border that is read."""
+    return "nowhere" if border is None else f"{border}"
+
+
+def small(number: float) -> str:
+    """A number that may be tiny."""
+    return "0" if number == 0 else f"{number:.3f}" if number >= 0.01 else f"{number:.0e}"
+
+
+def finding(track: Track) -> str:
+    """What a track on `qi` shows, in one sentence."""
+    reading = [row for row in track.rows if reach_of(row) >= 0]
+    said = f"On {track_name(track)}, {len(reading)} of {len(track.rows)} networks read where a picture stands"
+    if not reading:
+        return f"{said}."
+    farthest = max(reading, key=lambda row: (reach_of(row), row.score or 0, row_name(row)))
+    said += f", {row_name(farthest)} even across a border of {reach_of(farthest)} pixels"
+    pairs = [
+        (own, other)
+        for own in reading
+        for other in track.rows
+        if own.model["padding"] == OWN and is_variant(own, other) and reads_less(other, own)
+    ]
+    if not pairs:
+        return f"{said}."
+    own, other = max(pairs, key=lambda pair: (reach_of(pair[0]) - reach_of(pair[1]), row_name(pair[0])))
+    where = "nowhere" if reach_of(other) < 0 else f"only to {reach_of(other)}"
+    before = "it" if own is farthest else f"{row_name(own)} reads to {reach_of(own)}, and"
+    return f"{said}; {before} {'reads ' if own is farthest else ''}{where} with {other.model['padding']} padding."
+
+
+def reach_of(row: Row) -> int:
+    """The widest border that is read; -1 for none."""
+    border = row.figures["reach"]
+    return -1 if border is None else int(border)
+
+
+def reads_less(row: Row, other: Row) -> bool:
+    """Whether a row reads less far than another, as far as it was asked at all."""
+    return reach_of(row) < reach_of(other) and f"{reach_of(other)}" in row.figures["borders"]
+
+
+def is_variant(row: Row, other: Row) -> bool:
+    """Whether two rows differ in their padding alone."""
+    return (row.model["name"], row.model["weights"], row.init) == (
+        other.model["name"],
+        other.model["weights"],
+        other.init,
+    )
+
+
+def commands(content: Mapping[str, Any]) -> list[str]:
+    """Command lines that make the data of an entry and the entry itself; [] where no command can."""
+    data, model = content["data"], content["model"]
+    if model["weights"] == GIVEN or data["track"] not in SETS:
+        return []
+    sets = SETS[data["track"]]
+    source = " --demo" if data["track"] == DEMO else " --imagenet-val PATH"
+    build = f"qi-build{source if SPECS[data['set']].needs_images else ''} --set {data['set']} --output {sets}"
+    if data["set"] == QI.name:
+        build += " --border 0"
+    try:
+        parts = [arguments_of(content)]
+    except OptionError:
+        parts = [arguments_of(alone(content, init)) for init in content["figures"]]
+    return [build, *(called(model, sets, [*flags_of(arguments), "--entry", "again"]) for arguments in parts)]
+
+
+def comparison(content: Mapping[str, Any]) -> str:
+    """The command line that runs an entry's evaluation again and compares; its folder stands for both downloads."""
+    return called(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
+
+
+def alone(content: Mapping[str, Any], init: str) -> dict[str, Any]:
+    """What an entry says, of one init alone."""
+    protocol = content["protocol"]
+    return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
+
+
+def called(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
+    """A command line of `qi-eval`."""
+    weights = [] if model["weights"] == "none" else ["--weights", model["weights"]]
+    name, rest = [model["name"]], ["--output", sets, *weights, *flags]
+    # After "--" nothing is taken for a flag, whatever the network is called.
+    return shlex.join(["qi-eval", *([*rest, "--", *name] if name[0].startswith("-") else [*name, *rest])])
+
+
+def flags_of(arguments: Mapping[str, Any]) -> list[str]:
+    """The flags of an evaluation, without those that say what is so by default."""
+    usual = {"task": QI.name, "borders": list(QI.borders), "padding": OWN, "background": "zero"}
+    flags: list[str] = []
+    for name, value in arguments.items():
+        if value is None or usual.get(name) == value:
+            continue
+        flag = {"borders": "--border"}.get(name, f"--{name.replace('_', '-')}")
+        for each in value if isinstance(value, list) else [value]:
+            flags += [flag, f"{each}"]
+    return flags
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Values in one line; a long list is cut."""
+    those: Sequence[str] = [f"{value}" for value in values]
+    return ", ".join(those) if len(those) <= 12 else f"{', '.join(those[:10])}, \N{HORIZONTAL ELLIPSIS} ({len(those)})"

@@ -1,0 +1,232 @@
+"""The page in a browser: sorting, filtering, links, the keyboard, narrow and wide, light and dark, and its silence.
+
+Without a browser these tests are skipped; with QI_DATASETS_BROWSER=required that is a failure.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from qi_datasets.leaderboard.site import build
+from qi_datasets.specs import QI
+from tests.evaluation import entries
+from tests.leaderboard.browsers import launched
+from tests.leaderboard.made import SCRIPT, network, shifted, written
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+REQUIRED = "QI_DATASETS_BROWSER"
+WIDTHS = (360, 768, 1440)
+
+
+def no_browser(reason: str) -> None:
+    if os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"{reason}, and {REQUIRED} requires a browser")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        no_browser("playwright is not installed")
+    with sync_playwright() as playwright:
+        try:
+            chromium = launched(playwright)
+        except Error as error:
+            no_browser(f"no Chromium can be started: {str(error).splitlines()[0]}")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("board")
+    made: dict[str, Any] = {
+        f"n{number}": network(number, read=QI.borders[: number % 8], missed=number, receptive_field=514 * number)
+        for number in range(3, 10)
+    }
+    made["n10"] = network(10, read=(0,), padding="exact", receptive_field=435)
+    made["n11"] = network(11, read=(0, 16), init="given", name=f"{SCRIPT}{'long' * 60}")
+    written(folder / "entries", made_up=entries.entry(), moved=shifted(5), **made)
+    build([folder / "entries"], folder / "site")
+    return folder / "site" / "index.html"
+
+
+@pytest.fixture
+def page(browser: "Browser", site: Path) -> "Iterator[Page]":
+    """The page, which must stay silent and ask for nothing."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    opened, heard = context.new_page(), []
+    opened.on("console", lambda message: heard.append(message.text))
+    opened.on("pageerror", lambda error: heard.append(str(error)))
+    opened.on("dialog", lambda dialog: heard.append(dialog.message))
+    opened.on("request", lambda request: heard.append(request.url) if not is_own(request.url, site) else None)
+    opened.goto(site.as_uri())
+    yield opened
+    assert heard == []
+    context.close()
+
+
+def is_own(url: str, site: Path) -> bool:
+    """Whether a request is for the page itself, and so leaves nowhere."""
+    return url.partition("#")[0] in (site.as_uri(), "about:blank") or url == "data:,"
+
+
+def column(page: "Page", place: int) -> list[str]:
+    """What the cells of a column of the first table sort by, or say."""
+    return page.evaluate(
+        """(place) => [...document.querySelector("table.qi").tBodies[0].rows].map(
+            (row) => row.cells[place].dataset.sort ?? row.cells[place].textContent.trim().toLowerCase())""",
+        place,
+    )
+
+
+def test_each_column_sorts_both_ways(page: "Page") -> None:
+    heads = page.locator("table.qi thead th")
+    assert heads.count() == 7 + 7 + 7
+    for place in range(heads.count()):
+        key = float if heads.nth(place).get_attribute("data-sort-method") == "number" else str
+        heads.nth(place).locator("button").click()
+        assert heads.nth(place).get_attribute("aria-sort") == "ascending"
+        up = [key(value) for value in column(page, place)]
+        assert up == sorted(up)
+        heads.nth(place).locator("button").click()
+        assert heads.nth(place).get_attribute("aria-sort") == "descending"
+        down = [key(value) for value in column(page, place)]
+        assert down == sorted(down, reverse=True)
+    assert page.locator("table.qi [aria-sort]").count() == 1
+
+
+def test_the_keyboard_sorts_and_filters_and_opens(page: "Page") -> None:
+    page.locator("table.qi thead button").nth(5).focus()
+    for key in ("Enter", "Space"):
+        before = page.locator("table.qi thead th").nth(5).get_attribute("aria-sort")
+        page.keyboard.press(key)
+        assert page.locator("table.qi thead th").nth(5).get_attribute("aria-sort") != before
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").replace("\u00a0", " ") == "reach at 75 %"
+
+    page.locator("input[name=text]").focus()
+    page.keyboard.type("network_1")
+    assert shown(page) == ["network_10"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    wait_for_count(page, "13 rows")
+    assert len(shown(page)) == 10
+
+    page.locator("details:not([hidden]) summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details[open]").count() == 1
+
+
+def wait_for_count(page: "Page", text: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#count")).to_have_text(text)
+
+
+def shown(page: "Page") -> list[str]:
+    """Names of the rows of the first table that are seen."""
+    return page.locator("table.qi tbody tr:visible th bdi").all_inner_texts()
+
+
+def test_a_filter_is_a_link(page: "Page", site: Path) -> None:
+    page.locator("select[name=init]").select_option("random")
+    page.locator("select[name=padding]").select_option("exact")
+    assert shown(page) == ["network_10"]
+    assert page.locator("#count").inner_text() == "1 of 13 rows"
+    link = page.url
+    assert link.endswith("#?init=random&padding=exact")
+
+    page.goto("about:blank")
+    page.goto(link)
+    assert shown(page) == ["network_10"]
+    page.locator("button[type=reset]").click()
+    wait_for_count(page, "13 rows")
+    assert page.url == f"{site.as_uri()}#"
+
+
+@pytest.mark.parametrize("part", ["#?padding=nope&init=%22%3E", "#nowhere", "#?text=%3Cscript%3E", "#%"])
+def test_a_broken_link_breaks_nothing(part: str, page: "Page", site: Path) -> None:
+    page.goto("about:blank")
+    page.goto(f"{site.as_uri()}{part}")
+
+    assert page.locator("#count").inner_text() in ("13 rows", "1 of 13 rows")
+
+
+def test_a_row_and_an_entry_have_links(page: "Page") -> None:
+    page.locator("input[name=text]").fill("network_10")
+    row = page.locator("table.qi tbody tr", has_text="network_9")
+    name = row.get_attribute("id")
+    page.evaluate("(name) => { location.hash = name; }", name)
+    wait_for_count(page, "13 rows")
+    assert row.evaluate("(row) => row.matches(':target') && row.getBoundingClientRect().top < innerHeight")
+
+    row.locator("th a").first.click()
+    fold = page.locator("details[open]")
+    assert fold.locator("summary bdi").inner_text() == "network_9"
+    assert fold.locator("table").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_fits_its_screen(width: int, scheme: Any, page: "Page") -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    # Each text that is seen stands out from what is behind it.
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert contrast(ink, paper) > 7
+    assert page.locator("figure svg.wide").first.is_visible() == (width > 700)
+    assert page.locator("figure svg.narrow").first.is_visible() == (width <= 700)
+    for place in range(page.locator("table.qi thead button").count()):
+        box = page.locator("table.qi thead button").nth(place).bounding_box()
+        assert box is not None
+        assert width > 700 or box["x"] + box["width"] <= width
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours such as rgb(1, 2, 3), as WCAG 2 defines it."""
+
+    def luminance(colour: str) -> float:
+        shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_all_is_there_in_print_and_without_scripts(page: "Page", browser: "Browser", site: Path) -> None:
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+    assert not page.locator("form").is_visible()
+
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(site.as_uri())
+    assert plain.locator("table.qi tbody tr").count() == 10
+    assert not plain.locator("form").is_visible()
+    context.close()
+
+
+def test_a_download_is_there(page: "Page", site: Path) -> None:
+    links = page.locator("a[download]").evaluate_all("(links) => links.map((link) => link.href)")
+
+    assert len(links) == 2 + 2 * 11
+    assert all(Path(link.removeprefix("file://")).is_file() for link in links)

@@ -1,0 +1,110 @@
+"""Submissions: what is new, and everything that is refused, by name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.entry import ENTRY
+from qi_datasets.leaderboard.submission import check
+from tests.evaluation import entries
+from tests.evaluation.test_entry import put
+from tests.leaderboard.made import network, written
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    return written(tmp_path / "published", old=network(1), older=network(2))
+
+
+@pytest.fixture
+def submitted(tmp_path: Path) -> Path:
+    return written(tmp_path / "submitted", old=network(1), older=network(2), fresh=network(3))
+
+
+def test_a_folder_of_all_entries(submitted: Path, published: Path) -> None:
+    found = check(submitted, [published])
+
+    assert (found.new, found.unchanged, found.refused) == (("fresh",), ("old", "older"), ())
+
+
+def test_one_entry(submitted: Path, published: Path) -> None:
+    found = check(submitted / "fresh", [published])
+
+    assert (found.new, found.unchanged, found.refused) == (("fresh",), (), ())
+    assert check(submitted / "fresh").new == ("fresh",)
+    assert check(submitted / "old", [published]).unchanged == ("old",)
+
+
+def again(folder_name: str, number: int, **made: object) -> Callable[[Path], object]:
+    return lambda folder: network(number, **made).write(folder / folder_name)  # type: ignore[arg-type]
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "an altered figure of an old entry": (
+        lambda folder: entries.rewrite(folder / "old", put("figures.random.reach", 64), seal=True),
+        "old",
+        "figures.random.reach is 64, but the predictions give 32",
+    ),
+    "an old entry with other answers": (
+        again("old", 1, missed=3),
+        "old",
+        "predictions.sha256 is",
+    ),
+    "an old entry with another date": (
+        lambda folder: entries.rewrite(folder / "old", put("date", "2025-02-02"), seal=True),
+        "old",
+        "date is '2025-02-02', but was published as '2025-01-31'; a new revision needs a folder of its own",
+    ),
+    "an old entry that is gone": (
+        lambda folder: [path.unlink() for path in (folder / "older").iterdir()],
+        "older",
+        "it is published, but gone here",
+    ),
+    "a published entry under a new name": (
+        again("mine", 1),
+        "mine",
+        "it is a duplicate of old",
+    ),
+    "the answers of a published entry": (
+        again("mine", 1, name="mine", weights_sha256={"random": ["e" * 64]}),
+        "mine",
+        "its predictions are those of old, to the bit",
+    ),
+    "a name that is none": (again("my net", 4), "my net", "must be MODEL-REVISION"),
+    "a further file": (
+        lambda folder: (folder / "fresh" / "setup.py").write_text("import os"),
+        "fresh",
+        "its folder holds 'setup.py'",
+    ),
+    "a damaged entry": (lambda folder: (folder / "fresh" / ENTRY).write_text("{"), "fresh", "no JSON of an entry"),
+}
+
+
+@pytest.mark.parametrize(("change", "name", "reason"), CHANGES.values(), ids=CHANGES)
+def test_what_is_refused_is_named(
+    change: Callable[[Path], object], name: str, reason: str, submitted: Path, published: Path
+) -> None:
+    change(submitted)
+
+    found = check(submitted, [published])
+
+    assert [one.name for one in found.refused] == [name]
+    assert reason in found.refused[0].reason
+    assert str(submitted) not in found.refused[0].reason
+
+
+def test_a_linked_file_is_refused(submitted: Path, published: Path) -> None:
+    (submitted / "fresh" / ENTRY).rename(submitted.parent / "elsewhere.json")
+    (submitted / "fresh" / ENTRY).symlink_to(submitted.parent / "elsewhere.json")
+
+    (refused,) = check(submitted, [published]).refused
+    assert refused.reason == "entry.json is a link; put the file itself there"
+
+
+def test_nothing_to_check(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="is no folder"):
+        check(tmp_path / "nowhere")
+    with pytest.raises(OptionError, match="there are no entries in"):
+        check(tmp_path)
