@@ -60,6 +60,8 @@ PATH = click.Path(path_type=Path)
     "--background", metavar="KIND", default="zero", show_default=True, help="zero keeps black 0, plain normalises it."
 )
 @click.option("--batch-norm", metavar="KIND", help="calibrated or untouched [default: calibrated for random].")
+@click.option("--mean", metavar="R G B", type=float, nargs=3, help="Of each channel, 0 to 1 [default: ImageNet's].")
+@click.option("--std", metavar="R G B", type=float, nargs=3, help="Deviation of each channel [default: ImageNet's].")
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
 @click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")

@@ -135,6 +135,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "no weights": ((NET, "--weights", "nowhere.pt"), "'nowhere.pt' is no file"),
     "an unknown padding": ((NET, "--padding", "same"), "--padding must be one of own, full"),
     "too wide a border": ((NET, "--border", 5000), "border must be an integer from 0 to 4096, not 5000"),
+    "a deviation of 0": ((NET, "--std", 0.2, 0, 0.2), "--std must be above 0 for each channel, not (0.2, 0.0, 0.2)"),
     "no seeds": ((NET, "--seeds", 0), "--seeds must be a number of networks from 1, not 0"),
     "no sources": ((NET, "--limit", 0), "--limit must be a number of sources from 1, not 0"),
     "no dry run": (

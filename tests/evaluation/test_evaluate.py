@@ -55,11 +55,14 @@ def test_a_module_is_evaluated_as_it_is(sets: Path) -> None:
 
 @pytest.mark.parametrize("border", [0, 3])
 @pytest.mark.parametrize("background", ["zero", "plain"])
-def test_answers_are_those_of_a_probe_on_the_images_of_the_set(border: int, background: Any, sets: Path) -> None:
+@pytest.mark.parametrize("normal", [{}, {"mean": (0.2, 0.5, 0.9), "std": [1, 0.5, 0.1]}], ids=["usual", "own"])
+def test_answers_are_those_of_a_probe_on_the_images_of_the_set(
+    border: int, background: Any, normal: dict[str, Any], sets: Path
+) -> None:
     """The images come from `QuadrantImageNet` here, not as patches; the network runs on them whole."""
     with seeded(5):
         network = networks.reader().eval()
-    transform = ZeroBackgroundNormalize()
+    transform = ZeroBackgroundNormalize(**normal)
 
     def features(split: str) -> np.ndarray:
         rows = QuadrantImageNet(sets, split=split, border=border, transform=None)
@@ -73,7 +76,7 @@ def test_answers_are_those_of_a_probe_on_the_images_of_the_set(border: int, back
         mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (transform.mean, transform.std))
         return (values - mean) / std
 
-    entry = evaluate(network, output=sets, borders=[border], background=background)
+    entry = evaluate(network, output=sets, borders=[border], background=background, **normal)
 
     found = entry.predictions
     probe = LinearProbe(features("train"), np.arange(2 * SOURCES) % 2)
@@ -220,6 +223,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown padding": ({"padding": "ful"}, "padding must be one of own, .* not 'ful' .did you mean 'full'"),
     "an unknown pool": ({"pool": "mean"}, "pool must be one of max, own, not 'mean'"),
     "an unknown background": ({"background": "black"}, "background must be one of zero, plain, not 'black'"),
+    "a mean of one number": ({"mean": 0.5}, "mean must be three numbers, one for each channel, not 0.5"),
+    "a mean that is no number": ({"mean": (0.5, 0.5, float("nan"))}, "mean must be three numbers"),
+    "a deviation of 0": ({"std": (0.2, 0.2, 0)}, "std must be above 0 for each channel"),
     "an unknown batch norm": ({"batch_norm": "frozen"}, "batch_norm must be calibrated or untouched, not 'frozen'"),
     "batch norm where there is none": (
         {"model": networks.without_statistics, "batch_norm": "untouched"},
