@@ -115,7 +115,8 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
             raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
         if name == "std" and min(numbers) <= 0:
             raise OptionError(f"std must be above 0 for each channel, not {values!r}")
-        model = replace(model, transform=replace(model.transform, **{name: numbers}))
+        changed: dict[str, Any] = {name: numbers}
+        model = replace(model, transform=replace(model.transform, **changed))
     return model
 
 

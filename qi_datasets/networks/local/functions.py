@@ -181,7 +181,7 @@ def _linear(known: Known, input: Node, weight: Node, bias: Any = None) -> Step:
 
 
 def _pad(known: Known, input: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Step:
-    return border([*pad, *[0] * (4 - len(pad))], mode, value or 0.0)
+    return border([*map(known.value, pad), *[0] * (4 - len(pad))], mode, value or 0.0)
 
 
 def _dropout(known: Known, input: Node, p: float = 0.5, training: bool = True, inplace: bool = False) -> Step:

@@ -203,12 +203,19 @@ def adaptive_pool(output_size: int | Sequence[int | None] | None, area: Area, *,
     return GlobalMax(keepdim=True) if maximum else GlobalMean(keepdim=True)
 
 
-def border(padding: Sequence[int], mode: str, value: float) -> Border:
-    """Explicit padding as (left, right, top, bottom)."""
-    if len(padding) != 4 or min(padding) < 0:
-        raise NotLocalError("it pads other axes than rows and columns, or crops")
+def border(padding: Sequence[int], mode: str, value: float) -> Border | Slide:
+    """Explicit padding as (left, right, top, bottom); constant padding crops where an amount is negative."""
+    if len(padding) != 4:
+        raise NotLocalError("it pads other axes than rows and columns")
     left, right, top, bottom = padding
+    if mode == "constant" and min(padding) < 0:
+        return Slide((Sweep(1, 1, 1, top, bottom), Sweep(1, 1, 1, left, right)), _copied, fill=value)
     return Border(((top, bottom), (left, right)), mode, value)
+
+
+def _copied(call: Call, canvas: Tensor) -> Tensor:
+    # What comes next may write into it.
+    return canvas.clone()
 
 
 def pair(size: Size) -> Pair:
