@@ -97,7 +97,10 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
         return timm_model(model.removeprefix(TIMM), weights)
     if ":" in model:
         factory = factory_at(model)
-        return with_file(Model(model, NONE, lambda side, own: factory(), whole=False), weights)
+        # A file is called by its name, wherever it is here.
+        where, _, factory_name = model.rpartition(":")
+        name = f"{Path(where).name}:{factory_name}" if where.endswith(".py") else model
+        return with_file(Model(name, NONE, lambda side, own: factory(), whole=False), weights)
     if model in OURS:
         return with_file(Model(model, NONE, lambda side, own: OURS[model]()), weights)
     return torchvision_model(model, weights)
