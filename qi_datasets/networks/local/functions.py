@@ -193,7 +193,7 @@ def _stochastic_depth(known: Known, input: Node, p: float, mode: str, training: 
 
 
 # fmt: off
-_POINTWISE = (
+POINTWISE = (
     "abs", "celu", "celu_", "clamp", "clamp_", "clip", "clone", "contiguous", "detach", "double", "elu", "elu_",
     "exp", "float", "gelu", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu",
     "leaky_relu_", "log", "logsigmoid", "mish", "neg", "relu", "relu6", "relu_", "selu", "selu_", "sigmoid",
@@ -201,7 +201,11 @@ _POINTWISE = (
     "threshold", "to",
 )
 # fmt: on
-_COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
+"""Functions and methods of one map: each output position is a function of the same position of the input."""
+
+COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
+"""Those of two maps, or of a map and a constant."""
+
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
 IN_PLACE: dict[Any, Any] = {
@@ -213,8 +217,8 @@ IN_PLACE: dict[Any, Any] = {
 """Operators that may write into a window, which is then too small for it, and what gives the same result anew."""
 
 _SHARED: dict[str, Rule] = {
-    **dict.fromkeys(_POINTWISE, _pointwise),
-    **dict.fromkeys(_COMBINING, _combine),
+    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(COMBINING, _combine),
     **dict.fromkeys(_DROPOUTS, _dropout),
     "cat": _cat,
     "concat": _cat,

@@ -17,8 +17,7 @@ from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 Size = int | Sequence[int]
 Pair = tuple[int, int]
 
-# Each output position is a function of the same position of the input, whatever the axes.
-_POINTWISE = (
+POINTWISE = (
     nn.Identity,
     nn.ReLU,
     nn.ReLU6,
@@ -42,13 +41,15 @@ _POINTWISE = (
     nn.Tanh,
     nn.Threshold,
 )
+"""Layers whose output positions are each a function of the same position of the input, whatever the axes."""
+
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @singledispatch
 def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
     """The step of a layer whose input's window is `area`. Raises `NotLocalError` if it is none."""
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, POINTWISE):
         return Step()
     if isinstance(layer, _DROPOUTS):
         return dropout(layer.p, layer.training)
