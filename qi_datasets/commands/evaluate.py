@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, table
+from qi_datasets.commands.console import command, fail, table
+from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
     from qi_datasets.evaluation.entry import Entry
@@ -99,8 +100,13 @@ def main(
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     options["local"] = not options.pop("dense")
     options |= {name: options[name] or None for name in ("borders", "init")}
-    with importable_here():
-        made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+    try:
+        with importable_here():
+            made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+    except StoppedError as error:
+        if entry is None or not entry.exists():
+            raise
+        fail(f"stopped by {error}; the same command goes on where it was", error.exit_status, error)
     if made is None:
         return
     if plot is not None:
