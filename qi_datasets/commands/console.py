@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 import click
 
@@ -60,7 +60,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     return wrapper
 
 
-def fail(text: str, status: int, cause: BaseException) -> None:
+def fail(text: str, status: int, cause: BaseException) -> NoReturn:
     """Ends the command with a line on standard error and an exit status."""
     with suppress(OSError):
         say(f"error: {text}", err=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, table
+from qi_datasets.commands.console import command, fail, table
+from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
     from qi_datasets.evaluation.entry import Entry
@@ -60,6 +61,8 @@ PATH = click.Path(path_type=Path)
     "--background", metavar="KIND", default="zero", show_default=True, help="zero keeps black 0, plain normalises it."
 )
 @click.option("--batch-norm", metavar="KIND", help="calibrated or untouched [default: calibrated for random].")
+@click.option("--mean", metavar="R G B", type=float, nargs=3, help="Of each channel, 0 to 1 [default: ImageNet's].")
+@click.option("--std", metavar="R G B", type=float, nargs=3, help="Deviation of each channel [default: ImageNet's].")
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
 @click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")
@@ -97,8 +100,13 @@ def main(
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     options["local"] = not options.pop("dense")
     options |= {name: options[name] or None for name in ("borders", "init")}
-    with importable_here():
-        made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+    try:
+        with importable_here():
+            made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+    except StoppedError as error:
+        if entry is None or not entry.exists():
+            raise
+        fail(f"stopped by {error}; the same command goes on where it was", error.exit_status, error)
     if made is None:
         return
     if plot is not None:

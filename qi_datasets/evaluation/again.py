@@ -38,6 +38,8 @@ def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
         "pool": model["pool"],
         "background": model["background"],
         "batch_norm": unusual.pop() if unusual else None,
+        "mean": content["transform"]["mean"],
+        "std": content["transform"]["std"],
     }
 
 

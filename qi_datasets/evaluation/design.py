@@ -1,7 +1,7 @@
 """The arguments of an evaluation, checked, and what they amount to."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from qi_datasets.evaluation.inits import (
     TRAINED,
     UNTOUCHED,
 )
-from qi_datasets.evaluation.models import NONE, Model, opened
+from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
 from qi_datasets.networks.variants import PaddingVariant
@@ -52,11 +52,13 @@ def design_of(
     pool: Pool | None,
     background: Background,
     batch_norm: str | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
     device: str | None,
 ) -> Design:
     """What is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
     chosen, variant = task_named(task), Variant(padding, pool, background)
-    network = opened(model, weights)
+    network = normalising_by(opened(model, weights), mean, std)
     pixels = borders_of(chosen, borders)
     kinds = inits_of(chosen, network, init)
     side = chosen.canvas + 2 * pixels[0]

@@ -1,7 +1,7 @@
 """An entry: what was evaluated, on what, how, and with which answers. Whoever reads it computes every figure again.
 
 An entry is a folder of two files: `entry.json`, of the published schema `cards/entry.schema.json`, and
-`predictions.parquet`. Needs no torch.
+`predictions.parquet` (cards/specification.md, "entries"). Needs no torch.
 """
 
 import json

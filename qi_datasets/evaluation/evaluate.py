@@ -1,7 +1,7 @@
 """`evaluate`: from a network to an entry."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,8 @@ def evaluate(
     pool: Pool | None = None,
     background: Background = "zero",
     batch_norm: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     device: str | None = None,
     progress: bool = False,
 ) -> Entry:
@@ -61,6 +63,8 @@ def evaluate(
     pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries
     background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too
     batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`
+    mean, std: of each channel in [0, 1], with which pictures are normalised; by default those that the library says of
+        its weights, else ImageNet's
     device: of torch; by default a GPU if there is one
     progress: show bars on a terminal
 
@@ -70,7 +74,8 @@ def evaluate(
     """
     design = design_of(
         model, task, borders, init, seeds, local,
-        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, device=device,
+        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
+        device=device,
     )  # fmt: skip
     data = read(design, output, limit, progress=progress)
     if entry is None:

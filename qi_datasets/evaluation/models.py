@@ -4,9 +4,11 @@ import copy
 import hashlib
 import importlib
 import importlib.util
+import math
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -95,10 +97,30 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
         return timm_model(model.removeprefix(TIMM), weights)
     if ":" in model:
         factory = factory_at(model)
-        return with_file(Model(model, NONE, lambda side, own: factory(), whole=False), weights)
+        # A file is called by its name, wherever it is here.
+        where, _, factory_name = model.rpartition(":")
+        name = f"{Path(where).name}:{factory_name}" if where.endswith(".py") else model
+        return with_file(Model(name, NONE, lambda side, own: factory(), whole=False), weights)
     if model in OURS:
         return with_file(Model(model, NONE, lambda side, own: OURS[model]()), weights)
     return torchvision_model(model, weights)
+
+
+def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
+    """The model with another mean or deviation of images in [0, 1]; None keeps its own. OptionError for others."""
+    for name, values in (("mean", mean), ("std", std)):
+        if values is None:
+            continue
+        numbers: tuple[float, ...] = ()
+        with suppress(TypeError, ValueError):
+            numbers = tuple(map(float, values))
+        if len(numbers) != len(model.transform.mean) or not all(map(math.isfinite, numbers)):
+            raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
+        if name == "std" and min(numbers) <= 0:
+            raise OptionError(f"std must be above 0 for each channel, not {values!r}")
+        changed: dict[str, Any] = {name: numbers}
+        model = replace(model, transform=replace(model.transform, **changed))
+    return model
 
 
 def names() -> list[str]:

@@ -1,8 +1,9 @@
 """Frozen networks on `qi`: features of each picture in both corners, once, then a linear probe.
 
-Protocol (experiment 1 of arXiv 2003.07064; the specification of `qi`): everything is frozen but a new linear layer. It
-is fitted to the training sources and answers for the test sources. Batch norm keeps the statistics that it has, or is
-calibrated on training images, which the paper's code does in effect. N is the number of sources, F of features.
+Protocol (experiment 1 of arXiv 2003.07064; cards/specification.md, "evaluation on qi"): everything is frozen but a new
+linear layer. It is fitted to the training sources and answers for the test sources. Batch norm keeps the statistics
+that it has, or is calibrated on training images, which the paper's code does in effect. N is the number of sources, F
+of features.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """Classifiers on `shifted`: answers to a picture at every shift along the diagonal, and to pairs of windows.
 
-Protocol (cards/specification.md, "shifted"; Zhang, ICML 2019; experiment 5 of arXiv 2003.07064): the content moves by t
-pixels down and to the right, and real content (`crop`), black (`zero`) or what left on the other side (`circular`)
-enters. N is the number of sources, S of shifts, P of pairs.
+Protocol (cards/specification.md, "evaluation on shifted"; Zhang, ICML 2019; experiment 5 of arXiv 2003.07064): the
+content moves by t pixels down and to the right, and real content (`crop`), black (`zero`) or what left on the other
+side (`circular`) enters. N is the number of sources, S of shifts, P of pairs.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 A source is one picture in both corners. Its score d, the mean over seeds of (right on one corner + right on the other
 - 1), lies in [-1, 1]: 1 reads location, 0 is what a network that sees no difference gets, whatever it answers.
-N is the number of sources. Lower is more translation invariant.
+N is the number of sources. Lower is more translation invariant. Source: cards/specification.md, "evaluation on qi".
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,8 @@
 """`qi-eval`: what it prints, what it writes, and every bad input in one line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "no weights": ((NET, "--weights", "nowhere.pt"), "'nowhere.pt' is no file"),
     "an unknown padding": ((NET, "--padding", "same"), "--padding must be one of own, full"),
     "too wide a border": ((NET, "--border", 5000), "border must be an integer from 0 to 4096, not 5000"),
+    "a deviation of 0": ((NET, "--std", 0.2, 0, 0.2), "--std must be above 0 for each channel, not (0.2, 0.0, 0.2)"),
     "no seeds": ((NET, "--seeds", 0), "--seeds must be a number of networks from 1, not 0"),
     "no sources": ((NET, "--limit", 0), "--limit must be a number of sources from 1, not 0"),
     "no dry run": (
@@ -171,6 +174,25 @@ def test_an_entry_of_another_run(sets: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "entry.json").read_text())["model"]["name"] == "made_up"
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_that_is_stopped_says_that_it_goes_on(begun: bool, sets: Path, tmp_path: Path) -> None:
+    """The network asks its own process to end."""
+    folder = tmp_path / "entry"
+    options = ["--output", sets, "--border", "0", "--dense", *(["--entry", folder] if begun else [])]
+    stopping = "tests.evaluation.networks:stopping"
+    shown = subprocess.run(
+        [sys.executable, "-m", "qi_datasets.commands.evaluate", stopping, *map(str, options)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert shown.returncode == 143
+    left = "the same command goes on where it was" if begun else "nothing unfinished is left"
+    assert shown.stderr.splitlines()[-1] == f"error: stopped by SIGTERM; {left}"
+    assert (folder / ".work").is_dir() is begun
+
+
 USAGE = {
     "no model": ((), "Give a MODEL"),
     "merging nothing": ((NET, "--merge"), "--merge needs --entry"),
@@ -189,9 +211,6 @@ def test_bad_usage_keeps_clicks_form(arguments: tuple[object, ...], message: str
 
 
 def test_help_needs_no_torch(real_command) -> None:  # type: ignore[no-untyped-def]
-    import subprocess
-    import sys
-
     code = "import sys; import qi_datasets.commands.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert real_command("qi-eval", "--help").returncode == 0

@@ -16,7 +16,7 @@ from tests.evaluation import entries, networks
     [
         {"borders": [0], "seeds": 2},
         {"borders": [0, 3], "seeds": 1, "batch_norm": "untouched", "padding": "full", "limit": 4},
-        {"borders": [5], "seeds": 1, "background": "plain", "pool": "own"},
+        {"borders": [5], "seeds": 1, "background": "plain", "pool": "own", "std": (0.1, 0.2, 0.3)},
         {"task": "corner", "seeds": 1},
     ],
 )

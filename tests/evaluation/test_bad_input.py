@@ -34,6 +34,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown padding": ({"padding": "ful"}, "padding must be one of own, .* not 'ful' .did you mean 'full'"),
     "an unknown pool": ({"pool": "mean"}, "pool must be one of max, own, not 'mean'"),
     "an unknown background": ({"background": "black"}, "background must be one of zero, plain, not 'black'"),
+    "a mean of one number": ({"mean": 0.5}, "mean must be three numbers, one for each channel, not 0.5"),
+    "a mean that is no number": ({"mean": (0.5, 0.5, float("nan"))}, "mean must be three numbers"),
+    "a deviation of 0": ({"std": (0.2, 0.2, 0)}, "std must be above 0 for each channel"),
     "an unknown batch norm": ({"batch_norm": "frozen"}, "batch_norm must be calibrated or untouched, not 'frozen'"),
     "batch norm where there is none": (
         {"model": networks.without_statistics, "batch_norm": "untouched"},

@@ -55,11 +55,14 @@ def test_a_module_is_evaluated_as_it_is(sets: Path) -> None:
 
 @pytest.mark.parametrize("border", [0, 3])
 @pytest.mark.parametrize("background", ["zero", "plain"])
-def test_answers_are_those_of_a_probe_on_the_images_of_the_set(border: int, background: Any, sets: Path) -> None:
+@pytest.mark.parametrize("normal", [{}, {"mean": (0.2, 0.5, 0.9), "std": [1, 0.5, 0.1]}], ids=["usual", "own"])
+def test_answers_are_those_of_a_probe_on_the_images_of_the_set(
+    border: int, background: Any, normal: dict[str, Any], sets: Path
+) -> None:
     """The images come from `QuadrantImageNet` here, not as patches; the network runs on them whole."""
     with seeded(5):
         network = networks.reader().eval()
-    transform = ZeroBackgroundNormalize()
+    transform = ZeroBackgroundNormalize(**normal)
 
     def features(split: str) -> np.ndarray:
         rows = QuadrantImageNet(sets, split=split, border=border, transform=None)
@@ -73,7 +76,7 @@ def test_answers_are_those_of_a_probe_on_the_images_of_the_set(border: int, back
         mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (transform.mean, transform.std))
         return (values - mean) / std
 
-    entry = evaluate(network, output=sets, borders=[border], background=background)
+    entry = evaluate(network, output=sets, borders=[border], background=background, **normal)
 
     found = entry.predictions
     probe = LinearProbe(features("train"), np.arange(2 * SOURCES) % 2)

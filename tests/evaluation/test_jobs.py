@@ -112,7 +112,8 @@ def test_jobs_share_their_units(sets: Path, tmp_path: Path, monkeypatch: pytest.
 def small_design(borders: list[int] | None = None):
     return design_of(
         networks.reader, "qi", borders or BORDERS, None, 1, True,
-        weights="none", padding="own", pool=None, background="zero", batch_norm=None, device="cpu",
+        weights="none", padding="own", pool=None, background="zero", batch_norm=None, mean=None,
+        std=None, device="cpu",
     )  # fmt: skip
 
 

@@ -132,7 +132,9 @@ def test_factories_by_place(tmp_path: Path) -> None:
     )
     (tmp_path / "wrong.py").write_text("import no_such_module_at_all\n")
 
-    assert isinstance(opened(f"{tmp_path}/mine.py:net").network(120, 0, own=False), nn.Conv2d)
+    made = opened(f"{tmp_path}/mine.py:net")
+    assert isinstance(made.network(120, 0, own=False), nn.Conv2d)
+    assert made.name == "mine.py:net"
     assert isinstance(opened("tests.evaluation.networks:reader").network(120, 0, own=False), nn.Sequential)
     places = {
         f"{tmp_path}/mine.py:nowhere": "can't be imported: AttributeError",

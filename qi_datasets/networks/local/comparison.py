@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.fx import Node
 
+from qi_datasets.networks.local.black import Black
 from qi_datasets.networks.local.ground import Ground
 from qi_datasets.networks.local.plan import NodeCall, Plan, Task
 from qi_datasets.networks.local.steps import Step
@@ -40,6 +41,7 @@ class Comparison:
         self.obstacles: dict[Node, str] = {}
         with torch.inference_mode():
             self._values = plan.runner.values(plan.constants)
+            self._black = Black(plan, self._values)
             for task in plan.tasks:
                 self._follow(task)
 
@@ -71,5 +73,6 @@ class Comparison:
             if (one.start + move, one.stop + move) != (other.start, other.stop):
                 return "the patch's windows differ"
         self._displaced[task.node] = moved
-        self._grounds[task.node] = step.ground(NodeCall(self._plan.runner, task, self._values), grounds)
+        ground = step.ground(NodeCall(self._plan.runner, task, self._values), grounds)
+        self._grounds[task.node] = ground.become(self._black.add(task, ground.zero))
         return None

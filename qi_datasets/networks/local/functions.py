@@ -191,7 +191,7 @@ def _linear(known: Known, input: Node, weight: Node, bias: Any = None) -> Step:
 
 
 def _pad(known: Known, input: Node, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Step:
-    return border(pad, mode, value or 0.0, window_of(known, input))
+    return border([*map(known.value, pad)], mode, value or 0.0, window_of(known, input))
 
 
 def _dropout(known: Known, input: Node, p: float = 0.5, training: bool = True, inplace: bool = False) -> Step:
@@ -203,7 +203,7 @@ def _stochastic_depth(known: Known, input: Node, p: float, mode: str, training: 
 
 
 # fmt: off
-_POINTWISE = (
+POINTWISE = (
     "abs", "celu", "celu_", "clamp", "clamp_", "clip", "clone", "contiguous", "detach", "double", "elu", "elu_",
     "exp", "float", "gelu", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_", "leaky_relu",
     "leaky_relu_", "log", "logsigmoid", "mish", "neg", "relu", "relu6", "relu_", "selu", "selu_", "sigmoid",
@@ -211,12 +211,16 @@ _POINTWISE = (
     "threshold", "to",
 )
 # fmt: on
-_COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
+"""Functions and methods of one map: each output position is a function of the same position of the input."""
+
+COMBINING = ("add", "div", "maximum", "minimum", "mul", "sub", "true_divide", "truediv")
+"""Those of two maps, or of a map and a constant."""
+
 _DROPOUTS = ("alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
 _SHARED: dict[str, Rule] = {
-    **dict.fromkeys(_POINTWISE, _pointwise),
-    **dict.fromkeys(_COMBINING, _combine),
+    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(COMBINING, _combine),
     **dict.fromkeys(_DROPOUTS, _dropout),
     "cat": _cat,
     "concat": _cat,

@@ -2,7 +2,8 @@
 
 A position is ground if all that it reads is. What is outside the map is black that goes on; a layer's padding continues
 it only if it has the value that black has there. That is known without computing a map in one case, in which it is 0
-by construction: the image's black is 0, and each layer since makes 0 of 0, which is tried on a single pixel.
+by construction: the image's black is 0, and each layer since makes 0 of 0, which is tried on a single pixel; or what
+black has become is taken from the map (`black`).
 """
 
 from dataclasses import dataclass

@@ -17,8 +17,7 @@ from qi_datasets.networks.local.windows import Area, NotLocalError, Sweep
 Size = int | Sequence[int]
 _Pair = tuple[int, int]
 
-# Each output position is a function of the same position of the input, whatever the axes.
-_POINTWISE = (
+POINTWISE = (
     nn.Identity,
     nn.ReLU,
     nn.ReLU6,
@@ -42,13 +41,15 @@ _POINTWISE = (
     nn.Tanh,
     nn.Threshold,
 )
+"""Layers whose output positions are each a function of the same position of the input, whatever the axes."""
+
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 @singledispatch
 def step_of_layer(layer: nn.Module, area: Area) -> Step | Ending:
     """The step of a layer whose input's window is `area`. Raises `NotLocalError` where it can't be one."""
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, POINTWISE):
         return Step()
     if isinstance(layer, _DROPOUTS):
         return dropout(layer.p, layer.training)
@@ -224,16 +225,23 @@ def adaptive_pool(output_size: int | Sequence[int | None] | None, area: Area, *,
 
 
 def border(padding: Sequence[int], mode: str, value: float, area: Area) -> Step:
-    """Explicit padding, (before, after) for each axis, the last one first."""
+    """Explicit padding, (before, after) for each axis, the last one first; by a constant, negative amounts crop."""
     amounts = [(0, 0)] * area.ndim
     for place, amount in enumerate(zip(padding[::2], padding[1::2], strict=True)):
         amounts[area.ndim - 1 - place] = amount
     rows, columns = (amounts[axis] for axis in area.axes)
     if not any((*rows, *columns)):
         return Step()
-    if sum(map(any, amounts)) > sum(map(any, (rows, columns))) or min(*rows, *columns) < 0:
-        raise NotLocalError("it pads other axes than rows and columns, or crops")
+    if sum(map(any, amounts)) > sum(map(any, (rows, columns))):
+        raise NotLocalError("it pads other axes than rows and columns")
+    if mode == "constant" and min(*rows, *columns) < 0:
+        return Slide((Sweep(1, 1, 1, *rows), Sweep(1, 1, 1, *columns)), _copied, fill=value)
     return Border((rows, columns), mode, value)
+
+
+def _copied(call: Call, canvas: Tensor) -> Tensor:
+    # What comes next may write into it.
+    return canvas.clone()
 
 
 def pair(size: Size) -> _Pair:

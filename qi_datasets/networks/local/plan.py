@@ -1,5 +1,6 @@
 """What is computed in windows and what is not, for one network, one size of image and given places of the patch."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ _DESCRIBING = {
     "call_function": (getattr,),
 }
 _DESCRIBED = ("shape", "ndim", "dtype", "device", "is_cuda", "requires_grad")
+_SHAPES = (("call_function", getattr, "shape"), ("call_method", "size"))
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,14 @@ class NodeCall:
 
 
 class _Runner:
-    """Runs single nodes of a graph, and those that do not depend on the images."""
+    """Runs single nodes of a graph, and those that do not depend on the images.
+
+    `sizes` are nodes whose value is known without running them: rows and columns of maps.
+    """
 
     def __init__(self, module: fx.GraphModule) -> None:
         self._interpreter = fx.Interpreter(module)
+        self.sizes: dict[Node, int] = {}
 
     def run(self, node: Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A node's value."""
@@ -83,13 +89,18 @@ class _Runner:
 
     def value(self, node: Node) -> Any:
         """The value of a node that does not depend on the images."""
+        if node in self.sizes:
+            return self.sizes[node]
         return self.run(node, map_arg(node.args, self.value), map_arg(node.kwargs, self.value))
 
     def values(self, nodes: Iterable[Node]) -> Values:
         """The values of such nodes, in the graph's order."""
         found: Values = {}
         for node in nodes:
-            found[node] = self.run(node, map_arg(node.args, found.get), map_arg(node.kwargs, found.get))
+            if node in self.sizes:
+                found[node] = self.sizes[node]
+            else:
+                found[node] = self.run(node, map_arg(node.args, found.get), map_arg(node.kwargs, found.get))
         return found
 
 
@@ -153,6 +164,10 @@ class Plan:
             maps = tuple(one for one in inputs if one in self.areas)
             if node is self.image:
                 self.areas[node] = tuple(self._images)
+            elif (size := self._size(node)) is not None:
+                self.runner.sizes[node] = size
+                self._constant.add(node)
+                self.constants.append(node)
             elif node.op != "output" and all(one in self._constant for one in inputs):
                 self._constant.add(node)
                 self.constants.append(node)
@@ -160,6 +175,23 @@ class Plan:
                 self.tasks.append(Task(node, ()))
             else:
                 self.tasks.append(self._task(node, maps))
+
+    def _size(self, node: Node) -> int | None:
+        """The rows or columns of a map, where a node reads their number."""
+        args: tuple[Any, ...] = node.args
+        if (node.op, node.target, len(args)) == ("call_method", "size", 2):
+            of, dim = args
+        elif node.target is operator.getitem and isinstance(args[0], Node):
+            shape, dim = args
+            if (shape.op, shape.target, *shape.args[1:]) not in _SHAPES:
+                return None
+            of = shape.args[0]
+        else:
+            return None
+        area = self.area(of)
+        if area is None or not isinstance(dim, int) or dim % area.ndim not in area.axes:
+            return None
+        return area.spans[area.axes.index(dim % area.ndim)].length
 
     def _task(self, node: Node, maps: tuple[Node, ...]) -> Task:
         try:

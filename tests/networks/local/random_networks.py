@@ -32,10 +32,12 @@ def pools(draw):
 
 @st.composite
 def borders(draw):
-    """Explicit padding."""
-    kinds = [nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d]
+    """Explicit padding; by constants it may crop."""
+    if draw(st.booleans()):
+        amount = draw(st.tuples(*[st.integers(-2, 2)] * 4))
+        return nn.ConstantPad2d(amount, draw(st.sampled_from([0.0, 0.5])))
     amount = draw(st.tuples(*[st.integers(0, 2)] * 4))
-    return draw(st.sampled_from([*kinds, lambda amount: nn.ConstantPad2d(amount, 0.5)]))(amount)
+    return draw(st.sampled_from([nn.ReflectionPad2d, nn.ReplicationPad2d, nn.CircularPad2d]))(amount)
 
 
 @st.composite

@@ -9,8 +9,10 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from qi_datasets.errors import OptionError
+from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork, local_features
 from qi_datasets.networks.tolerance import is_equal, relative_difference
+from qi_datasets.networks.variants import with_global_max_pool
 from tests.networks.local.networks import KINDS, Apply, patches_of, perturbed, pooled, small, whole_images
 
 TOLERANCE = 1e-11
@@ -63,6 +65,39 @@ def test_steps_of_training(kind, maximum):
     network = nn.Sequential(*small(kind, maximum=maximum), nn.LazyLinear(2))
     network.double()(patches_of(1, size=32))
     assert check_training(network).local
+
+
+class Sized(nn.Module):
+    """Pads a map to a multiple of 8, and divides it by its rows, however it asks for them."""
+
+    def __init__(self, ask):
+        super().__init__()
+        self.ask = ask
+        self.first, self.last = nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, images):
+        x = self.first(images)
+        rows, columns = self.ask(x)
+        return self.last(F.pad(x, (0, -columns % 8, 0, -rows % 8)) / rows)
+
+
+@pytest.mark.parametrize("ask", [lambda x: (x.shape[2], x.shape[-1]), lambda x: (x.size(2), x.size()[3])])
+def test_sizes_of_maps_are_known(ask):
+    network = nn.Sequential(pooled(Sized(ask)), nn.Linear(4, 2))
+    assert check_training(network).local
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("kind", [*KINDS, "resnet"])
+def test_full_convolution(kind, exact):
+    """Branches of ResNet meet where its own padding has them meet, which takes cropping, and sizes of maps."""
+    own = small(kind) if kind in KINDS else with_global_max_pool(ResNet(BasicBlock, [1, 1, 1, 1]).double().eval())
+    network = to_full_conv(own, exact)
+    patches, at, _ = corners()
+    evaluation = LocalEvaluation(network, SIDE, patch=tuple(patches.shape[2:]), places=[(6, 6), (22, 22)])
+    with torch.no_grad():
+        assert is_equal(evaluation(patches, at, at), network(whole_images(patches, at, at, SIDE)))
+    assert evaluation.local
 
 
 @pytest.mark.parametrize("momentum", [0.3, None])

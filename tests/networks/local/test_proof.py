@@ -1,14 +1,16 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from qi_datasets.errors import OptionError
+from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.local import corners_proved_equal, obstacle_to_proof
 from qi_datasets.networks.padding import PADDINGS
 from qi_datasets.networks.receptive_field import location_horizon
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal
-from tests.networks.local.networks import Apply, Crop, patches_of, perturbed, pooled, small, whole_images
+from tests.networks.local.networks import KINDS, Apply, Crop, patches_of, perturbed, pooled, small, whole_images
 
 PATCH, DISPLACEMENT = 8, 16
 
@@ -164,6 +166,45 @@ def test_deep_networks_are_proved_at_wide_borders_only(kind):
     network = small(kind)
     assert not corners_proved_equal(network, side(0), PATCH, DISPLACEMENT)
     assert corners_proved_equal(network, side(128), PATCH, DISPLACEMENT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_full_convolution_is_proved_at_every_border(kind):
+    network = to_full_conv(small(kind))
+    assert [obstacle_to_proof(network, side(border), PATCH, DISPLACEMENT) for border in (0, 1, 5)] == [None] * 3
+    assert "multiple of the stride" in str(obstacle_to_proof(network, side(5) + 1, PATCH, DISPLACEMENT + 1, border=5))
+
+
+class PadsWith(nn.Module):
+    """Two layers, between them padding with what `ground` makes of a black pixel and the first layer."""
+
+    def __init__(self, ground, padding=0):
+        super().__init__()
+        self.first, self.other = (nn.Conv2d(3, 3, 3, padding=padding) for _ in range(2))
+        self.last = nn.Conv2d(3, 3, 3)
+        self.ground, self.further = ground, [2 - padding] * 4
+
+    def forward(self, images):
+        black = self.ground(self, self.first.weight.new_zeros(1, 3, 1, 1))
+        x = F.relu(self.first(F.pad(images, self.further)))
+        return self.last(F.pad(x - black, (2, 2, 2, 2)) + black)
+
+
+GROUNDS = {
+    "its own": (lambda net, black: F.relu(net.first(black.expand(-1, -1, 3, 3))), 0, True),
+    "another layer's": (lambda net, black: F.relu(net.other(black.expand(-1, -1, 3, 3))), 0, False),
+    "a step too few": (lambda net, black: net.first(black.expand(-1, -1, 3, 3)), 0, False),
+    "a step too many": (lambda net, black: F.relu(net.first(black.expand(-1, -1, 3, 3))) * 2, 0, False),
+    "none": (lambda net, black: black, 0, False),
+    "of windows with padding": (lambda net, black: F.relu(net.first(black)), 1, False),
+    "of a weight": (lambda net, black: net.other.bias[None, :, None, None], 0, False),
+}
+
+
+@pytest.mark.parametrize(("ground", "padding", "proved"), GROUNDS.values(), ids=GROUNDS)
+def test_padding_is_black_if_it_is_made_as_the_black_of_the_map(ground, padding, proved):
+    network = pooled(PadsWith(ground, padding)).double()
+    assert (obstacle_to_proof(network, side(1), PATCH, DISPLACEMENT) is None) is proved
 
 
 def test_a_proof_computes_no_features_and_leaves_the_network_as_it_is():

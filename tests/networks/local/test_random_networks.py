@@ -5,10 +5,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.local import LocalNetwork, local_features, obstacle_to_proof
+from qi_datasets.networks.receptive_field import receptive_field
 from qi_datasets.networks.tolerance import is_equal, relative_difference
+from qi_datasets.networks.variants import with_global_max_pool
 from tests.networks.local.networks import patches_of, whole_images
 from tests.networks.local.random_networks import random_networks
+from tests.networks.random_networks import networks
 
 CASES = {"network": random_networks(), "border": st.integers(0, 24), "displacement": st.integers(0, 24)}
 PATCH = 5
@@ -83,6 +87,17 @@ def step(network, patches, answers):
 @settings(max_examples=60)
 def test_local_is_dense_and_proofs_hold(network, border, displacement):
     check(network, border, displacement)
+
+
+@given(**{**CASES, "network": networks(), "exact": st.booleans()})
+@settings(max_examples=60)
+def test_full_convolution_is_proved_if_it_is_exact(network, border, displacement, exact):
+    network = to_full_conv(with_global_max_pool(network), exact)
+    check(network, border, displacement)
+    stride = receptive_field(network).stride
+    # Where branches meet, the patch's window may be cropped at a narrow border.
+    if exact and border >= 2 * stride and displacement % stride == 0:
+        assert obstacle_to_proof(network, PATCH + displacement + 2 * border, PATCH, displacement) is None
 
 
 @pytest.mark.filterwarnings("ignore:whole maps")
