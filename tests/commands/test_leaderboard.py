@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from qi_datasets.commands.leaderboard import main
 from tests.evaluation import entries
-from tests.evaluation.test_entry import put
+from tests.evaluation.entries import put
 from tests.leaderboard.made import network, written
 
 

@@ -125,3 +125,37 @@ def forge(folder: Path, columns: Mapping[str, Any]) -> None:
         content["predictions"] = {"rows": len(found), "sha256": found.sha256}
 
     rewrite(folder, change, seal=True)
+
+
+def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A change of one field, by its dotted path; `...` takes it away."""
+
+    def change(content: dict[str, Any]) -> None:
+        *parents, last = path.split(".")
+        for name in parents:
+            content = content[name]
+        if value is ...:
+            del content[last]
+        else:
+            content[last] = value
+
+    return change
+
+
+Columns = dict[str, np.ndarray]
+
+
+def changed(name: str, rows: Any, value: Any) -> Callable[[Columns], Columns]:
+    """A change of some rows of a column of predictions."""
+
+    def change(columns: Columns) -> Columns:
+        values = columns[name].copy()
+        values[rows] = value
+        return columns | {name: values}
+
+    return change
+
+
+def kept(rows: Any) -> Callable[[Columns], Columns]:
+    """A change that leaves some rows of predictions."""
+    return lambda columns: {name: values[rows] for name, values in columns.items()}

@@ -4,29 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from qi_datasets.errors import EntryError
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from tests.evaluation import entries
-
-
-def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    """A change of one field, by its dotted path; `...` takes it away."""
-
-    def change(content: dict[str, Any]) -> None:
-        *parents, last = path.split(".")
-        for name in parents:
-            content = content[name]
-        if value is ...:
-            del content[last]
-        else:
-            content[last] = value
-
-    return change
-
+from tests.evaluation.entries import Columns, changed, kept, put
 
 CHANGED: dict[str, tuple[str, Any, str]] = {
     "an accuracy": ("figures.random.borders.16.accuracy", 0.75, "figures.random.borders.16.accuracy is 0.75"),
@@ -77,22 +61,6 @@ def test_a_changed_field_is_refused(path: str, value: Any, reason: str, seal: bo
         Entry.read(folder)
     assert len(str(raised.value)) < 500
     assert len(str(raised.value).splitlines()) == 1
-
-
-Columns = dict[str, np.ndarray]
-
-
-def changed(name: str, rows: Any, value: Any) -> Callable[[Columns], Columns]:
-    def change(columns: Columns) -> Columns:
-        values = columns[name].copy()
-        values[rows] = value
-        return columns | {name: values}
-
-    return change
-
-
-def kept(rows: Any) -> Callable[[Columns], Columns]:
-    return lambda columns: {name: values[rows] for name, values in columns.items()}
 
 
 FIRST_64, FIRST_128 = 3 * 120, 4 * 120

@@ -15,7 +15,7 @@ from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.collection import collect
 from tests.evaluation import entries
-from tests.evaluation.test_entry import changed, kept, put
+from tests.evaluation.entries import changed, kept, put
 from tests.leaderboard.made import network, shifted, written
 
 Damage = Callable[[Path], object]

@@ -9,7 +9,7 @@ from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.leaderboard.submission import check
 from tests.evaluation import entries
-from tests.evaluation.test_entry import put
+from tests.evaluation.entries import put
 from tests.leaderboard.made import network, written
 
 
