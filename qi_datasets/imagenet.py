@@ -13,6 +13,9 @@ from pathlib import Path
 _UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of its pixels, by channel, in [0, 1]: what networks trained on it are usually given images with."""
+
 WNID = re.compile(r"n\d{8}", re.ASCII)
 _VAL_ID = re.compile(r"ILSVRC2012_val_\d{8}", re.ASCII)
 

@@ -18,10 +18,10 @@ import torchvision
 from torch import Tensor, nn
 
 from qi_datasets.errors import MissingExtraError, ModelError, OptionError, QIDatasetsError, one_line
+from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.networks.bagnet import bagnet33
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.registry import nearest
-from qi_datasets.torch.background import IMAGENET_MEAN, IMAGENET_STD
 
 NONE, DEFAULT, GIVEN = "none", "default", "given"
 TIMM = "timm:"

@@ -115,7 +115,10 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     """Reach against receptive field: a mark for each network, and how many there are where several stand."""
     known = [row for row in rows if row.model["receptive_field"] is not None]
     reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
-    heights = {None: 0.04, **{border: 0.04 + 0.92 * (n + 1) / len(reaches) for n, border in enumerate(reaches)}}
+    heights: dict[int | None, float] = {
+        border: 0.04 + 0.92 * (n + 1) / len(reaches) for n, border in enumerate(reaches)
+    }
+    heights[None] = 0.04
     fields = [row.model["receptive_field"] for row in known] or [COMMON_FIELDS[0]]
     low, high = log2(min(fields)) - 0.6, log2(max(fields)) + 0.6
     unbounded = len(known) < len(rows)

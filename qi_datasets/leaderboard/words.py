@@ -9,6 +9,7 @@ from qi_datasets.evaluation.again import arguments_of
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.inits import GIVEN
 from qi_datasets.evaluation.invariants import DEMO, OFFICIAL
+from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.specs import QI, SPECS
 
@@ -156,12 +157,22 @@ def called(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
 
 def flags_of(arguments: Mapping[str, Any]) -> list[str]:
     """The flags of an evaluation, without those that say what is so by default."""
-    usual = {"task": QI.name, "borders": list(QI.borders), "padding": OWN, "background": "zero"}
+    usual = {
+        "task": QI.name,
+        "borders": list(QI.borders),
+        "padding": OWN,
+        "background": "zero",
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+    }
     flags: list[str] = []
     for name, value in arguments.items():
         if value is None or usual.get(name) == value:
             continue
         flag = {"borders": "--border"}.get(name, f"--{name.replace('_', '-')}")
+        if name in ("mean", "std"):
+            flags += [flag, *map(str, value)]
+            continue
         for each in value if isinstance(value, list) else [value]:
             flags += [flag, f"{each}"]
     return flags

@@ -9,10 +9,11 @@ A set that another package brings has its class here too, named for its title.
 from typing import TYPE_CHECKING
 
 from qi_datasets.errors import MissingExtraError
+from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 try:
     from qi_datasets.torch import sets
-    from qi_datasets.torch.background import IMAGENET_MEAN, IMAGENET_STD, ZeroBackgroundNormalize
+    from qi_datasets.torch.background import ZeroBackgroundNormalize
     from qi_datasets.torch.batches import PaddedBatches, padded_batches
     from qi_datasets.torch.patch import OnPatch
     from qi_datasets.torch.sets import Corner, QuadrantImageNet, RedGreen, Rook, ShiftedImageNet

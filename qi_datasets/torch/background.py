@@ -8,9 +8,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from qi_datasets.errors import OptionError
+from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.torch.patch import Patch, PatchTransform
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 OVERSHOOT = 0.5
 """By how much interpolation may leave [0, 1]: more than that is another range."""

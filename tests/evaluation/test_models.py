@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from qi_datasets.errors import ModelError, OptionError, QIDatasetsError
-from qi_datasets.evaluation.models import IMAGENET_MEAN, Transform, names, opened, weights_sha256
+from qi_datasets.evaluation.models import Transform, names, opened, weights_sha256
+from qi_datasets.imagenet import IMAGENET_MEAN
 from tests.evaluation import networks
 
 HERE = Path(__file__).parent

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.board import Board, chosen
 from qi_datasets.leaderboard.collection import collect
 from qi_datasets.leaderboard.page import render
@@ -259,8 +260,16 @@ def test_the_command_makes_the_entry_again(model: dict[str, str], line: str) -> 
     content = {**entries.entry().content}
     content["model"] = content["model"] | model
     content["data"] = content["data"] | {"track": "demo"}
+    content["transform"] = content["transform"] | {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
 
     assert commands(content) == ["qi-build --demo --set qi --output demo-sets --border 0", line]
+
+
+def test_a_mean_and_deviation_of_its_own_are_in_the_command() -> None:
+    content = {**entries.entry().content}
+    content["data"] = content["data"] | {"track": "demo"}
+
+    assert "--mean 0.5 0.5 0.5 --std 0.2 0.2 0.2 --entry" in commands(content)[1]
 
 
 def test_a_command_compares_with_the_downloads() -> None:
