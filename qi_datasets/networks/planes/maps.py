@@ -133,19 +133,16 @@ class MapFollower(Follower):
         return value
 
     def _padded(self, x: Plane, ends: Sequence[Ends]) -> Any:
-        """A map's values with positions of ground, or zeros, put to the ends of its rows and columns, or cut off."""
-        dims = max(-axis for axis in x.axes)
-        cuts: list[slice] = [slice(None)] * dims
-        amounts: list[Any] = [0] * (2 * dims)
-        for axis, (before, after) in zip(x.axes, ends, strict=True):
-            cut = [-one if isinstance(one, int) and one < 0 else 0 for one in (before, after)]
-            cuts[axis] = slice(cut[0] or None, -cut[1] or None)
-            amounts[2 * (-axis - 1) : 2 * -axis] = before + cut[0], after + cut[1]
-        values = x.values[(..., *cuts)] if any(cut != slice(None) for cut in cuts) else x.values
-        if all(isinstance(amount, int) and amount == 0 for amount in amounts):
-            return values
+        """A map's values with positions of ground, or zeros, at the ends of the rows and of the columns."""
+        amounts: list[Any] = [0] * (2 * max(-axis for axis in x.axes))
+        for axis, pair in zip(x.axes, ends, strict=True):
+            amounts[2 * (-axis - 1) : 2 * -axis] = pair
+        known = [amount for amount in amounts if isinstance(amount, int)]
+        if len(known) == len(amounts) and not any(known):
+            return x.values
+        only_cuts = len(known) == len(amounts) and max(known) <= 0
         pad = self.function(F.pad)
-        return pad(values, amounts) if x.ground is None else pad(values - x.ground, amounts) + x.ground
+        return pad(x.values, amounts) if x.ground is None or only_cuts else pad(x.values - x.ground, amounts) + x.ground
 
     def _aligned(self, planes: list[Plane]) -> tuple[list[Any], list[Reach]]:
         """The values of maps at the same positions, and what these see along rows and columns."""

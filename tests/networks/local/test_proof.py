@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision import models
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import to_full_conv
@@ -173,6 +174,13 @@ def test_exact_full_convolution_is_proved_at_every_border(kind):
     network = to_full_conv(small(kind))
     assert [obstacle_to_proof(network, side(border), PATCH, DISPLACEMENT) for border in (0, 1, 5)] == [None] * 3
     assert "multiple of the stride" in str(obstacle_to_proof(network, side(5) + 1, PATCH, DISPLACEMENT + 1, border=5))
+
+
+def test_exact_full_convolution_of_a_resnet_is_proved():
+    torch.manual_seed(0)
+    layers = [*models.resnet18().children()][:-2]
+    network = to_full_conv(perturbed(pooled(*layers, maximum=True)).eval())
+    assert obstacle_to_proof(network, 120 + 2 * 16, 56, 64, border=16) is None
 
 
 class PadsWith(nn.Module):
