@@ -15,6 +15,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
 
 # Before anything imports `datasets`, which reads them once: no test may touch the user's caches, or the network.
 CACHE = tempfile.mkdtemp(prefix="qi-datasets-tests-")
@@ -22,6 +23,9 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ |= {"HF_HOME": CACHE, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
     os.environ.pop(leaking, None)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores already, and what they start inherits it.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests import expected, pictures
 
@@ -33,6 +37,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 QiBuild = Callable[..., Result]
+BuildOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(autouse=True)
@@ -44,19 +49,39 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
+    """Fills a folder once in a run, in the worker that asks first: its name, and what fills it -> the folder."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def build(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def album() -> dict[str, bytes]:
     """Enough images for 4 per split and some that stay unused."""
     return pictures.album(15)
 
 
 @pytest.fixture(scope="session")
-def flat_folder(album: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> str:
+def flat_folder(album: dict[str, bytes], build_once: BuildOnce) -> str:
     """The album as a flat folder of ImageNet val; read only."""
-    return pictures.flat(album, tmp_path_factory.mktemp("flat"))
+    return str(build_once("flat", lambda folder: pictures.flat(album, folder)))
 
 
 @pytest.fixture(scope="session")
-def small_qi(flat_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_qi(flat_folder: str, build_once: BuildOnce) -> Path:
     """An output folder with `qi` of the album, 4 per split, borders 0 and 16; read only."""
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
@@ -64,11 +89,9 @@ def small_qi(flat_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     from qi_datasets.sources import open_source
     from qi_datasets.specs import QI
 
-    output = tmp_path_factory.mktemp("small_qi")
     splits = {"qi": dict.fromkeys(QI.splits, 4)}
     plan = plan_set(QI, open_source(flat_folder), splits=splits, official=False, borders=[16])
-    build_set(plan, output, engine=Engine(1))
-    return output
+    return build_once("small_qi", lambda output: build_set(plan, output, engine=Engine(1)))
 
 
 @pytest.fixture
@@ -78,9 +101,9 @@ def qi_copy(small_qi: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def official_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def official_folder(build_once: BuildOnce) -> Path:
     """A flat folder of the 3000 selected ids, which are one file under many names; read only."""
-    return link_official(tmp_path_factory.mktemp("official"))
+    return build_once("official", link_official)
 
 
 def link_official(folder: Path) -> Path:

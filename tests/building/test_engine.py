@@ -179,10 +179,9 @@ def test_an_interrupted_run_ends_soon_and_without_a_traceback_of_its_threads() -
     )
     assert process.stdout
     process.stdout.readline()
-    start = time.monotonic()
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=START_SECONDS)
-    assert time.monotonic() - start < 2
+    assert len(output.splitlines()) < 100, "of a thousand items"
     assert (output.splitlines()[-1], errors, process.returncode) == ("interrupted", "", 0)
 
 

@@ -13,7 +13,9 @@ COMMAND = """
 import sys, time
 from pathlib import Path
 import click
+from qi_datasets.commands import signals
 from qi_datasets.commands.console import one_line_errors
+signals.GRACE = {grace}
 @click.command()
 @one_line_errors
 def main():
@@ -23,15 +25,16 @@ def main():
         time.sleep(60)
     finally:
         if {slow}:
+            print("cleaning", flush=True)
             time.sleep(60)
         print("cleaned", flush=True)
 main([])
 """
 
 
-def start(slow: bool = False, ignore: bool = False) -> "subprocess.Popen[str]":
+def start(slow: bool = False, ignore: bool = False, grace: float = 60) -> "subprocess.Popen[str]":
     prefix = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if ignore else ""
-    command = [sys.executable, "-c", prefix + COMMAND.format(slow=slow)]
+    command = [sys.executable, "-c", prefix + COMMAND.format(slow=slow, grace=grace)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -43,7 +46,7 @@ def test_a_signal_lets_a_command_clean_up_and_ends_it_in_one_line(name: str) -> 
     process = start()
 
     process.send_signal(signal.Signals[name])
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 128 + signal.Signals[name]
     assert out == "cleaned\n"
@@ -51,28 +54,30 @@ def test_a_signal_lets_a_command_clean_up_and_ends_it_in_one_line(name: str) -> 
 
 
 def test_further_signals_do_not_disturb_the_cleaning_but_do_end_one_that_hangs() -> None:
-    process = start(slow=True)
-    for _ in range(3):
+    patient, strict = start(slow=True), start(slow=True, grace=0.05)
+    for process in (patient, strict):
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-    assert process.poll() is None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "cleaning\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
 
-    time.sleep(2.2)
-    process.send_signal(signal.SIGINT)
-
-    assert process.wait(10) == 130
-    process.communicate()
+    assert strict.wait(60) == 130
+    assert patient.poll() is None
+    for process in (patient, strict):
+        process.kill()
+        process.communicate()
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored() -> None:
     process = start(ignore=True)
 
     process.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
-    assert process.poll() is None
+    time.sleep(0.1)
     process.terminate()
 
-    assert process.wait(10) == 143
+    # Had the first one counted, its number would be the status.
+    assert process.wait(60) == 143
     process.communicate()
 
 

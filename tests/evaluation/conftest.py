@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BuildOnce
 from tests.evaluation import entries
 
 SOURCES = 12
@@ -22,15 +23,16 @@ else:
 
 
 @pytest.fixture(scope="session")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sets(build_once: BuildOnce) -> Path:
     """An output folder with `qi` of demo pictures, 12 a split, `shifted` of 3, and the toy sets; read only."""
     from qi_datasets import build_dataset
 
-    output = tmp_path_factory.mktemp("sets")
-    build_dataset(output=output, demo=True, sets=["qi"], per_split=SOURCES, borders=[0])
-    build_dataset(output=output, demo=True, sets=["shifted"], shifted_images=3)
-    build_dataset(output=output, sets=["rook", "corner", "red_green"])
-    return output
+    def fill(output: Path) -> None:
+        build_dataset(output=output, demo=True, sets=["qi"], per_split=SOURCES, borders=[0])
+        build_dataset(output=output, demo=True, sets=["shifted"], shifted_images=3)
+        build_dataset(output=output, sets=["rook", "corner", "red_green"])
+
+    return build_once("evaluated", fill)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,48 +15,21 @@ from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import merged, read
 from qi_datasets.evaluation.work import Workplace
+from tests.conftest import BuildOnce
 from tests.evaluation import networks
+from tests.evaluation.jobs import started, status
 
 BORDERS = [0, 3, 16]
-SCRIPT = """
-import sys
-import torch
-torch.set_num_threads(1)
-from qi_datasets import evaluate
-from qi_datasets.evaluation import quadrant, work
-from qi_datasets.protocols import scratch
-from tests.evaluation import networks
-quadrant.CHUNK, scratch.EPOCHS = 5, 3
-folder, sets, stop = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store = work.Workplace._put
-kept = torch.save
-def counted(function):
-    def call(*arguments):
-        global stop
-        if stop == 0:
-            import os, signal
-            os.kill(os.getpid(), signal.SIGKILL)
-        stop -= 1
-        return function(*arguments)
-    return call
-work.Workplace._put = counted(store)
-torch.save = counted(kept)
-evaluate(networks.reader, output=sets, borders=[0, 3, 16], init=["random", "scratch"], seeds=1, entry=folder)
-"""
-"""Evaluates into a folder, and is killed from outside before it writes its `stop`-th file; -1 for never."""
-
-
-def started(folder: Path, sets: Path, stop: int = -1) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), str(sets), str(stop)], stderr=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
-def whole(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(sets: Path, build_once: BuildOnce) -> Path:
     """The entry of a run that nobody disturbed."""
-    folder = tmp_path_factory.mktemp("whole") / "entry"
-    job = started(folder, sets)
-    assert job.wait() == 0, job.stderr and job.stderr.read()
-    return folder
+
+    def fill(folder: Path) -> None:
+        assert status(started(folder / "entry", sets)) == 0
+
+    return build_once("whole_run", fill) / "entry"
 
 
 def files_of(folder: Path) -> dict[str, object]:
@@ -72,10 +46,10 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_entry(
 ) -> None:
     folder = tmp_path / "entry"
     for moment in moments:
-        assert started(folder, sets, moment).wait() != 0
+        assert status(started(folder, sets, moment)) == -signal.SIGKILL
         assert not (folder / "entry.json").exists()
 
-    assert started(folder, sets).wait() == 0
+    assert status(started(folder, sets)) == 0
 
     assert files_of(folder) == files_of(whole)
 
@@ -84,7 +58,7 @@ def test_jobs_that_share_a_folder_give_the_same_entry(whole: Path, sets: Path, t
     folder = tmp_path / "entry"
     jobs = [started(folder, sets) for _ in range(3)]
 
-    assert [job.wait() for job in jobs] == [0, 0, 0]
+    assert [status(job) for job in jobs] == [0, 0, 0]
 
     assert files_of(folder) == files_of(whole)
 
@@ -158,12 +132,8 @@ def test_unfinished_work_of_another_evaluation_is_left_alone(sets: Path, tmp_pat
 @pytest.mark.slow
 def test_ranks_of_torchrun_share_the_work(whole: Path, sets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "entry"
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
-    ran = subprocess.run(
-        [*command, str(folder), str(sets), "-1"], check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "tests.evaluation.jobs"]
+    ran = subprocess.run([*command, folder, sets], check=False, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     assert ran.returncode == 0
 
     assert files_of(folder) == files_of(whole)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.storage.manifest_file import text_of
+from tests.conftest import BuildOnce
 from tests.publishing.client import Client, Ended
 from tests.publishing.hub import WRITER, Hub
 
@@ -47,7 +48,7 @@ def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 
 
 @pytest.fixture(scope="session")
-def demo_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_sets(build_once: BuildOnce) -> Path:
     """A folder with `qi` of demo pictures, three borders, and `rook`; read only."""
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
@@ -55,12 +56,14 @@ def demo_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from qi_datasets.sources.demo import DemoSource
     from qi_datasets.specs import QI, ROOK
 
-    output = tmp_path_factory.mktemp("demo_sets")
     splits = {"qi": dict.fromkeys(QI.splits, 3)}
-    plan = plan_set(QI, DemoSource.of(9), splits=splits, official=False, borders=DEMO_BORDERS)
-    build_set(plan, output, engine=Engine(1))
-    build_set(plan_set(ROOK), output)
-    return output
+
+    def fill(output: Path) -> None:
+        plan = plan_set(QI, DemoSource.of(9), splits=splits, official=False, borders=DEMO_BORDERS)
+        build_set(plan, output, engine=Engine(1))
+        build_set(plan_set(ROOK), output)
+
+    return build_once("published", fill)
 
 
 @pytest.fixture

@@ -74,19 +74,17 @@ def test_a_lost_answer_is_no_lost_request(hub: Hub, publish: Publish, small_qi: 
 @pytest.mark.parametrize("route", ["info", "make_branch", "upload", "commit", "tree"])
 def test_silence_ends_within_the_time_out(hub: Hub, publish: Publish, demo_sets: Path, route: str) -> None:
     hub.faults = [Fault(route, stall=60, times=99)]
-    start = time.monotonic()
-    result = publish(demo_sets, "rook", "lab/rook", "--timeout", "0.5")
+    result = publish(demo_sets, "rook", "lab/rook", "--timeout", "0.2")
     assert result.exit_code == 2, result.output
-    assert "was silent for 0.5 seconds, twice" in result.stderr
+    assert "was silent for 0.2 seconds, twice" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert time.monotonic() - start < 30
     assert all(repository.tags == {} for repository in hub.repositories.values())
     hub.closed.set()
     hub.closed.clear()
 
 
 def test_silence_that_ends_is_no_failure(hub: Hub, publish: Publish, demo_sets: Path) -> None:
-    hub.faults = [Fault("commit", stall=3)]
+    hub.faults = [Fault("commit", stall=1.2)]
     result = publish(demo_sets, "rook", "lab/rook", "--timeout", "1")
     assert result.exit_code == 0, result.output
     assert len(hub.repositories["lab/rook"].history()) == 2
@@ -211,7 +209,7 @@ def test_killed_in_the_middle_only_what_is_missing_travels_again(hub: Hub, clien
     arguments = ("qi-publish", demo_sets, "--set", "qi", "--repo-id", "lab/demo", "--yes")
     hub.faults = [Fault("upload", before=kill, skip=4)]
     killed = client.command(*arguments, started=started)
-    time.sleep(0.3)  # what was on its way arrives, or doesn't
+    time.sleep(0.2)  # what was on its way arrives, or doesn't
     repository = hub.repositories["lab/demo"]
     arrived = set(repository.store)
     assert killed.exit_code == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -39,7 +40,10 @@ def test_a_file_system_without_flock_will_do(tmp_path: Path) -> None:
 WAITING = """
 import sys
 from pathlib import Path
+from qi_datasets.storage import staging
 from qi_datasets.storage.staging import locked
+staging._PATIENCE = 0.05
+print("ready", flush=True)
 with locked(Path(sys.argv[1]), progress=sys.argv[2] == "shown"):
     pass
 """
@@ -50,8 +54,15 @@ def test_a_build_says_what_it_waits_for(shown: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     screen, terminal = pty.openpty()
     with locked(folder):
-        waiting = subprocess.Popen([sys.executable, "-c", WAITING, folder, shown], stderr=terminal)
-        time.sleep(3)
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", WAITING, folder, shown], stderr=terminal, stdout=subprocess.PIPE
+        )
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == b"ready\n"
+        if shown == "shown":  # then a line is what ends the wait
+            select.select([screen], [], [], 60)
+        else:
+            time.sleep(0.2)
         assert waiting.poll() is None
     assert waiting.wait(10) == 0
     os.close(terminal)

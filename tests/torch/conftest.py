@@ -5,19 +5,13 @@ from pathlib import Path
 import pytest
 
 from qi_datasets import build_dataset
+from tests.conftest import BuildOnce
 
 
 @pytest.fixture(scope="session")
-def output(flat_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def output(flat_folder: str, build_once: BuildOnce) -> Path:
     """An output folder with `qi`, 4 sources per split, and 3 of `shifted`; read only."""
-    folder = tmp_path_factory.mktemp("torch")
-    build_dataset(
-        ["qi", "shifted"],
-        imagenet_val=flat_folder,
-        per_split=4,
-        shifted_images=3,
-        borders=[0],
-        output=folder,
-        progress=False,
+    options = {"per_split": 4, "shifted_images": 3, "borders": [0], "progress": False}
+    return build_once(
+        "torch", lambda folder: build_dataset(["qi", "shifted"], imagenet_val=flat_folder, output=folder, **options)
     )
-    return folder

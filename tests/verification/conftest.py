@@ -38,16 +38,18 @@ def build_shifted(root):
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory):
+def good(build_once):
     """A folder with every set, none of them spoilt; to be read only."""
-    root = tmp_path_factory.mktemp("good")
-    for spec in (ROOK, CORNER, RED_GREEN_SET):
-        build_set(plan_set(spec), root)
-    build_qi(root)
-    build_shifted(root)
-    build_qi(root, canvas=2 * 56)
-    build_qi(root / "other", first=100)
-    return root
+
+    def fill(root):
+        for spec in (ROOK, CORNER, RED_GREEN_SET):
+            build_set(plan_set(spec), root)
+        build_qi(root)
+        build_shifted(root)
+        build_qi(root, canvas=2 * 56)
+        build_qi(root / "other", first=100)
+
+    return build_once("good", fill)
 
 
 @pytest.fixture

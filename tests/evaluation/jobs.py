@@ -1,0 +1,56 @@
+"""Runs that are killed on the way, each in a process of its own, which is forked from one that has imported torch."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.evaluation.networks", "qi_datasets.evaluation.evaluate", "torchvision"])
+
+
+def run(folder: Path, sets: Path, stop: int = -1) -> None:
+    """Evaluates into a folder, and kills its own process before it writes its `stop`-th file; -1 for never."""
+    import torch
+
+    from qi_datasets import evaluate
+    from qi_datasets.evaluation import quadrant, work
+    from qi_datasets.protocols import scratch
+    from tests.evaluation import networks
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal stop
+            if stop == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            stop -= 1
+            return function(*arguments)
+
+        return call
+
+    torch.set_num_threads(1)
+    quadrant.CHUNK, scratch.EPOCHS = 5, 3
+    work.Workplace._put = counted(work.Workplace._put)
+    torch.save = counted(torch.save)
+    evaluate(networks.reader, output=sets, borders=[0, 3, 16], init=["random", "scratch"], seeds=1, entry=folder)
+
+
+def started(folder: Path, sets: Path, stop: int = -1) -> ForkServerProcess:
+    """The process of a run, which has begun."""
+    process = FORKS.Process(target=run, args=(folder, sets, stop))
+    process.start()
+    return process
+
+
+def status(process: ForkServerProcess) -> int | None:
+    """How a run ended, which is waited for."""
+    process.join()
+    return process.exitcode
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), Path(sys.argv[2]))
