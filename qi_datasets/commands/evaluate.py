@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, fail, table
+from qi_datasets.commands.console import command, fail, say, table
 from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ PATH = click.Path(path_type=Path)
 @click.option("--check", metavar="ENTRY", type=PATH, help="Run this entry's evaluation again, and compare.")
 @click.option("--plot", metavar="FILE", type=PATH, help="Draw accuracy against border, the paper's curve beside it.")
 @click.option("--dataset-id", metavar="ORG/NAME", help="Also write the Hub's .eval_results, for the set of that name.")
+@click.option("--name", metavar="TEXT", help="What people call the network [default: what it is made from].")
+@click.option("--paper", metavar="LINK", help="Of the network; https.")
+@click.option("--code", metavar="LINK", help="Of the network; https.")
+@click.option("--authors", metavar="TEXT", help="Who made the network, or who ran it.")
+@click.option("--model-id", metavar="ORG/MODEL", help="The network's repository on the Hub.")
+@click.option("--notes", metavar="TEXT", help="What else a reader should know.")
+@click.option("--describe", metavar="FOLDER", type=PATH, help="Change these six in an entry that is there, and end.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table.")
 def main(
     model: str | None,
@@ -81,6 +88,7 @@ def main(
     check: Path | None,
     plot: Path | None,
     dataset_id: str | None,
+    describe: Path | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -88,12 +96,12 @@ def main(
     if listed:
         show_list()
         return
+    if describe is not None:
+        describe_entry(describe, options, quiet=quiet)
+        return
     if model is None:
         raise click.UsageError("Give a MODEL, or --list for those that there are.")
-    if merge and (entry is None or dry_run or check):
-        raise click.UsageError("--merge needs --entry, and goes without --dry-run and --check.")
-    if dataset_id is not None and entry is None:
-        raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
+    check_usage(entry, merge=merge, alone=dry_run or check is not None, dataset_id=dataset_id)
     if check is not None:
         check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
         return
@@ -123,6 +131,19 @@ def main(
             click.echo(f"entry: {entry}")
 
 
+def check_usage(entry: Path | None, *, merge: bool, alone: bool, dataset_id: str | None) -> None:
+    """Raises click's error for options that need an entry's folder, or that don't go together.
+
+    entry: the folder.
+    merge, dataset_id: as of the command.
+    alone: whether nothing is evaluated and written.
+    """
+    if merge and (entry is None or alone):
+        raise click.UsageError("--merge needs --entry, and goes without --dry-run and --check.")
+    if dataset_id is not None and entry is None:
+        raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
+
+
 def evaluation(
     model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
 ) -> "Entry | None":
@@ -133,21 +154,51 @@ def evaluation(
     merge: put together what is there.
     progress: show bars on a terminal.
     """
+    from qi_datasets.evaluation.about import LONGEST
     from qi_datasets.evaluation.design import design_of
     from qi_datasets.evaluation.evaluate import evaluate, merged, read
 
     if not (dry_run or merge):
         return evaluate(model, output=output, entry=entry, progress=progress, **options)
-    limit = options.pop("limit")
+    limit, about = options.pop("limit"), {name: options.pop(name) for name in LONGEST}
     design = design_of(model, **options)
     data = read(design, output, limit, progress=progress)
     if merge and entry is not None:
-        return merged(design, data, entry.absolute())
+        made = merged(design, data, entry.absolute())
+        if any(about.values()):
+            made = made.described(**about)
+            made.write(entry)
+        return made
     from qi_datasets.evaluation.estimate import estimated
 
     rows = [[f"{border}", duration(seconds)] for border, seconds in estimated(design, data).items()]
     click.echo(table(["border", "time"], rows, right=frozenset({"border", "time"})))
     return None
+
+
+def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> None:
+    """Changes what an entry says of its network.
+
+    folder: of the entry.
+    options: those of the command; all but six have no effect here.
+    quiet: say nothing.
+    """
+    from click.core import ParameterSource
+
+    from qi_datasets.evaluation.about import ABOUT, LONGEST
+    from qi_datasets.evaluation.entry import Entry
+
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if further := set(given) - set(LONGEST) - {"describe", "quiet"}:
+        flags = [one.opts[0] for one in context.command.params if one.name in further]
+        raise click.UsageError(f"--describe runs nothing, so that {flags[0]} has no use.")
+    described = Entry.read(folder).described(**{name: options[name] for name in LONGEST})
+    described.write(folder)
+    if not quiet:
+        for name, text in described.content.get(ABOUT, {}).items():
+            say(f"{name}: {text}")
+        say(f"{folder}: described; its figures are as they were")
 
 
 def check_again(model: str, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool) -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OutputError, one_line
+from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
 from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
@@ -29,8 +30,8 @@ from qi_datasets.storage.manifest import PINNED
 
 ENTRY = "entry.json"
 SCHEMA = "entry.schema.json"
-VERSION = "1.0"
-"""Version of the schema: a reader of 1.0 understands every 1.x."""
+VERSION = "1.1"
+"""Version of the schema; this package reads every 1.x up to it."""
 
 MOST_BYTES = 5_000_000
 UNSEALED = ("seals", "seconds")
@@ -61,6 +62,7 @@ class Entry:
         content["seals"] = seals_of(content)
         content["seconds"] = dict(seconds)
         check_schema(content)
+        check_about(content)
         check_data(content["data"])
         check_reach(content, content["figures"])
         return cls(content, predictions)
@@ -76,6 +78,27 @@ class Entry:
         check_schema(content)
         predictions = Predictions.read(Path(folder) / PREDICTIONS, content["task"])
         return cls(checked(content, predictions), predictions)
+
+    def described(self, **fields: str | None) -> "Entry":
+        """Returns the same entry with other words about its network, sealed anew; nothing else differs.
+
+        Args:
+            **fields: `name`, `paper`, `code`, `authors`, `model_id`, `notes`, as of `evaluate`; "" takes one away.
+
+        Raises:
+            OptionError: For words that an entry can't have.
+        """
+        about = changed_about(self.content, **fields)
+        content: dict[str, Any] = {}
+        for name, section in self.content.items():
+            if name != ABOUT:
+                content[name] = section
+            if name == "task" and about:
+                content[ABOUT] = about
+        content["version"] = VERSION
+        seals = {name: seal for name, seal in content["seals"].items() if name != ABOUT}
+        changed = {name: content[name] for name in ("version", ABOUT) if name in content}
+        return replace(self, content={**content, "seals": seals | seals_of(changed)})
 
     def write(self, folder: str | Path) -> Path:
         """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
@@ -116,6 +139,7 @@ class Entry:
 
 def checked(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str, Any]:
     """`content`, after all that it says is compared with the predictions, the pinned digests and its own seals."""
+    check_about(content)
     check_data(content["data"])
     if content["predictions"] != {"rows": len(predictions), "sha256": predictions.sha256}:
         raise EntryError(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.about import ABOUT, about_of
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.data import Evaluated
 from qi_datasets.evaluation.design import design_of
@@ -44,6 +45,12 @@ def evaluate(
     std: Sequence[float] | None = None,
     device: str | None = None,
     progress: bool = False,
+    name: str | None = None,
+    paper: str | None = None,
+    code: str | None = None,
+    authors: str | None = None,
+    model_id: str | None = None,
+    notes: str | None = None,
 ) -> Entry:
     """Evaluates a network on a set; on `qi`: from how far away it reads where things are.
 
@@ -67,6 +74,11 @@ def evaluate(
         its weights, else ImageNet's
     device: of torch; by default a GPU if there is one
     progress: show bars on a terminal
+    name: what people call the network, at most 80 characters; by default what it is made from
+    paper, code: https links
+    authors: who made the network, or who ran it
+    model_id: ORG/MODEL, its repository on the Hub
+    notes: what else a reader should know; these six may be changed later (`Entry.described`)
 
     Returns the `Entry`, whose figures follow from its predictions; it is written if `entry` is given. Raises
     OptionError for bad arguments, ModelError for a network that can't be made or evaluated, NotBuiltError and
@@ -77,11 +89,12 @@ def evaluate(
         weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
         device=device,
     )  # fmt: skip
+    about = about_of(name=name, paper=paper, code=code, authors=authors, model_id=model_id, notes=notes)
     data = read(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
-            return evaluated(design, data, Path(folder), progress)
-    return evaluated(design, data, Path(entry).expanduser().absolute(), progress)
+            return evaluated(design, data, Path(folder), progress, about)
+    return evaluated(design, data, Path(entry).expanduser().absolute(), progress, about)
 
 
 def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
@@ -95,13 +108,16 @@ def read(design: Design, output: str | Path | None, limit: int | None, *, progre
     return TASKS[design.task].read(output, design, limit, progress)
 
 
-def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> Entry:
+def evaluated(
+    design: Design, data: Evaluated, folder: Path, progress: bool, about: Mapping[str, str] | None = None
+) -> Entry:
     """The entry in a folder: begun, gone on with, or finished already.
 
     design: what is evaluated how
     data: what is evaluated on
     folder: of the entry
     progress: show a bar on a terminal
+    about: words about the network; an entry that is finished already gets these
     """
     place, settings = Workplace(folder), settings_of(design, data.facts)
     if not place.finished:
@@ -116,11 +132,15 @@ def evaluated(design: Design, data: Evaluated, folder: Path, progress: bool) -> 
         with place.finishing():
             if not place.finished:
                 made = put_together(settings, work)
+                made = made.described(**about) if about else made
                 made.write(folder)
                 place.remove()
                 return made
     there = Entry.read(folder)
     check_same(there.content, settings, (*MAY_DIFFER, *OUTCOME), folder)
+    if about and about != there.content.get(ABOUT, {}):
+        there = there.described(**about)
+        there.write(folder)
     return there
 
 

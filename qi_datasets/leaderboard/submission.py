@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.about import DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, UNSEALED
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.collection import Collection, Found, Known, Refused, collect
@@ -81,8 +82,8 @@ def beside(one: Found) -> str:
 
 def altered(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Where an entry differs from the published one of its name; "" if it doesn't."""
-    for section in new:
-        if section not in UNSEALED and (where := changed_place(section, old.get(section), new[section])):
+    for section in (name for name in new if name not in (*UNSEALED, *DESCRIBING)):
+        if where := changed_place(section, old.get(section), new[section]):
             return f"{where}; a new revision needs a folder of its own"
     return ""
 

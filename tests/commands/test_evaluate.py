@@ -214,3 +214,14 @@ def test_help_needs_no_torch(real_command) -> None:  # type: ignore[no-untyped-d
     code = "import sys; import qi_datasets.commands.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert real_command("qi-eval", "--help").returncode == 0
+
+
+def test_words_about_the_network_go_into_its_entry(sets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    assert evaluated(sets, "--entry", folder, "--name", "Ours", "--code", "https://example.org/ours").exit_code == 0
+    assert Entry.read(folder).content["about"] == {"name": "Ours", "code": "https://example.org/ours"}
+    assert evaluated(sets, "--entry", folder, "--name", "Theirs").exit_code == 0
+    assert Entry.read(folder).content["about"] == {"name": "Theirs", "code": "https://example.org/ours"}
+    refused = evaluated(sets, "--entry", tmp_path / "other", "--paper", "http://example.org")
+    assert "error: --paper must be a link that begins with https://" in refused.stderr
+    assert not (tmp_path / "other").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.entry import ENTRY
+from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.leaderboard.submission import check
 from tests.evaluation import entries
 from tests.evaluation.entries import put
@@ -35,6 +35,13 @@ def test_one_entry(submitted: Path, published: Path) -> None:
     assert (found.new, found.unchanged, found.refused) == (("fresh",), (), ())
     assert check(submitted / "fresh").new == ("fresh",)
     assert check(submitted / "old", [published]).unchanged == ("old",)
+
+
+def test_words_about_a_published_network_may_change(submitted: Path, published: Path) -> None:
+    Entry.read(submitted / "old").described(name="Ours", notes="found by the authors").write(submitted / "old")
+
+    found = check(submitted, [published])
+    assert (found.new, found.unchanged, found.refused) == (("fresh",), ("old", "older"), ())
 
 
 def again(folder_name: str, number: int, **made: object) -> Callable[[Path], object]:
