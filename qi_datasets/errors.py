@@ -13,6 +13,10 @@ class OptionError(QIDatasetsError, ValueError):
     """A bad argument: outside its range, of a wrong type or shape, or without effect."""
 
 
+class UnsupportedOperationError(OptionError):
+    """A function that a network calls can't be computed on a tensor type of ours."""
+
+
 class UnknownSetError(OptionError):
     """No set, config or split of that name."""
 

@@ -1,0 +1,325 @@
+"""What tensor types of ours share: the table of rules for torch functions, arguments of windows, writing in place.
+
+A network runs, as it is, on a tensor that stores a map in a way of its own. Each torch function that the network calls
+is looked up by name in the type's table, and the rule found there computes the result; what a function without a rule
+does is the type's own affair (`without_rule`).
+"""
+
+import inspect
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qi_datasets.errors import OptionError, UnsupportedOperationError
+
+Rule = Callable[..., Any]
+"""rule(func, *args, **kwargs), the arguments being those of the torch function `func`; NotImplemented if it can't."""
+Pair = tuple[int, int]
+
+_REVERSED = {"__radd__": "add", "__rsub__": "sub", "__rmul__": "mul", "__rdiv__": "div", "__rtruediv__": "div"}
+_REVERSED |= {"__rpow__": "pow", "__rmod__": "remainder", "__rmatmul__": "matmul"}
+_ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow", "neg", "abs", "matmul", "eq", "ne", "lt", "le", "gt", "ge")
+_SAME = {"concat": "cat", "concatenate": "cat", "true_divide": "div", "multiply": "mul", "subtract": "sub"}
+_SAME |= {"divide": "div", "truediv": "div", "rtruediv": "div", "negative": "neg", "absolute": "abs", "clip": "clamp"}
+_SAME |= {"split_with_sizes": "split", "swapaxes": "transpose", "swapdims": "transpose", "moveaxis": "movedim"}
+_DESCRIPTIONS = {
+    "size",
+    "dim",
+    "ndimension",
+    "numel",
+    "nelement",
+    "is_floating_point",
+    "is_complex",
+    "__len__",
+    "__hash__",
+}
+_DESCRIPTIONS |= {"get_device", "element_size", "is_same_size", "shape", "ndim", "dtype", "device", "layout", "is_cuda"}
+_DESCRIPTIONS |= {"is_cpu", "is_mps", "is_meta", "is_sparse", "is_quantized", "is_nested", "requires_grad", "grad_fn"}
+_DESCRIPTIONS |= {
+    "is_leaf",
+    "is_inference",
+    "is_mkldnn",
+    "is_xla",
+    "is_xpu",
+    "is_ipu",
+    "is_vulkan",
+    "is_maia",
+    "is_mtia",
+}
+# Functions whose result may be memory of their input: writing into one writes into the other.
+_VIEWS = {
+    "__getitem__",
+    "chunk",
+    "split",
+    "tensor_split",
+    "unbind",
+    "narrow",
+    "select",
+    "permute",
+    "transpose",
+    "t",
+    "T",
+}
+_VIEWS |= {"mT", "movedim", "view", "reshape", "view_as", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
+_VIEWS |= {"expand", "expand_as", "contiguous", "detach", "data", "to", "type", "float", "double", "half", "bfloat16"}
+_VIEWS |= {"diagonal", "unfold", "as_strided", "cpu", "cuda", "pixel_shuffle", "identity", "dropout", "positive"}
+# Tagged as pointwise, but there is another function of that name that is not, or they answer something else than a map.
+_NOT_POINTWISE = {"max", "min", "equal", "frexp", "rrelu", "clone"}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A torch function as rules know it.
+
+    name: without marks for "in place" and "reversed": `add` for `torch.add`, `Tensor.add_`, `+`, `+=`
+    func: the function of that name that writes into nothing
+    in_place: whether the function called writes into its first argument
+    is_reversed: whether the function called has its two operands the other way round
+    """
+
+    name: str
+    func: Callable[..., Any]
+    in_place: bool = False
+    is_reversed: bool = False
+
+
+@cache
+def operator_of(func: Callable[..., Any]) -> Operator:
+    """Returns what a torch function is to rules. Properties (`x.shape`) go by their own name."""
+    name = getattr(func, "__name__", str(func)).removesuffix(".default")
+    if name == "__get__":
+        return Operator(getattr(func.__self__, "__name__", name), func)  # type: ignore[attr-defined]
+    if name in _REVERSED:
+        return Operator(_REVERSED[name], getattr(torch, _REVERSED[name]), is_reversed=True)
+    plain, dunder = name.strip("_") if name[:2] == "__" else name.rstrip("_"), name[:2] == "__"
+    in_place = name.endswith("_") and not dunder
+    if dunder and plain[0] == "i" and plain[1:] in _ARITHMETIC:
+        plain, in_place = plain[1:], True
+    if dunder and plain not in _ARITHMETIC:
+        return Operator(name, func, name in ("__setitem__", "__set__"))
+    plain = _SAME.get(plain, plain)
+    if plain == name:
+        return Operator(name, func)
+    places = (torch, F, Tensor)
+    return Operator(plain, next((getattr(p, plain) for p in places if hasattr(p, plain)), func), in_place)
+
+
+class Rules(dict[str, Rule]):
+    """The rules of one tensor type, by operator name."""
+
+    def register(self, *names: str) -> Callable[[Rule], Rule]:
+        """Returns a decorator that makes a function the rule for the torch functions of these names."""
+
+        def add(rule: Rule) -> Rule:
+            self.update(dict.fromkeys(names, rule))
+            return rule
+
+        return add
+
+
+class RuledTensor(Tensor):
+    """Base of the tensor types: subclasses have `rules` and `overwrite`, and are made by `_make_wrapper_subclass`."""
+
+    rules: Rules
+    _seen_by: "list[tuple[weakref.ref[RuledTensor], int]] | None" = None
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Computes a torch function by its rule, or by `without_rule`."""
+        kwargs = dict(kwargs or {})
+        operator = operator_of(func)
+        if operator.name in _DESCRIPTIONS:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        if kwargs.get("out") is not None:
+            raise UnsupportedOperationError(
+                f"{operator.name}(out=...) can't write into a {cls.__name__}; let it return its result"
+            )
+        in_place = operator.in_place or bool(kwargs.get("inplace"))
+        if kwargs.get("inplace"):
+            kwargs["inplace"] = False
+        target = args[0] if args else kwargs.get("input")
+        rule = cls.rules.get(operator.name)
+        if in_place and isinstance(target, RuledTensor):
+            if rule is None or target.is_shared():
+                return target.write(operator.name, func, args, kwargs)
+            found = rule(operator.func, *args, **kwargs)
+            if found is NotImplemented:
+                return target.write(operator.name, func, args, kwargs)
+            target.overwrite(found)
+            return target
+        if rule is not None and not in_place:
+            found = rule(operator.func, *(args[::-1] if operator.is_reversed else args), **kwargs)
+            if found is not NotImplemented:
+                if operator.name in _VIEWS and isinstance(target, RuledTensor):
+                    target._is_seen_by(found if isinstance(found, tuple | list) else [found])
+                return found
+        return cls.without_rule(operator.name, func, args, kwargs)
+
+    @classmethod
+    def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Computes a function that no rule computes. Raises `UnsupportedOperationError` where the type can't."""
+        raise UnsupportedOperationError(
+            f"{name} can't be computed on a {cls.__name__}: no rule says which positions it reads"
+        )
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Raises `UnsupportedOperationError`: a function that torch functions don't show has no rule."""
+        raise UnsupportedOperationError(
+            f"{func} can't be computed on a {cls.__name__}: it is called below torch's functions"
+        )
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        return f"{type(self).__name__}{tuple(self.shape)}"
+
+    def overwrite(self, value: Any) -> None:
+        """Takes the state of `value`, a result of a rule, as an in-place function does."""
+        raise NotImplementedError
+
+    def write(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Writes in place where no rule can, or views see it. Raises `UnsupportedOperationError` where the type can't."""
+        raise UnsupportedOperationError(
+            f"{name} can't write into this {type(self).__name__}: views of it would not see that"
+        )
+
+    def is_shared(self) -> bool:
+        """Returns whether another tensor that still exists may see what is written into this one."""
+        seen_by = [(view, call) for ref, call in self._seen_by or () if (view := ref()) is not None]
+        own = {call for view, call in seen_by if view is self}
+        return any(call not in own for _, call in seen_by)
+
+    def _is_seen_by(self, views: Sequence[Any]) -> None:
+        """Notes that these see what is written into this tensor. Pieces of one call don't overlap one another."""
+        if self._seen_by is None:
+            self._seen_by = [(weakref.ref(self), 0)]
+        call = len(self._seen_by)
+        for view in views:
+            if isinstance(view, RuledTensor) and view is not self:
+                self._seen_by.append((weakref.ref(view), call))
+                view._seen_by = self._seen_by
+
+
+@cache
+def pointwise_functions() -> frozenset[str]:
+    """Returns the names of the torch functions that compute each element of their result from one of each operand."""
+    names = {"hardswish", "logsigmoid", "softsign", "tanhshrink", "prelu", "relu", "silu", "gelu"}
+    for name in {*dir(torch._C._VariableFunctions), *dir(torch._C._nn), *dir(Tensor)}:
+        packet = None if name[0] == "_" or name[-1] == "_" else getattr(torch.ops.aten, name, None)
+        if packet is not None and hasattr(packet, "overloads"):
+            tags = [getattr(packet, overload).tags for overload in packet.overloads()]
+            names |= {name} if any(torch.Tag.pointwise in one for one in tags) else set()
+    return frozenset(names - _NOT_POINTWISE)
+
+
+def pair(value: int | Sequence[int]) -> Pair:
+    """Returns rows and columns of an argument that is one number for both, or one for each."""
+    if isinstance(value, int):
+        return value, value
+    return (int(value[0]), int(value[-1]))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window of a convolution or pooling: (rows, columns) of each; padding has (before, after) for both."""
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    ceil_mode: bool = False
+
+    @classmethod
+    def of_convolution(cls, weight: Tensor, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Self:
+        """Returns the window of `torch.conv2d` with these arguments; padding may be "same" or "valid"."""
+        kernel, dilation = pair(weight.shape[2:]), pair(dilation)
+        if padding == "same":
+            total = [step * (size - 1) for size, step in zip(kernel, dilation, strict=True)]
+            sides = ((total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2))
+        else:
+            rows, columns = (0, 0) if padding == "valid" else pair(padding)
+            sides = ((rows, rows), (columns, columns))
+        return cls(kernel, pair(stride), dilation, sides)
+
+    @classmethod
+    def of_pooling(
+        cls, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    ) -> Self:
+        """Returns the window of `F.max_pool2d` or `F.avg_pool2d` with these arguments; no stride is the kernel's."""
+        stride = kernel_size if stride is None or stride in ([], ()) else stride
+        rows, columns = pair(padding)
+        return cls(pair(kernel_size), pair(stride), pair(dilation), ((rows, rows), (columns, columns)), ceil_mode)
+
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from a window's first position to its last, both counted."""
+        rows, columns = (step * (size - 1) + 1 for size, step in zip(self.kernel, self.dilation, strict=True))
+        return rows, columns
+
+    def count(self, axis: int, length: int) -> int:
+        """Returns how many outputs an axis (0 rows, 1 columns) of so many positions gives; 0 or less: none."""
+        before, after = self.padding[axis]
+        steps = length + before + after - self.reach[axis]
+        count = steps // self.stride[axis] + 1
+        if self.ceil_mode:
+            count = math.ceil(steps / self.stride[axis]) + 1
+            # As torch: the last window starts inside of the map or of the padding before it.
+            if (count - 1) * self.stride[axis] >= length + before:
+                count -= 1
+        return count
+
+
+def pad_with_background(x: Tensor, amounts: tuple[Pair, Pair], background: Tensor) -> Tensor:
+    """Returns a map with rows and columns added all around that hold what `x` is on endless black.
+
+    x: (N, C, H, W), of any tensor type of ours too, which may prove by this call that padding continues black
+    amounts: (before, after) of rows and of columns; negative ones crop
+    background: (1, C, 1, 1), what `x` is far from the image's content, where the canvas is black
+    """
+    if torch.overrides.has_torch_function((x, background)):
+        answer: Tensor = torch.overrides.handle_torch_function(
+            pad_with_background, (x, background), x, amounts, background
+        )
+        return answer
+    (above, below), (left, right) = amounts
+    return F.pad(x - background, (left, right, above, below)) + background
+
+
+_unsupported: ContextVar[list[str] | None] = ContextVar("unsupported", default=None)
+
+
+@contextmanager
+def record_unsupported() -> Iterator[list[str]]:
+    """Collects the names of functions that were computed without a rule, in the order of the first call of each."""
+    token = _unsupported.set(names := [])
+    try:
+        yield names
+    finally:
+        _unsupported.reset(token)
+
+
+def note_unsupported(name: str) -> None:
+    """Adds a name to those that `record_unsupported` collects."""
+    names = _unsupported.get()
+    if names is not None and name not in names:
+        names.append(name)
+
+
+def check_takes_images_alone(forward: Callable[..., Any]) -> None:
+    """Raises `OptionError` if a network's `forward` needs more than images."""
+    parameters = [*inspect.signature(forward).parameters.values()][1:]
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in starred]
+    if needed:
+        raise OptionError(
+            f"the network takes more than images: {', '.join(needed)}; wrap it in a module that fills it in"
+        )
