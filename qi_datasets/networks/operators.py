@@ -187,7 +187,7 @@ class RuledTensor(Tensor):
         raise NotImplementedError
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Writes in place where no rule can, or views see it. Raises `UnsupportedOperationError` where the type can't."""
+        """Writes in place where no rule does, or views see it. Raises `UnsupportedOperationError` if it can't."""
         raise UnsupportedOperationError(
             f"{name} can't write into this {type(self).__name__}: views of it would not see that"
         )
