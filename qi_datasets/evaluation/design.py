@@ -61,8 +61,8 @@ def design_of(
     network = normalising_by(opened(model, weights), mean, std)
     pixels = borders_of(chosen, borders)
     kinds = inits_of(chosen, network, init)
-    side = chosen.canvas + 2 * pixels[0]
-    variant, facts = facts_of(network, variant, side, head=chosen.head, patches=chosen.widens)
+    sides = [chosen.canvas + 2 * border for border in pixels]
+    variant, facts = facts_of(network, variant, sides, head=chosen.head, widens=chosen.widens)
     if batch_norm not in (None, CALIBRATED, UNTOUCHED):
         raise OptionError(f"batch_norm must be {CALIBRATED} or {UNTOUCHED}, not {batch_norm!r}")
     if batch_norm == CALIBRATED and not chosen.calibrates:

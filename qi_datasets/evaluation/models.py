@@ -4,6 +4,7 @@ import copy
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Model:
     state: its own weights, where `make` doesn't have them
     transform: how it wants its images
     whole: whether it is a classifier, whose head and pooling are replaced; else its answers are taken as they are
+    sized: whether `make` makes another network for each side
     anew: whether each call of `make` makes it anew, so that there can be several seeds
     """
 
@@ -66,6 +68,7 @@ class Model:
     transform: Transform = field(default_factory=Transform)
     whole: bool = True
     anew: bool = True
+    sized: bool = False
 
     def network(self, side: int, seed: int, *, own: bool) -> nn.Module:
         """The network for images of `side` pixels. own: with its own weights, else with random ones of that seed."""
@@ -149,13 +152,14 @@ def torchvision_model(name: str, weights: str) -> Model:
     if name in AUXILIARY:
         heads = state is not None and any(key.startswith(AUXILIARY[name]) for key in state)
         options |= {"aux_logits": heads, "init_weights": state is None}
-    # torchvision's vision transformers are made for one size of images.
-    sized = name.startswith("vit_")
 
     def make(side: int, own: bool) -> nn.Module:
-        return builder(**options, **({"image_size": side} if sized else {}))  # type: ignore[no-any-return]
+        # torchvision's transformers of whole images or windows are made for one size.
+        size: dict[str, Any] = {"image_size": side} if name.startswith("vit_") else {}
+        size |= {"input_size": (side, side)} if name.startswith("maxvit") else {}
+        return builder(**options, **size)  # type: ignore[no-any-return]
 
-    return Model(name, said(weights), make, state, transform)
+    return Model(name, said(weights), make, state, transform, sized=name.startswith(("vit_", "maxvit")))
 
 
 def timm_model(name: str, weights: str) -> Model:
@@ -168,17 +172,18 @@ def timm_model(name: str, weights: str) -> Model:
     first = called(lambda: timm.create_model(name, pretrained=False), name)
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
-    settings: Any = first.default_cfg
-    sized = bool(settings.get("fixed_input_size"))
+    # Many that are made for one size of images, by a table of positions say, don't say so in their settings.
+    taken = inspect.signature(type(first).__init__).parameters
+    named = next((argument for argument in ("img_size", "input_size") if argument in taken), None)
 
     def make(side: int, own: bool) -> nn.Module:
-        size = {"img_size": side} if sized else {}
+        size = {named: side} if named else {}
         return timm.create_model(name, pretrained=own and weights == DEFAULT, **size)  # type: ignore[no-any-return]
 
     if weights == DEFAULT:
         downloaded(lambda: timm.create_model(name, pretrained=True), name)
     state = state_in(weights) if weights not in (NONE, DEFAULT) else None
-    return Model(f"{TIMM}{name}", said(weights), make, state, transform)
+    return Model(f"{TIMM}{name}", said(weights), make, state, transform, sized=named is not None)
 
 
 def factory_at(place: str) -> Callable[[], Any]:

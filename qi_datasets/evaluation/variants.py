@@ -1,7 +1,9 @@
 """A model's network made ready for a task: in a padding, with a pooling, on a background, without its head."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
+from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 from qi_datasets.networks.variants import (
@@ -25,11 +28,6 @@ from qi_datasets.specs import QUADRANT
 
 Pool = Literal["max", "own"]
 Background = Literal["zero", "plain"]
-
-FURTHER_BORDER = 4
-"""Pixels per side that networks of patches need beyond each border, so that sides are multiples of 32."""
-
-CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Facts:
 
     parameters: how many numbers are trained
     field: receptive field and total stride, None where they are not known
-    further_border: pixels per side beyond each border; see `FURTHER_BORDER`
+    further_border: pixels per side beyond each border; see `sizes.further_border`
     pool: the pooling before the head, as decided
     phase: whether the corners may fall into different phases of the network's sampling
     keeps_statistics: whether it has batch norms with running statistics
@@ -83,25 +81,31 @@ class Prepared:
     sha256: str
 
 
-def facts_of(model: Model, variant: Variant, side: int, *, head: bool, patches: bool) -> tuple[Variant, Facts]:
+def facts_of(
+    model: Model, variant: Variant, sides: Sequence[int], *, head: bool, widens: bool
+) -> tuple[Variant, Facts]:
     """The variant with its pool decided, and what is known of a model's network.
 
     model: what makes it
     variant: what is changed of it
-    side: of the smallest images that it will get
+    sides: rows and columns of the images that it will get, without a further border
     head: whether it keeps its head
-    patches: whether a network of patches gets a further border
+    widens: whether a network that takes few sizes gets a further border
+
+    Raises `ModelError` for a network that can't be made for these sides, or doesn't answer with vectors.
     """
-    network = model.network(side + 2 * FURTHER_BORDER * patches, 0, own=False)
+    further = (
+        further_border(partial(model.network, seed=0, own=False), sides, model.name, sized=model.sized) if widens else 0
+    )
+    side = sides[0] + 2 * further
+    network = model.network(side, 0, own=False)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    tiles = first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
-    further = FURTHER_BORDER if patches and tiles else 0
     pool = variant.pool or usual_pool(model, network, head=head)
     parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
     decided = replace(variant, pool=pool)
-    made = prepared(model, decided, side + 2 * further, 0, own=False, head=head).network
+    made = prepared(model, decided, side, 0, own=False, head=head).network
     try:
-        check_answers(made, side + 2 * further, model.name)
+        check_answers(made, side, model.name)
     except ModelError as error:
         if first is None or first.in_channels == CHANNELS:
             raise

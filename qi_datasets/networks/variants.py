@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Literal, get_args
+from contextlib import suppress
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,15 @@ from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.planes.layers import LayerFollower
 from qi_datasets.networks.planes.plane import End
 from qi_datasets.networks.planes.tracing import changed, made_of, trace, where
+from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import last_maps
 from qi_datasets.networks.repadding import padded_from_within
 
 PaddingVariant = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
 PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
+
+# What timm calls poolings over all positions. Others read a token, or weigh the positions.
+_TIMM_POOLS = frozenset(("avg", "max", "avgmax", "catavgmax", "fast", "fastavg", "fastmax", "fastavgmax"))
 
 # Under which of these names a head is known in a network that can't be traced.
 _HEADS = ("fc", "classifier", "head", "heads", "head.fc")
@@ -60,7 +65,10 @@ def with_global_max_pool(model: nn.Module) -> nn.Module:
     Raises `OptionError` if the network can't be traced, has no such place, or goes on from several positions with
     weights; `without_head` takes those away.
     """
-    traced = trace(copy.deepcopy(model))
+    network = copy.deepcopy(model)
+    if is_of_timm(network) and _pools_maximum_by_timm(network):
+        return network
+    traced = trace(network)
     end, graph = _only_end(traced), traced.graph
     node, x = end.node, end.node.all_input_nodes[0]
     if node.op == "output" and node.args != (x,):
@@ -90,7 +98,10 @@ def without_head(model: nn.Module) -> nn.Module:
     place (vision transformers) they are what its last linear layer takes. One that has none of these stays as it is.
     Raises `OptionError` for a network that can't be traced, unless its head has one of the usual names.
     """
-    network = copy.deepcopy(model)
+    network: Any = copy.deepcopy(model)
+    if is_of_timm(network):
+        network.reset_classifier(0)
+        return network  # type: ignore[no-any-return]
     try:
         traced = trace(network)
     except OptionError:
@@ -109,6 +120,34 @@ def without_head(model: nn.Module) -> nn.Module:
         if not node.users and node is not output:
             graph.erase_node(node)
     return changed(traced)
+
+
+def is_of_timm(network: nn.Module) -> bool:
+    """Whether a network has timm's functions for its head and pooling, by which these are changed."""
+    return all(hasattr(network, name) for name in ("reset_classifier", "forward_features", "forward_head"))
+
+
+def _pools_maximum_by_timm(network: Any) -> bool:
+    """Has a network of timm pool by maximum. False if it can't, or doesn't end in a pooling over all positions."""
+    if _timm_pool(network) not in _TIMM_POOLS:
+        return False
+    state = network.state_dict()
+    with seeded(0), suppress(AssertionError, TypeError, ValueError):
+        network.reset_classifier(network.num_classes, "max")
+        # The classifier was made anew, with weights of its own.
+        network.load_state_dict(state)
+    return _timm_pool(network) == "max"
+
+
+def _timm_pool(network: Any) -> str:
+    """What timm calls the pooling before a network's classifier; "" where there is none by that name."""
+    for owner in (network, getattr(network, "head", None)):
+        for name in ("global_pool", "pool_type"):
+            pool = getattr(owner, name, None)
+            kind = getattr(pool, "pool_type", pool)
+            if isinstance(kind, str) and kind:
+                return kind
+    return ""
 
 
 def _only_end(traced: fx.GraphModule) -> End:

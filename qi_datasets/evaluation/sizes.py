@@ -1,0 +1,119 @@
+"""Which sizes of images a network takes, measured by trying, and the border that is added where it takes few."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from qi_datasets.errors import ModelError
+
+PATCHES_BORDER = 4
+"""Pixels per side that networks of patches get beyond each border: official sides are then multiples of 32."""
+LARGEST_FURTHER = 32
+"""Pixels per side that a network may get beyond each border, at most."""
+CHANNELS = 3
+
+_TRIED = range(32, 513, 8)
+_SHOWN = 4
+
+
+def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name: str, *, sized: bool) -> int:
+    """Returns the pixels per side that images need beyond their borders so that a network takes them; 0 for most.
+
+    make: makes the network for images of a side in pixels; it may raise `ModelError`
+    sides: rows and columns of the images that it will get
+    name: of the network, for messages
+    sized: whether the network is another one for each side
+
+    Networks of patches get `PATCHES_BORDER` where they take it. Raises `ModelError` if no border up to
+    `LARGEST_FURTHER` helps, with sizes that it takes. A network that takes any size from some number of pixels on gets
+    no further border, nor one that takes none: the error is left to whoever runs it.
+    """
+    takes = _Sizes(make, sized=sized)
+    usual = PATCHES_BORDER if takes.is_of_patches(sides[0] + 2 * PATCHES_BORDER) else 0
+    for more in (usual, *(more for more in range(LARGEST_FURTHER + 1) if more != usual)):
+        if all(takes(side + 2 * more) for side in sides):
+            # Where one pixel more is taken too, the images were too small before, not of a wrong size.
+            return 0 if more not in (0, usual) and takes(sides[0] + 2 * more + 1) else more
+    taken = [side for side in _TRIED if takes(side)]
+    if not taken or taken == list(range(taken[0], _TRIED.stop, _TRIED.step)):
+        return 0
+    wanted = ", ".join(str(side) for side in sides if not takes(side))
+    some = ", ".join(map(str, taken[:_SHOWN]))
+    raise ModelError(f"{name} does not take images of {wanted} pixels per side; of those that it takes are {some}")
+
+
+class _Sizes:
+    """Whether a network takes images of a side, tried at most once each: by shapes alone where it runs on them."""
+
+    def __init__(self, make: Callable[[int], nn.Module], *, sized: bool) -> None:
+        self._make, self._sized = make, sized
+        self._tried: dict[int, bool] = {}
+        self._made: nn.Module | None = None
+        self._runs_without_data = False
+
+    def __call__(self, side: int) -> bool:
+        if side not in self._tried:
+            self._tried[side] = self._try(side)
+        return self._tried[side]
+
+    def is_of_patches(self, side: int) -> bool:
+        """Returns whether the first layer is a grid of tiles: a convolution of kernel and stride alike."""
+        network = self._network(side, "cpu")
+        first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None) if network else None
+        return first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
+
+    def _try(self, side: int) -> bool:
+        if _runs(self._network(side, "meta"), side):
+            self._runs_without_data = True
+            return True
+        return not self._runs_without_data and _runs(self._network(side, "cpu"), side)
+
+    def _network(self, side: int, device: str) -> nn.Module | None:
+        if not self._sized:
+            if self._made is None:
+                self._made = self._make(side)
+            return without_data(self._made) if device == "meta" else self._made
+        try:
+            with torch.device(device):
+                return self._make(side)
+        except ModelError:
+            return None
+
+
+def without_data(network: nn.Module) -> nn.Module:
+    """Returns a copy of a network, in evaluation mode, whose weights have shapes and no values: it runs at no cost."""
+    weights = [*network.parameters(), *network.buffers()]
+    empty = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in weights}
+    for tensor in network.parameters():
+        empty[id(tensor)] = nn.Parameter(empty[id(tensor)], requires_grad=False)
+    return copy.deepcopy(network, dict(empty)).eval()
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Within, all layers are in evaluation mode; afterwards each is in the mode that it was in."""
+    modes = [(layer, layer.training) for layer in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+def _runs(network: nn.Module | None, side: int) -> bool:
+    if network is None:
+        return False
+    like: Tensor = next(network.parameters(), torch.empty(0))
+    image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
+    with evaluation_mode(network), torch.inference_mode():
+        try:
+            network(image)
+        except MemoryError:
+            raise
+        except Exception:  # A network may do anything to an image of a size that it wasn't made for.
+            return False
+    return True
