@@ -67,6 +67,9 @@ PATH = click.Path(path_type=Path)
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
 @click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")
 @click.option("--merge", is_flag=True, help="Put together what the jobs on this entry have finished, and end.")
+@click.option(
+    "--refresh", metavar="FOLDER", type=PATH, help="Rewrite the entries below FOLDER in this version's form, and end."
+)
 @click.option("--check", metavar="ENTRY", type=PATH, help="Run this entry's evaluation again, and compare.")
 @click.option("--plot", metavar="FILE", type=PATH, help="Draw accuracy against border, the paper's curve beside it.")
 @click.option("--dataset-id", metavar="ORG/NAME", help="Also write the Hub's .eval_results, for the set of that name.")
@@ -85,6 +88,7 @@ def main(
     entry: Path | None,
     dry_run: bool,
     merge: bool,
+    refresh: Path | None,
     check: Path | None,
     plot: Path | None,
     dataset_id: str | None,
@@ -93,8 +97,10 @@ def main(
     **options: Any,
 ) -> None:
     """Evaluate MODEL: on qi, from how far away it reads where things are."""
-    if listed:
-        show_list()
+    if listed or refresh is not None:
+        if refresh is not None and (listed or model is not None or entry is not None or check is not None):
+            raise click.UsageError("--refresh goes without a MODEL, --list, --entry and --check.")
+        show_list() if refresh is None else refresh_entries(refresh, quiet=quiet)
         return
     if describe is not None:
         describe_entry(describe, options, quiet=quiet)
@@ -115,8 +121,18 @@ def main(
         if entry is None or not entry.exists():
             raise
         fail(f"stopped by {error}; the same command goes on where it was", error.exit_status, error)
-    if made is None:
-        return
+    if made is not None:
+        report(made, entry, plot, dataset_id, quiet=not show_progress)
+
+
+def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str | None, *, quiet: bool) -> None:
+    """Shows an entry, and writes what is made of it.
+
+    made: the entry.
+    entry: its folder.
+    plot, dataset_id: the values of these options.
+    quiet: show nothing.
+    """
     if plot is not None:
         from qi_datasets.evaluation.curve import plot as draw
 
@@ -125,7 +141,7 @@ def main(
         from qi_datasets.evaluation.hub import write_results
 
         write_results(made, dataset_id, entry)
-    if show_progress:
+    if not quiet:
         show(made)
         if entry is not None:
             click.echo(f"entry: {entry}")
@@ -199,6 +215,18 @@ def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> 
         for name, text in described.content.get(ABOUT, {}).items():
             say(f"{name}: {text}")
         say(f"{folder}: described; its figures are as they were")
+
+
+def refresh_entries(folder: Path, *, quiet: bool) -> None:
+    """Rewrites the entries below a folder in this version's form; says which."""
+    from qi_datasets.evaluation.refresh import refresh
+
+    found = refresh(folder)
+    for name, rewritten in found.items():
+        if rewritten and not quiet:
+            say(f"rewritten: {name}")
+    if not quiet:
+        click.echo(f"{folder}: {sum(found.values())} of {len(found)} entries rewritten")
 
 
 def check_again(model: str, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool) -> None:
@@ -275,25 +303,28 @@ def show(made: "Entry") -> None:
 
 def show_quadrant(init: str, figures: Mapping[str, Any]) -> None:
     """One init of an entry on `qi`."""
+    from qi_datasets.evaluation.wording import borders_run, p_value, percent, percent_interval, reach
+
     rows = [
         [
             border,
             at["verdict"],
-            f"{100 * at['accuracy']:.1f}",
-            f"{100 * at['low']:.1f} to {100 * at['high']:.1f}",
-            f"{at['corrected_p']:.1e}",
+            percent(at["accuracy"]),
+            percent_interval(at),
+            p_value(at["corrected_p"]),
             f"{at['difference']:.1e}",
             f"{100 * at['channels']:.0f}",
         ]
         for border, at in figures["borders"].items()
     ]
-    header = ["border", "verdict", "accuracy %", "95 %", "p", "difference", "channels %"]
+    header = ["border", "verdict", "accuracy %", "interval", "p", "difference", "channels %"]
     click.echo(f"init {init}")
-    click.echo(table(header, rows, right=frozenset(header) - {"verdict", "95 %"}))
+    click.echo(table(header, rows, right=frozenset(header) - {"verdict", "interval"}))
     score = figures["location_score"]
     click.echo(
-        f"reach {said(figures['reach'])}, at 75 % {said(figures['reach_75'])}, "
-        f"location score {figure_text(score) if score else 'unknown (borders are missing)'}"
+        f"reach at 75 % {reach(figures, 'reach_75')}, "
+        f"location score {figure_text(score) if score else f'unknown ({borders_run(figures)})'}, "
+        f"reach {reach(figures)}"
     )
 
 
@@ -318,11 +349,6 @@ def figure_text(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
     return f"{value:.3g}" if isinstance(value, float) else f"{value}"
-
-
-def said(border: int | None) -> str:
-    """A border as a table shows it, also where a task takes none."""
-    return "none" if border is None else f"{border}"
 
 
 def duration(seconds: float) -> str:

@@ -68,8 +68,10 @@ def plot(entry: Entry, file: Path) -> None:
     axes = figure.subplots()
     for number, (init, figures) in enumerate(curves.items()):
         shares = [figures[f"{border}"] for border in borders]
-        low = [100 * (at["accuracy"] - at["low"]) for at in shares]
-        high = [100 * (at["high"] - at["accuracy"]) for at in shares]
+        # Equal corners have no interval.
+        ends = [(at["accuracy"], at["accuracy"]) if at["low"] is None else (at["low"], at["high"]) for at in shares]
+        low = [100 * (at["accuracy"] - begin) for at, (begin, _) in zip(shares, ends, strict=True)]
+        high = [100 * (end - at["accuracy"]) for at, (_, end) in zip(shares, ends, strict=True)]
         values = [100 * at["accuracy"] for at in shares]
         places, colour = range(len(borders)), f"C{number}"
         axes.errorbar(places, values, [low, high], marker="o", capsize=3, color=colour, label=init)

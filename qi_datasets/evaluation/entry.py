@@ -30,12 +30,18 @@ from qi_datasets.storage.manifest import PINNED
 
 ENTRY = "entry.json"
 SCHEMA = "entry.schema.json"
-VERSION = "1.1"
-"""Version of the schema; this package reads every 1.x up to it."""
+VERSION = "2.0"
+"""Version of the schema and of the protocol: a reader of 2.0 understands every 2.x."""
+
+OLDER = "1"
+"""The earlier major version: its entries say the same, but for their figures, which are computed from predictions."""
 
 MOST_BYTES = 5_000_000
 UNSEALED = ("seals", "seconds")
 """What differs between two runs of the same thing."""
+
+COMPUTED = ("version", "predictions", "figures", *UNSEALED)
+"""What `Entry.of` makes of settings, predictions and seconds."""
 
 CLOSE = 1e-9
 """Relative difference of figures that another processor may round in another way."""
@@ -71,10 +77,13 @@ class Entry:
     def read(cls, folder: str | Path) -> Self:
         """The entry in a folder, after computing every figure again from its predictions.
 
-        Raises EntryError, which names the field, border or init, for an entry that is not of the schema, whose figures
-        disagree with its predictions, that breaks an invariant, or that was changed after it was written.
+        An entry of version 1 gets the figures of this version. Raises EntryError, which names the field, border or
+        init, for an entry that is not of the schema, whose figures disagree with its predictions, that breaks an
+        invariant, or that was changed after it was written.
         """
         content = read_json(Path(folder) / ENTRY)
+        if major_version(content) == OLDER:
+            return cls.of_older(content, Path(folder))
         check_schema(content)
         predictions = Predictions.read(Path(folder) / PREDICTIONS, content["task"])
         return cls(checked(content, predictions), predictions)
@@ -99,6 +108,18 @@ class Entry:
         seals = {name: seal for name, seal in content["seals"].items() if name != ABOUT}
         changed = {name: content[name] for name in ("version", ABOUT) if name in content}
         return replace(self, content={**content, "seals": seals | seals_of(changed)})
+
+    @classmethod
+    def of_older(cls, older: Mapping[str, Any], folder: Path) -> Self:
+        """The entry of this version that an entry of version 1 is, with all that its predictions give computed anew."""
+        content = {**older, "version": VERSION}
+        # Figures of another statistic: only what they follow from is held to the schema.
+        check_schema(content, besides="figures")
+        check_seals(older)
+        predictions = Predictions.read(folder / PREDICTIONS, content["task"])
+        check_predictions(content, predictions)
+        settings = {name: content[name] for name in content if name not in COMPUTED}
+        return cls.of(settings, predictions, content["seconds"])
 
     def write(self, folder: str | Path) -> Path:
         """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
@@ -141,21 +162,31 @@ def checked(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str
     """`content`, after all that it says is compared with the predictions, the pinned digests and its own seals."""
     check_about(content)
     check_data(content["data"])
+    check_predictions(content, predictions)
+    check_rows(content, predictions)
+    figures = figures_of(content, predictions)
+    if where := first_difference("figures", content["figures"], figures):
+        raise EntryError(where)
+    check_reach(content, figures)
+    check_seals(content)
+    return content
+
+
+def check_predictions(content: Mapping[str, Any], predictions: Predictions) -> None:
+    """EntryError unless the predictions are those of which the entry has the digest."""
     if content["predictions"] != {"rows": len(predictions), "sha256": predictions.sha256}:
         raise EntryError(
             f"{PREDICTIONS} is not what the entry was made from: {len(predictions)} rows of SHA-256 "
             f"{predictions.sha256[:12]}..., not {content['predictions']['rows']} of "
             f"{content['predictions']['sha256'][:12]}..."
         )
-    check_rows(content, predictions)
-    figures = figures_of(content, predictions)
-    if where := first_difference("figures", content["figures"], figures):
-        raise EntryError(where)
-    check_reach(content, figures)
+
+
+def check_seals(content: Mapping[str, Any]) -> None:
+    """EntryError, which names the section, where one was changed after it was sealed."""
     for section, seal in seals_of(content).items():
         if content["seals"].get(section) != seal:
             raise EntryError(f"the section {section} was changed after the entry was written (its seal differs)")
-    return content
 
 
 def check_data(data: Mapping[str, Any]) -> None:
@@ -237,12 +268,17 @@ def schema() -> dict[str, Any]:
     return content
 
 
-def check_schema(content: Mapping[str, Any]) -> None:
-    """EntryError, which names the field, unless the content is of the published schema."""
-    major = str(content.get("version", "")).partition(".")[0]
-    if major != VERSION.partition(".")[0]:
+def major_version(content: Mapping[str, Any]) -> str:
+    """The part of an entry's version before the dot."""
+    return str(content.get("version", "")).partition(".")[0]
+
+
+def check_schema(content: Mapping[str, Any], besides: str = "") -> None:
+    """EntryError, which names the field, unless the content is of the published schema, but for a section."""
+    if major_version(content) != major_version({"version": VERSION}):
         raise EntryError(f"version is {content.get('version')!r}; this package reads entries of version {VERSION}")
-    error = best_match(Draft202012Validator(schema()).iter_errors(content))
+    errors = Draft202012Validator(schema()).iter_errors(content)
+    error = best_match(one for one in errors if not besides or besides not in one.absolute_path)
     if error is not None:
         field = ".".join(map(str, error.absolute_path)) or "the entry"
         raise EntryError(f"{field}: {' '.join(error.message.split())[:200]}")

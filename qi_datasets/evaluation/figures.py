@@ -1,7 +1,7 @@
 """Every figure of an entry, from its predictions alone. Needs no torch.
 
 Figures are nested dictionaries of plain numbers, as `entry.json` has them: init -> figures of the task. An interval is
-{"value", "low", "high"} (two-sided 95 %), a missing figure None.
+{"value", "low", "high"} (two-sided 95 %; at a border of `qi` at its own level), a missing figure None.
 """
 
 from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int,
 
 
 def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
-    """Verdict, accuracy and test per border; reach, reach_75 and the location score."""
+    """Verdict, accuracy and test per border; reach_75, the location score and reach."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
     differences = {border: found.column("difference") for border, found in at.items()}
     equal = frozenset(border for border, those in differences.items() if (those < tolerance_of(content)).all())
@@ -81,16 +81,23 @@ def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
         verdict = READS if scored.reads else NOT_DETECTED
         borders[f"{border}"] = {
             "verdict": PROVED if border in proved else EQUAL if border in equal else verdict,
-            "accuracy": scored.accuracy.mean,
-            "low": scored.accuracy.low,
-            "high": scored.accuracy.high,
+            "accuracy": scored.accuracy,
+            "low": None if scored.interval is None else scored.interval.low,
+            "high": None if scored.interval is None else scored.interval.high,
+            "level": scored.level,
             "p": scored.p,
             "corrected_p": scored.corrected_p,
             "difference": float(differences[border].max()),
             "channels": float(at[border].column("channels").astype(np.float64).mean()),
         }
-    score = None if found.score is None else as_figure(found.score)
-    return {"borders": borders, "reach": found.reach, "reach_75": found.reach_75, "location_score": score}
+    return {
+        "borders": borders,
+        "reach_75": found.reach_75,
+        "reach_75_censored": found.reach_75_censored,
+        "location_score": None if found.score is None else as_figure(found.score),
+        "reach": found.reach,
+        "reach_censored": found.reach_censored,
+    }
 
 
 def pair_of_images(content: Content, init: str, rows: Predictions) -> Figures:

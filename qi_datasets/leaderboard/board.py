@@ -10,7 +10,7 @@ from qi_datasets.evaluation.invariants import OTHER
 from qi_datasets.evaluation.paper import paper_curve
 from qi_datasets.leaderboard.collection import Collection, Found, Refused
 from qi_datasets.leaderboard.ranking import Row, Track, tracks_of
-from qi_datasets.leaderboard.words import OWN, row_name
+from qi_datasets.leaderboard.words import OWN, complete, row_name
 from qi_datasets.specs import CROP, QI, SHIFTED
 
 CHOSEN = 6
@@ -88,13 +88,12 @@ def weights_of(row: Row) -> frozenset[str]:
 def chosen(rows: Sequence[Row]) -> list[Row]:
     """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards.
 
-    Where that leaves room, those that were not evaluated at every border come last.
+    Those that were not run at all seven borders are left out.
     """
-    scored = sorted((row for row in rows if row.score is not None), key=lambda row: (row.score, row_name(row)))
+    scored = sorted(complete(rows), key=lambda row: (row.score, row_name(row)))
     taken = [row for row in scored if paper_curve(row.model["name"], row.init) and row.model["padding"] == OWN]
     taken = taken[: CHOSEN // 2]
     left = [row for row in scored if row not in taken]
     inwards = [left[-1 - number // 2] if number % 2 == 0 else left[number // 2] for number in range(len(left))]
     taken += inwards[: CHOSEN - len(taken)]
-    partial = [row for row in rows if row.score is None]
-    return [*sorted(taken, key=scored.index, reverse=True), *partial[: CHOSEN - len(taken)]]
+    return sorted(taken, key=scored.index, reverse=True)

@@ -9,9 +9,10 @@ from typing import Any
 
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
 from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.evaluation.wording import percent
 from qi_datasets.leaderboard.drawing import SMALL, Chart, Frame, Label, Line, Point, Tick, beside, joined, shape, spread
 from qi_datasets.leaderboard.ranking import Row
-from qi_datasets.leaderboard.words import OWN, percent, reach, row_name, short
+from qi_datasets.leaderboard.words import OWN, row_name, short
 from qi_datasets.specs import SHIFT
 
 LETTERS = "ABCDEFGH"
@@ -48,7 +49,11 @@ def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures,
     marks: dict[str, str] = {}
     for point, at in zip(points, seen.values(), strict=True):
         marks[kind_of(at)] = marks.get(kind_of(at), "") + shape(style, point)
-    ends = [[frame.place(axis[b], share_place(at[end])) for b, at in seen.items()] for end in ("low", "high")]
+    # Equal corners have no interval.
+    ends = [
+        [frame.place(axis[b], share_place(at["accuracy"] if at[end] is None else at[end])) for b, at in seen.items()]
+        for end in ("low", "high")
+    ]
     return Line(style, joined(points), marks, joined([*ends[0], *reversed(ends[1])]) if band else "")
 
 
@@ -112,7 +117,7 @@ def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
 
 
 def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
-    """Reach against receptive field: a mark for each network, and how many there are where several stand."""
+    """Reach at 75 % against receptive field: a mark for each network, or a number where several stand."""
     known = [row for row in rows if row.model["receptive_field"] is not None]
     reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
     heights: dict[int | None, float] = {
@@ -130,7 +135,7 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
 
     points: dict[Point, list[Row]] = {}
     for row in rows:
-        points.setdefault(frame.place(across(row), heights[row.figures["reach"]]), []).append(row)
+        points.setdefault(frame.place(across(row), heights[row.figures["reach_75"]]), []).append(row)
     marks = "".join(shape(0, point, 5) for point in points)
     texts = beside(frame, {point: (called(those), names_of(those)) for point, those in points.items()})
     ticks = [size for size in COMMON_FIELDS if low <= log2(size) <= high]
@@ -143,10 +148,10 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
         frame,
         title,
         "receptive field in pixels",
-        "reach",
+        "reach at 75 %",
         [Tick(frame.place(share * (log2(size) - low) / (high - low), 0)[0], f"{size}") for size in ticks]
         + ([Tick(frame.place(0.94, 0)[0], "all")] if unbounded else []),
-        [Tick(frame.place(0, height)[1], reach(border)) for border, height in heights.items()],
+        [Tick(frame.place(0, height)[1], "nowhere" if b is None else f"{b}") for b, height in heights.items()],
         [Line(0, "", {"read": marks})],
         [joined(horizon)] if len(horizon) > 1 else [],
         texts,

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from qi_datasets.cards import template
+from qi_datasets.evaluation import wording
 from qi_datasets.evaluation.inits import INITS
 from qi_datasets.leaderboard import words
 from qi_datasets.leaderboard.board import Board, chosen
@@ -36,6 +37,7 @@ def render(board: Board, downloads: Downloads) -> str:
     text: str = template(TEMPLATE).render(
         board=board,
         words=words,
+        wording=wording,
         policy=policy(style, script),
         style=style,
         script=script,
@@ -48,9 +50,9 @@ def render(board: Board, downloads: Downloads) -> str:
         chosen=first,
         accuracy=in_both(accuracy_chart, first, "Accuracy against border") if first else None,
         fields=[
-            (track, in_both(reach_chart, track.rows, "Reach against receptive field", WHOLE))
+            (track, in_both(reach_chart, whole, "Reach at 75 % against receptive field", WHOLE))
             for track in board.quadrant
-            if len(track.rows) > 1
+            if len(whole := words.complete(track.rows)) > 1
         ],
         moved=[along_diagonal(track) for track in board.moved],
         borders_of=borders_of,

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation import wording
 from qi_datasets.evaluation.again import arguments_of
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.inits import GIVEN
 from qi_datasets.evaluation.invariants import DEMO, OFFICIAL
+from qi_datasets.evaluation.wording import NOTHING
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.specs import QI, SPECS
@@ -17,8 +19,8 @@ OWN = "own"
 LONGEST = 34
 """Characters of a name in a figure."""
 
-NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-"""What stands for a figure that is missing, and before a number below 0."""
+MINUS = "\N{MINUS SIGN}"
+"""What stands before a number below 0."""
 
 SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
 """What stands for an accuracy where the corners are equal."""
@@ -54,11 +56,6 @@ def track_note(track: Track) -> str:
     return f"data version {data['data_version']}, {data['evaluated']} test sources{limit}, digests: {digests}"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share in percent, without the sign."""
-    return NOTHING if share is None else f"{100 * share:.{digits}f}"
-
-
 def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int = 3) -> str:
     """A figure with its interval; a dash where there is none."""
     if figure is None:
@@ -67,47 +64,46 @@ def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int =
     return f"{value} ({low} to {high})"
 
 
-def reach(border: int | None) -> str:
-    """The widest border that is read."""
-    return "nowhere" if border is None else f"{border}"
-
-
 def small(number: float) -> str:
     """A number that may be tiny."""
     return "0" if number == 0 else f"{number:.3f}" if number >= 0.01 else f"{number:.0e}"
 
 
 def finding(track: Track) -> str:
-    """What a track on `qi` shows, in one sentence."""
-    reading = [row for row in track.rows if reach_of(row) >= 0]
-    said = f"On {track_name(track)}, {len(reading)} of {len(track.rows)} networks read where a picture stands"
+    """Returns what a track on `qi` shows, in one sentence, by the networks that were run at all seven borders."""
+    whole = complete(track.rows)
+    if not whole:
+        return f"On {track_name(track)}, no network has been run at all seven borders yet."
+    reading = [row for row in whole if reach_of(row) >= 0]
+    said = f"On {track_name(track)}, {len(reading)} of {len(whole)} networks tell the corners apart at 75 % or more"
     if not reading:
         return f"{said}."
     farthest = max(reading, key=lambda row: (reach_of(row), row.score or 0, row_name(row)))
-    said += f", {row_name(farthest)} even across a border of {reach_of(farthest)} pixels"
+    score = f"location score {farthest.score:.2f}, reach {wording.reach(farthest.figures)}"
+    said += f", {row_name(farthest)} even across a border of {reach_of(farthest)} pixels ({score})"
     pairs = [
         (own, other)
         for own in reading
-        for other in track.rows
-        if own.model["padding"] == OWN and is_variant(own, other) and reads_less(other, own)
+        for other in whole
+        if own.model["padding"] == OWN and is_variant(own, other) and reach_of(other) < reach_of(own)
     ]
     if not pairs:
         return f"{said}."
     own, other = max(pairs, key=lambda pair: (reach_of(pair[0]) - reach_of(pair[1]), row_name(pair[0])))
-    where = "nowhere" if reach_of(other) < 0 else f"only to {reach_of(other)}"
-    before = "it" if own is farthest else f"{row_name(own)} reads to {reach_of(own)}, and"
-    return f"{said}; {before} {'reads ' if own is farthest else ''}{where} with {other.model['padding']} padding."
+    where = "nowhere" if reach_of(other) < 0 else f"only up to {reach_of(other)}"
+    before = "it" if own is farthest else f"{row_name(own)} does up to {reach_of(own)}, and"
+    return f"{said}; {before} {'does so ' if own is farthest else ''}{where} with {other.model['padding']} padding."
+
+
+def complete(rows: Iterable[Row]) -> list[Row]:
+    """Returns the rows that were run at all seven borders."""
+    return [row for row in rows if row.score is not None]
 
 
 def reach_of(row: Row) -> int:
-    """The widest border that is read; -1 for none."""
-    border = row.figures["reach"]
+    """Returns the widest border that is read at 75 %; -1 for none."""
+    border = row.figures["reach_75"]
     return -1 if border is None else int(border)
-
-
-def reads_less(row: Row, other: Row) -> bool:
-    """Whether a row reads less far than another, as far as it was asked at all."""
-    return reach_of(row) < reach_of(other) and f"{reach_of(other)}" in row.figures["borders"]
 
 
 def is_variant(row: Row, other: Row) -> bool:

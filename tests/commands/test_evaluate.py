@@ -37,7 +37,7 @@ def test_a_run_shows_its_figures_and_writes_its_entry(sets: Path, tmp_path: Path
     low, high = (f"{100 * at[end]:.1f}" for end in ("low", "high"))
     assert f"0 {at['verdict']} {100 * at['accuracy']:.1f} {low} to {high}" in "\n".join(lines)
     assert any(line.startswith("16 proved 50.0") for line in lines)
-    assert "location score unknown (borders are missing)" in shown.stdout
+    assert "location score unknown (2 of 7 borders), reach \N{GREATER-THAN OR EQUAL TO} 0" in shown.stdout
     assert "track other, 12 sources" in shown.stdout
     assert "● random; = the corners are equal" in shown.stdout
     assert shown.stdout.endswith(f"entry: {folder}\n")
@@ -84,6 +84,17 @@ def test_a_plot_is_drawn_with_the_curve_of_the_paper(sets: Path, tmp_path: Path)
     refused = evaluated(sets, "--plot", tmp_path / "curve.doc")
     assert refused.exit_code == 2
     assert "give a name that ends in .png, .svg or .pdf" in refused.stderr
+
+
+def test_entries_are_refreshed(tmp_path: Path) -> None:
+    entries.entry().write(tmp_path / "net")
+    entries.rewrite(tmp_path / "net", lambda content: content.update(package_version="0.0.9"), seal=True)
+
+    shown = run("--refresh", tmp_path)
+    assert (shown.exit_code, shown.stdout) == (0, f"{tmp_path}: 0 of 1 entries rewritten\n")
+    nothing = run("--refresh", tmp_path / "none")
+    assert (nothing.exit_code, "there are no entries in" in nothing.stderr) == (2, True)
+    assert run(NET, "--refresh", tmp_path).exit_code == 2
 
 
 def test_results_for_the_hub(sets: Path, tmp_path: Path) -> None:

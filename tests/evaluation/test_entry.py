@@ -13,12 +13,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from qi_datasets.errors import EntryError, OutputError
-from qi_datasets.evaluation.entry import ENTRY, Entry, check_data, schema
+from qi_datasets.evaluation.entry import ENTRY, Entry, check_data, schema, seals_of
 from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.evaluation.predictions import PREDICTIONS
-from qi_datasets.scores.intervals import mean_interval
+from qi_datasets.evaluation.refresh import refresh
+from qi_datasets.scores.location import location_accuracy
 from qi_datasets.specs import QI
 from tests.evaluation import entries
+from tests.evaluation.entries import put
 
 
 def test_figures_are_those_of_the_answers() -> None:
@@ -36,12 +38,18 @@ def test_figures_are_those_of_the_answers() -> None:
     right = (columns["margin"] > 0) == columns["label"]
     at_16 = (columns["border"] == 16).nonzero()
     assert found["borders"]["16"]["accuracy"] == pytest.approx(right[at_16].mean())
-    shares = right[at_16].reshape(2, 30, 2).mean(axis=(0, 2))
-    assert found["borders"]["16"]["low"] == pytest.approx(mean_interval(shares).low)
+    level = found["borders"]["16"]["level"]
+    assert level == 1 - 0.05 / 5  # two other borders have smaller p
+    scores = right[at_16].reshape(2, 30, 2).sum(axis=2).mean(axis=0) - 1
+    assert found["borders"]["16"]["low"] == pytest.approx(location_accuracy(scores, level).low)
     assert found["borders"]["512"] == {
-        **{"verdict": "proved", "accuracy": 0.5, "p": 1, "corrected_p": 1, "channels": 0},
-        **{name: found["borders"]["512"][name] for name in ("low", "high", "difference")},
+        **{"verdict": "proved", "accuracy": 0.5, "channels": 0},
+        **dict.fromkeys(("low", "high", "level", "p", "corrected_p")),
+        "difference": found["borders"]["512"]["difference"],
     }
+    for at in found["borders"].values():
+        assert (at["verdict"] == "reads") == (at["low"] is not None and at["low"] > 0.5)
+    assert (found["reach_censored"], found["reach_75_censored"]) == (False, False)
     d = right.reshape(7, 2, 30, 2).sum(axis=3).mean(axis=1) - 1
     assert found["location_score"]["value"] == pytest.approx(d.mean())
     np.testing.assert_allclose(entries.entry().scores("random")[16], d[1])
@@ -54,6 +62,45 @@ def test_an_entry_reads_back_as_it_was_written(folder: Path) -> None:
     assert found.predictions.table.equals(entries.entry().predictions.table)
     assert {path.name for path in folder.iterdir()} == {ENTRY, PREDICTIONS}
     assert repr(found) == "Entry(made_up, qi, 30 sources, 840 rows)"
+
+
+def as_version_1(content: dict[str, Any]) -> None:
+    """What version 1 wrote: figures of another statistic, sealed."""
+    content["version"] = "1.0"
+    for at in content["figures"]["random"]["borders"].values():
+        del at["level"]
+        at |= {"low": 0.1, "high": 0.9, "p": 0.5, "corrected_p": 1.0}
+    content["figures"]["random"] = {"reach": 64, **content["figures"]["random"]}
+    content["seals"] = seals_of(content)
+
+
+def test_an_entry_of_version_1_gets_the_figures_of_this_one(folder: Path) -> None:
+    before = Entry.read(folder)
+    entries.rewrite(folder, as_version_1)
+
+    assert Entry.read(folder).content == before.content
+    assert refresh(folder.parent) == {f"{folder}": True}
+    assert refresh(folder.parent) == {f"{folder}": False}
+    assert json.loads((folder / ENTRY).read_text()) == before.content
+
+
+OLDER: dict[str, tuple[str, Any, str]] = {
+    "the date": ("date", "2024-01-31", "date was changed after"),
+    "figures": ("figures.random.reach", 512, "figures was changed after"),
+    "predictions": ("predictions.rows", 839, "predictions.parquet is not what"),
+    "a field too many": ("model.remark", "best", "model"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "reason"), OLDER.values(), ids=OLDER)
+def test_a_changed_entry_of_version_1_is_refused(path: str, value: Any, reason: str, folder: Path) -> None:
+    entries.rewrite(folder, as_version_1)
+    entries.rewrite(folder, put(path, value), seal="figures" not in path and path != "date")
+
+    with pytest.raises(EntryError, match=reason):
+        Entry.read(folder)
+    with pytest.raises(EntryError, match=f"{folder.name}: .*{reason}"):
+        refresh(folder)
 
 
 def test_the_same_entry_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:

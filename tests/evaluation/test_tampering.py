@@ -44,7 +44,7 @@ CHANGED: dict[str, tuple[str, Any, str]] = {
     "a field too few": ("run.device", ..., "run"),
     "another task": ("task", "shifted", "data.set|figures"),
     "an unknown task": ("task", "chess", "task"),
-    "another version": ("version", "2.0", "version is '2.0'"),
+    "another version": ("version", "3.0", "version is '3.0'"),
     "a long name": ("model.name", "x" * 1_000_000, "model.name"),
 }
 

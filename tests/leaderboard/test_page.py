@@ -86,8 +86,8 @@ def test_the_finding_comes_first(parsed: Parsed) -> None:
     lead = parsed.texts[parsed.texts.index("Which networks read location, and from how far?", 1) + 1]
 
     assert lead == (
-        "On other pictures, 4 of 5 networks read where a picture stands, resnet18 (random) even across a border of 256 "
-        "pixels; it reads nowhere with exact padding."
+        "On other pictures, 4 of 5 networks tell the corners apart at 75 % or more, resnet18 (random) even across a "
+        "border of 256 pixels (location score 0.86, reach 256); it does so nowhere with exact padding."
     )
 
 
@@ -100,8 +100,8 @@ def test_a_row_says_what_its_entry_says(page: str) -> None:
     assert cells[0] == "2"
     assert cells[1].startswith("bagnet33")
     assert cells[2:4] == ["own", "random"]
-    assert cells[4].startswith("0.286 (")
-    assert cells[5:7] == ["16", "16"]
+    assert cells[4] == cells[6] == "16"
+    assert cells[5].startswith("0.286 (")
     assert cells[7:14] == ["100", "100", "= 50", "= 50", "= 50", "= 50", "= 50"]
     assert cells[14:16] == ["33", "8"]
     assert cells[18:] == ["1", "1.0.0", "2025-01-31"]
@@ -221,10 +221,11 @@ def test_few_networks_are_chosen_for_the_figure(tmp_path: Path) -> None:
 
 
 FINDINGS = {
-    "nobody reads": ({"a": ()}, "0 of 1 networks read where a picture stands."),
+    "nobody reads": ({"a": ()}, "0 of 1 networks tell the corners apart at 75 % or more."),
     "one reads": (
         {"a": (0,)},
-        "1 of 1 networks read where a picture stands, a (random) even across a border of 0 pixels.",
+        "1 of 1 networks tell the corners apart at 75 % or more, a (random) even across a border of 0 pixels "
+        "(location score 0.14, reach 0).",
     ),
 }
 
@@ -281,12 +282,18 @@ def test_a_command_compares_with_the_downloads() -> None:
     assert commands(content)[0] == "qi-build --imagenet-val PATH --set qi --output sets --border 0"
 
 
-def test_a_padding_that_was_not_asked_as_far_takes_nothing_away(tmp_path: Path) -> None:
-    near = network(2, name="net", read=(), borders=(0, 16), padding="exact")
+def test_a_partial_run_is_in_the_table_alone(tmp_path: Path) -> None:
+    near = network(2, name="net", read=(0, 16), borders=(0, 16), padding="exact")
     written(tmp_path, a=network(1, name="net", read=ALL[:4]), b=near)
     (track,) = Board.of(collect([tmp_path])).quadrant
 
-    assert finding(track).endswith("net (random) even across a border of 64 pixels.")
+    assert finding(track).endswith("net (random) even across a border of 64 pixels (location score 0.57, reach 64).")
+    assert [row.score is None for row in chosen(track.rows)] == [False]
+    assert "\N{GREATER-THAN OR EQUAL TO} 16</td>" in page_of(tmp_path)
+    written(tmp_path / "alone", b=near)
+    (track,) = Board.of(collect([tmp_path / "alone"])).quadrant
+    assert finding(track) == "On other pictures, no network has been run at all seven borders yet."
+    assert "no network has been run at all seven borders yet" in page_of(tmp_path / "alone")
 
 
 def test_no_command_makes_a_module_or_other_pictures_again() -> None:
