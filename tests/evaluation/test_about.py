@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from qi_datasets.commands.evaluate import main
 from qi_datasets.errors import EntryError, OptionError
 from qi_datasets.evaluation.about import LONGEST, about_of, is_https, network_name
-from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.entry import ENTRY, VERSION, Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from tests.evaluation import entries
 
@@ -96,11 +96,11 @@ def test_all_text_of_an_entry_is_plain(field: str, folder: Path) -> None:
         Entry.read(folder)
 
 
-def test_entries_of_the_first_schema_are_read_and_described(folder: Path) -> None:
+def test_entries_of_version_1_are_read_and_described(folder: Path) -> None:
     entries.rewrite(folder, entries.put("version", "1.0"), seal=True)
     old = Entry.read(folder)
     old.described(name="Ours").write(folder)
-    assert json.loads((folder / ENTRY).read_text())["version"] == "1.1"
+    assert json.loads((folder / ENTRY).read_text())["version"] == VERSION
     assert Entry.read(folder).figures == old.figures
 
 

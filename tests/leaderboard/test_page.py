@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         far=network(1, read=ALL[:6], name="resnet18", receptive_field=435),
         blind=network(2, read=(), name="resnet18", padding="exact", receptive_field=435),
         near=network(3, read=(0, 16), name="bagnet33", receptive_field=33),
-        hostile=network(4, read=(0,), name=f"{SCRIPT}{{{{ 7 * 7 }}}}\u202e", weights='"><img src=x onerror=alert(1)>'),
+        hostile=network(4, read=(0,), name=f"{SCRIPT}{{{{ 7 * 7 }}}}", weights='"><img src=x onerror=alert(1)>'),
         made_up=entries.entry(),
         moved=shifted(5),
     )
