@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from datasets.features.features import register_feature
 from PIL import Image
 
+from qi_datasets.errors import StoredSetError
 from qi_datasets.pixels.decoding import decoded
-from qi_datasets.pixels.geometry import SHIFTS, Pixels, bordered, window
+from qi_datasets.pixels.geometry import SHIFTS, Pixels, Placed, whole, window
+from qi_datasets.pixels.placed_image import MODES, image_of
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
 UNCHANGED = ".border_0.png"
@@ -53,8 +55,13 @@ class ComputedImage:
         return f"{self!r}, which qi_datasets.as_stock(view) turns into stock images"
 
     @abstractmethod
-    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
-        """The image, from the stored PNG file; cell: the column's value in Arrow."""
+    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+        """Computes the image from the stored PNG file.
+
+        Args:
+            stored: The file's bytes.
+            cell: The column's value in Arrow.
+        """
 
     def __call__(self) -> pa.StructType:
         """The Arrow type of the column."""
@@ -71,14 +78,14 @@ class ComputedImage:
         return {**empty, "rewritten": datasets.Image().encode_example(value)}
 
     def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Image.Image:
-        """The computed image: PIL, mode L or RGB."""
+        """The computed image: PIL, mode L or RGB, which makes its black when pixels are asked for."""
         if not isinstance(value, dict):
             image: Image.Image = value
             return image
         stored = stored_file(value)
         if stored is None:
             return datasets.Image().decode_example(value["rewritten"], token_per_repo_id)  # type: ignore[no-any-return]
-        return self.computed(stored, value)
+        return image_of(self.placed(stored, value))
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """From the storage of a stock image column, or of this one."""
@@ -113,9 +120,9 @@ class BorderedImage(ComputedImage):
     border: int
     _type: str = field(default="BorderedImage", init=False, repr=False)
 
-    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
-        """The bordered image."""
-        return bordered(decoded(stored), self.border)
+    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+        """Returns the stored image inside its border."""
+        return whole(pixels(stored)).bordered(self.border)
 
 
 @dataclass
@@ -126,9 +133,9 @@ class ShiftedImage(ComputedImage):
     shift: int
     _type: str = field(default="ShiftedImage", init=False, repr=False)
 
-    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
-        """The moved image."""
-        return Image.fromarray(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
+    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+        """Returns the moved image."""
+        return whole(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
 
 
 @dataclass
@@ -138,9 +145,9 @@ class WindowImage(ComputedImage):
     _type: str = field(default="WindowImage", init=False, repr=False)
     pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
 
-    def computed(self, stored: bytes, cell: dict[str, Any]) -> Image.Image:
-        """The window."""
-        return Image.fromarray(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
+    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+        """Returns the window."""
+        return whole(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
 
 
 with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
@@ -150,8 +157,14 @@ with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
 
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
-    """The pixels of an image file, read only. The latest is kept: a source's ten windows follow one another."""
-    return np.asarray(decoded(png))
+    """Returns the pixels of an image file, read only. The latest is kept: a source's windows follow one another.
+
+    Raises StoredSetError for an image that no set stores.
+    """
+    image = decoded(png)
+    if image.mode not in MODES.values():
+        raise StoredSetError(f"a stored image has mode {image.mode}, not L or RGB; build the set again with qi-build")
+    return np.asarray(image)
 
 
 def stored_file(cell: Mapping[str, Any]) -> bytes | None:

@@ -55,12 +55,29 @@ class Placed:
         around = 2 * border
         return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
+    def crop(self, y: int, x: int, height: int, width: int) -> "Placed":
+        """A rectangle of the image, black where it reaches beyond it.
+
+        y, x: row and column of its top-left pixel, also negative ones.
+        height, width: of the rectangle.
+        """
+        h, w, _ = self.content.shape
+        top, left = min(max(y - self.y, 0), h), min(max(x - self.x, 0), w)
+        bottom, right = max(top, min(y + height - self.y, h)), max(left, min(x + width - self.x, w))
+        part = self.content[top:bottom, left:right]
+        if not part.size:
+            return Placed(part[:0, :0], 0, 0, height, width)
+        return Placed(part, self.y + top - y, self.x + left - x, height, width)
+
     def pixels(self) -> Pixels:
         """The whole image, (height, width, c) uint8."""
-        image = np.zeros((self.height, self.width, self.channels), np.uint8)
+        return self.into(np.zeros((self.height, self.width, self.channels), np.uint8))
+
+    def into(self, black: Pixels) -> Pixels:
+        """Fills in a black array (height, width, c) uint8, contiguous or not, and returns it."""
         h, w, _ = self.content.shape
-        image[self.y : self.y + h, self.x : self.x + w] = self.content
-        return image
+        black[self.y : self.y + h, self.x : self.x + w] = self.content
+        return black
 
 
 def whole(image: npt.ArrayLike) -> Placed:
@@ -99,13 +116,6 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
     crop = rgb.crop((x, y, math.ceil(right), math.ceil(bottom)))
     box = (left - x, top - y, right - x, bottom - y)
     return np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR, box=box))
-
-
-def bordered(image: Image.Image, border: int) -> Image.Image:
-    """An image of mode L or RGB with `border` black pixels added on all four sides; no pixel passes through numpy."""
-    canvas = Image.new(image.mode, (image.width + 2 * border, image.height + 2 * border))
-    canvas.paste(image, (border, border))
-    return canvas
 
 
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from qi_datasets.errors import OptionError
-from qi_datasets.pixels.geometry import SHIFTS, bordered, centre, window
+from qi_datasets.pixels.geometry import SHIFTS, centre, window
 
 Pixels = npt.NDArray[np.uint8]
 MARGIN, SIDE = 4, 9
@@ -68,12 +67,3 @@ def test_a_content_that_has_left_is_black(shift: int) -> None:
 def test_a_window_beyond_the_image_is_an_error(y: int, x: int) -> None:
     with pytest.raises(OptionError, match=f"row {y}, column {x}"):
         window(BASE, y, x, SIDE)
-
-
-def test_bordered_adds_black_on_all_four_sides() -> None:
-    image = np.asarray(bordered(Image.fromarray(BASE), 2))
-
-    assert image.shape == (21, 21, 3)
-    np.testing.assert_array_equal(image[2:-2, 2:-2], BASE)
-    assert image.astype(int).sum() == BASE.astype(int).sum()
-    assert bordered(Image.fromarray(BASE[..., 0]), 3).size == (23, 23)

@@ -1,0 +1,141 @@
+"""A PIL image that is kept as a rectangle on a black canvas until PIL itself has to work on its pixels.
+
+`np.asarray`, and whatever makes an array or a tensor of an image, gets one that is computed directly: PIL would
+allocate 4 bytes a pixel, and hand them out piece by piece. This file is the one place that leans on PIL's inside.
+"""
+
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from qi_datasets.pixels.geometry import Pixels, Placed
+
+TESTED = frozenset({(11, 0), (11, 1), (11, 2), (11, 3), (12, 0), (12, 1), (12, 2), (12, 3), (13, 0)})
+"""Versions of Pillow, (major, minor), on which `tests/pixels/test_placed_image.py` was run. Others get ordinary
+images."""
+
+MODES = {1: "L", 3: "RGB"}
+"""PIL's mode of an image, by its channels."""
+
+
+def image_of(placed: Placed) -> Image.Image:
+    """Returns a PIL image of mode L or RGB: a PlacedImage where Pillow's version is a tested one."""
+    return PlacedImage(placed) if is_tested(PIL.__version__) else ordinary_image(placed)
+
+
+def is_tested(version: str) -> bool:
+    """Returns whether a version of Pillow is among `TESTED`."""
+    return tuple(version.split(".")[:2]) in {(str(major), str(minor)) for major, minor in TESTED}
+
+
+def ordinary_image(placed: Placed) -> Image.Image:
+    """Returns an image of PIL's own, with all of its pixels."""
+    canvas = Image.new(MODES[placed.channels], (placed.width, placed.height))
+    # Pasted even where it fills the canvas: PIL lets an image of mode L share the array's memory.
+    canvas.paste(Image.fromarray(_without_single_channel(placed.content)), (placed.x, placed.y))
+    return canvas
+
+
+def placed_of(image: Image.Image) -> Placed | None:
+    """Returns what an image is computed from; None for an ordinary image, and for one that may be painted on."""
+    return image.still_placed if type(image) is PlacedImage else None
+
+
+class PlacedImage(Image.Image):
+    """An image of mode L or RGB that computes its pixels when they are asked for.
+
+    It behaves as the ordinary image of the same pixels does: `isinstance`, `repr`, `==`, every method. PIL's own pixels
+    (`_im`, which all of PIL's methods go through) are made when a method first needs them; from then on the image is an
+    ordinary one, since nothing tells whether it was painted on.
+
+    Args:
+        placed: The pixels.
+    """
+
+    def __init__(self, placed: Placed) -> None:
+        self._placed = placed
+        super().__init__()
+        self._mode = MODES[placed.channels]
+        self._size = (placed.width, placed.height)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        # PIL's `==` and `repr` look at the class: they are to see no difference.
+        return Image.Image
+
+    @property
+    def _im(self) -> Any:
+        # `setdefault` is atomic: of threads that come here together, all get the pixels that the first one made.
+        made = self.__dict__.get("_made")
+        return self.__dict__.setdefault("_made", ordinary_image(self._placed)._im) if made is None else made
+
+    @_im.setter
+    def _im(self, im: Any) -> None:
+        # PIL sets None where there are no pixels yet.
+        if im is not None:
+            self.__dict__["_made"] = im
+
+    @property
+    def still_placed(self) -> Placed | None:
+        """What the pixels are computed from; None once PIL has pixels of its own."""
+        return None if "_made" in self.__dict__ else self._placed
+
+    def _like_it(self, placed: Placed) -> "PlacedImage":
+        image = PlacedImage(placed)
+        image.info = {name: value.copy() if isinstance(value, list) else value for name, value in self.info.items()}
+        return image
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """The pixels, read only as PIL's are."""
+        if (placed := self.still_placed) is None:
+            return super().__array_interface__
+        pixels = _without_single_channel(placed.pixels())
+        pixels.flags.writeable = False
+        return {"data": pixels.data, "shape": pixels.shape, "typestr": "|u1", "version": 3}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The rectangle and its place, or where PIL has pixels an ordinary image of these."""
+        if (placed := self.still_placed) is None:
+            return Image.Image, (), self.__getstate__()
+        return _restored, (placed, self.info)
+
+    def tobytes(self, encoder_name: str = "raw", *args: Any) -> bytes:
+        """The pixels in PIL's order."""
+        if (placed := self.still_placed) is None or encoder_name != "raw" or args not in ((), (self.mode,)):
+            return super().tobytes(encoder_name, *args)
+        return placed.pixels().tobytes()
+
+    def copy(self) -> Image.Image:
+        """An image of its own."""
+        placed = self.still_placed
+        return super().copy() if placed is None else self._like_it(placed)
+
+    __copy__ = copy
+
+    def convert(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Image.Image:
+        """The image in another mode, as a copy in the same one."""
+        same = mode in (None, "", self.mode) and not args and not kwargs
+        return self.copy() if same else super().convert(mode, *args, **kwargs)
+
+    def crop(self, box: tuple[float, float, float, float] | None = None) -> Image.Image:
+        """A rectangle (left, top, right, bottom) of the image, black where it reaches beyond it."""
+        placed = self.still_placed
+        if placed is None or box is None:
+            return super().crop(box)
+        left, top, right, bottom = (round(edge) for edge in box)
+        if not (left < right and top < bottom and (right - left) * (bottom - top) <= placed.width * placed.height):
+            return super().crop(box)  # which refuses some of them
+        return self._like_it(placed.crop(top, left, bottom - top, right - left))
+
+
+def _restored(placed: Placed, info: dict[Any, Any]) -> Image.Image:
+    image = image_of(placed)
+    image.info = info
+    return image
+
+
+def _without_single_channel(pixels: Pixels) -> Pixels:
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
