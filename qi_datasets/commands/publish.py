@@ -125,6 +125,8 @@ def report(done: "Published") -> None:
         click.echo(f"{name}: published as {place.page}, {place.revision} is {done.commit}{tags}")
     else:
         click.echo(f"{name}: nothing to do, {place.page} has it all; {place.revision} is {done.commit}")
+    for note in done.notes:
+        click.echo(f"note: {note}")
     click.echo(f"{'make' if done.publication.content.manifest.recipe else 'load'} it with: {done.line}")
 
 

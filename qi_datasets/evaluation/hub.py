@@ -1,52 +1,214 @@
-"""An entry as the Hub's evaluation results: the file that a model's repository has under `.eval_results/`."""
+"""What the Hub ranks: the tasks of a set's `eval.yaml`, and the results of an entry for `.eval_results/`.
 
+Both come from `RANKED`. A value lies in [0, 100], and more is better, since the Hub knows no other order (eval-results
+in the Hub's documentation). Source: cards/specification.md, "The Hub's benchmarks".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.specs import QI, SHIFTED
+from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.inits import GIVEN, INITS, PRETRAINED
+from qi_datasets.scores.location import location_invariance
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import CIRCULAR, CROP, QI, SHIFTED, ZERO
+from qi_datasets.storage.manifest import Manifest
 
 FOLDER = ".eval_results"
+FRAMEWORK = "qi-datasets"
+"""The identifier of this package among the Hub's evaluation frameworks."""
+
+SETTINGS = {"padding": "padding", "pool": "pooling", "background": "background"}
+"""Field of a model -> how its value is called."""
+
+DIGITS = 4
+"""Decimal places of a value."""
 
 
-def results_of(entry: Entry, dataset_id: str) -> list[EvalResultEntry]:
-    """One result for each init: the location score of `qi`, consistency of each mode of `shifted`.
+@dataclass(frozen=True)
+class Ranked:
+    """A figure that the Hub ranks.
 
-    dataset_id: ORG/NAME of the set on the Hub. Raises OptionError for an entry without such a figure.
+    id: of its task in `eval.yaml`
+    inits: those of which it is taken
+    value: of the figures of one init; from 0 to 100, more is better; None where there is none
+    notes: what a reader should see beside it
+    """
+
+    id: str
+    inits: Sequence[str]
+    value: Callable[[Figures], float | None]
+    notes: Callable[[Figures], str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a result can be looked up: a link, what it is called, and the user of the Hub who vouches for it."""
+
+    url: str
+    name: str
+    user: str | None = None
+
+
+def invariance(figures: Figures) -> float | None:
+    """Returns the location invariance, of figures on `qi`; None where borders are missing."""
+    score = figures["location_score"]
+    return None if score is None else location_invariance(score["value"])
+
+
+def reach_notes(figures: Figures) -> str:
+    """Returns the location score and both reaches in words."""
+    at_75, reach = ("none" if figures[name] is None else figures[name] for name in ("reach_75", "reach"))
+    score = figures["location_score"]["value"]
+    return f"location invariance = 100 x (1 - location score {score:.3f}); reach at 75 % {at_75}, reach {reach}"
+
+
+def ranked_share(mode: str, id_ending: str, name: str, words: str) -> Ranked:
+    """Returns a share on `shifted` as the Hub ranks it, in percent.
+
+    Args:
+        mode: Of the views.
+        id_ending: How the task's id ends.
+        name: Of the share in an entry's figures.
+        words: What the share is.
+    """
+
+    def value(figures: Figures) -> float | None:
+        found = figures.get(mode, {}).get(name)
+        return None if found is None else 100 * float(found["value"])
+
+    def notes(figures: Figures) -> str:
+        low, high = (100 * figures[mode][name][end] for end in ("low", "high"))
+        return f"{words} ({mode}), in %, 95 % interval {low:.1f} to {high:.1f}"
+
+    # An untrained classifier names few classes, and is consistent for that reason alone: it is not ranked.
+    return Ranked(f"{SHIFTED.name}_{mode}_{id_ending}", (PRETRAINED, GIVEN), value, notes)
+
+
+RANKED: Mapping[str, Sequence[Ranked]] = {
+    QI.name: tuple(Ranked(f"{QI.name}_{init}", (init,), invariance, reach_notes) for init in INITS),
+    SHIFTED.name: tuple(
+        ranked
+        for mode in (CROP, ZERO, CIRCULAR)
+        for ranked in (
+            ranked_share(mode, "consistency", "consistency", "share of pairs of shifted views with one answer"),
+            ranked_share(mode, "top1", "diagonal", "top-1, mean over shifts along the diagonal"),
+        )
+    ),
+}
+"""Set -> the figures on it that are ranked, in the order of `eval.yaml`."""
+
+
+def benchmark_file(spec: SetSpec, manifest: Manifest) -> str | None:
+    """Returns the text of the `eval.yaml` that makes a published set a benchmark; None for a set that is none.
+
+    Args:
+        spec: The set.
+        manifest: Of the set as it is published; one of another size than the official one is no benchmark.
+    """
+    if spec.name not in RANKED or manifest.size != spec.size:
+        return None
+    pictures = " Made of generated demo pictures, not of ImageNet." if manifest.demo else ""
+    text = f"{spec.summary}{pictures} Values lie from 0 to 100, and more is better; the specification is on the card."
+    config, split = next(iter(manifest.configs)), list(spec.splits)[-1]
+    content = {
+        "name": f"{spec.title} (demo pictures)" if manifest.demo else spec.title,
+        "description": text,
+        "evaluation_framework": FRAMEWORK,
+        "tasks": [{"id": ranked.id, "config": config, "split": split} for ranked in RANKED[spec.name]],
+    }
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+
+
+def ranked_values(content: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+    """Returns task id -> value and notes, of every figure of an entry that is ranked. content: what it says."""
+    found: dict[str, tuple[float, str]] = {}
+    for ranked in RANKED.get(content["task"], ()):
+        for init in ranked.inits:
+            figures = content["figures"].get(init)
+            value = None if figures is None else ranked.value(figures)
+            if figures is not None and value is not None:
+                found.setdefault(ranked.id, (round(value, DIGITS), ranked.notes(figures)))
+    return found
+
+
+def results_of(
+    entry: Entry, dataset_id: str, *, revision: str | None = None, source: Source | None = None
+) -> list[EvalResultEntry]:
+    """Returns a result for each figure of an entry that is ranked.
+
+    Args:
+        entry: The entry.
+        dataset_id: ORG/NAME of the set on the Hub.
+        revision: The commit of the set that the entry was measured on.
+        source: Where the result can be looked up.
+
+    Raises:
+        OptionError: For an entry without such a figure, and a name that is none.
     """
     if dataset_id.count("/") != 1 or not all(dataset_id.split("/")):
         raise OptionError(f"dataset_id must be ORG/NAME, not {dataset_id!r}")
-    values: dict[str, tuple[float, str]] = {}
-    for init, figures in entry.figures.items():
-        if entry.task == QI.name and figures["location_score"] is not None:
-            notes = f"location score; reach {figures['reach']}, lower is more translation invariant"
-            values[f"{QI.name}_{init}"] = (figures["location_score"]["value"], notes)
-        elif entry.task == SHIFTED.name:
-            for mode, moved in figures.items():
-                values[f"{SHIFTED.name}_{mode}_{init}"] = (moved["consistency"]["value"], "consistency over pairs")
+    values = ranked_values(entry.content)
     if not values:
         raise OptionError(
-            f"this entry of {entry.task} has no figure for the Hub: it takes one of {QI.name} at all seven borders, "
-            f"or one of {SHIFTED.name}"
+            f"this entry of {entry.task} has no figure for the Hub: it ranks networks on {QI.name} at all seven "
+            f"borders, and pretrained or given ones on {SHIFTED.name}"
         )
-    model = entry.content["model"]
-    variant = f"{model['name']}, padding {model['padding']}, pool {model['pool']}"
     return [
-        EvalResultEntry(dataset_id, task, value, date=entry.content["date"], notes=f"{notes} ({variant})")
+        EvalResultEntry(
+            dataset_id,
+            task,
+            value,
+            dataset_revision=revision,
+            date=entry.content["date"],
+            source_url=source.url if source else None,
+            source_name=source.name if source else None,
+            source_user=source.user if source else None,
+            notes=f"{notes} ({variant_words(entry.content)})",
+        )
         for task, (value, notes) in values.items()
     ]
 
 
+def variant_words(content: Mapping[str, Any]) -> str:
+    """Returns in words what was evaluated, and how."""
+    model = content["model"]
+    settings = ", ".join(f"{model[name]} {word}" for name, word in SETTINGS.items())
+    return f"{network_name(content)}, {settings}"
+
+
+def results_name(content: Mapping[str, Any]) -> str:
+    """Returns the path of an entry's results in its model's repository.
+
+    Results with other settings than the usual ones stand in files of their own, as the Hub asks.
+    """
+    model = content["model"]
+    unusual = [model["padding"]] if model["padding"] != "own" else []
+    unusual += [f"{model['background']}-background"] if model["background"] != "zero" else []
+    return f"{FOLDER}/{'-'.join([content['task'], *unusual])}.yaml"
+
+
+def results_text(results: Sequence[EvalResultEntry]) -> str:
+    """Returns results as the text of a file."""
+    content = eval_result_entries_to_yaml(list(results))
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000))
+
+
 def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
-    """Writes the results below an entry's folder; gives the file. Raises OptionError, OutputError."""
-    results = eval_result_entries_to_yaml(results_of(entry, dataset_id))
-    path = folder / FOLDER / f"{entry.task}.yaml"
+    """Writes the results below an entry's folder, and returns the file. Raises OptionError, OutputError."""
+    text = results_text(results_of(entry, dataset_id))
+    path = folder / results_name(entry.content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.hub import benchmark_file
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, whole_card
-from qi_datasets.storage.hub import MAIN, HubPlace
+from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace
 from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
 from qi_datasets.storage.parquet import file_record
 
@@ -43,6 +44,10 @@ class Content:
     files: Mapping[str, LocalFile]
     free: bool
 
+    def without(self, path: str) -> "Content":
+        """Returns the same, but for one file."""
+        return replace(self, files={name: file for name, file in self.files.items() if name != path})
+
 
 def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
     """What is published of the set in a folder.
@@ -61,7 +66,18 @@ def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag:
     files = {name: LocalFile(folder / name, record.bytes, record.sha256) for name, record in records.items()}
     if manifest.recipe:
         raise OptionError(f"{folder} is a recipe and holds no images; publish it as one")
-    return Content(spec, manifest, files, manifest.publishable(spec))
+    return Content(spec, manifest, files | benchmark_of(spec, manifest), manifest.publishable(spec))
+
+
+def benchmark_of(spec: SetSpec, manifest: Manifest) -> dict[str, LocalFile]:
+    """Returns the file by which the Hub takes a set for a benchmark, by its path; nothing for a set that is none."""
+    text = benchmark_file(spec, manifest)
+    return {} if text is None else {BENCHMARK: local_file(text.encode())}
+
+
+def local_file(data: bytes) -> LocalFile:
+    """Returns a file that is made of bytes."""
+    return LocalFile(data, len(data), hashlib.sha256(data).hexdigest())
 
 
 def recipe_of(spec: SetSpec, manifest: Manifest, place: HubPlace) -> Content:
@@ -74,9 +90,5 @@ def recipe_of(spec: SetSpec, manifest: Manifest, place: HubPlace) -> Content:
     card = whole_card(spec, bare, recipe=str(place)).encode()
     digest = hashlib.sha256(card).hexdigest()
     bare = replace(bare, files={CARD: FileRecord(len(card), digest)})
-    text = bare.text.encode()
-    files = {
-        CARD: LocalFile(card, len(card), digest),
-        MANIFEST: LocalFile(text, len(text), hashlib.sha256(text).hexdigest()),
-    }
+    files = {CARD: local_file(card), MANIFEST: local_file(bare.text.encode()), **benchmark_of(spec, bare)}
     return Content(spec, bare, files, free=True)

@@ -19,11 +19,17 @@ from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
 
 @dataclass(frozen=True)
 class Published:
-    """What came of one set. commit: of the branch now, "" in a dry run. tags: made by this call."""
+    """What came of one set.
+
+    commit: of the branch now, "" in a dry run.
+    tags: made by this call.
+    notes: what was left out.
+    """
 
     publication: Publication
     commit: str
     tags: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -110,10 +116,11 @@ def publish(
         ]
         if dry_run or not (confirm is None or confirm(publications)):
             return tuple(Published(publication, "", ()) for publication in publications)
-        return tuple(
-            Published(publication, carry_out(publication, progress=progress), publication.tags)
-            for publication in publications
-        )
+        done = []
+        for publication in publications:
+            made = carry_out(publication, progress=progress)
+            done.append(Published(publication, made.commit, publication.tags, made.notes))
+        return tuple(done)
 
 
 def check(root: Path, names: Sequence[str] | None, progress: bool) -> None:

@@ -1,8 +1,10 @@
 """Carries a publication out: settings, a branch to try the commit on, the same commit on the target, tags."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -16,17 +18,28 @@ from qi_datasets.errors import HubError, PublishError
 from qi_datasets.publishing.access import Access
 from qi_datasets.publishing.plan import Publication
 from qi_datasets.publishing.remote import access_of, refs_of, same
-from qi_datasets.storage.hub import MAIN, HubPlace, asked
+from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, asked
 from qi_datasets.storage.published import LIBRARY, tree
 
 STAGING = "qi-publish"
 """The branch on which a commit is tried before the target gets it; what a killed run left of it is made anew."""
 
+OF_BENCHMARK = re.compile(r"\beval\.yaml\b|\bevaluation_framework\b")
+"""How the Hub names what it does not like of `eval.yaml`."""
+
 Operation = CommitOperationAdd | CommitOperationDelete
 
 
-def carry_out(publication: Publication, *, progress: bool = False) -> str:
-    """Does what was planned, and returns the commit of the branch; HubError or PublishError leave it as it was.
+@dataclass(frozen=True)
+class Done:
+    """What came of a publication. commit: of the branch now. notes: what was left out, and what to do about it."""
+
+    commit: str
+    notes: tuple[str, ...] = ()
+
+
+def carry_out(publication: Publication, *, progress: bool = False) -> Done:
+    """Does what was planned; HubError or PublishError leave the branch as it was.
 
     Settings come first and are read back before a byte goes up. The files go to a branch of their own, where they are
     compared with what was meant; the same commit on the target is refused by the Hub if that has moved meanwhile.
@@ -35,9 +48,9 @@ def carry_out(publication: Publication, *, progress: bool = False) -> str:
     if publication.changes_settings:
         uploader.make_settings()
     if not publication.changes_files:
-        return uploader.tagged(publication.remote.head)
+        return Done(uploader.tagged(publication.remote.head))
     with uploader.staging(), bars(progress):
-        return uploader.tagged(uploader.commit())
+        return Done(uploader.tagged(uploader.commit()), tuple(uploader.notes))
 
 
 class Uploader:
@@ -48,6 +61,7 @@ class Uploader:
         self.repo: dict[str, Any] = {"repo_id": self.place.repo_id, "repo_type": "dataset"}
         self.api = HfApi(library_name=LIBRARY)
         self.head = publication.remote.head
+        self.notes: list[str] = []
 
     def make_settings(self) -> None:
         """Makes the repository, or changes its settings, and reads them back."""
@@ -104,7 +118,15 @@ class Uploader:
 
     def commit(self) -> str:
         """The commit, tried on the branch, then made on the target."""
-        staged = self._commit(STAGING)
+        try:
+            staged = self._commit(STAGING)
+        except HubError as error:
+            if BENCHMARK not in self.publication.add or not OF_BENCHMARK.search(str(error)):
+                raise
+            self._leave_out_benchmark(str(error))
+            if not self._operations():
+                return self.head
+            staged = self._commit(STAGING)
         self._check(staged)
         if self.place.revision in self.publication.remote.branches or self.place.revision == MAIN:
             return self._commit(self.place.revision)
@@ -142,6 +164,17 @@ class Uploader:
             return str(made.oid)
 
         return asked(commit, place, done=committed)
+
+    def _leave_out_benchmark(self, reason: str) -> None:
+        """Publishes without `eval.yaml`: the Hub refuses one whose framework it has not been asked to take yet."""
+        content, add = self.publication.content.without(BENCHMARK), self.publication.add
+        self.publication = replace(
+            self.publication, content=content, add=tuple(path for path in add if path != BENCHMARK)
+        )
+        self.notes.append(
+            f"the Hub does not take {BENCHMARK} yet ({reason}), so that the set is published, but no benchmark; "
+            "ask for it as cards/leaderboard/README.md says, and run again"
+        )
 
     def _operations(self) -> list[Operation]:
         files = self.publication.content.files

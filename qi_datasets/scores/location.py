@@ -218,3 +218,11 @@ def location(scores: Mapping[int, ArrayLike], family: Sequence[int], blind: froz
         reach_75_censored=missing > (-1 if reach_75 is None else reach_75),
         score=None if whole is None else mean_interval(whole, lowest=-1),
     )
+
+
+def location_invariance(location_score: float) -> float:
+    """Returns a location score as a figure of which more is better, in [0, 100]: 100 x (1 - location score).
+
+    A score below 0, by which chance makes a blind network look better than blind, gives 100.
+    """
+    return 100 * (1 - max(0.0, location_score))

@@ -27,6 +27,9 @@ from qi_datasets.errors import HubError, NotOnHubError, OptionError
 Result = TypeVar("Result")
 
 MAIN = "main"
+BENCHMARK = "eval.yaml"
+"""The file that makes a data set of the Hub a benchmark."""
+
 _LOCATION = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+?))?/?")
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LONGEST_REPO_ID = 96

@@ -105,7 +105,7 @@ def test_results_for_the_hub(sets: Path, tmp_path: Path) -> None:
     (result,) = yaml.safe_load((folder / ".eval_results" / "qi.yaml").read_text())
     score = Entry.read(folder).figures["random"]["location_score"]["value"]
     assert result["dataset"] == {"id": "org/qi", "task_id": "qi_random"}
-    assert result["value"] == score
+    assert result["value"] == pytest.approx(100 * (1 - max(0, score)), abs=1e-4)
     refused = evaluated(sets, "--entry", tmp_path / "some", "--dataset-id", "org/qi")
     assert "no figure for the Hub" in refused.stderr
 

@@ -51,7 +51,7 @@ def network(
     return Entry.of(settings, Predictions.of("qi", columns), {"total": 1.0})
 
 
-def shifted(number: int, *, labelled: bool = True, **model: Any) -> Entry:
+def shifted(number: int, *, labelled: bool = True, init: str = "random", **model: Any) -> Entry:
     """A network on `shifted` that is right at every second source, whatever the shift."""
     shifts, sources, modes = list(range(-32, 33)), entries.SOURCES[:4], ["crop", "zero", "circular"]
     images = [{"pair": -1, "shift": t, "side": 0} for t in shifts]
@@ -68,10 +68,10 @@ def shifted(number: int, *, labelled: bool = True, **model: Any) -> Entry:
         "prediction": answers,
         "margin": np.linspace(0.1, 1 + number, answers.size),
         "difference": 0.0,
-        **{"init": "random", "border": 0, "seed": 0},
+        **{"init": init, "border": 0, "seed": 0},
     }
     settings = entries.settings(task="shifted", proved={})
-    settings["model"] |= {"name": f"network_{number}", "weights_sha256": {"random": [f"{number:064x}"]}, **model}
+    settings["model"] |= {"name": f"network_{number}", "weights_sha256": {init: [f"{number:064x}"]}, **model}
     settings["data"] |= {
         "set": "shifted",
         "digests": {"test": entries.SHA},
@@ -80,7 +80,7 @@ def shifted(number: int, *, labelled: bool = True, **model: Any) -> Entry:
         "sources_sha256": entries.sources_digest(sources),
     }
     settings["protocol"] |= {
-        "inits": {"random": {"seeds": [0], "batch_norm": "untouched"}},
+        "inits": {init: {"seeds": [0], "batch_norm": "untouched"}},
         "borders": [0],
         "modes": modes,
         "shifts": shifts,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from tests.publishing.repositories import LFS_ENDINGS, File, RefusedError, Repository
+import yaml
+
+from tests.publishing.repositories import BENCHMARK, LFS_ENDINGS, File, RefusedError, Repository
 
 if TYPE_CHECKING:
     from tests.publishing.hub import Hub
@@ -19,9 +21,15 @@ MOST_BYTES_IN_GIT = 10_000_000
 WRITES = frozenset(
     ("settings", "preupload", "batch", "commit", "make_branch", "delete_branch", "make_tag", "delete_tag")
 )
+KINDS = {"": "models", "datasets/": "datasets", "spaces/": "spaces"}
 
 Answer = tuple[int, Any, dict[str, str]]
 """Status, body (bytes, or what becomes JSON), headers."""
+
+
+def key_of(kind: str, repo_id: str) -> str:
+    """The name of a repository among the Hub's: data sets have their own alone."""
+    return repo_id if kind == "datasets" else f"{kind}/{repo_id}"
 
 
 @dataclass(frozen=True)
@@ -43,14 +51,25 @@ class Answers:
             raise RefusedError(401, "", "Invalid credentials in Authorization header")
         return self.hub.users[token]
 
+    @property
+    def kind(self) -> str:
+        return self.parts.get("kind") or KINDS[self.parts.get("at", "datasets/")]
+
+    @property
+    def key(self) -> str:
+        """The name of the repository among the Hub's."""
+        return key_of(self.kind, self.parts["repo"])
+
     def repository(self, *, gate: bool = False) -> Repository:
         """The repository that the path names, if the user may see it, and pass its gate where that counts."""
         user, repo_id = self.user(), self.parts["repo"]
-        found = self.hub.repositories.get(repo_id)
+        found = self.hub.repositories.get(self.key)
         owner = user is not None and repo_id.partition("/")[0] in user[1]
         if found is None or (found.private and not (owner or (user and user[0] in found.granted))):
             raise RefusedError(404 if user else 401, "RepoNotFound", "Repository not found")
-        if self.route in WRITES and not owner:
+        # Whoever sees a repository may open a pull request; the store of large files is shared.
+        proposes = user is not None and (self.query.get("create_pr") == "1" or self.route == "batch")
+        if self.route in WRITES and not owner and not proposes:
             raise RefusedError(403, "", "You don't have the required permissions to write to this repository")
         if gate and found.gated and not owner and (user is None or user[0] not in found.granted):
             raise RefusedError(403 if user else 401, "GatedRepo", f"Access to dataset {repo_id} is restricted.")
@@ -70,10 +89,13 @@ class Answers:
         name = f"{asked['organization'] or user[0]}/{asked['name']}"
         if name.partition("/")[0] not in user[1]:
             raise RefusedError(403, "", f"You don't have the rights to create a dataset under {name.partition('/')[0]}")
-        url = f"{self.hub.endpoint}/datasets/{name}"
-        if name in self.hub.repositories:
-            raise RefusedError(409, "", "You already created this dataset repo", url=url)
-        self.hub.make(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
+        kind = f"{asked.get('type', 'model')}s"
+        url = f"{self.hub.endpoint}/{'' if kind == 'models' else f'{kind}/'}{name}"
+        if key_of(kind, name) in self.hub.repositories:
+            raise RefusedError(409, "", "You already created this repo", url=url)
+        if kind == "spaces" and asked.get("sdk") != "static":
+            raise RefusedError(400, "", "sdk must be one of gradio, docker, static")
+        self.hub.make(key_of(kind, name), private=asked.get("visibility") == "private" or asked.get("private") is True)
         return 200, {"url": url, "name": name, "id": name}, {}
 
     def settings(self, body: bytes) -> Answer:
@@ -99,8 +121,8 @@ class Answers:
     def batch(self, body: bytes) -> Answer:
         repository, objects = self.repository(), []
         for asked in json.loads(body)["objects"]:
-            upload = {"href": f"{self.hub.lfs_endpoint}/lfs/{repository.repo_id}/{asked['oid']}"}
-            verify = {"href": f"{self.hub.endpoint}/api/datasets/{repository.repo_id}/lfs-verify"}
+            upload = {"href": f"{self.hub.lfs_endpoint}/lfs/{self.kind}/{self.parts['repo']}/{asked['oid']}"}
+            verify = {"href": f"{self.hub.endpoint}/api/{self.kind}/{self.parts['repo']}/lfs-verify"}
             known = asked["oid"] in repository.store
             objects.append(asked if known else asked | {"actions": {"upload": upload, "verify": verify}})
         return 200, {"transfer": "basic", "objects": objects}, {}
@@ -109,7 +131,7 @@ class Answers:
         file = File(body, lfs=True)
         if file.sha256 != self.parts["oid"]:
             raise RefusedError(400, "", "these are not the bytes that were announced")
-        self.hub.repositories[self.parts["repo"]].store[file.sha256] = body
+        self.hub.repositories[self.key].store[file.sha256] = body
         return 200, None, {}
 
     def verify(self, body: bytes) -> Answer:
@@ -119,9 +141,71 @@ class Answers:
 
     def commit(self, body: bytes) -> Answer:
         lines: Iterator[Any] = map(json.loads, body.splitlines())
-        commit = self.repository().commit(self.parts["revision"], lines)
-        url = f"{self.hub.endpoint}/datasets/{self.parts['repo']}/commit/{commit.oid}"
-        return 200, {"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""}, {}
+        repository, user = self.repository(), self.user()
+        check = self.check_benchmark if self.kind == "datasets" else None
+        address = f"{self.hub.endpoint}/{'' if self.kind == 'models' else f'{self.kind}/'}{self.parts['repo']}"
+        if self.query.get("create_pr") == "1":
+            proposal = repository.propose(user[0] if user else "", self.parts["revision"], lines)
+            answer = {"commitOid": proposal.oid, "pullRequestUrl": f"{address}/discussions/{proposal.number}"}
+        else:
+            answer = {"commitOid": repository.commit(self.parts["revision"], lines, check).oid}
+        url = f"{address}/commit/{answer['commitOid']}"
+        return 200, {"success": True, "commitUrl": url, "hookOutput": "", **answer}, {}
+
+    def check_benchmark(self, files: Mapping[str, File]) -> None:
+        """Refuses an `eval.yaml` that is none, as the Hub does when it is pushed."""
+        if BENCHMARK not in files:
+            return
+        content = yaml.safe_load(files[BENCHMARK].data)
+        for name, kind in (("name", str), ("description", str), ("evaluation_framework", str), ("tasks", list)):
+            if not isinstance(content.get(name), kind):
+                raise RefusedError(400, "", f"{BENCHMARK}: invalid input at {name}")
+        if content["evaluation_framework"] not in self.hub.frameworks:
+            raise RefusedError(400, "", "Invalid input at evaluation_framework")
+        if not all({"id", "config", "split"} <= task.keys() for task in content["tasks"]):
+            raise RefusedError(400, "", f"{BENCHMARK}: invalid input at tasks")
+
+    def discussions(self, body: bytes) -> Answer:
+        found = [one for one in self.repository().proposals if self.query.get("author") in (None, one.author)]
+        found = [one for one in found if self.query.get("status") in (None, "all", one.status)]
+        listed = [
+            {
+                "num": one.number,
+                "title": one.title,
+                "author": {"name": one.author},
+                "createdAt": "2026-01-01T00:00:00.000Z",
+                "status": one.status,
+                "isPullRequest": True,
+                "repo": {"name": self.parts["repo"], "type": self.kind.removesuffix("s")},
+            }
+            for one in reversed(found)
+        ]
+        return 200, {"discussions": listed, "count": len(listed), "start": 0}, {}
+
+    def leaderboard(self, body: bytes) -> Answer:
+        """All results on a benchmark's tasks, of main and of open pull requests, the highest value first."""
+        files = self.repository().at("main").files
+        if BENCHMARK not in files:
+            raise RefusedError(404, "", "This dataset has no leaderboard")
+        tasks = {task["id"] for task in yaml.safe_load(files[BENCHMARK].data)["tasks"]}
+        rows = []
+        for name, repository in self.hub.repositories.items():
+            kind, _, model = name.partition("/")
+            if kind != "models" or model.count("/") != 1:
+                continue
+            for revision, number in [("main", None), *((f"refs/pr/{p.number}", p.number) for p in repository.open)]:
+                for path, file in repository.at(revision).files.items():
+                    if not path.startswith(".eval_results/") or (number and path in repository.at("main").files):
+                        continue
+                    for result in yaml.safe_load(file.data):
+                        if result["dataset"]["id"] != self.parts["repo"] or result["dataset"]["task_id"] not in tasks:
+                            continue
+                        author = {"type": "org", "name": model.partition("/")[0], "fullname": "", "avatarUrl": ""}
+                        row = {"modelId": model, "value": result["value"], "filename": path, "verified": False}
+                        row |= {"author": author, "source": result.get("source"), "notes": result.get("notes")}
+                        rows.append(row | ({"pullRequest": number} if number else {}))
+        rows.sort(key=lambda row: -row["value"])
+        return 200, [row | {"rank": rank} for rank, row in enumerate(rows, 1)], {}
 
     def refs(self, body: bytes) -> Answer:
         repository = self.repository()
@@ -165,7 +249,7 @@ class Answers:
         commit = repository.at(self.parts.get("revision", "main"))
         settings = {"private": repository.private, "gated": repository.gated, "disabled": False}
         files = [{"rfilename": path} for path in commit.files]
-        return 200, {"id": repository.repo_id, "sha": commit.oid, **settings, "siblings": files, "tags": []}, {}
+        return 200, {"id": self.parts["repo"], "sha": commit.oid, **settings, "siblings": files, "tags": []}, {}
 
     info_at = info
 
@@ -205,13 +289,13 @@ class Answers:
         if not file.lfs:
             return self.ranged(file.data, headers)
         headers |= {"X-Linked-Etag": f'"{file.etag}"', "X-Linked-Size": str(len(file.data))}
-        headers["Location"] = f"{self.hub.lfs_endpoint}/lfs/{repository.repo_id}/{file.sha256}"
+        headers["Location"] = f"{self.hub.lfs_endpoint}/lfs/{self.kind}/{self.parts['repo']}/{file.sha256}"
         return 302, None, headers
 
     file = head
 
     def download(self, body: bytes) -> Answer:
-        data = self.hub.repositories[self.parts["repo"]].store[self.parts["oid"]]
+        data = self.hub.repositories[self.key].store[self.parts["oid"]]
         if self.parts["oid"] in self.hub.damaged:
             data = data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
         return self.ranged(data, {})

@@ -1,4 +1,4 @@
-"""The Hub on this machine: its API for dataset repositories over HTTP, with faults on demand and a log of requests.
+"""The Hub on this machine: its API for repositories over HTTP, with faults on demand and a log of requests.
 
 It knows what `huggingface_hub` and `datasets` ask for. Whatever else is asked for goes to `unknown`, which every test
 expects to be empty.
@@ -59,6 +59,9 @@ class Request:
     origin: str
 
 
+FRAMEWORKS = ("inspect-ai", "qi-datasets")
+"""Evaluation frameworks that an `eval.yaml` may name; the Hub refuses one of another."""
+
 WRITER, READER = "hf_writer", "hf_reader"
 """Tokens of a user who may write to the namespaces `ada` and `lab`, and of one who may write to `bob` alone."""
 
@@ -66,33 +69,42 @@ ROUTES: dict[str, tuple[str, str]] = {
     "whoami": ("GET", "/api/whoami-v2"),
     "create": ("POST", "/api/repos/create"),
     "validate": ("POST", "/api/validate-yaml"),
-    "settings": ("PUT", "/api/datasets/{repo}/settings"),
-    "preupload": ("POST", "/api/datasets/{repo}/preupload/{revision}"),
-    "batch": ("POST", "/datasets/{repo}.git/info/lfs/objects/batch"),
-    "upload": ("PUT", "/lfs/{repo}/{oid}"),
-    "verify": ("POST", "/api/datasets/{repo}/lfs-verify"),
-    "commit": ("POST", "/api/datasets/{repo}/commit/{revision}"),
-    "refs": ("GET", "/api/datasets/{repo}/refs"),
-    "make_branch": ("POST", "/api/datasets/{repo}/branch/{revision}"),
-    "delete_branch": ("DELETE", "/api/datasets/{repo}/branch/{revision}"),
-    "make_tag": ("POST", "/api/datasets/{repo}/tag/{revision}"),
-    "delete_tag": ("DELETE", "/api/datasets/{repo}/tag/{revision}"),
-    "commits": ("GET", "/api/datasets/{repo}/commits/{revision}"),
-    "tree": ("GET", "/api/datasets/{repo}/tree/{revision}"),
-    "subtree": ("GET", "/api/datasets/{repo}/tree/{revision}/{path}"),
-    "paths": ("POST", "/api/datasets/{repo}/paths-info/{revision}"),
-    "auth_check": ("GET", "/api/datasets/{repo}/auth-check"),
-    "auth_check_write": ("GET", "/api/datasets/{repo}/auth-check/write"),
-    "info": ("GET", "/api/datasets/{repo}"),
-    "info_at": ("GET", "/api/datasets/{repo}/revision/{revision}"),
-    "head": ("HEAD", "/datasets/{repo}/resolve/{revision}/{path}"),
-    "file": ("GET", "/datasets/{repo}/resolve/{revision}/{path}"),
-    "download": ("GET", "/lfs/{repo}/{oid}"),
+    "settings": ("PUT", "/api/{kind}/{repo}/settings"),
+    "preupload": ("POST", "/api/{kind}/{repo}/preupload/{revision}"),
+    "batch": ("POST", "/{at}{repo}.git/info/lfs/objects/batch"),
+    "upload": ("PUT", "/lfs/{kind}/{repo}/{oid}"),
+    "verify": ("POST", "/api/{kind}/{repo}/lfs-verify"),
+    "commit": ("POST", "/api/{kind}/{repo}/commit/{revision}"),
+    "refs": ("GET", "/api/{kind}/{repo}/refs"),
+    "make_branch": ("POST", "/api/{kind}/{repo}/branch/{revision}"),
+    "delete_branch": ("DELETE", "/api/{kind}/{repo}/branch/{revision}"),
+    "make_tag": ("POST", "/api/{kind}/{repo}/tag/{revision}"),
+    "delete_tag": ("DELETE", "/api/{kind}/{repo}/tag/{revision}"),
+    "commits": ("GET", "/api/{kind}/{repo}/commits/{revision}"),
+    "tree": ("GET", "/api/{kind}/{repo}/tree/{revision}"),
+    "subtree": ("GET", "/api/{kind}/{repo}/tree/{revision}/{path}"),
+    "paths": ("POST", "/api/{kind}/{repo}/paths-info/{revision}"),
+    "auth_check": ("GET", "/api/{kind}/{repo}/auth-check"),
+    "auth_check_write": ("GET", "/api/{kind}/{repo}/auth-check/write"),
+    "discussions": ("GET", "/api/{kind}/{repo}/discussions"),
+    "leaderboard": ("GET", "/api/datasets/{repo}/leaderboard"),
+    "info": ("GET", "/api/{kind}/{repo}"),
+    "info_at": ("GET", "/api/{kind}/{repo}/revision/{revision}"),
+    "head": ("HEAD", "/{at}{repo}/resolve/{revision}/{path}"),
+    "file": ("GET", "/{at}{repo}/resolve/{revision}/{path}"),
+    "download": ("GET", "/lfs/{kind}/{repo}/{oid}"),
     "harnesses": ("GET", "/api/agent-harnesses"),
     "viewer_info": ("GET", "/info"),
     "viewer_parquet": ("GET", "/parquet"),
 }
-PARTS = {"repo": r"[^/]+/[^/]+?", "revision": "[^/]+", "path": ".+", "oid": "[0-9a-f]{64}"}
+PARTS = {
+    "kind": "datasets|models|spaces",
+    "at": "(?:datasets/|spaces/)?",
+    "repo": r"[^/]+/[^/]+?",
+    "revision": "[^/]+",
+    "path": ".+",
+    "oid": "[0-9a-f]{64}",
+}
 PATTERNS = {
     name: (method, re.compile(re.sub(r"\{(\w+)\}", lambda part: f"(?P<{part[1]}>{PARTS[part[1]]})", path)))
     for name, (method, path) in ROUTES.items()
@@ -103,7 +115,7 @@ def routed(method: str, path: str) -> tuple[str, dict[str, str]]:
     """The name of a request's route, and the parts of its path."""
     for name, (of, pattern) in PATTERNS.items():
         if of == method and (match := pattern.fullmatch(path)):
-            return name, {part: unquote(text) for part, text in match.groupdict().items()}
+            return name, {part: unquote(text) for part, text in match.groupdict().items() if text is not None}
     return UNKNOWN, {}
 
 
@@ -112,6 +124,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.users = {WRITER: ("ada", ("ada", "lab")), READER: ("bob", ("bob",))}
+        self.frameworks = {*FRAMEWORKS}
         self.repositories: dict[str, Repository] = {}
         self.faults: list[Fault] = []
         self.log: list[Request] = []
@@ -140,8 +153,10 @@ class Hub:
         self.faults.clear()
         self.log.clear()
         self.damaged.clear()
+        self.frameworks = {*FRAMEWORKS}
 
     def make(self, repo_id: str, **settings: Any) -> Repository:
+        """A new repository: a data set, or of another kind by `models/ORG/NAME`, `spaces/ORG/NAME`."""
         self.repositories[repo_id] = Repository(repo_id, **settings)
         return self.repositories[repo_id]
 

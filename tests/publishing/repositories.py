@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ATTRIBUTES = ".gitattributes"
+ATTRIBUTES, BENCHMARK = ".gitattributes", "eval.yaml"
 LFS_ENDINGS = (".parquet", ".png")
 ATTRIBUTES_TEXT = "".join(f"*{ending} filter=lfs diff=lfs merge=lfs -text\n" for ending in LFS_ENDINGS).encode()
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
@@ -64,8 +64,19 @@ class Commit:
 
 
 @dataclass
+class Proposal:
+    """A pull request. oid: of its last commit. status: open, merged or closed."""
+
+    number: int
+    author: str
+    title: str
+    oid: str
+    status: str = "open"
+
+
+@dataclass
 class Repository:
-    """One dataset repository. store: large files by SHA-256, committed or not. granted: who passed the gate."""
+    """One repository. store: large files by SHA-256, committed or not. granted: who passed the gate."""
 
     repo_id: str
     private: bool = False
@@ -75,6 +86,7 @@ class Repository:
     tags: dict[str, str] = field(default_factory=dict)
     store: dict[str, bytes] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
+    proposals: list[Proposal] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         first = self.add_commit("", "initial commit", {ATTRIBUTES: File(ATTRIBUTES_TEXT, lfs=False)})
@@ -98,6 +110,8 @@ class Repository:
     def at(self, revision: str) -> Commit:
         """The commit that a branch, a tag or an id names."""
         oid = self.branches.get(revision) or self.tags.get(revision) or revision
+        if revision.startswith("refs/pr/"):
+            oid = next((one.oid for one in self.proposals if revision == f"refs/pr/{one.number}"), revision)
         if oid not in self.commits:
             raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return self.commits[oid]
@@ -109,9 +123,9 @@ class Repository:
         return files[path]
 
     def tree(self, revision: str = "main") -> dict[str, str]:
-        """Path -> SHA-256 of every file, without what the Hub itself adds."""
+        """Path -> SHA-256 of every file, without what the Hub itself adds, and publishing (`eval.yaml`)."""
         files = self.at(revision).files
-        return {path: file.sha256 for path, file in sorted(files.items()) if path != ATTRIBUTES}
+        return {path: file.sha256 for path, file in sorted(files.items()) if path not in (ATTRIBUTES, BENCHMARK)}
 
     def history(self, revision: str = "main") -> list[Commit]:
         """The commits that lead to a revision, the newest first."""
@@ -138,8 +152,44 @@ class Repository:
             entries = [entry for entry in entries if "/" not in str(entry["path"])[len(prefix) :]]
         return sorted(entries, key=lambda entry: str(entry["path"]))
 
-    def commit(self, branch: str, lines: Iterator[dict[str, dict[str, str]]]) -> Commit:
-        """A commit on a branch, from the operations that a client sends."""
+    @property
+    def open(self) -> list[Proposal]:
+        """The pull requests that are neither merged nor closed."""
+        return [one for one in self.proposals if one.status == "open"]
+
+    def propose(self, author: str, branch: str, lines: Iterator[dict[str, dict[str, str]]]) -> Proposal:
+        """A pull request to a branch, from the operations that a client sends."""
+        made = self.changed(branch, lines)
+        self.proposals.append(Proposal(len(self.proposals) + 1, author, made.title, made.oid))
+        return self.proposals[-1]
+
+    def merge(self, number: int) -> None:
+        """Adds what a pull request changes to main."""
+        proposal = self.proposals[number - 1]
+        made, head = self.commits[proposal.oid], self.at("main")
+        before = self.commits[made.parent].files
+        files = head.files | {path: file for path, file in made.files.items() if before.get(path) != file}
+        self.branches["main"] = self.add_commit(head.oid, made.title, files).oid
+        proposal.status = "merged"
+
+    def commit(
+        self,
+        branch: str,
+        lines: Iterator[dict[str, dict[str, str]]],
+        check: Callable[[Mapping[str, File]], None] | None = None,
+    ) -> Commit:
+        """A commit on a branch, from the operations that a client sends. check: raises for files that are refused."""
+        made = self.changed(branch, lines, check)
+        self.branches[branch] = made.oid
+        return made
+
+    def changed(
+        self,
+        branch: str,
+        lines: Iterator[dict[str, dict[str, str]]],
+        check: Callable[[Mapping[str, File]], None] | None = None,
+    ) -> Commit:
+        """A commit that follows a branch and is on none."""
         if branch not in self.branches:
             raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {branch}")
         head = self.at(branch)
@@ -164,9 +214,9 @@ class Repository:
                         raise RefusedError(404, "EntryNotFound", "A file with this name doesn't exist")
                 case key:
                     raise RefusedError(400, "", f"unknown operation {key}")
-        commit = self.add_commit(head.oid, title, files)
-        self.branches[branch] = commit.oid
-        return commit
+        if check is not None:
+            check(files)
+        return self.add_commit(head.oid, title, files)
 
 
 def tree_of(folder: Path) -> dict[str, str]:

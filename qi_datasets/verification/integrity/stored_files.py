@@ -10,6 +10,7 @@ from qi_datasets.building.complete import PREVIEW
 from qi_datasets.registry import builder_of
 from qi_datasets.storage.card import CARD, card_text, front_matter
 from qi_datasets.storage.croissant import CROISSANT, description
+from qi_datasets.storage.hub import BENCHMARK
 from qi_datasets.storage.location import entries_below, joined, read_bytes
 from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.parquet import file_names
@@ -20,8 +21,8 @@ from qi_datasets.verification.stored import UNDECODABLE, UNREADABLE, StoredSet, 
 SHORT = 12
 """Hex digits of a digest that a message shows."""
 
-HUBS_OWN = (".gitattributes", ".git", ".cache")
-"""What the Hub and its clients put beside a set; no loader reads it."""
+HUBS_OWN = (".gitattributes", ".git", ".cache", BENCHMARK)
+"""What the Hub, its clients and publishing put beside a set; no loader reads it."""
 
 LARGEST_CARD = 1_000_000
 LARGEST_CROISSANT = 100_000_000
