@@ -62,7 +62,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--batch-norm", metavar="KIND", help="calibrated or untouched [default: calibrated for random].")
 @click.option("--mean", metavar="R G B", type=float, nargs=3, help="Of each channel, 0 to 1 [default: ImageNet's].")
-@click.option("--std", metavar="R G B", type=float, nargs=3, help="Deviation of each channel [default: ImageNet's].")
+@click.option("--std", metavar="R G B", type=float, nargs=3, help="Its deviation, above 0 to 1 [default: ImageNet's].")
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
 @click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")
@@ -299,6 +299,8 @@ def show(made: "Entry") -> None:
         f"{made.content['model']['name']} on {data['set']} {data['data_version']}, track {data['track']}, "
         f"{data['evaluated']} sources; " + ", ".join(f"{name} {sha[:12]}" for name, sha in data["digests"].items())
     )
+    if caveat := data.get("caveat"):
+        say(f"note: {caveat}")
 
 
 def show_quadrant(init: str, figures: Mapping[str, Any]) -> None:

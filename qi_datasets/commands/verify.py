@@ -37,6 +37,7 @@ NO_DAMAGE = ("against", "displacement", "separability")
 @click.option(
     "--report", metavar="DIR", type=click.Path(path_type=Path), help="Write one self-contained page, DIR/index.html."
 )
+@click.option("--pins", is_flag=True, help="Only integrity, and then the digests as lines for the spec table.")
 @click.option("--verbose", is_flag=True, help="Every check and every table of figures.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables: only what failed.")
 def main(
@@ -49,6 +50,7 @@ def main(
     against: str | None,
     json_file: Path | None,
     report: Path | None,
+    pins: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
@@ -58,6 +60,8 @@ def main(
 
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
+    if pins:
+        only = pins_alone(only, seeds, against, full=full)
     if report is not None:
         require_drawing()
     found = verify(out, sets or None, only, seeds, full, device, progress=not quiet, against=against)
@@ -69,8 +73,37 @@ def main(
     show(found, verbose=verbose, quiet=quiet)
     if report is not None and not quiet:
         say(f"report: {page}")
+    if pins:
+        show_pins(found)
     if found.exit_status:
         raise click.exceptions.Exit(found.exit_status)
+
+
+def pins_alone(only: str | None, seeds: int | None, against: str | None, *, full: bool) -> str:
+    """The part that is verified for pins: integrity. Usage errors for options that ask for anything else."""
+    from qi_datasets.verification.verify import INTEGRITY
+
+    if only not in (None, INTEGRITY) or seeds is not None or against is not None:
+        raise click.UsageError("--pins runs no networks and compares nothing: leave out --only, --seeds and --against.")
+    return INTEGRITY
+
+
+def show_pins(found: "Report") -> None:
+    """Lines for the spec table, where a set is whole, official by name, and without a picture in several splits."""
+    from qi_datasets.verification.report.report import Status
+
+    for one in found.sets:
+        told, failed = one.provenance, any(check.status == Status.FAIL for check in found.of(one.name))
+        if failed or told["pixels"] == "pinned" or told["track"] not in ("official", "unverified"):
+            pinned = "they are there" if told["pixels"] == "pinned" else f"its track is {told['track']}"
+            reason = "a check failed" if failed else pinned
+            say(f"{one.name}: no pins, since {reason}")
+            continue
+        say(f"{one.name}: for {told['set']} in qi_datasets/specs.py")
+        say("    digests={")
+        for split, digest in next(iter(told["digests"].values())).items():
+            say(f'        "{split}": "{digest}",')
+        say("    },")
 
 
 def show(found: "Report", *, verbose: bool, quiet: bool) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError
-from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER, sources_digest
+from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import Pixels, Placed, whole
 from qi_datasets.progress import bar_over
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION
 from qi_datasets.storage.location import default_output, exists, joined, place_of, set_folder
-from qi_datasets.storage.manifest import MANIFEST, PINNED
+from qi_datasets.storage.manifest import MANIFEST, OFFICIAL, OTHER, UNVERIFIED
 from qi_datasets.verification.stored import StoredSet
 
 ROWS = 100
@@ -221,15 +221,14 @@ def facts_of(stored: StoredSet, limit: int | None, evaluated: Sequence[str]) -> 
         for split, record in splits.items()
     }
     digests = {split: record.digest for split, record in splits.items()}
-    official = manifest.canonical and (spec.needs_images or manifest.pixels == PINNED)
-    demo = manifest.demo and digests == dict(spec.demo_digests)
-    track = OTHER if limit is not None else OFFICIAL if official else DEMO if demo else OTHER
+    track = OTHER if limit is not None else manifest.track
     return {
         "set": spec.name,
         "data_version": manifest.spec_version,
         "layout": manifest.layout,
         "track": track,
-        "canonical": track == OFFICIAL,
+        "canonical": track in (OFFICIAL, UNVERIFIED),
+        **({"caveat": manifest.caveat} if manifest.caveat else {}),
         "pixels": manifest.pixels,
         "digests": digests,
         "sources": {split: limited(count, limit) for split, count in counts.items()},

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from qi_datasets.errors import EntryError, OutputError, one_line
 from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
-from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, check_reach, check_rows
+from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import QI, SPEC_VERSION, SPECS
-from qi_datasets.storage.manifest import PINNED
+from qi_datasets.storage.manifest import DEMO, OFFICIAL, PINNED, UNVERIFIED, VERIFIED
 
 ENTRY = "entry.json"
 SCHEMA = "entry.schema.json"
@@ -113,6 +113,9 @@ class Entry:
     def of_older(cls, older: Mapping[str, Any], folder: Path) -> Self:
         """The entry of this version that an entry of version 1 is, with all that its predictions give computed anew."""
         content = {**older, "version": VERSION}
+        data = older.get("data")
+        if isinstance(data, dict) and (data.get("track"), data.get("pixels")) == (OFFICIAL, UNVERIFIED):
+            content["data"] = {**data, "track": UNVERIFIED}
         # Figures of another statistic: only what they follow from is held to the schema.
         check_schema(content, besides="figures")
         check_seals(older)
@@ -194,13 +197,15 @@ def check_data(data: Mapping[str, Any]) -> None:
     spec = SPECS[data["set"]]
     if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
         raise EntryError(f"data.data_version is {data['data_version']}; this package knows {SPEC_VERSION}")
-    if data["canonical"] != (data["track"] == OFFICIAL):
+    if data["canonical"] != (data["track"] in (OFFICIAL, UNVERIFIED)):
         raise EntryError(f"data.canonical is {data['canonical']}, but data.track is {data['track']}")
+    if data["canonical"] and (data["track"] == OFFICIAL) != (data["pixels"] in (PINNED, VERIFIED)):
+        raise EntryError(f"data.track is {data['track']}, but data.pixels is {data['pixels']}")
     if data["pixels"] == PINNED:
         check_digests(data, spec.digests)
     if data["track"] == DEMO:
         check_digests(data, spec.demo_digests)
-    sizes = {OFFICIAL: spec.splits, DEMO: spec.demo_splits}
+    sizes = {OFFICIAL: spec.splits, UNVERIFIED: spec.splits, DEMO: spec.demo_splits}
     if data["track"] in sizes and (data["limit"] is not None or data["sources"] != dict(sizes[data["track"]])):
         raise EntryError(f"data.track is {data['track']}, but not all of its sources were evaluated")
 

@@ -15,9 +15,7 @@ from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI, QUADRANT, RED_GREEN_SET, SHIFTED, SHIFTED_GEOMETRY, SPECS
-
-OFFICIAL, DEMO, OTHER = "official", "demo", "other"
-"""What an entry is comparable with: entries on the official set, on the one of demo pictures, or none but its own."""
+from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def track_sources(name: str, track: str) -> list[str] | None:
     spec = SPECS[name]
     if track == OTHER or not spec.needs_images:
         return None
-    if track == OFFICIAL:
+    if track in (OFFICIAL, UNVERIFIED):
         return list(official_selection(spec).values())[-1]
     sizes = {one.name: one.demo_splits for one in SPECS.values() if one.needs_images}
     pictures = DemoSource.of(max(ranks(SPECS[one], sizes).stop for one in sizes)).names

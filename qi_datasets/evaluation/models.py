@@ -110,7 +110,7 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
 
 
 def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
-    """The model with another mean or deviation of images in [0, 1]; None keeps its own. OptionError for others."""
+    """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own. Raises OptionError."""
     for name, values in (("mean", mean), ("std", std)):
         if values is None:
             continue
@@ -119,7 +119,12 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
             numbers = tuple(map(float, values))
         if len(numbers) != len(model.transform.mean) or not all(map(math.isfinite, numbers)):
             raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
-        if name == "std" and min(numbers) <= 0:
+        if min(numbers) < 0 or max(numbers) > 1:
+            raise OptionError(
+                f"{name} must be from 0 to 1 for each channel, as images are, not {values!r}; "
+                "divide it by 255 if it is of images from 0 to 255"
+            )
+        if name == "std" and min(numbers) == 0:
             raise OptionError(f"std must be above 0 for each channel, not {values!r}")
         changed: dict[str, Any] = {name: numbers}
         model = replace(model, transform=replace(model.transform, **changed))

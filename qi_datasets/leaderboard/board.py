@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Any
 
 from qi_datasets.evaluation.figures import Figures
-from qi_datasets.evaluation.invariants import OTHER
 from qi_datasets.evaluation.paper import paper_curve
 from qi_datasets.leaderboard.collection import Collection, Found, Refused
 from qi_datasets.leaderboard.ranking import Row, Track, tracks_of
 from qi_datasets.leaderboard.words import OWN, complete, row_name
 from qi_datasets.specs import CROP, QI, SHIFTED
+from qi_datasets.storage.manifest import OTHER
 
 CHOSEN = 6
 """Networks that a figure has."""

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from qi_datasets.evaluation.figures import Figures
 from qi_datasets.evaluation.inits import INITS
-from qi_datasets.evaluation.invariants import DEMO, OFFICIAL, OTHER
 from qi_datasets.leaderboard.collection import Found, measured_on
 from qi_datasets.scores.intervals import mean_interval
 from qi_datasets.specs import QI, SHIFTED, SPECS
+from qi_datasets.storage.manifest import TRACKS
 
-TRACKS = (OFFICIAL, DEMO, OTHER)
 TASKS = (QI.name, SHIFTED.name, *(name for name, spec in SPECS.items() if not spec.needs_images))
 """The orders in which a page has them."""
 

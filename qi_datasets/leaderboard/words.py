@@ -9,11 +9,11 @@ from qi_datasets.evaluation import wording
 from qi_datasets.evaluation.again import arguments_of
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.inits import GIVEN
-from qi_datasets.evaluation.invariants import DEMO, OFFICIAL
 from qi_datasets.evaluation.wording import NOTHING
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.specs import QI, SPECS
+from qi_datasets.storage.manifest import DEMO, OFFICIAL, UNVERIFIED
 
 OWN = "own"
 LONGEST = 34
@@ -25,9 +25,9 @@ MINUS = "\N{MINUS SIGN}"
 SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
 """What stands for an accuracy where the corners are equal."""
 
-DATA = {OFFICIAL: "the official set", DEMO: "the demo pictures"}
+DATA = {OFFICIAL: "the official set", UNVERIFIED: "official names, pixels unverified", DEMO: "the demo pictures"}
 OTHER_DATA = "other pictures"
-SETS = {OFFICIAL: "sets", DEMO: "demo-sets"}
+SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
 """Where the commands on the page put the sets of a track."""
 
 

@@ -23,8 +23,10 @@ def provenance(source: Any) -> dict[str, Any]:
     source: what `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or mapped), a
         data set of `qi_datasets.torch`, or the folder or URL of a stored set.
 
-    Returns the keys `set`, `data_version`, `package_version`, `official_selection` (bool), `pixels` ("pinned",
-    "verified" or "unverified"), `verified_against`, `layout`, `size` (pixels) and `digests` (config -> split -> hex).
+    Returns the keys `set`, `data_version`, `package_version`, `official_selection` (bool), `track` ("official",
+    "unverified", "demo" or "other": what figures compare with), `caveat` (what speaks against taking the set for the
+    official one, in words, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`, `layout`,
+    `size` (pixels) and `digests` (config -> split -> hex).
     Raises OptionError for anything else, and for rows of several sets together; StoredSetError for a folder without
     a set.
     """
@@ -41,9 +43,14 @@ def provenance(source: Any) -> dict[str, Any]:
 
 
 def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
-    """Loaded rows, whose info now says what they are; demo pictures are announced once per process."""
+    """Loaded rows, whose info now says what they are; demo pictures and repeated ones are announced once a process."""
     if manifest.demo:
-        _announce_demo(manifest.name)
+        _announce(
+            f"{manifest.name} holds procedural demo pictures, not photographs of ImageNet: figures measured on it are "
+            "of the demo"
+        )
+    if manifest.repeats:
+        _announce(manifest.repeats)
     each = loaded.values() if isinstance(loaded, dict) else loaded if isinstance(loaded, list | tuple) else [loaded]
     for rows in each:
         rows.info.description = f"{spec.title}. {spec.summary}\n{_MARK}{json.dumps(manifest.provenance)}"
@@ -53,8 +60,5 @@ def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
 
 
 @cache
-def _announce_demo(name: str) -> None:
-    warnings.warn(
-        f"{name} holds procedural demo pictures, not photographs of ImageNet: figures measured on it are of the demo",
-        stacklevel=6,
-    )
+def _announce(what: str) -> None:
+    warnings.warn(what, stacklevel=6)

@@ -2,8 +2,10 @@
 
 import platform
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +29,12 @@ GENERATED = "generated"
 
 PINNED, VERIFIED, UNVERIFIED = "pinned", "verified", "unverified"
 """What is known of a set's pixels: they are the official ones; they are those of another manifest; nothing."""
+
+OFFICIAL, DEMO, OTHER = "official", "demo", "other"
+TRACKS = (OFFICIAL, UNVERIFIED, DEMO, OTHER)
+"""What figures on a set compare with: those on the official pixels; on official names whose pixels nothing confirms, by
+digest; on the demo pictures; on nothing but the same set. In the order of their worth.
+"""
 
 DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
 
@@ -137,8 +145,31 @@ class Manifest:
         distinct, names = self.pictures
         if distinct == names:
             return ""
-        official = ": this is not ImageNet's validation set" if self.canonical else ""
-        return f"{self.name}: {distinct} distinct pictures under {names} names{official}"
+        shared = f", {self.shared} of them in several splits" if self.shared else ""
+        official = ": this is not ImageNet's validation set" if self.canonical and self.pixels != PINNED else ""
+        return f"{self.name}: {distinct} distinct pictures under {names} names{shared}{official}"
+
+    @property
+    def shared(self) -> int:
+        """How many pictures are in more than one split."""
+        splits = [{source.patch_sha256 for source in members} for members in self.sources.values()]
+        return sum(count > 1 for count in Counter(chain.from_iterable(splits)).values())
+
+    @property
+    def track(self) -> str:
+        """What figures on the whole set compare with, one of `TRACKS` (cards/specification.md, "entries")."""
+        if self.canonical and self.pixels == PINNED:
+            return OFFICIAL
+        if self.shared:
+            return OTHER
+        if self.canonical:
+            return OFFICIAL if self.pixels == VERIFIED else UNVERIFIED
+        return DEMO if self.demo and self.verified_against == DEMO_DIGESTS else OTHER
+
+    @property
+    def caveat(self) -> str:
+        """A sentence on what speaks against taking the set for the official one; "" if nothing does."""
+        return self.repeats or (f"{self.name}: official names, pixels unverified" if self.track == UNVERIFIED else "")
 
     @property
     def knowledge(self) -> str:
@@ -159,6 +190,8 @@ class Manifest:
             "data_version": self.spec_version,
             "package_version": self.package_version,
             "official_selection": self.canonical,
+            "track": self.track,
+            "caveat": self.caveat,
             "pixels": self.pixels,
             "verified_against": self.verified_against,
             "layout": self.layout,

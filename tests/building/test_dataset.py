@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_datasets import build_dataset, load_dataset
+from qi_datasets import build_dataset, load_dataset, provenance, verify
 from qi_datasets.building.dataset import BuildRequest
 from qi_datasets.errors import OptionError, SourceError
 from qi_datasets.specs import SPECS
@@ -109,8 +109,18 @@ def test_without_images_the_others_are_left_out_with_a_line(home: Path) -> None:
 def test_pictures_under_several_names_are_told(official_folder: Path, tmp_path: Path) -> None:
     built = build_dataset("qi", imagenet_val=official_folder, borders=[0], output=tmp_path, progress=False)
 
-    assert built.warnings == ["qi: 1 distinct pictures under 3000 names: this is not ImageNet's validation set"]
-    assert built.sets["qi"].manifest.knowledge == "official selection, pixels not verified"
+    told = (
+        "qi: 1 distinct pictures under 3000 names, 1 of them in several splits: this is not ImageNet's validation set"
+    )
+    assert built.warnings == [told]
+    manifest = built.sets["qi"].manifest
+    assert manifest.knowledge == "official selection, pixels not verified"
+    assert (manifest.track, manifest.caveat) == ("other", told)
+    with pytest.warns(UserWarning, match="1 distinct pictures under 3000 names"):
+        loaded = load_dataset("qi", output=tmp_path, split="test")
+    assert provenance(loaded)["caveat"] == told
+    report = verify(tmp_path, only="integrity", progress=False)
+    assert report.verdict == f"Nothing failed; {told}"
 
 
 def test_a_request_is_checked_before_any_image_is_looked_at() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from click.testing import CliRunner
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.commands.verify import main
+from qi_datasets.commands.verify import main, show_pins
 from qi_datasets.specs import CORNER, ROOK
+from qi_datasets.verification.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,26 @@ def test_a_good_folder_prints_tables_and_ends_with_0(sets):
     assert re.fullmatch(r"corner: \d+ pass", corner)
     assert last.startswith("Nothing failed. ")
     assert "checks in" in result.output.splitlines()[-1]
+
+
+def test_pins_are_lines_of_the_spec_table(sets, tmp_path, capsys):
+    result = run(sets, "--pins")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith("rook: no pins, since they are there\ncorner: no pins, since they are there\n")
+
+    found = verify(sets, only="integrity", progress=False)
+    told = found.sets[0].provenance | {"pixels": "unverified", "track": "unverified", "caveat": "rook: unverified"}
+    unverified = replace(found, sets=(replace(found.sets[0], provenance=told),))
+    show_pins(unverified)
+    digest = ROOK.digests["train"]
+    lines = f'rook: for rook in qi_datasets/specs.py\n    digests={{\n        "train": "{digest}",\n    }},\n'
+    assert capsys.readouterr().out == lines
+    assert unverified.verdict == "Nothing failed; rook: unverified"
+
+    spoilt = shutil.copytree(sets, tmp_path / "spoilt")
+    spoil(spoilt)
+    assert "rook: no pins, since a check failed" in run(spoilt, "--pins").stdout
+    assert run(sets, "--pins", "--seeds", 2).exit_code == 2
 
 
 def test_verbose_prints_every_check_table_and_digest(sets):

@@ -36,6 +36,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown background": ({"background": "black"}, "background must be one of zero, plain, not 'black'"),
     "a mean of one number": ({"mean": 0.5}, "mean must be three numbers, one for each channel, not 0.5"),
     "a mean that is no number": ({"mean": (0.5, 0.5, float("nan"))}, "mean must be three numbers"),
+    "a mean of 255": ({"mean": (123.7, 116.3, 103.5)}, "mean must be from 0 to 1 .*; divide it by 255"),
+    "a deviation of 255": ({"std": (58.4, 57.1, 57.4)}, "std must be from 0 to 1 .*; divide it by 255"),
+    "a mean below 0": ({"mean": (-0.1, 0.5, 0.5)}, "mean must be from 0 to 1"),
     "a deviation of 0": ({"std": (0.2, 0.2, 0)}, "std must be above 0 for each channel"),
     "an unknown batch norm": ({"batch_norm": "frozen"}, "batch_norm must be calibrated or untouched, not 'frozen'"),
     "batch norm where there is none": (

@@ -70,6 +70,8 @@ def as_version_1(content: dict[str, Any]) -> None:
     for at in content["figures"]["random"]["borders"].values():
         del at["level"]
         at |= {"low": 0.1, "high": 0.9, "p": 0.5, "corrected_p": 1.0}
+    if content["data"]["track"] == "unverified":
+        content["data"]["track"] = "official"
     content["figures"]["random"] = {"reach": 64, **content["figures"]["random"]}
     content["seals"] = seals_of(content)
 
@@ -188,7 +190,19 @@ TRACKS: dict[str, tuple[dict[str, Any], str]] = {
     "demo with a limit": (on_track(limit=30), "not all of its sources were evaluated"),
     "demo with fewer sources": (on_track(sources=dict.fromkeys(QI.splits, 30)), "not all of its sources"),
     "demo with other digests": (on_track(digests=dict.fromkeys(QI.splits, entries.SHA)), "is not the digest"),
-    "official with a limit": (on_track(track="official", canonical=True, limit=3), "not all of its sources"),
+    "official with a limit": (
+        on_track(track="official", canonical=True, pixels="verified", limit=3),
+        "not all of its sources",
+    ),
+    "official names with a limit": (on_track(track="unverified", canonical=True, limit=3), "not all of its sources"),
+    "official and unverified": (
+        on_track(track="official", canonical=True),
+        "data.track is official, but data.pixels is unverified",
+    ),
+    "unverified and pinned": (
+        on_track(track="unverified", canonical=True, pixels="pinned"),
+        "data.track is unverified, but data.pixels is pinned",
+    ),
     "official and not canonical": (on_track(track="official"), "canonical is False, but data.track is official"),
 }
 
@@ -199,10 +213,11 @@ def test_a_track_is_what_everybody_has(data: dict[str, Any], reason: str) -> Non
         check_data(data)
 
 
-@pytest.mark.parametrize("track", ["demo", "official"])
+@pytest.mark.parametrize("track", ["demo", "official", "unverified"])
 def test_a_track_has_its_own_sources(track: str, folder: Path) -> None:
     def change(content: dict[str, Any]) -> None:
-        content["data"] |= {"track": track, "canonical": track == "official", "digests": dict(QI.demo_digests)}
+        content["data"] |= {"track": track, "canonical": track != "demo", "digests": dict(QI.demo_digests)}
+        content["data"]["pixels"] = "unverified" if track == "unverified" else "verified"
         content["data"]["sources"] = dict(QI.demo_splits if track == "demo" else QI.splits)
 
     entries.rewrite(folder, change, seal=True)

@@ -73,7 +73,8 @@ def test_rows_stand_by_init_rank_and_value(tmp_path: Path) -> None:
 OTHER_DATA = {
     "other pixels": {"digests": dict.fromkeys(QI.splits, "1" * 64)},
     "fewer sources to train on": {"sources": {"train": 20, "validation": 30, "test": 30}},
-    "the official track": {"track": "official", "canonical": True},
+    "the official track": {"track": "official", "canonical": True, "pixels": "verified"},
+    "official names": {"track": "unverified", "canonical": True},
     "another digest of train": {"digests": {**dict.fromkeys(QI.splits, entries.SHA), "train": "1" * 64}},
 }
 
@@ -94,7 +95,7 @@ def test_what_was_measured_on_other_data_is_ranked_apart(
         [[("b", 1)], [("a", 1)]],
     )
     names = [track.name for track in tracks]
-    assert names == sorted(names, key=["official", "demo", "other"].index)
+    assert names == sorted(names, key=["official", "unverified", "demo", "other"].index)
     assert [track.number for track in tracks] == ([0, 0] if len(set(names)) == 2 else [1, 2])
 
 

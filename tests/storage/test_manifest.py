@@ -15,10 +15,12 @@ from qi_datasets.set_spec import IMAGENET_TERMS, MIT, SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import (
+    DEMO_DIGESTS,
     GENERATED,
     MANIFEST,
     ConfigRecord,
     Manifest,
+    SourceRecord,
     SplitRecord,
     library_versions,
     with_pixels,
@@ -46,6 +48,50 @@ def test_other_json_is_no_manifest(tmp_path: Path, content: Any) -> None:
 
     with pytest.raises(StoredSetError, match="is no manifest of this package"):
         Manifest.read(tmp_path)
+
+
+def made_of(split_pictures: Mapping[str, str], **facts: Any) -> Manifest:
+    """A manifest of pictures, a letter each, by split."""
+    sources = {
+        split: [SourceRecord(f"{split}{place}", "", 1, "", letter) for place, letter in enumerate(letters)]
+        for split, letters in split_pictures.items()
+    }
+    empty: dict[str, Any] = {"configs": {}, "layout": "a folder", "size": 120, "verified_against": ""}
+    return Manifest(name="qi", spec_version="1.0.0", package_version="1", sources=sources, **{**empty, **facts})
+
+
+APART, SHARED = {"train": "ab", "test": "cd"}, {"train": "ab", "test": "bc"}
+TRACK_OF: dict[str, tuple[Mapping[str, str], dict[str, Any], str]] = {
+    "pinned": (APART, {"canonical": True, "pixels": "pinned"}, "official"),
+    "a recipe": (APART, {"canonical": True, "pixels": "verified", "verified_against": "org/qi"}, "official"),
+    "names alone": (APART, {"canonical": True, "pixels": "unverified"}, "unverified"),
+    "one split's pictures twice": (
+        {"train": "aa", "test": "b"},
+        {"canonical": True, "pixels": "unverified"},
+        "unverified",
+    ),
+    "pictures in two splits": (SHARED, {"canonical": True, "pixels": "unverified"}, "other"),
+    "a recipe of such": (SHARED, {"canonical": True, "pixels": "verified", "verified_against": "org/qi"}, "other"),
+    "pinned, whatever they are": (SHARED, {"canonical": True, "pixels": "pinned"}, "official"),
+    "other names": (APART, {"canonical": False, "pixels": "verified", "verified_against": "org/qi"}, "other"),
+    "demo pictures": (
+        APART,
+        {"canonical": False, "pixels": "verified", "verified_against": DEMO_DIGESTS, "layout": DemoSource.layout},
+        "demo",
+    ),
+    "some demo pictures": (APART, {"canonical": False, "pixels": "unverified", "layout": DemoSource.layout}, "other"),
+}
+
+
+@pytest.mark.parametrize(("pictures", "facts", "track"), TRACK_OF.values(), ids=TRACK_OF)
+def test_a_track_is_what_the_pixels_were_compared_with(
+    pictures: Mapping[str, str], facts: dict[str, Any], track: str
+) -> None:
+    manifest = made_of(pictures, **facts)
+
+    assert manifest.track == manifest.provenance["track"] == track
+    assert ("several splits" in manifest.caveat) == (pictures is SHARED)
+    assert (manifest.caveat == "qi: official names, pixels unverified") == (track == "unverified" and pictures is APART)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])

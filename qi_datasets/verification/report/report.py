@@ -230,11 +230,16 @@ class Report:
         return [check for check in self.checks if check.set == set_name]
 
     @property
+    def caveats(self) -> list[str]:
+        """What speaks against taking the sets for the official ones, a sentence for each."""
+        return [str(caveat) for one in self.sets if (caveat := one.provenance.get("caveat"))]
+
+    @property
     def verdict(self) -> str:
         """How it ended, in words."""
         match self.exit_status:
             case 0:
-                return "Nothing failed"
+                return "; ".join(["Nothing failed", *self.caveats])
             case code if code == FAILED:
                 names = dict.fromkeys(check.set for check in self.having(Status.FAIL))
                 return f"Some checks failed: {', '.join(names)}"
