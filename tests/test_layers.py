@@ -36,6 +36,7 @@ ROOMS = (
     "verification",
     "evaluation",
     "leaderboard",
+    "figures",
     "publishing",
     "commands",
 )

@@ -5,6 +5,7 @@ says, and adapts batch norm in frozen networks.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from qi_datasets.evaluation.inits import PRETRAINED, RANDOM, SCRATCH
 from qi_datasets.specs import QI
@@ -26,3 +27,20 @@ def paper_curve(model: str, init: str) -> Mapping[int, float]:
     """Border -> accuracy in [0, 1] of the paper's network; nothing where it has none."""
     percent = _CURVES.get((model, init), ())
     return {border: share / 100 for border, share in zip(QI.borders, percent, strict=False)}
+
+
+class SubsetResult(NamedTuple):
+    """Top-1 of ResNet-50 on ImageNet's validation images in percent. gain: of full convolution over same padding."""
+
+    same: float
+    gain: float
+
+
+IMAGENET_SUBSETS: Mapping[int, SubsetResult] = {
+    50: SubsetResult(26.39, 4.77),
+    100: SubsetResult(43.99, 3.37),
+    250: SubsetResult(59.67, 3.20),
+    500: SubsetResult(68.82, 1.32),
+    0: SubsetResult(75.75, 0.03),
+}
+"""Training images a class -> the paper's result; 0 stands for all images. Read off a plot, within 0.05."""

@@ -4,7 +4,7 @@ Protocol (the specification of `rook`; arXiv 2003.07064, figure 1): SGD with lea
 epochs of the two images one by one, torch's default initialisation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -119,13 +119,20 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
 
 
 @_one_thread()
-def train_on_pair(network: nn.Module, images: Tensor, seed: int, epochs: int = EPOCHS) -> Tensor:
+def train_on_pair(
+    network: nn.Module,
+    images: Tensor,
+    seed: int,
+    epochs: int = EPOCHS,
+    after_epoch: Callable[[], object] = lambda: None,
+) -> Tensor:
     """The protocol for any network: logits (2, 2) of the two images after training on them one by one.
 
     network: on its device; answers two logits; trained in place
     images: (2, C, H, W), floating point, of labels 0 and 1, on the same device
     seed: decides what the network draws itself
     epochs: of the two images
+    after_epoch: called at the end of each
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     labels = torch.arange(2, device=images.device)
@@ -137,6 +144,7 @@ def train_on_pair(network: nn.Module, images: Tensor, seed: int, epochs: int = E
                 loss = F.cross_entropy(network(images[label : label + 1]), labels[label : label + 1])
                 torch.autograd.backward(loss)
                 optimizer.step()
+            after_epoch()
         with torch.inference_mode():
             logits: Tensor = network.eval()(images)
     return logits

@@ -1,0 +1,212 @@
+"""Figures of results: accuracy against border, the map of where, and the data-efficiency curve."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
+from qi_datasets.evaluation.inits import RANDOM
+from qi_datasets.evaluation.paper import IMAGENET_SUBSETS, paper_curve
+from qi_datasets.figures.convolution import TITLES
+from qi_datasets.figures.look import LookName, looking, new_figure
+from qi_datasets.specs import QI
+
+CHANCE = 50
+MARKERS = "osD^vP"
+MANY_CELLS = 6
+"""Rows of a map from which on its numbers are small."""
+
+PAPER_ALONE = ("bagnet33", "resnet18", "densenet121")
+"""Networks whose published curves are drawn where there is no entry."""
+
+
+class Measured(Protocol):
+    """An entry, or what the leaderboard's collection has found of one."""
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What `entry.json` says."""
+
+    @property
+    def task(self) -> str:
+        """The set that the network was evaluated on."""
+
+    @property
+    def figures(self) -> Figures:
+        """Init -> figures."""
+
+
+Curve = tuple[Measured, str, Figures]
+
+
+def curves_in(entries: Sequence[Measured]) -> list[Curve]:
+    """Returns entry, init and border -> figures of each curve; entries of other tasks have none."""
+    return [
+        (entry, init, figures["borders"])
+        for entry in entries
+        if entry.task == QI.name
+        for init, figures in entry.figures.items()
+    ]
+
+
+def accuracy_by_border(entries: Sequence[Measured] = (), *, look: LookName = "light") -> Figure:
+    """Returns accuracy against border of entries on `qi`, with their intervals, and dashed the paper's curves of them.
+
+    Without entries the paper's random networks are drawn alone, and the figure says so.
+
+    Args:
+        entries: up to six curves (an entry has one for each init); entries of other tasks are left out.
+        look: "light" or "dark".
+
+    Raises:
+        OptionError: for more curves than can be told apart.
+    """
+    curves = curves_in(entries)
+    if len(curves) > len(MARKERS):
+        raise OptionError(f"{len(curves)} curves can't be told apart; give entries of up to {len(MARKERS)}")
+    borders = sorted({int(border) for _, _, figures in curves for border in figures} | set(QI.borders))
+    with looking(look) as colours:
+        below = (
+            "Dashed: the paper's network. Open squares: both corners give equal features. Bars: 95 % intervals."
+            if curves
+            else "No entries were given: these are the paper's curves of random networks, read off its figure 5."
+        )
+        figure = new_figure(colours, "From how far away is location read?", below)
+        axes = figure.add_subplot()
+        for number, (entry, init, figures) in enumerate(curves):
+            style = colours.series[number], MARKERS[number]
+            model = entry.content["model"]
+            padding = model["padding"]
+            name = f"{model['name']}, {init}" + ("" if padding == "own" else f", {padding}")
+            draw_curve(axes, borders, figures, name, *style)
+            if padding == "own":
+                draw_paper(axes, borders, model["name"], init, style[0], "--")
+        if not curves:
+            for number, model in enumerate(PAPER_ALONE):
+                draw_paper(axes, borders, model, RANDOM, colours.series[number], "--", MARKERS[number], label=model)
+        axes.axhline(CHANCE, color=colours.soft, lw=1.2, ls=":")
+        axes.text(-0.35, 44.6, f"guessing is right in {CHANCE} %", fontsize=10, color=colours.soft)
+        axes.set(xlabel="border in pixels", ylabel="accuracy in %", ylim=(44, 103), xlim=(-0.4, len(borders) - 0.6))
+        axes.set_xticks(range(len(borders)), [f"{border}" for border in borders])
+        axes.grid(axis="y")
+        figure.legend(loc="outside right center", fontsize=11)
+    return figure
+
+
+def draw_curve(axes: Axes, borders: Sequence[int], figures: Any, name: str, colour: str, marker: str) -> None:
+    """Draws an init's accuracy with its intervals, and squares where the corners are equal."""
+    there = [(place, figures[f"{border}"]) for place, border in enumerate(borders) if f"{border}" in figures]
+    places = [place for place, _ in there]
+    values, low, high = (np.array([100 * at[key] for _, at in there]) for key in ("accuracy", "low", "high"))
+    axes.errorbar(
+        places, values, [values - low, high - values], marker=marker, ms=7, capsize=4, color=colour, label=name
+    )
+    blind = [number for number, (_, at) in enumerate(there) if at["verdict"] in (EQUAL, PROVED)]
+    axes.plot([places[n] for n in blind], values[blind], "s", ms=13, mfc="none", mec=colour, mew=1.6)
+
+
+def draw_paper(
+    axes: Axes,
+    borders: Sequence[int],
+    model: str,
+    init: str,
+    colour: str,
+    dashes: str,
+    marker: str = "",
+    label: str = "",
+) -> None:
+    """Draws the paper's curve of a network, where it has one."""
+    known = paper_curve(model, init)
+    there = [place for place, border in enumerate(borders) if border in known]
+    shares = [100 * known[borders[place]] for place in there]
+    axes.plot(there, shares, dashes, marker=marker, color=colour, alpha=0.75, lw=1.8, label=label or None)
+
+
+def location_map(
+    shares: NDArray[np.floating], *, title: str = "", bits: float | None = None, look: LookName = "light"
+) -> Figure:
+    """Returns the map of where location is read: the share of right answers in each cell of a grid.
+
+    Args:
+        shares: (K, K), in [0, 1]; row and column of a cell are those of the picture in the image.
+        title: what was measured, for the headline's second part.
+        bits: of location that were read, if they are to be said.
+        look: "light" or "dark".
+
+    Raises:
+        OptionError: for anything but a square of shares.
+
+    Source: the specification, "evaluation on grids of qi".
+    """
+    cells = np.asarray(shares, float)
+    if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or not ((cells >= 0) & (cells <= 1)).all():
+        raise OptionError(f"shares must be a square of numbers from 0 to 1, not of the shape {cells.shape}")
+    side = len(cells)
+    with looking(look) as colours:
+        figure = new_figure(
+            colours,
+            f"Where is location read?{f' {title}' if title else ''}",
+            f"Share of right answers in each cell. Guessing one of {side * side} is right in {100 / side**2:.0f} %.",
+        )
+        axes, beside = figure.subplots(1, 2, width_ratios=(2, 1))
+        axes.imshow(100 * cells, cmap=colours.heat, vmin=0, vmax=100)
+        size = 20 if side < MANY_CELLS else 12
+        for (row, column), share in np.ndenumerate(cells):
+            ink = "#1c1c1c" if share > 0.5 else "#ffffff"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=ink, fontsize=size)
+        axes.set_xticks(range(side), [f"{column}" for column in range(side)])
+        axes.set_yticks(range(side), [f"{row}" for row in range(side)])
+        axes.set(xlabel="column", ylabel="row")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        beside.axis("off")
+        said = {f"{100 * cells.mean():.0f} %": "right answers"}
+        if bits is not None:
+            said[f"{bits:.2f} bits"] = f"of location, of {2 * np.log2(side):.2f}"
+        for number, (value, meaning) in enumerate(said.items()):
+            beside.text(0, 0.75 - 0.4 * number, value, fontsize=30, fontweight="bold", color=colours.series[0])
+            beside.text(0, 0.65 - 0.4 * number, meaning, fontsize=14)
+    return figure
+
+
+def data_efficiency(*, look: LookName = "light") -> Figure:
+    """Returns the published curve of ResNet-50 against the number of training images a class, same padding and full.
+
+    Args:
+        look: "light" or "dark".
+
+    Source: arXiv 2003.07064, figure 8 (ImageNet subsets); the card of `subset`.
+    """
+    with looking(look) as colours:
+        figure = new_figure(
+            colours,
+            "The less data, the more full convolution helps",
+            "ResNet-50 trained on subsets of ImageNet, top-1 on its validation images, as published (arXiv 2003.07064)",
+        )
+        axes = figure.add_subplot()
+        names = [f"{images}" if images else "all" for images in IMAGENET_SUBSETS]
+        same = np.array([row.same for row in IMAGENET_SUBSETS.values()])
+        gain = np.array([row.gain for row in IMAGENET_SUBSETS.values()])
+        places = range(len(names))
+        axes.plot(places, same, marker=MARKERS[0], ms=8, color=colours.series[0], label=TITLES["same"])
+        axes.plot(places, same + gain, marker=MARKERS[1], ms=8, color=colours.series[1], label=TITLES["full"])
+        for place, low, more in zip(places, same, gain, strict=True):
+            axes.annotate(
+                f"+{more:.2f}",
+                (place, low + more),
+                (0, 12),
+                textcoords="offset points",
+                ha="center",
+                color=colours.series[1],
+                fontweight="bold",
+            )
+        axes.set_xticks(places, names)
+        axes.set(xlabel="training images a class", ylabel="top-1 accuracy in %", ylim=(15, 88))
+        axes.grid(axis="y")
+        axes.legend(loc="upper left", fontsize=14)
+    return figure

@@ -1,0 +1,226 @@
+"""Writes every figure as files that a lecture can use."""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from qi_datasets.building.dataset import build_dataset
+from qi_datasets.errors import NotBuiltError, OptionError, OutputError
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.evaluate import evaluate
+from qi_datasets.figures.convolution import corner_paddings, rook_training, shift_and_convolve
+from qi_datasets.figures.curves import MARKERS, Measured, accuracy_by_border, curves_in, data_efficiency
+from qi_datasets.figures.look import LOOKS, LookName
+from qi_datasets.figures.samples import qi_borders, qi_samples
+from qi_datasets.leaderboard.collection import collect
+from qi_datasets.networks.reference import QuadrantNet
+from qi_datasets.networks.variants import PaddingVariant
+from qi_datasets.progress import bar_over
+from qi_datasets.protocols.rook import EPOCHS
+from qi_datasets.registry import nearest
+from qi_datasets.specs import QI
+
+FILM_EPOCHS = (*range(11), 12, 14, 17, 20, 25, 30, 40, 60, EPOCHS)
+"""Epochs that the film shows: most of the learning is done in the first ten."""
+
+FRAME_MS, LAST_FRAME_MS = 350, 3000
+FILM_SIZE = (1280, 720)
+FILM_QUALITY = 85
+
+DEMO_STRIDES, DEMO_CHANNELS = (2,) * 6, (3, 32, 32, 64, 64, 64, 64)
+DEMO_PADDINGS: tuple[PaddingVariant, ...] = ("own", "full", "exact")
+DEMO_LIMIT = 40
+"""Pictures of each split on which the demo's network is evaluated."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What figures are drawn from.
+
+    output: where the sets are, as of `load_dataset`.
+    entries: evaluated networks.
+    """
+
+    output: str | Path | None = None
+    entries: Sequence[Measured] = ()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what becomes of it.
+
+    draw: makes the figures of a look; most are one.
+    lines: whether it is of lines, so that an SVG is as sharp and small.
+    film: the frames of an animation, whose still is the figure; none for the others.
+    """
+
+    draw: Callable[[Material, LookName], Iterator[Figure]]
+    lines: bool = False
+    film: Callable[[int, LookName], Figure] | None = None
+
+
+def one(draw: Callable[[Material, LookName], Figure]) -> Callable[[Material, LookName], Iterator[Figure]]:
+    """A drawing of a single figure."""
+
+    def drawn(material: Material, look: LookName) -> Iterator[Figure]:
+        yield draw(material, look)
+
+    return drawn
+
+
+def by_border(material: Material, look: LookName) -> Iterator[Figure]:
+    """As many figures as the curves need, or the paper's alone."""
+    measured = [entry for entry in material.entries if entry.task == QI.name]
+    page: list[Measured] = []
+    for entry in measured:
+        if page and len(curves_in([*page, entry])) > len(MARKERS):
+            yield accuracy_by_border(page, look=look)
+            page = []
+        page.append(entry)
+    yield accuracy_by_border(page, look=look)
+
+
+FIGURES: dict[str, Drawing] = {
+    "rook-training": Drawing(
+        one(lambda _, look: rook_training(look=look)), film=lambda epoch, look: rook_training(epoch, look=look)
+    ),
+    "shift-and-convolve": Drawing(one(lambda _, look: shift_and_convolve(look=look))),
+    "corner-paddings": Drawing(one(lambda _, look: corner_paddings(look=look)), lines=True),
+    "qi-samples": Drawing(one(lambda material, look: qi_samples(output=material.output, look=look))),
+    "qi-borders": Drawing(one(lambda material, look: qi_borders(output=material.output, look=look))),
+    "accuracy-by-border": Drawing(by_border, lines=True),
+    "data-efficiency": Drawing(one(lambda _, look: data_efficiency(look=look)), lines=True),
+}
+"""Every figure, by the name of its files."""
+
+
+def write_figures(
+    folder: str | Path,
+    *,
+    names: Sequence[str] = (),
+    looks: Sequence[str] = (),
+    output: str | Path | None = None,
+    entries: Sequence[str | Path] = (),
+    demo: bool = False,
+    progress: bool = False,
+) -> tuple[list[Path], list[str]]:
+    """Draws figures into a folder: NAME-LOOK.png of 1920 x 1080, an SVG where it is lines, WebP where it moves.
+
+    Args:
+        folder: where the files go; it is made, and files of these names are replaced.
+        names: of the figures, by default all.
+        looks: "light" and "dark", by default both.
+        output: where the sets are, as of `load_dataset`.
+        entries: folders or `hf://` places of entries, for the curves.
+        demo: build the sets from demo pictures, and evaluate a network, for the figures that need them.
+        progress: show a bar on a terminal.
+
+    Returns:
+        The files, and for each figure that was left out or drawn with less a line that says so.
+
+    Raises:
+        OptionError: for an unknown name or look, and for `demo` together with `output` or `entries`.
+        OutputError: if a file can't be written.
+    """
+    for name in names:
+        if name not in FIGURES:
+            raise OptionError(f"no figure is called {name!r}{nearest(name, FIGURES)}; there are {', '.join(FIGURES)}")
+    for look in looks:
+        if look not in LOOKS:
+            raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {look!r}")
+    if demo and (output is not None or entries):
+        raise OptionError("demo=True makes sets and entries of its own; leave output and entries out")
+    chosen = {name: FIGURES[name] for name in (names or FIGURES)}
+    drawn: list[LookName] = [look.name for look in LOOKS.values() if look.name in (looks or LOOKS)]
+    target, notes = Path(folder).expanduser(), list[str]()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
+    with material_of(output, entries, chosen, notes, demo=demo, progress=progress) as material:
+        files: list[Path] = []
+        with bar_over("figures", len(chosen) * len(drawn), "figure", progress) as bar:
+            for name, drawing in chosen.items():
+                try:
+                    for look in drawn:
+                        files += write_drawing(target, name, drawing, material, look)
+                        bar.update()
+                except NotBuiltError:
+                    notes.append(f"{name} is left out, since qi is not built; demo=True builds it from demo pictures")
+    return files, notes
+
+
+@contextmanager
+def material_of(
+    output: str | Path | None,
+    entries: Sequence[str | Path],
+    chosen: dict[str, Drawing],
+    notes: list[str],
+    *,
+    demo: bool,
+    progress: bool,
+) -> Iterator[Material]:
+    """What the chosen figures are drawn from; `notes` gets a line on what is missing."""
+    if demo:
+        with tempfile.TemporaryDirectory(prefix="qi-figures-") as scratch:
+            material = Material(scratch)
+            if {"qi-samples", "qi-borders", "accuracy-by-border"} & set(chosen):
+                build_dataset([QI.name], demo=True, borders=[0], output=scratch, progress=progress)
+            if "accuracy-by-border" in chosen:
+                material = replace(material, entries=demo_entries(scratch, progress=progress))
+            yield material
+        return
+    found = collect(entries, progress=progress) if entries else None
+    for refused in found.refused if found else ():
+        notes.append(f"the entry {refused.name} is refused: {refused.reason}")
+    if "accuracy-by-border" in chosen and not any(each.task == QI.name for each in (found.found if found else ())):
+        notes.append("accuracy-by-border has the paper's curves alone, since no entry on qi was given")
+    yield Material(output, tuple(found.found) if found else ())
+
+
+def demo_entries(output: str | Path, *, progress: bool) -> list[Entry]:
+    """Evaluates a reference network with biases in three paddings, on some demo pictures."""
+    network = QuadrantNet("same", bias=True, strides=DEMO_STRIDES, channels=DEMO_CHANNELS)
+    return [
+        evaluate(network, output=output, padding=padding, limit=DEMO_LIMIT, progress=progress)
+        for padding in DEMO_PADDINGS
+    ]
+
+
+def write_drawing(folder: Path, name: str, drawing: Drawing, material: Material, look: LookName) -> list[Path]:
+    """Writes the files of a figure in one look."""
+    files = []
+    try:
+        for number, figure in enumerate(drawing.draw(material, look)):
+            stem = folder / "-".join(filter(None, (name, f"{number + 1}" if number else "", look)))
+            files.append(stem.with_suffix(".png"))
+            figure.savefig(files[-1])
+            if drawing.lines:
+                files.append(stem.with_suffix(".svg"))
+                figure.savefig(files[-1], metadata={"Date": None})
+        if drawing.film is not None:
+            files.append(folder / f"{name}-{look}.webp")
+            write_film(files[-1], drawing.film, look)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
+    return files
+
+
+def write_film(file: Path, draw: Callable[[int, LookName], Figure], look: LookName) -> None:
+    """Writes an animated WebP that ends with a pause and begins again."""
+    frames = [rendered(draw(epoch, look)) for epoch in FILM_EPOCHS]
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=FILM_QUALITY)
+
+
+def rendered(figure: Figure) -> Image.Image:
+    """A figure as pixels of the film's size."""
+    held = io.BytesIO()
+    figure.savefig(held, dpi=FILM_SIZE[0] / figure.get_figwidth())
+    return Image.open(held).convert("RGB")
