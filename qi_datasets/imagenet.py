@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of its pixels, by channel, in [0, 1]: what networks trained on it are usually given images with."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
-_VAL_ID = re.compile(r"ILSVRC2012_val_\d{8}", re.ASCII)
+_VAL_PREFIX = "ILSVRC2012_val_"
+_VAL_ID = re.compile(rf"{_VAL_PREFIX}\d{{8}}", re.ASCII)
 
 _CLASS_BITS = 10
 """Bits that each class takes in the packed table."""
@@ -58,10 +59,32 @@ class ImageCollection:
     def __str__(self) -> str:
         return self.title
 
+    def named(self, file: str) -> tuple[str, str] | None:
+        """Returns the id and the synset ("" if the name tells none) that a file's name says; None for other names."""
+        match = self.file.fullmatch(file)
+        return None if match is None else (match["id"], match["wnid"] or "")
+
+
+class _Validation(ImageCollection):
+    """ImageNet's validation images, whose files are found whatever the case of their names."""
+
+    def named(self, file: str) -> tuple[str, str] | None:
+        """As `ImageCollection.named`; an id gets the case that ImageNet writes it in."""
+        # Names are nearly always written as ImageNet does, and there may be 50,000 of them.
+        if file[23:] == ".JPEG" and file[:15] == _VAL_PREFIX and file[15:23].isdigit() and file.isascii():
+            return file[:23], ""
+        match = self.file.fullmatch(file)
+        return None if match is None else (_VAL_PREFIX + match["id"][15:], (match["wnid"] or "").lower())
+
 
 @cache
-def _packed_classes() -> bytes:
-    return Path(__file__).with_name("imagenet_val_classes.bin").read_bytes()
+def _val_labels() -> Sequence[int]:
+    """The class, 0 to 999, of the validation images 1 to 50,000, in their order."""
+    import numpy as np
+
+    packed = np.frombuffer(Path(__file__).with_name("imagenet_val_classes.bin").read_bytes(), np.uint8)
+    weights = 1 << np.arange(_CLASS_BITS)[::-1]
+    return tuple((np.unpackbits(packed).reshape(-1, _CLASS_BITS) @ weights).tolist())
 
 
 def val_name(number: int) -> str:
@@ -77,11 +100,7 @@ def val_digits(name: str) -> str:
 def val_wnid(name: str) -> str:
     """The synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
     number = int(val_digits(name)) if _VAL_ID.fullmatch(name) else 0
-    if not 1 <= number <= IMAGENET_VAL.images:
-        return ""
-    byte, bit = divmod(_CLASS_BITS * (number - 1), 8)
-    two_bytes = int.from_bytes(_packed_classes()[byte : byte + 2])
-    return wnids()[two_bytes >> (16 - _CLASS_BITS - bit) & (1 << _CLASS_BITS) - 1]
+    return wnids()[_val_labels()[number - 1]] if 1 <= number <= IMAGENET_VAL.images else ""
 
 
 def _train_wnid(name: str) -> str:
@@ -89,11 +108,11 @@ def _train_wnid(name: str) -> str:
     return name.rpartition("/")[2].partition("_")[0]
 
 
-IMAGENET_VAL = ImageCollection(
+IMAGENET_VAL = _Validation(
     "ImageNet val",
     50_000,
     # The Hub's copy appends the synset.
-    re.compile(rf"(?P<id>{_VAL_ID.pattern})(?:_(?P<wnid>{WNID.pattern}))?\.[Jj][Pp][Ee]?[Gg]", re.ASCII),
+    re.compile(rf"(?P<id>{_VAL_ID.pattern})(?:_(?P<wnid>{WNID.pattern}))?\.(?:jpe?g|png)", re.ASCII | re.IGNORECASE),
     val_wnid,
 )
 

@@ -1,7 +1,9 @@
 """Small pictures that the tests make, and every layout in which a researcher may have them."""
 
 import io
+import json
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -165,6 +167,91 @@ def shards_in_memory(files: Files, folder: Path) -> str:
             file.write(content)
     return url
 
+
+def kaggle_zip(files: Files, folder: Path) -> str:
+    """Kaggle's archive: annotations and training images beside the validation images, deflated in part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "imagenet-object-localization-challenge.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"ILSVRC/Annotations/CLS-LOC/val/{name}.xml", b"<annotation/>")
+            deflated = zipfile.ZIP_DEFLATED if len(content) % 2 else zipfile.ZIP_STORED
+            archive.writestr(f"{KAGGLE_VAL}/{name}.JPEG", content, deflated)
+        archive.writestr("ILSVRC/Data/CLS-LOC/train/n01440764/n01440764_1.JPEG", b"never read")
+        archive.writestr("LOC_val_solution.csv", b"never read")
+    return str(path)
+
+
+def packed(members: Iterable[tuple[str, bytes]]) -> bytes:
+    """A tar, compressed, of (member name, bytes)."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def tar_gz(files: Files, folder: Path) -> str:
+    """As the Hub has it."""
+    write(folder / "val_images.tar.gz", packed(hub_rows(files)))
+    return str(folder / "val_images.tar.gz")
+
+
+def tar_gz_in_folder(files: Files, folder: Path) -> str:
+    write(folder / "data" / "train_images_0.tar.gz", b"never read")
+    tar_gz(files, folder / "data")
+    return str(folder)
+
+
+def kaggle_patched(files: Files, folder: Path) -> str:
+    """An older archive of Kaggle's, whose images lie in a compressed tar inside."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "imagenet-object-localization-challenge.zip"
+    members = [("ILSVRC/Data/CLS-LOC/train/n01440764/n01440764_1.JPEG", b"never kept")]
+    members += [(f"{KAGGLE_VAL}/{name}.JPEG", content) for name, content in files.items()]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("imagenet_object_localization_patched2019.tar.gz", packed(members))
+    return str(path)
+
+
+def wds_shards(files: Files) -> dict[str, list[tuple[str, bytes]]]:
+    """Two webdataset shards as timm's copy has them, in an order of their own, and a training shard."""
+    found: dict[str, list[tuple[str, bytes]]] = {"imagenet1k-train-0000.tar": [("never.jpg", b"read")]}
+    for number, (name, content) in enumerate(reversed(files.items())):
+        label = expected.wnids().index(expected.val_wnid(name))
+        text = json.dumps({"filename": f"{name}.JPEG", "label": label, "width": 5, "height": 5})
+        members = found.setdefault(f"imagenet1k-validation-{number % 2:02d}.tar", [])
+        members += [(f"{name}.cls", str(label).encode()), (f"{name}.jpg", content), (f"{name}.json", text.encode())]
+    return found
+
+
+def wds(files: Files, folder: Path) -> str:
+    for name, members in wds_shards(files).items():
+        tar(members, folder / name)
+    return str(folder)
+
+
+def wds_in_memory(files: Files, folder: Path) -> str:
+    url = f"memory://{folder.as_posix()}/wds"
+    for name, members in wds_shards(files).items():
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for path, content in members:
+                member = tarfile.TarInfo(path)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        with fsspec.open(f"{url}/{name}", "wb") as target:
+            target.write(file.getvalue())
+    return url
+
+
+ARCHIVES: dict[str, Callable[[Files, Path], str]] = {
+    function.__name__: function
+    for function in (kaggle_zip, kaggle_patched, tar_gz, tar_gz_in_folder, wds, wds_in_memory)
+}
+"""Writes files into archives that are not unpacked and returns what `--imagenet-val` takes."""
 
 LAYOUTS: dict[str, Callable[[Files, Path], str]] = {
     function.__name__: function

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qi_datasets.building.build import BuiltSet, build_set, refresh_set
+from qi_datasets.building.copying import at_hand, wanted_by
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan, plan_set
 from qi_datasets.building.selection import ranks
@@ -13,6 +14,7 @@ from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import spec_named, specs
 from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
+from qi_datasets.sources.one_pass import Wanted
 from qi_datasets.storage.location import Place, default_output, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
@@ -101,13 +103,21 @@ class BuildRequest:
         made_from_images = [spec for spec in specs().values() if spec.needs_images]
         return DemoSource.of(max(ranks(spec, size).stop for spec in made_from_images for size in sizes))
 
-    def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
-        """The checked plans of all sets, and for each set that is left out a line that says why."""
-        chosen = [spec_named(name) for name in dict.fromkeys(self.sets)] or [
+    def wanted(self) -> Wanted:
+        """Which images of ImageNet val may be selected."""
+        return wanted_by(self._chosen, self.counts)
+
+    @property
+    def _chosen(self) -> list[SetSpec]:
+        """The sets that are asked for, or all that may have rows."""
+        return [spec_named(name) for name in dict.fromkeys(self.sets)] or [
             spec for spec in specs().values() if sum(self.counts.get(spec.name, spec.splits).values()) > 0
         ]
+
+    def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
+        """The checked plans of all sets, and for each set that is left out a line that says why."""
         plans, notes = [], []
-        for spec in chosen:
+        for spec in self._chosen:
             if spec.needs_images and source is None and not self.sets:
                 continue
             try:
@@ -243,12 +253,13 @@ def build_requested(
     force: make them again, whatever is there.
     progress: show bars, if standard error is a terminal.
     """
-    plans, notes = request.plans(source)
-    # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
-    built = {
-        plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=progress)
-        for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
-    }
+    with at_hand(source, request.wanted, progress) as readable:
+        plans, notes = request.plans(readable)
+        # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
+        built = {
+            plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=progress)
+            for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)
+        }
     left_out = []
     for spec in specs().values():
         if source is not None or request.sets or not spec.needs_images:

@@ -90,9 +90,11 @@ def main(
     if paths:
         raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
 
+    from qi_datasets.building.copying import assumed
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
+    from qi_datasets.sources import OnePassSource
     from qi_datasets.storage.location import default_output, output_of
 
     if recipe is not None:
@@ -118,7 +120,12 @@ def main(
         make_again(recipe, source, root, Engine(workers, dask), force, quiet)
         return
     if dry_run:
+        seconds = 0.0
+        if isinstance(source, OnePassSource):
+            source, seconds = assumed(source, request.wanted())
         foretell(*request.plans(source), root, workers)
+        if seconds:
+            say(f"and reading the archive once, about {seconds:.0f} seconds; it was taken to hold all that is selected")
         return
     built = build_requested(request, source, root, Engine(workers, dask), force=force, progress=not quiet)
     for warning in built.warnings:

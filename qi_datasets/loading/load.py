@@ -10,6 +10,7 @@ import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 
 from qi_datasets.building.build import build_set
+from qi_datasets.building.copying import at_hand, wanted_by
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
 from qi_datasets.loading import hub
@@ -192,7 +193,8 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         for message in source.warnings:
             warnings.warn(message, stacklevel=3)
         # Borders are added on reading.
-        return build_set(plan_set(spec, source, size=side, borders=()), root, progress=True).folder
+        with at_hand(source, lambda: wanted_by([spec], {}), True) as readable:
+            return build_set(plan_set(spec, readable, size=side, borders=()), root, progress=True).folder
     if not is_current(folder):
         build_set(plan_set(spec, size=side), root, progress=True)
     return folder

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from PIL import Image
 
 from qi_datasets.errors import SourceError
-from qi_datasets.imagenet import ImageCollection
+from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection
 from qi_datasets.sources.reading import decode_image, read_image
 
 NAMED = 3
@@ -144,6 +144,29 @@ class Source(ABC):
     def __str__(self) -> str:
         kind = self.layout if self.collection is None else f"{self.layout}, {self.collection}"
         return f"{self.where} ({kind})"
+
+
+class ArchiveSource(Source):
+    """Images inside larger files. names: image name -> SourceImage."""
+
+    def located(self, name: str) -> SourceImage:
+        """The image of that name."""
+        found: SourceImage = self.names[name]
+        return found
+
+    @classmethod
+    def of_images(cls, where: str, images: Mapping[str, SourceImage]) -> Self | None:
+        """The source of these validation images, None for none; with a warning where synsets contradict ImageNet's."""
+        if not images:
+            return None
+        given = ((image.name, image.wnid) for image in images.values())
+        return cls(where, images, IMAGENET_VAL, contradictions(IMAGENET_VAL, given))
+
+
+def refuse_outside(member: str, where: str) -> None:
+    """SourceError for an archive's member whose name leads out of the folder that it would be unpacked in."""
+    if ".." in member.replace("\\", "/").split("/"):
+        raise SourceError(f"{where} holds {member!r}, whose name leads out of the archive; make it without such names")
 
 
 def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Self, TypeAlias
@@ -12,27 +13,74 @@ from PIL import Image
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection
 from qi_datasets.pixels.decoding import FORMATS
-from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
+from qi_datasets.sources.base import NAMED, FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import open_regular
+from qi_datasets.sources.walk import TRAINING, scanned, walk
 
 _Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
 
+_UNREAD = frozenset(
+    (
+        *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".ppm", ".pgm", ".tga", ".ico"),
+        *(".exr", ".hdr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw"),
+    )
+)
+"""Endings of pictures of which none is read."""
+
 
 def listing(folder: Path) -> list[str]:
-    """The names in a folder; SourceError when it can't be read."""
+    """Returns the names in a folder; SourceError when it can't be read."""
     try:
         return os.listdir(folder)
     except OSError as error:
         raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
 
 
-def _validation_files(folder: Path) -> list[_Found]:
-    """The validation files that lie in a folder itself."""
-    matches = map(IMAGENET_VAL.file.fullmatch, listing(folder))
-    return [(match["id"], match[0], match["wnid"] or "") for match in matches if match]
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+@dataclass
+class _Validation:
+    """What folders hold of ImageNet's validation files, and pictures of other names beside them."""
+
+    found: list[_Found] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, inside: str, files: Iterable[str], wnid: str = "") -> None:
+        """Sorts the files of one folder.
+
+        inside: path of the folder below the source.
+        files: their names.
+        wnid: the synset that the folder's name gives, "" if none.
+        """
+        prefix, named = f"{inside}/" if inside else "", IMAGENET_VAL.named
+        for file in files:
+            names = named(file)
+            if names is not None:
+                self.found.append((names[0], prefix + file, names[1] or wnid))
+            elif _ending(file) in image_suffixes() | _UNREAD and not file.startswith("."):
+                self.others.append(prefix + file)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line on the pictures that are ignored, and one on files of ImageNet's names that are no JPEGs."""
+        lines = []
+        if self.others:
+            lines.append(f"{counted(self.others, 'other picture')} here ignored: without a name of {IMAGENET_VAL}'s")
+        encoded = [path for _, path, _ in self.found if path[-4:].lower() == ".png"]
+        if encoded:
+            lines.append(f"{counted(encoded, 'file')} encoded again as PNG: not the files that ImageNet published")
+        return tuple(lines)
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """Returns how many there are, and examples: "2 files (a.png, b.png) are"."""
+    examples = ", ".join(sorted(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({examples}) {'is' if len(names) == 1 else 'are'}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +94,11 @@ class _FileSource(Source):
 
     @classmethod
     def of(
-        cls, folder: Path, found: Sequence[_Found], collection: ImageCollection | None = IMAGENET_VAL
+        cls,
+        folder: Path,
+        found: Sequence[_Found],
+        collection: ImageCollection | None = IMAGENET_VAL,
+        warnings: tuple[str, ...] = (),
     ) -> Self | None:
         """The source of what was found, None for nothing at all; SourceError for twins with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
@@ -55,14 +107,28 @@ class _FileSource(Source):
             names = {name: (path, wnid) for name, path, wnid in sorted(found, reverse=True)}
             for name, path, _ in found:
                 one, other = (FileLocation(str(folder / twin)) for twin in (names[name][0], path))
-                if one != other and SourceImage(name, "", one).read() != SourceImage(name, "", other).read():
+                if one != other and not _are_same(name, one, other):
                     raise SourceError(
                         f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
                     )
         if not names:
             return None
-        given = ((name, wnid) for name, (_, wnid) in names.items())
-        return cls(str(folder), names, collection, contradictions(collection, given) if collection else ())
+        if collection:
+            warnings += contradictions(collection, ((name, wnid) for name, (_, wnid) in names.items()))
+        return cls(str(folder), names, collection, warnings)
+
+    @classmethod
+    def of_validation(cls, folder: Path, files: _Validation) -> Self | None:
+        """The source of ImageNet's validation files, None if there are none."""
+        return cls.of(folder, files.found, IMAGENET_VAL, files.warnings)
+
+
+def _are_same(name: str, one: FileLocation, other: FileLocation) -> bool:
+    """Whether two paths lead to one file, or to the same bytes."""
+    with suppress(OSError):
+        if os.path.samefile(one.path, other.path):  # noqa: PTH121
+            return True
+    return SourceImage(name, "", one).read() == SourceImage(name, "", other).read()
 
 
 class FlatFolder(_FileSource):
@@ -73,7 +139,9 @@ class FlatFolder(_FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if the folder holds no such file."""
-        return cls.of(folder, _validation_files(folder))
+        files = _Validation()
+        files.add("", listing(folder))
+        return cls.of_validation(folder, files)
 
 
 class ClassFolders(_FileSource):
@@ -84,11 +152,10 @@ class ClassFolders(_FileSource):
     @classmethod
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if no class folder holds such a file."""
-        classes = [name for name in sorted(listing(folder)) if WNID.fullmatch(name) and (folder / name).is_dir()]
-        found = [
-            (name, f"{wnid}/{file}", wnid) for wnid in classes for name, file, _ in _validation_files(folder / wnid)
-        ]
-        return cls.of(folder, found)
+        files = _Validation()
+        for wnid in filter(WNID.fullmatch, scanned(str(folder))[0]):
+            files.add(wnid, listing(folder / wnid), wnid)
+        return cls.of_validation(folder, files)
 
 
 class ImageNetRoot(_FileSource):
@@ -113,7 +180,26 @@ class Kaggle(_FileSource):
     def find(cls, root: Path) -> Self | None:
         """The source, or None if `root` is not the root of Kaggle's download."""
         val = root / KAGGLE_VAL
-        return cls.of(val, _validation_files(val)) if val.is_dir() else None
+        if not val.is_dir():
+            return None
+        files = _Validation()
+        files.add("", listing(val))
+        return cls.of_validation(val, files)
+
+
+class NestedFolders(_FileSource):
+    """`ILSVRC2012_val_*.JPEG` at any depth, whatever the folders above them are called, but for training folders."""
+
+    layout: ClassVar[str] = "nested folders"
+
+    @classmethod
+    def find(cls, folder: Path) -> Self | None:
+        """The source, or None if no folder outside of `train/` holds such a file."""
+        files = _Validation()
+        for inside, names in walk(str(folder), TRAINING):
+            last = inside.rpartition("/")[2]
+            files.add(inside, names, last if WNID.fullmatch(last) else "")
+        return cls.of_validation(folder, files)
 
 
 def _checked_name(path: str) -> str:
@@ -123,13 +209,6 @@ def _checked_name(path: str) -> str:
     except UnicodeEncodeError as error:
         raise SourceError(f"the file name {os.fsencode(path)!r} is not UTF-8; rename the file") from error
     return path
-
-
-def _unreadable(error: OSError) -> None:
-    raise SourceError(
-        f"cannot read {error.filename}: {error.strerror}; without it another selection would be made, so mend its "
-        "permissions, or leave it out of the folder"
-    ) from error
 
 
 def is_built_set(folder: Path) -> bool:
@@ -156,17 +235,32 @@ class AnyFolder(_FileSource):
     def find(cls, folder: Path) -> Self | None:
         """The source, or None for a folder without images at any depth."""
         found: list[_Found] = []
+        unread: list[str] = []
         training = True
-        for parent, folders, files in os.walk(folder, onerror=_unreadable):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if is_built_set(Path(parent)):
-                folders.clear()
+        built: tuple[str, ...] = ()
+        for inside, files in walk(str(folder)):
+            if built and inside.startswith(built):
                 continue
-            inside = Path(parent).relative_to(folder)
-            wnid = inside.name if WNID.fullmatch(inside.name) else ""
-            for file in sorted(files):
-                if not file.startswith(".") and os.path.splitext(file)[1].lower() in image_suffixes():
-                    path = _checked_name((inside / file).as_posix())
-                    found.append((path, path, wnid))
-                    training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
-        return cls.of(folder, found, IMAGENET_TRAIN if training else None)
+            if is_built_set(folder / inside):
+                built += (f"{inside}/" if inside else "",)
+                continue
+            last = inside.rpartition("/")[2]
+            wnid = last if WNID.fullmatch(last) else ""
+            for file in files:
+                ending = _ending(file)
+                if file.startswith(".") or ending not in image_suffixes() | _UNREAD:
+                    continue
+                path = f"{inside}/{file}" if inside else file
+                if IMAGENET_VAL.named(file):
+                    raise SourceError(
+                        f"{folder / path} has a name of {IMAGENET_VAL} in a folder of training images, which are never "
+                        "drawn from; give the folder that holds the validation images alone"
+                    )
+                if ending in _UNREAD:
+                    unread.append(_checked_name(path))
+                    continue
+                found.append((_checked_name(path), path, wnid))
+                training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
+        reads = f"{', '.join(FORMATS)} are read"
+        warnings = (f"{counted(unread, 'picture')} here ignored: {reads}; convert them",) if unread else ()
+        return cls.of(folder, found, IMAGENET_TRAIN if training else None, warnings)

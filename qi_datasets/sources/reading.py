@@ -25,6 +25,14 @@ def open_regular(path: str) -> BinaryIO:
     raise OSError(errno.EINVAL, "it is no regular file, but a pipe, a device, or a folder", path)
 
 
+def open_archive(path: str) -> BinaryIO:
+    """Returns an archive, open for reading; SourceError when it can't be read."""
+    try:
+        return open_regular(path)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+
+
 def _without_waiting(path: str, flags: int) -> int:
     """Opens a file, and doesn't wait for a writer where a pipe has taken its place."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
@@ -42,7 +50,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size
         wanted = held if size is None else size
-        _check_size(wanted, where)
+        check_image_size(wanted, where)
         if offset + wanted > held:
             raise SourceError(f"{where} ends after {max(0, held - offset)} of {wanted} bytes; fetch the file again")
         file.seek(offset)
@@ -52,7 +60,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     return data
 
 
-def _check_size(size: int, where: object) -> None:
+def check_image_size(size: int, where: object) -> None:
     """SourceError for an image file of more bytes than the cap."""
     if size > LARGEST_IMAGE:
         raise SourceError(
@@ -66,7 +74,7 @@ def decode_image(data: bytes, where: object) -> Image.Image:
 
     where: what messages call the image.
     """
-    _check_size(len(data), where)
+    check_image_size(len(data), where)
     try:
         image = decoded(data)
         if image.mode.startswith(("I", "F")):

@@ -1,7 +1,6 @@
 """The Hub's `imagenet-1k` Parquet shards, local or behind any fsspec URL: raw bytes, each shard read once in order."""
 
 import posixpath
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,18 +10,19 @@ from typing import Any, ClassVar, Self
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
+from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, by_name
 from qi_datasets.sources.reading import open_regular
+from qi_datasets.sources.splits import of_validation
 
-VALIDATION, OTHER_SPLITS = re.compile("val"), re.compile("train|test")
-"""How the names of shards, or of their folders, begin, if they name the split."""
-
-BYTES, TEXT = (pa.binary(), pa.large_binary()), (pa.string(), pa.large_string())
+BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
+TEXT = (pa.string(), pa.large_string(), pa.string_view())
+"""Types of the two fields of images; polars writes views."""
 
 MOST_ROWS, MOST_BYTES = 1_000_000, 2_000_000_000
 """Rows and unpacked bytes of a row group, which is read whole: those of `imagenet-1k` have 100 images."""
@@ -53,16 +53,11 @@ class CellLocation:
 
 
 @dataclass(frozen=True)
-class ShardSource(Source):
+class ShardSource(ArchiveSource):
     """Validation shards of `imagenet-1k`. names: image name -> SourceImage."""
 
     layout: ClassVar[str] = "Parquet shards"
     on_shared_files: ClassVar[bool] = False
-
-    def located(self, name: str) -> SourceImage:
-        """The image of that name."""
-        found: SourceImage = self.names[name]
-        return found
 
     def contents(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
         """Each image with its bytes, shard by shard, so that no row group is read twice."""
@@ -100,8 +95,7 @@ class ShardSource(Source):
         if not shards:
             return None
         images = by_name((pair for shard in shards for pair in listed(shard)), url)
-        warnings = contradictions(IMAGENET_VAL, ((image.name, image.wnid) for image in images.values()))
-        return cls(url, images, IMAGENET_VAL, warnings)
+        return cls.of_images(url, images)
 
 
 def validation_shards(url: str) -> list[str]:
@@ -114,10 +108,10 @@ def validation_shards(url: str) -> list[str]:
         if fs.isfile(path):
             return [fs.unstrip_protocol(path)]
         files = [file for file in sorted(fs.find(path)) if file.endswith(".parquet")]
-        parts = {fs.unstrip_protocol(file): posixpath.relpath(file, path).split("/") for file in files}
-        validation = [shard for shard, names in parts.items() if any(map(VALIDATION.match, names))]
-        others = any(map(OTHER_SPLITS.match, (name for names in parts.values() for name in names)))
-        return validation or ([] if others else [shard for shard in parts if is_of_imagenet(shard)])
+        validation, unnamed = of_validation(files, path)
+        return [fs.unstrip_protocol(file) for file in validation] or [
+            shard for shard in map(fs.unstrip_protocol, unnamed) if is_of_imagenet(shard)
+        ]
     except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
         raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
 
@@ -135,12 +129,16 @@ def opened(url: str) -> Iterator[pq.ParquetFile]:
 
 def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
     """One field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
+    return list(_field(shard, group, name).to_pylist())
+
+
+def _field(shard: pq.ParquetFile, group: int, name: str) -> pa.ChunkedArray:
     facts = shard.metadata.row_group(group)
     size = sum(facts.column(number).total_uncompressed_size for number in range(facts.num_columns))
     if not (0 <= facts.num_rows <= MOST_ROWS and 0 <= size <= MOST_BYTES):
         raise ValueError(f"row group {group} claims {facts.num_rows} rows in {size} bytes")
     column = shard.read_row_group(group, columns=[f"image.{name}"]).column("image")
-    return list(column.combine_chunks().field(name).to_pylist())
+    return pa.chunked_array([chunk.field(name) for chunk in column.chunks], column.type.field(name).type)
 
 
 def has_images(shard: pq.ParquetFile) -> bool:
@@ -158,15 +156,33 @@ def is_of_imagenet(url: str) -> bool:
         return has_images(shard)
 
 
+def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
+    """Row group, row, name ("" if it has none) and bytes of each image of a shard; the bytes are read for their number.
+
+    Raises SourceError for a shard without images.
+    """
+    with opened(url) as shard:
+        require_images(shard, url)
+        for group in range(shard.num_row_groups):
+            sizes = pc.binary_length(_field(shard, group, "bytes")).to_pylist()
+            for row, (path, size) in enumerate(zip(cells(shard, group, "path"), sizes, strict=True)):
+                yield group, row, posixpath.basename(path or ""), size or 0
+
+
+def require_images(shard: pq.ParquetFile, url: str) -> None:
+    """SourceError for a Parquet file without a column of images."""
+    if not has_images(shard):
+        raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
+
+
 def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
     """Name and image of each row of a shard; reads names, not pictures."""
     with opened(url) as shard:
-        if not has_images(shard):
-            raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
+        require_images(shard, url)
         for group in range(shard.num_row_groups):
             for row, path in enumerate(cells(shard, group, "path")):
-                match = IMAGENET_VAL.file.fullmatch(posixpath.basename(path or ""))
-                if match is None:
+                file = posixpath.basename(path or "")
+                names = IMAGENET_VAL.named(file)
+                if names is None:
                     raise SourceError(f"{url} holds {path!r}, which is no name of an ImageNet validation file")
-                location = CellLocation(url, group, row, match[0])
-                yield match["id"], SourceImage(match["id"], match["wnid"] or "", location)
+                yield names[0], SourceImage(*names, CellLocation(url, group, row, file))

@@ -1,4 +1,4 @@
-"""The untouched `ILSVRC2012_img_val.tar`: one pass over its headers, then seeks; nothing is unpacked."""
+"""Tar archives: what they hold, and the untouched `ILSVRC2012_img_val.tar`; nothing is unpacked."""
 
 import os
 import tarfile
@@ -9,8 +9,8 @@ from typing import BinaryIO, ClassVar, Self, cast
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.sources.base import Source, SourceImage, SpanLocation, by_name, contradictions
-from qi_datasets.sources.reading import open_regular
+from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, by_name, refuse_outside
+from qi_datasets.sources.reading import open_archive
 
 TAR_NAME = "ILSVRC2012_img_val.tar"
 _END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
@@ -22,16 +22,20 @@ _DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionEr
 """What `tarfile` raises over headers whose checksum is right and whose fields are not."""
 
 
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A regular file in a tar: its name there, and where its bytes begin and how many they are."""
+
+    name: str
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
-class TarSource(Source):
+class TarSource(ArchiveSource):
     """A tar of validation files. names: image name -> SourceImage."""
 
     layout: ClassVar[str] = "tar"
-
-    def located(self, name: str) -> SourceImage:
-        """The image of that name."""
-        found: SourceImage = self.names[name]
-        return found
 
     @classmethod
     def find(cls, path: Path) -> Self | None:
@@ -39,39 +43,54 @@ class TarSource(Source):
         archive = path / TAR_NAME if path.is_dir() else path
         if not archive.is_file():
             return None
-        images = by_name(((image.name, image) for image in members(archive)), str(archive))
+        images = by_name(((image.name, image) for image in validation_members(archive)), str(archive))
         if not images:
             raise SourceError(f"{archive} holds no ILSVRC2012_val_*.JPEG; is it {TAR_NAME}?")
-        warnings = contradictions(IMAGENET_VAL, ((image.name, image.wnid) for image in images.values()))
-        return cls(str(archive), images, IMAGENET_VAL, warnings)
+        return cls.of_images(str(archive), images)
 
 
-def members(archive: Path) -> Iterator[SourceImage]:
-    """The validation images of a tar, in its order. A tar without its end-of-archive blocks is an error."""
+def validation_members(archive: Path) -> Iterator[SourceImage]:
+    """Yields the validation images of a tar, in its order."""
+    with open_archive(str(archive)) as file:
+        for member in tar_members(file, str(archive)):
+            names = IMAGENET_VAL.named(os.path.basename(member.name))
+            if names:
+                label = f"{member.name} in {archive}"
+                yield SourceImage(*names, SpanLocation(str(archive), member.offset, member.size, label))
+
+
+def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
+    """Yields the regular files in a tar, in its order; reads their headers, and seeks past their bytes.
+
+    Args:
+        file: the tar; it may be read from its beginning to its end only, if `seek` skips forward there.
+        where: what messages call it.
+
+    Raises:
+        SourceError: The tar is damaged, cut off (the blocks that end it are missing), or can't be read; a member leads
+            out of the folder that it would be unpacked in.
+    """
     try:
-        with (
-            open_regular(str(archive)) as file,
-            tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:") as tar,
-        ):
+        with tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:") as tar:
             last = -1
             for member in tar:
                 if member.size < 0 or not last < member.offset <= member.offset_data <= tar.offset:
-                    raise SourceError(f"{archive} is damaged at byte {member.offset}; fetch it again")
+                    raise SourceError(f"{where} is damaged at byte {member.offset}; fetch it again")
                 last = member.offset
-                match = IMAGENET_VAL.file.fullmatch(os.path.basename(member.name))
-                if match and member.isfile() and not member.issparse():
-                    label = f"{member.name} in {archive}"
-                    span = SpanLocation(str(archive), member.offset_data, member.size, label)
-                    yield SourceImage(match["id"], match["wnid"] or "", span)
+                if member.isfile() and not member.issparse():
+                    refuse_outside(member.name, where)
+                    yield TarMember(member.name, member.offset_data, member.size)
+                # Else the archive would keep what it has read: gigabytes for ImageNet's training images.
+                tar.members = []  # type: ignore[attr-defined]
             # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
             end = tar.offset
             file.seek(end)
             if file.read(len(_END_OF_ARCHIVE)) != _END_OF_ARCHIVE:
-                raise SourceError(f"{archive} is cut off or damaged at byte {end}; fetch it again")
+                raise SourceError(f"{where} is cut off or damaged at byte {end}; fetch it again")
     except _DAMAGE as error:
-        raise SourceError(f"{archive} is cut off or no tar ({one_line(error)}); fetch it again") from error
+        raise SourceError(f"{where} is cut off or no tar ({one_line(error)}); fetch it again") from error
     except OSError as error:
-        raise SourceError(f"cannot read {archive}: {error.strerror}; check its permissions") from error
+        raise SourceError(f"cannot read {where}: {error.strerror or error}; check its permissions") from error
 
 
 class _Headers:
@@ -79,7 +98,7 @@ class _Headers:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.seek, self.tell, self.name = file.seek, file.tell, file.name
+        self.seek, self.tell, self.name = file.seek, file.tell, getattr(file, "name", "")
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes."""

@@ -280,3 +280,113 @@ def test_a_file_name_that_is_not_utf_8_is_an_error_that_shows_it(tmp_path: Path)
 
     with pytest.raises(SourceError, match=r"b'caf\\xe9.png' is not UTF-8; rename the file"):
         open_source(tmp_path)
+
+
+NEAR_MISSES = {
+    "Kaggle's root sorted by a script": "val/n01440764/ILSVRC2012_val_00000001.JPEG",
+    "validation": "validation/ILSVRC2012_val_00000001.JPEG",
+    "ILSVRC2012_img_val": "ILSVRC2012_img_val/ILSVRC2012_val_00000001.JPEG",
+    "numbers from 1": "val/1/ILSVRC2012_val_00000001.JPEG",
+    "numbers from 000": "000/ILSVRC2012_val_00000001.JPEG",
+    "words": "val/great white shark/ILSVRC2012_val_00000001.JPEG",
+    "deep": "a/b/c/d/ILSVRC2012_val_00000001.JPEG",
+    "Kaggle by class": f"{pictures.KAGGLE_VAL}/n01440764/ILSVRC2012_val_00000001.JPEG",
+    "small letters": "val/ilsvrc2012_val_00000001.jpeg",
+    "with synset": "x/ILSVRC2012_val_00000001_n01751748.JPEG",
+    "numbers from 1, at the top": "1/ILSVRC2012_val_00000001.JPG",
+}
+
+
+@pytest.mark.parametrize("path", NEAR_MISSES.values(), ids=NEAR_MISSES)
+def test_validation_files_are_found_whatever_their_folders_are_called(path: str, tmp_path: Path) -> None:
+    content = FILES[pictures.name_of(1)]
+    pictures.write(tmp_path / path, content)
+    for name in ("train/n01440764/n01440764_1.JPEG", "train/n01440764/ILSVRC2012_val_00000002.JPEG"):
+        pictures.write(tmp_path / name, b"never drawn from")
+
+    source = open_source(tmp_path)
+
+    assert source.collection == IMAGENET_VAL
+    assert {name: source.image(name).read() for name in source.names} == {pictures.name_of(1): content}
+    assert source.image(pictures.name_of(1)).wnid == expected.val_wnid(pictures.name_of(1))
+
+
+def test_training_pictures_among_validation_files_are_ignored_and_counted(tmp_path: Path) -> None:
+    """As in Imagenette."""
+    pictures.write(tmp_path / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG", b"a")
+    for number in range(5):
+        pictures.write(tmp_path / "val" / "n01440764" / f"n01440764_{number}.JPEG", b"a")
+
+    (warning,) = open_source(tmp_path).warnings
+
+    assert warning.startswith("5 other pictures (n01440764/n01440764_0.JPEG, ")
+    assert warning.endswith(", ...) are here ignored: without a name of ImageNet val's")
+
+
+def test_any_folder_says_which_pictures_it_ignores(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.heic", "c/d.AVIF", "e.txt"):
+        pictures.write(tmp_path / name, b"a")
+
+    source = open_source(tmp_path)
+
+    assert set(source.names) == {"a.jpg"}
+    (warning,) = source.warnings
+    assert warning.startswith("2 pictures (b.heic, c/d.AVIF) are here ignored: JPEG, PNG, ")
+
+
+def test_copies_as_png_are_taken_with_a_warning(tmp_path: Path) -> None:
+    pictures.write(tmp_path / f"{pictures.name_of(1)}.png", b"a")
+
+    (warning,) = open_source(tmp_path).warnings
+
+    assert warning.startswith(f"1 file ({pictures.name_of(1)}.png) is encoded again as PNG")
+
+
+@pytest.mark.parametrize("sizes", [1, 2])
+@pytest.mark.parametrize("layout", ["flat", "class_folders", "tar_file", "shards", "kaggle_zip", "wds"])
+def test_copies_of_one_size_are_taken_with_a_warning(layout: str, sizes: int, tmp_path: Path) -> None:
+    made = [pictures.picture(number, (60 + number % sizes, 60)) for number in range(20)]
+    files = {pictures.name_of(number): pictures.encoded(image) for number, image in enumerate(made, 1)}
+
+    warnings = open_source((pictures.LAYOUTS | pictures.ARCHIVES)[layout](files, tmp_path)).warnings
+
+    assert len(warnings) == (sizes == 1)
+    assert all("all of 60 x 60 pixels: resized copies" in warning for warning in warnings)
+
+
+def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:
+    pictures.class_folders(FILES, tmp_path / "there")
+    (tmp_path / "val").mkdir()
+    for folder in (tmp_path / "there").iterdir():
+        (tmp_path / "val" / folder.name).symlink_to(folder)
+    (tmp_path / "any").symlink_to(tmp_path / "there")
+    (tmp_path / "nested" / "deep").mkdir(parents=True)
+    (tmp_path / "nested" / "deep" / "back").symlink_to(tmp_path / "nested")
+    (tmp_path / "nested" / "deep" / "there").symlink_to(tmp_path / "there")
+    for name, content in FILES.items():
+        pictures.write(tmp_path / "others" / f"{name[-2:]}.jpg", content)
+    (tmp_path / "other links").mkdir()
+    (tmp_path / "other links" / "a").symlink_to(tmp_path / "others")
+    (tmp_path / "other links" / "b").symlink_to(tmp_path / "others")
+
+    for place in ("val", "any", "nested"):
+        source = open_source(tmp_path / place)
+        assert {name: source.image(name).read() for name in source.names} == FILES
+    assert len(open_source(tmp_path / "other links").names) == 2 * len(FILES)
+
+
+@pytest.mark.parametrize("name", ["n01440764", "val/1", "other"])
+def test_a_link_that_cannot_be_followed_is_an_error(name: str, tmp_path: Path) -> None:
+    pictures.write(tmp_path / "n02119789" / "cat.jpg", b"a")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+
+    with pytest.raises(SourceError, match=rf"cannot read {tmp_path / name}: the link cannot be followed"):
+        open_source(tmp_path)
+
+
+def test_a_file_of_the_validation_set_among_training_images_is_an_error(tmp_path: Path) -> None:
+    pictures.write(tmp_path / "train" / f"{pictures.name_of(1)}.JPEG", b"a")
+
+    with pytest.raises(SourceError, match="in a folder of training images, which are never drawn from"):
+        open_source(tmp_path)

@@ -43,7 +43,7 @@ def test_training_shards_alone_are_no_source(url: str, tmp_path: Path) -> None:
     with fsspec.open(f"{place}/train-0.parquet", "wb") as file:
         file.write(pictures.shard(ROWS))
 
-    with pytest.raises(SourceError, match=r"no images in|holds no Parquet shards of a validation split"):
+    with pytest.raises(SourceError, match=r"no images in|holds no Parquet shards or tars of a validation split"):
         open_source(place)
 
 

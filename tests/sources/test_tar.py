@@ -84,15 +84,6 @@ def test_an_id_twice_is_an_error_unless_the_bytes_are_the_same(tmp_path: Path) -
         open_source(other)
 
 
-def test_a_compressed_tar_is_an_error(archive: Path, tmp_path: Path) -> None:
-    packed = tmp_path / "val.tar.gz"
-    with tarfile.open(packed, "w:gz") as tar:
-        tar.add(archive, "val")
-
-    with pytest.raises(SourceError, match="no tar"):
-        open_source(packed)
-
-
 def test_a_tar_that_shrinks_while_it_is_used_is_an_error(archive: Path) -> None:
     source = open_source(archive)
     archive.write_bytes(archive.read_bytes()[:600])

@@ -1,0 +1,112 @@
+"""Sources that can only be read from front to back are copied first: the images that may be selected, in one pass."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from platformdirs import user_cache_path
+
+from qi_datasets.building.selection import official_names, order_key, ranks
+from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.sources import OnePassSource, Source
+from qi_datasets.sources.base import ArchiveSource, HeldLocation, SourceImage
+from qi_datasets.sources.one_pass import Wanted
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.scratch import scratch_folder
+
+Item = TypeVar("Item")
+
+FETCHED = "fetched"
+"""Folder of the platform's cache where images from afar stay until the sets that need them are built."""
+
+_SAMPLED, _SECONDS = 8, 1.0
+"""First images that stand for all in an estimate, and how long reading is timed."""
+
+
+def wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> Wanted:
+    """Returns which images of ImageNet val these sets may take.
+
+    Args:
+        chosen: the sets.
+        counts: set name -> split -> number of sources, for every set that differs from the spec table.
+    """
+    places = [ranks(spec, counts) for spec in chosen if spec.needs_images]
+    official = not any(counts.keys() & {spec.name, spec.first_rank_after} for spec in chosen)
+    names = frozenset(name for part in places for name in official_names(part)) if official else None
+    return Wanted(names, max((part.stop for part in places), default=0), _order)
+
+
+def wanted_by_recipe(manifest: Manifest) -> Wanted:
+    """Returns which images a recipe takes."""
+    names = frozenset(record.name for records in manifest.sources.values() for record in records)
+    return Wanted(names, len(names), _order)
+
+
+def _order(name: str) -> bytes:
+    return order_key(name, IMAGENET_VAL)
+
+
+@contextmanager
+def at_hand(source: Source | None, wanted: Callable[[], Wanted], progress: bool) -> Iterator[Source | None]:
+    """A source whose images can be read in any order, while the block runs.
+
+    A compressed archive's images are copied to scratch space, which goes whatever happens. Those that come over a
+    network stay where the block fails, so that the next run goes on there.
+
+    Args:
+        source: as it was opened.
+        wanted: says which images may be selected.
+        progress: whether a bar is shown.
+    """
+    if not isinstance(source, OnePassSource):
+        yield source
+        return
+    fetched = fetched_folder(source) if source.lasting else None
+    with nullcontext(fetched) if fetched else scratch_folder() as folder:
+        yield source.copied(wanted(), folder, progress)
+    if fetched:
+        shutil.rmtree(fetched, ignore_errors=True)
+
+
+def fetched_folder(source: OnePassSource) -> Path:
+    """Returns the folder where a source's images stay, which its URLs and sizes name."""
+    parts = "".join(f"{part.label} {part.size}\n" for part in source.parts)
+    return user_cache_path("qi-datasets") / FETCHED / sha256_hex(parts.encode())[:32]
+
+
+def assumed(source: OnePassSource, wanted: Wanted) -> tuple[Source, float]:
+    """Returns a source to plan with that was not read: as if all were there that is wanted; and seconds of its pass.
+
+    Its images are a few of the archive's first ones, under all names in turn.
+    """
+    first: list[SourceImage] = []
+    start, read = time.perf_counter(), 1
+    for image, data, count in source.first_images():
+        read = count
+        if len(first) < _SAMPLED:
+            first.append(SourceImage(image.name, image.wnid, HeldLocation(data, str(image.location))))
+        if time.perf_counter() - start > _SECONDS:
+            break
+    seconds = (time.perf_counter() - start) * source.size / read
+    names = wanted.names or official_names(range(wanted.most))
+    images = {
+        name: SourceImage(name, "", image.location)
+        for name, image in zip(names, _again(first, len(names)), strict=True)
+    }
+    return _Assumed(source.where, images, IMAGENET_VAL), seconds
+
+
+class _Assumed(ArchiveSource):
+    """Images that stand for those of an archive. names: image name -> SourceImage."""
+
+    layout = OnePassSource.layout
+
+
+def _again(items: Sequence[Item], count: int) -> Iterator[Item]:
+    return islice((item for _ in range(count) for item in items), count)

@@ -1,0 +1,45 @@
+"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qi_datasets.sources.base import Location, SpanLocation
+from qi_datasets.sources.reading import open_archive
+from qi_datasets.sources.tar import tar_members
+from qi_datasets.sources.zip import ZipLocation, zip_members
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file inside a larger file: its name there, its size in bytes, and where its bytes are read."""
+
+    name: str
+    size: int
+    location: Location
+
+
+def list_members(archive: str) -> Iterator[Member]:
+    """Yields the files in an archive, in its order; reads names and sizes, not the files themselves.
+
+    Args:
+        archive: path of a tar (a webdataset's shard is one), a zip, or a Parquet file with a column `image`.
+
+    Raises:
+        SourceError: The archive is damaged, or can't be read.
+    """
+    if archive.lower().endswith(".parquet"):
+        from qi_datasets.sources.shards import CellLocation, image_cells
+
+        for group, row, name, size in image_cells(archive):
+            yield Member(name, size, CellLocation(archive, group, row, name))
+        return
+    with open_archive(archive) as file:
+        begin = file.read(4)
+        file.seek(0)
+        if begin == b"PK\3\4":
+            for entry in zip_members(file, archive):
+                yield Member(entry.name, entry.size, ZipLocation(archive, entry))
+            return
+        for member in tar_members(file, archive):
+            label = f"{member.name} in {archive}"
+            yield Member(member.name, member.size, SpanLocation(archive, member.offset, member.size, label))

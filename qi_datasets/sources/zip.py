@@ -1,0 +1,221 @@
+"""Zip archives: what they hold, and Kaggle's download of ImageNet as it is; nothing is unpacked.
+
+`zipfile` makes an object of every entry: gigabytes for the two million of Kaggle's archive. Here the directory is read
+as it lies on the disk, and of each entry nothing but what is asked for is kept (APPNOTE.TXT of PKWARE, 4.3 and 4.5).
+"""
+
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, BinaryIO, ClassVar, Self
+
+from qi_datasets.errors import SourceError
+from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.sources.base import ArchiveSource, SourceImage, by_name, refuse_outside
+from qi_datasets.sources.reading import check_image_size, open_archive, open_regular
+
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_LONGEST_COMMENT = 65_535
+_FULL = 0xFFFFFFFF
+"""In a field of 32 bits: the number is in the entry's zip64 field."""
+
+_PIECE = 1 << 20
+_STORED, _DEFLATED = 0, 8
+_ENCRYPTED = 1
+_UTF8 = 0x800
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """A file in a zip: its name there, and what is needed to read it.
+
+    offset: of its header, in bytes.
+    packed: bytes that it takes in the archive.
+    size: bytes that it has.
+    method: of compression, 0 for none, 8 for deflate.
+    crc: CRC-32 of its bytes.
+    """
+
+    name: str
+    offset: int
+    packed: int
+    size: int
+    method: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class ZipLocation:
+    """A file in a zip."""
+
+    path: str
+    member: ZipMember
+
+    def read(self) -> bytes:
+        """The file's bytes; SourceError when they are damaged, or more than an image may have."""
+        check_image_size(self.member.size, self)
+        with open_regular(self.path) as file:
+            return b"".join(member_pieces(file, self.member, str(self)))
+
+    def __str__(self) -> str:
+        return f"{self.member.name} in {self.path}"
+
+
+@dataclass(frozen=True)
+class ZipSource(ArchiveSource):
+    """A zip of validation files, such as Kaggle's. names: image name -> SourceImage."""
+
+    layout: ClassVar[str] = "zip"
+
+    @classmethod
+    def find(cls, where: str) -> Self | None:
+        """The source, or None if the zip holds no validation files."""
+        with open_archive(where) as file:
+            found = sorted(zip_members(file, where, _VALIDATION), key=lambda member: member.offset)
+        for before, member in pairwise(found):
+            if before.offset + _LOCAL.size + before.packed > member.offset:
+                raise SourceError(f"{where} is damaged: {before.name} and {member.name} overlap; fetch it again")
+        images = ((named, member) for member in found if (named := IMAGENET_VAL.named(os.path.basename(member.name))))
+        unique = by_name(((named[0], SourceImage(*named, ZipLocation(where, one))) for named, one in images), where)
+        return cls.of_images(where, unique)
+
+
+_VALIDATION = re.compile(rb"(?:^|/)ILSVRC2012_val_[^/]*\Z", re.IGNORECASE)
+
+
+def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" = None) -> Iterator[ZipMember]:
+    """Yields the files in a zip, in the order of its directory, which is read piece by piece.
+
+    Args:
+        file: the zip, which can be sought.
+        where: what messages call it.
+        wanted: pattern that is looked for in the names, as they are stored; those without are left out.
+
+    Raises:
+        SourceError: The directory is missing or damaged; an entry lies outside of the archive, is encrypted, or leads
+            out of the folder that it would be unpacked in.
+    """
+    try:
+        entries, size, start = _directory(file)
+        file.seek(start)
+        data, at, left = b"", 0, size
+        for _ in range(entries):
+            while len(data) - at < _ENTRY.size or len(data) - at < _entry_size(data, at):
+                piece = file.read(min(_PIECE, left))
+                if not piece:
+                    raise ValueError("its directory is cut off")
+                left -= len(piece)
+                data, at = data[at:] + piece, 0
+            name = at + _ENTRY.size
+            if wanted is None or wanted.search(data[name : name + int.from_bytes(data[at + 28 : at + 30], "little")]):
+                member = _member(data, at)
+                refuse_outside(member.name, where)
+                if member.offset + _LOCAL.size + member.packed > start:
+                    raise ValueError(f"{member.name} lies outside of it")
+                if not member.name.endswith("/"):
+                    yield member
+            at += _entry_size(data, at)
+    except (ValueError, struct.error) as error:
+        raise SourceError(f"{where} is cut off or damaged ({error}); fetch it again") from error
+    except OSError as error:
+        raise SourceError(f"cannot read {where}: {error.strerror or error}; check its permissions") from error
+
+
+def _directory(file: BinaryIO) -> tuple[int, int, int]:
+    """The number of a zip's entries, and the size and the place of its directory; ValueError without one."""
+    total = file.seek(0, os.SEEK_END)
+    tail_at = max(0, total - _END.size - _LONGEST_COMMENT)
+    file.seek(tail_at)
+    tail = file.read(total - tail_at)
+    found = tail.rfind(b"PK\5\6")
+    if found < 0 or len(tail) - found < _END.size:
+        raise ValueError("it has no directory at its end")
+    end = tail_at + found
+    _, _, _, _, entries, size, start, _ = _END.unpack_from(tail, found)
+    if entries == _FULL >> 16 or _FULL in (size, start):
+        file.seek(max(0, end - _END64_LOCATOR.size))
+        signature, _, place, _ = _END64_LOCATOR.unpack(file.read(_END64_LOCATOR.size))
+        if signature == b"PK\6\7":
+            file.seek(min(place, total))
+            signature, *_, entries, size, start = _END64.unpack(file.read(_END64.size))
+            if signature != b"PK\6\6":
+                raise ValueError("it has no directory where it says")
+    if start + size > end or entries * _ENTRY.size > size:
+        raise ValueError("its directory lies outside of it")
+    return entries, size, start
+
+
+def _entry_size(data: bytes, at: int) -> int:
+    """How many bytes of the directory an entry takes."""
+    name, extra, comment = struct.unpack_from("<3H", data, at + 28)
+    return int(_ENTRY.size + name + extra + comment)
+
+
+def _member(data: bytes, at: int) -> ZipMember:
+    """One entry of a directory; ValueError for a damaged one."""
+    fields: tuple[Any, ...] = _ENTRY.unpack_from(data, at)
+    signature, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = fields[:12]
+    offset = fields[-1]
+    if signature != b"PK\1\2":
+        raise ValueError("its directory holds something else")
+    start = at + _ENTRY.size
+    name = data[start : start + name_size].decode("utf-8" if flags & _UTF8 else "cp437")
+    if flags & _ENCRYPTED:
+        raise ValueError(f"{name} is encrypted")
+    numbers = [size, packed, offset]
+    if _FULL in numbers:
+        extra = data[start + name_size : start + name_size + extra_size]
+        while len(extra) >= 4:
+            kind, length = struct.unpack_from("<2H", extra)
+            if kind == 1:
+                places = [place for place, number in enumerate(numbers) if number == _FULL]
+                values = struct.unpack_from(f"<{len(places)}Q", extra[: 4 + length], 4)
+                for place, value in zip(places, values, strict=True):
+                    numbers[place] = value
+                break
+            extra = extra[4 + length :]
+    return ZipMember(name, numbers[2], numbers[1], numbers[0], method, crc)
+
+
+def member_pieces(file: BinaryIO, member: ZipMember, where: str) -> Iterator[bytes]:
+    """Yields the bytes of a file in a zip, piece by piece, and never more than its entry says.
+
+    Args:
+        file: the zip, which can be sought.
+        member: the file.
+        where: what messages call it.
+
+    Raises:
+        SourceError: The bytes are damaged: cut off, more or fewer than said, of another checksum, or compressed in a
+            way that is not read.
+    """
+    if member.method not in (_STORED, _DEFLATED):
+        raise SourceError(f"{where} is compressed by method {member.method}; unpack the archive, and give the folder")
+    file.seek(member.offset)
+    header = file.read(_LOCAL.size)
+    if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
+        raise SourceError(f"{where} is not where the archive's directory says; fetch the archive again")
+    fields = _LOCAL.unpack(header)
+    file.seek(member.offset + _LOCAL.size + fields[-2] + fields[-1])
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == _DEFLATED else None
+    left, size, crc = member.packed, 0, 0
+    try:
+        while left and size <= member.size and (data := file.read(min(_PIECE, left))):
+            left -= len(data)
+            while data and size <= member.size:
+                piece = inflate.decompress(data, _PIECE) if inflate else data
+                data = inflate.unconsumed_tail if inflate else b""
+                size, crc = size + len(piece), zlib.crc32(piece, crc)
+                yield piece
+    except zlib.error as error:
+        raise SourceError(f"{where} is damaged ({error}); fetch the archive again") from error
+    if (size, crc) != (member.size, member.crc):
+        raise SourceError(f"{where} is damaged: its size or checksum is another; fetch the archive again")
