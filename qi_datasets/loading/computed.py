@@ -15,6 +15,7 @@ from datasets.features.features import register_feature
 from PIL import Image
 
 from qi_datasets.errors import StoredSetError
+from qi_datasets.loading.formats import register_formats
 from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import SHIFTS, Pixels, Placed, whole, window
 from qi_datasets.pixels.placed_image import MODES, image_of
@@ -153,6 +154,7 @@ class WindowImage(ComputedImage):
 with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
     for _kind in (BorderedImage, ShiftedImage, WindowImage):
         register_feature(_kind, _kind.__name__)
+register_formats()
 
 
 @lru_cache(maxsize=1)

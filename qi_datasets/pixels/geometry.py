@@ -48,6 +48,11 @@ class Placed:
         """1 for grey, 3 for RGB."""
         return int(self.content.shape[2])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the whole image: (height, width, channels)."""
+        return self.height, self.width, self.channels
+
     def bordered(self, border: int) -> "Placed":
         """The same image with `border` black pixels added on all four sides."""
         if border < 0:

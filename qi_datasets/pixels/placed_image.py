@@ -4,6 +4,7 @@
 allocate 4 bytes a pixel, and hand them out piece by piece. This file is the one place that leans on PIL's inside.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import PIL
 from PIL import Image
 
 from qi_datasets.pixels.geometry import Pixels, Placed
+from qi_datasets.pixels.png import PatchEncoder
 
 TESTED = frozenset({(11, 0), (11, 1), (11, 2), (11, 3), (12, 0), (12, 1), (12, 2), (12, 3), (13, 0)})
 """Versions of Pillow, (major, minor), on which `tests/pixels/test_placed_image.py` was run. Others get ordinary
@@ -107,6 +109,15 @@ class PlacedImage(Image.Image):
         if (placed := self.still_placed) is None or encoder_name != "raw" or args not in ((), (self.mode,)):
             return super().tobytes(encoder_name, *args)
         return placed.pixels().tobytes()
+
+    def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
+        """Writes the image, in PNG files without compressing black: `datasets.map` writes every image that it reads."""
+        placed = self.still_placed
+        plain = format == "PNG" and not params and "icc_profile" not in self.info and hasattr(fp, "write")
+        if placed is None or not plain or not 0 < 2 * placed.content.size <= math.prod(placed.shape):
+            super().save(fp, format, **params)
+        else:
+            fp.write(PatchEncoder(placed.content).png(placed.y, placed.x, placed.height, placed.width))
 
     def copy(self) -> Image.Image:
         """An image of its own."""

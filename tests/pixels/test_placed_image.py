@@ -5,6 +5,7 @@ import io
 import pickle
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,9 @@ def assert_same(call: Call, of: Placed) -> None:
     assert outcome(call, lazy) == outcome(call, ordinary)
 
 
-def saved(image: Image.Image, format_: str) -> bytes:
+def saved(image: Image.Image, format_: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, format_)
+    image.save(file, format_, **options)
     return file.getvalue()
 
 
@@ -131,7 +132,12 @@ METHODS: dict[str, list[Call]] = {
         *(lambda i, how=how: i.resize((30, 40), how, (1, 1, 20.5, 15)) for how in (0, 1, 2, 3, 4, 5)),
     ],
     "rotate": [lambda i: i.rotate(90), lambda i: i.rotate(0), lambda i: i.rotate(33, expand=True)],
-    "save": [*(lambda i, kind=kind: saved(i, kind) for kind in ("PNG", "BMP", "PPM", "JPEG", "TIFF", "GIF"))],
+    "save": [
+        *(lambda i, kind=kind: saved(i, kind) for kind in ("BMP", "PPM", "JPEG", "TIFF", "GIF", "none")),
+        lambda i: Image.open(io.BytesIO(saved(i, "PNG"))),
+        lambda i: saved(i, "PNG", compress_level=1),
+        lambda i: i.save(Path("file.txt")),
+    ],
     "seek": [lambda i: i.seek(0), lambda i: i.seek(1)],
     "show": [lambda i: i.show()],
     "split": [lambda i: i.split()],
@@ -288,6 +294,7 @@ def test_arrays_copies_crops_and_pickles_need_no_pixels_of_pil(monkeypatch: pyte
     image = PlacedImage(KINDS["RGB"])
     for same in (image, image.copy(), image.convert("RGB"), copy.copy(image), pickle.loads(pickle.dumps(image))):  # noqa: S301
         assert np.asarray(same).tobytes() == same.tobytes() == KINDS["RGB"].pixels().tobytes()
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(saved(same, "PNG")))), np.asarray(same))
         assert (same.mode, same.size, same.getexif(), same.verify()) == ("RGB", (WIDTH, HEIGHT), {}, None)
     assert np.asarray(image.crop((10, 4, 13, 7))).shape == (3, 3, 3)
 

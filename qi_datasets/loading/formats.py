@@ -1,0 +1,94 @@
+"""Formats of `datasets` that fill arrays in place: `with_format("numpy")`, `"torch"`, `"jax"`, `to_tf_dataset`.
+
+Stock formatters turn each image into an array of its own, a list of arrays into a batch by copying it, and channels to
+the front by copying again. `datasets` keeps its formatters in a table by name; those below stand in it, and leave all
+but our own lazy images to the stock ones that they inherit from.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import formatting
+
+from qi_datasets.pixels.geometry import Pixels, Placed
+from qi_datasets.pixels.placed_image import placed_of
+
+
+class _FillingFormatter:
+    """Fills arrays of our lazy images, and leaves all else to the stock formatter, the base class that comes next.
+
+    Attributes:
+        options: Name of the stock attribute that holds the caller's own arguments for arrays. Where there are some, the
+            stock formatter sees to them.
+        channels_first: Whether arrays are (c, h, w).
+    """
+
+    options: str
+    channels_first = False
+
+    def _recursive_tensorize(self, data_struct: Any) -> Any:
+        if not getattr(self, self.options):
+            images = data_struct if isinstance(data_struct, list) else [data_struct]
+            placed = [one for one in map(placed_of, images) if one is not None]
+            if placed and len(placed) == len(images) and len({one.shape for one in placed}) == 1:
+                batch = filled_batch(placed, self.channels_first)
+                return self._made_of(batch if isinstance(data_struct, list) else batch[0])
+        return super()._recursive_tensorize(data_struct)  # type: ignore[misc]
+
+    def _made_of(self, array: Pixels) -> Any:
+        return array
+
+
+class _FillingNumpyFormatter(_FillingFormatter):
+    options = "np_array_kwargs"
+
+
+class _FillingTorchFormatter(_FillingFormatter):
+    options = "torch_tensor_kwargs"
+    channels_first = True
+
+    def _made_of(self, array: Pixels) -> Any:
+        import torch
+
+        return torch.from_numpy(array)
+
+
+class _FillingJaxFormatter(_FillingFormatter):
+    options = "jnp_array_kwargs"
+    device: str
+
+    def _made_of(self, array: Pixels) -> Any:
+        import jax
+        from datasets.formatting import jax_formatter
+
+        with jax.default_device(jax_formatter.DEVICE_MAPPING[self.device]):
+            return jax.numpy.array(array)
+
+
+def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
+    """Returns images of one shape as one array: uint8, (n, c, h, w) or (n, h, w, c), or (n, h, w) where PIL's is so."""
+    height, width, channels = placed[0].shape
+    shape = (channels, height, width) if channels_first else (height, width, channels)
+    # Memory of zeros that nobody has written to is not there yet: black costs nothing until it is read.
+    batch = np.zeros((len(placed), *shape), np.uint8)
+    for one, image in zip(placed, batch, strict=True):
+        one.into(image.transpose(1, 2, 0) if channels_first else image)
+    return batch[..., 0] if channels == 1 and not channels_first else batch
+
+
+def register_formats() -> None:
+    """Puts the formatters into the table of `datasets`, in place of the stock ones that they inherit from."""
+    ours = {"numpy": _FillingNumpyFormatter, "torch": _FillingTorchFormatter, "jax": _FillingJaxFormatter}
+    try:
+        table = formatting._FORMAT_TYPES
+        for name, filling in ours.items():
+            stock = table.get(name)
+            if stock is not None and not issubclass(stock, _FillingFormatter):
+                if not hasattr(stock, "_recursive_tensorize"):
+                    raise AttributeError(f"{stock.__name__}._recursive_tensorize")
+                table[name] = type(stock.__name__, (filling, stock), {"__module__": stock.__module__})
+    except (AttributeError, TypeError) as error:
+        # Images are then formatted by the stock formatters, to the same arrays.
+        logging.getLogger(__name__).debug("this version of datasets formats images by itself: %s", error)
