@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores already, and what they start inherits it.
     os.environ["OMP_NUM_THREADS"] = "1"
 
-from tests import expected, pictures
+from tests import expected, forks, pictures  # noqa: F401  (says what forked processes have imported)
 
 # Where the run itself was started in the background, what it starts would ignore these for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,6 +39,18 @@ hypothesis.settings.load_profile("untimed")
 
 QiBuild = Callable[..., Result]
 BuildOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", metavar="K/N", help="of the tests that are selected, part K of N, by their names")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--part"):
+        part, parts = map(int, config.getoption("--part").split("/"))
+        chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == part - 1]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from qi_datasets.specs import SPEC_VERSION, SPECS
 from qi_datasets.storage.manifest import ConfigRecord, Manifest
 from qi_datasets.storage.schema import schema_of
 from tests import expected
+from tests.conftest import BuildOnce
 
 PER_SPLIT = 3
 """Sources per split of sets made from images."""
@@ -51,12 +52,14 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("every set")
+def output(build_once: BuildOnce) -> Path:
     source = DemoSource.of(sum(sum(splits.values()) for splits in SIZES.values()))
-    for spec in SPECS.values():
-        build_set(plan_set(spec, source if spec.needs_images else None, splits=SIZES), folder, engine=Engine(1))
-    return folder
+
+    def fill(folder: Path) -> None:
+        for spec in SPECS.values():
+            build_set(plan_set(spec, source if spec.needs_images else None, splits=SIZES), folder, engine=Engine(1))
+
+    return build_once("every set", fill)
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=[f"{name}-{config}" for name, config in CONFIGS])

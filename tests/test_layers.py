@@ -3,6 +3,7 @@
 import ast
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,6 +46,7 @@ ROOMS = (
 RANKS = {name: rank for rank, name in enumerate(ROOMS)}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name below the package -> file, but for the package's own `__init__`, which offers what lies above."""
     found = {

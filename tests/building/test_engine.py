@@ -20,7 +20,7 @@ from qi_datasets.errors import OptionError, SourceError, WorkerError
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import QI
 
-PER_SPLIT = 60
+PER_SPLIT = 30
 START_SECONDS = 120
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
 
@@ -57,19 +57,33 @@ class Cluster:
     workers: list[subprocess.Popen[bytes]]
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster that tests share, and leave as it is."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster to be killed in part."""
+    with running_cluster(tmp_path) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
     pytest.importorskip("distributed")
-    where = tmp_path / "scheduler.json"
+    where = folder / "scheduler.json"
     command = [sys.executable, "-m", "distributed.cli.dask_{}", "--scheduler-file", str(where), "--no-dashboard"]
 
     def start(kind: str, *options: str) -> subprocess.Popen[bytes]:
         words = [word.format(kind) for word in command]
-        log = (tmp_path / f"{kind}-{time.monotonic_ns()}.log").open("wb")
+        log = (folder / f"{kind}-{time.monotonic_ns()}.log").open("wb")
         return subprocess.Popen([*words, *options], stdout=log, stderr=log, env=ENVIRONMENT, start_new_session=True)
 
     scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0")
-    options = ("--nworkers", "1", "--nthreads", "1", "--host", "127.0.0.1", "--local-directory", str(tmp_path))
+    options = ("--nworkers", "1", "--nthreads", "1", "--host", "127.0.0.1", "--local-directory", str(folder))
     workers = [start("worker", *options), start("worker", *options)]
     try:
         from distributed import Client
@@ -203,28 +217,28 @@ def test_no_scheduler_is_one_of_our_errors(monkeypatch: pytest.MonkeyPatch) -> N
         results(Engine(dask="tcp://127.0.0.1:9"), slow_square, range(2))
 
 
-def test_a_cluster_without_workers_is_one_of_our_errors(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_without_workers_is_one_of_our_errors(own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import Client
 
     monkeypatch.setattr("qi_datasets.building.engine.CLUSTER_SECONDS", 1)
-    with Client(cluster.address) as client:
-        for worker in cluster.workers:
+    with Client(own_cluster.address) as client:
+        for worker in own_cluster.workers:
             os.killpg(worker.pid, signal.SIGKILL)
         wait_until(lambda: not client.scheduler_info()["workers"])
     with pytest.raises(WorkerError, match="has no workers"):
-        results(Engine(dask=cluster.address), slow_square, range(2))
+        results(Engine(dask=own_cluster.address), slow_square, range(2))
 
 
-def test_work_that_kills_its_workers_is_one_of_our_errors(cluster: Cluster) -> None:
+def test_work_that_kills_its_workers_is_one_of_our_errors(own_cluster: Cluster) -> None:
     with pytest.raises(WorkerError, match="died again and again"):
-        results(Engine(dask=cluster.address), kill_own_process, range(2))
+        results(Engine(dask=own_cluster.address), kill_own_process, range(2))
 
 
-def test_a_scheduler_that_dies_is_one_of_our_errors(cluster: Cluster) -> None:
+def test_a_scheduler_that_dies_is_one_of_our_errors(own_cluster: Cluster) -> None:
     def kill_after_the_first() -> None:
-        with Engine(dask=cluster.address).in_order(waited, range(50)) as found:
+        with Engine(dask=own_cluster.address).in_order(waited, range(50)) as found:
             next(found)
-            os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+            os.killpg(own_cluster.scheduler.pid, signal.SIGKILL)
             list(found)
 
     with pytest.raises(WorkerError, match="was lost"):
@@ -242,19 +256,19 @@ def test_dask_gives_the_same_digests(cluster: Cluster, expected: dict[str, str],
 
 
 def test_dask_gives_the_same_digests_after_a_worker_was_killed(
-    cluster: Cluster, expected: dict[str, str], tmp_path: Path
+    own_cluster: Cluster, expected: dict[str, str], tmp_path: Path
 ) -> None:
     from distributed import Client
 
     script = (
         "from pathlib import Path; from tests.building.test_engine import digests;"
         "from qi_datasets.building.engine import Engine;"
-        f"print(sorted(digests(Path({str(tmp_path / 'sets')!r}), Engine(dask={cluster.address!r})).items()))"
+        f"print(sorted(digests(Path({str(tmp_path / 'sets')!r}), Engine(dask={own_cluster.address!r})).items()))"
     )
     build = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=ENVIRONMENT)
-    with Client(cluster.address) as client:
+    with Client(own_cluster.address) as client:
         wait_until(lambda: any(client.processing().values()))
-        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        os.killpg(own_cluster.workers[0].pid, signal.SIGKILL)
         wait_until(lambda: len(client.scheduler_info()["workers"]) == 1)
     output, _ = build.communicate(timeout=START_SECONDS)
     assert build.returncode == 0

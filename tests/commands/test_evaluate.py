@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from qi_datasets.commands.evaluate import main
 from qi_datasets.evaluation.entry import Entry
 from tests.evaluation import entries
+from tests.forks import call_forked
 
 torch = pytest.importorskip("torch")
 
@@ -191,14 +192,9 @@ def test_a_run_that_is_stopped_says_that_it_goes_on(begun: bool, sets: Path, tmp
     folder = tmp_path / "entry"
     options = ["--output", sets, "--border", "0", "--dense", *(["--entry", folder] if begun else [])]
     stopping = "tests.evaluation.networks:stopping"
-    shown = subprocess.run(
-        [sys.executable, "-m", "qi_datasets.commands.evaluate", stopping, *map(str, options)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = call_forked(main, [stopping, *map(str, options)])
 
-    assert shown.returncode == 143
+    assert shown.exit_code == 143
     left = "the same command goes on where it was" if begun else "nothing unfinished is left"
     assert shown.stderr.splitlines()[-1] == f"error: stopped by SIGTERM; {left}"
     assert (folder / ".work").is_dir() is begun

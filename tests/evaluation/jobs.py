@@ -1,6 +1,5 @@
 """Runs that are killed on the way, each in a process of its own, which is forked from one that has imported torch."""
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -9,8 +8,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.evaluation.networks", "qi_datasets.evaluation.evaluate", "torchvision"])
+from tests.forks import FORKS
 
 
 def run(folder: Path, sets: Path, stop: int = -1) -> None:

@@ -185,7 +185,7 @@ def test_the_same_view_has_the_same_fingerprint(output: Path, pairs: datasets.Da
     assert len({fingerprint(**view) for view in [*views, *views, {"mode": "pairs"}, {}]}) == len(views) + 2
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_torch_format_and_workers(context: str, streaming: bool, output: Path, rows: list[dict[str, Any]]) -> None:
     torch = pytest.importorskip("torch")

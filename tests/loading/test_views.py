@@ -291,10 +291,10 @@ def test_torch_format_and_workers(
     assert torch.equal(torch.cat([batch["image"] for batch in batches]), images)
 
 
-def test_worker_processes_may_be_spawned(view: datasets.Dataset, stream: datasets.IterableDataset) -> None:
+def test_worker_processes_inherit_nothing(view: datasets.Dataset, stream: datasets.IterableDataset) -> None:
     pytest.importorskip("torch")
     from torch.utils.data import DataLoader
 
     for rows in (view, stream):
-        loader = DataLoader(rows.with_format("torch"), num_workers=1, multiprocessing_context="spawn")
+        loader = DataLoader(rows.with_format("torch"), num_workers=1, multiprocessing_context="forkserver")
         assert next(iter(loader))["image"].shape == (1, 3, SIDE, SIDE)

@@ -15,12 +15,13 @@ def labelled(pairs, seed, **options):
 
 
 TRAIN, VALIDATION = labelled(400, seed=0), labelled(25, seed=1)
+ONE_BATCH = labelled(100, seed=0)
 SIMILAR, DISSIMILAR = labelled(25, seed=2), labelled(25, seed=2, swap_heights=True)
 TESTS = {"similar": SIMILAR, "dissimilar": DISSIMILAR}
 
 
-def run(padding="same", seed=0, epochs=2, **options):
-    return train_red_green(TRAIN, VALIDATION, TESTS, padding, seed, epochs=epochs, **options)
+def run(padding="same", seed=0, epochs=2, train=ONE_BATCH, **options):
+    return train_red_green(train, VALIDATION, TESTS, padding, seed, epochs=epochs, **options)
 
 
 @pytest.mark.parametrize("padding", ["full", "circular"])
@@ -32,7 +33,7 @@ def test_blind_paddings_answer_alike_row_by_row(padding):
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_seeing_paddings_read_the_height(padding):
-    trained = run(padding, epochs=12)
+    trained = run(padding, epochs=12, train=TRAIN)
     assert trained.accuracies["similar"] >= 0.9
     assert trained.accuracies["dissimilar"] <= 0.4
 
@@ -58,7 +59,7 @@ def test_global_random_state_is_left():
 def test_curves_and_answers_belong_to_the_weights_that_they_name():
     seen = []
     tests = {"validation": VALIDATION}
-    trained = train_red_green(TRAIN, VALIDATION, tests, "same", 0, epochs=6, progress=seen.append)
+    trained = train_red_green(ONE_BATCH, VALIDATION, tests, "same", 0, epochs=6, progress=seen.append)
     assert tuple(seen) == trained.epochs
     assert [epoch.number for epoch in seen] == list(range(1, 7))
     losses = [epoch.validation_loss for epoch in seen]
@@ -89,7 +90,7 @@ def test_the_gradient_of_a_batch_does_not_depend_on_its_parts(monkeypatch):
 
 
 def test_floating_point_images_are_taken_as_they_are():
-    scaled = LabelledImages(torch.from_numpy(TRAIN.images) / 255, TRAIN.labels)
+    scaled = LabelledImages(torch.from_numpy(ONE_BATCH.images) / 255, ONE_BATCH.labels)
     trained = train_red_green(scaled, VALIDATION, TESTS, "same", 0, epochs=1)
     assert np.array_equal(trained.logits["similar"], run(epochs=1).logits["similar"])
 
@@ -97,13 +98,13 @@ def test_floating_point_images_are_taken_as_they_are():
 @pytest.mark.parametrize(
     "data",
     [
-        LabelledImages(TRAIN.images[:, :1], TRAIN.labels),
-        LabelledImages(TRAIN.images, TRAIN.labels[:-1]),
-        LabelledImages(TRAIN.images, TRAIN.labels + 1),
-        LabelledImages(TRAIN.images, TRAIN.labels - 1),
-        LabelledImages(TRAIN.images[0], TRAIN.labels),
-        LabelledImages(TRAIN.images.astype(np.int64), TRAIN.labels),
-        LabelledImages(TRAIN.images[:0], TRAIN.labels[:0]),
+        LabelledImages(ONE_BATCH.images[:, :1], ONE_BATCH.labels),
+        LabelledImages(ONE_BATCH.images, ONE_BATCH.labels[:-1]),
+        LabelledImages(ONE_BATCH.images, ONE_BATCH.labels + 1),
+        LabelledImages(ONE_BATCH.images, ONE_BATCH.labels - 1),
+        LabelledImages(ONE_BATCH.images[0], ONE_BATCH.labels),
+        LabelledImages(ONE_BATCH.images.astype(np.int64), ONE_BATCH.labels),
+        LabelledImages(ONE_BATCH.images[:0], ONE_BATCH.labels[:0]),
     ],
     ids=["channels", "labels missing", "label 2", "label -1", "no batch", "dtype", "empty"],
 )

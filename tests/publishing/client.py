@@ -7,6 +7,7 @@ fork of itself: a fresh process per call, at the price of a fork.
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,11 @@ class Client:
             self.process.stdin.close()
         self.process.wait(30)
 
+    def forget(self) -> None:
+        """Removes what earlier calls have left on disk; in memory they leave nothing."""
+        for name in ("hf", "home"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def command(self, name: str, *arguments: object, started: Callable[[int], Any] | None = None, **env: str) -> Ended:
         """Runs an installed command. started: called with the process's id. env: of this call alone."""
         return self._call({"command": name, "arguments": [str(argument) for argument in arguments]}, started, env)
@@ -88,6 +94,8 @@ def serve() -> None:
     import huggingface_hub.hf_api  # noqa: F401
     from huggingface_hub.utils import build_hf_headers
 
+    with suppress(ModuleNotFoundError):
+        import torch.utils.data  # noqa: F401  (streaming imports it, where it is installed)
     build_hf_headers()  # asks the server, once a day, which programs name themselves
     for module in ("commands.publish", "loading.load", "loading.hub", "verification.verify", "building.build"):
         with suppress(ModuleNotFoundError):

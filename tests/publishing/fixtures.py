@@ -90,12 +90,11 @@ def published(hub: Hub, demo_sets: Path) -> Hub:
 
 
 @pytest.fixture
-def fresh(hub: Hub, tmp_path: Path) -> Iterator[Client]:
-    """A client on a machine that has nothing yet."""
-    client = Client(tmp_path / "fresh", HF_ENDPOINT=hub.endpoint, HF_TOKEN=WRITER)
+def fresh(hub: Hub, client: Client) -> Client:
+    """The client, on a machine that has nothing yet."""
+    client.forget()
     hub.log.clear()
-    yield client
-    client.close()
+    return client
 
 
 def mended(folder: Path) -> None:

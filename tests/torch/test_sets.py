@@ -80,9 +80,9 @@ def test_two_workers_give_two_equal_epochs(case: str, output: Path) -> None:
             assert labels == other_labels
 
 
-def test_spawned_workers(output: Path) -> None:
+def test_workers_that_inherit_nothing(output: Path) -> None:
     data = QuadrantImageNet(output, "train", 16, transform=ZeroBackgroundNormalize())
-    loader = DataLoader(data, batch_size=4, num_workers=1, multiprocessing_context="spawn")
+    loader = DataLoader(data, batch_size=4, num_workers=1, multiprocessing_context="forkserver")
 
     images, labels = next(iter(loader))
     assert torch.equal(images, torch.stack([data[i][0] for i in range(4)]))
