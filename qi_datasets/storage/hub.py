@@ -19,7 +19,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import _http, httpx  # type: ignore[attr-defined]
 from huggingface_hub.utils import logging as hub_logging
 
 from qi_datasets.errors import HubError, NotOnHubError, OptionError
@@ -56,11 +55,15 @@ _BY_KIND: dict[type[BaseException], str] = {
     RevisionNotFoundError: "{repo} has no revision {revision!r}; see {page}/tree/main",
     RemoteEntryNotFoundError: "{place} holds no set of this package; see {page}",
     RepositoryNotFoundError: "the Hub has no data set {repo}, or not for you: check the name, and {login}",
-    httpx.TimeoutException: "{hub} was silent for too long; try again later",
-    httpx.ConnectError: "cannot reach {hub}; check the network",
-    httpx.TransportError: "the connection to {hub} was lost again and again; try again later",
 }
 """What errors of the client mean to a person, the narrower kinds first."""
+
+_BY_FAILURE = {
+    "TimeoutException": "{hub} was silent for too long; try again later",
+    "ConnectError": "cannot reach {hub}; check the network",
+    "TransportError": "the connection to {hub} was lost again and again; try again later",
+}
+"""What errors of the connection mean, by the names that httpx has for them, the narrower kinds first."""
 
 _FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
 _BY_STATUS = {
@@ -105,13 +108,32 @@ class HubPlace:
         return f"hf://datasets/{self.repo_id}@{self.revision}"
 
 
+@dataclass(frozen=True)
+class _Client:
+    """What is not public of the Hub's client.
+
+    httpx: the library by which it sends its requests
+    factory: makes its sessions
+    """
+
+    httpx: Any
+    factory: Callable[[], Any]
+
+
+def _client() -> _Client:
+    """Imports what is not public of `huggingface_hub`, only when the Hub is talked to: a local set never needs it."""
+    from huggingface_hub.utils import _http, httpx  # type: ignore[attr-defined]
+
+    return _Client(httpx, getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory))
+
+
 @contextmanager
 def connection(silence: float = SILENCE) -> Iterator[None]:
     """Within, no request of `huggingface_hub` waits longer than `silence` seconds, and it logs errors only.
 
     Its own default is to wait for ever. A client factory that the caller has set stays in use.
     """
-    before = getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
+    before = _client().factory
     verbosity = hub_logging.get_verbosity()
     hub_logging.set_verbosity(logging.ERROR)
     set_client_factory(lambda: _timed(before(), silence))
@@ -124,7 +146,7 @@ def connection(silence: float = SILENCE) -> Iterator[None]:
 
 def _timed(client: Any, silence: float) -> Any:
     """The client, which ends a request that meets `silence` seconds of silence, and gives up on the second such."""
-    send, silent = client.send, 0
+    send, silent, httpx = client.send, 0, _client().httpx
 
     def send_in_time(request: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal silent
@@ -159,7 +181,7 @@ def asked(
         returned, else None. A lost answer is no lost request.
     again: False for calls that the client itself tries again.
     """
-    message, kind = "", HubError
+    message, kind, httpx = "", HubError, _client().httpx
     for wait in (*WAITS, None) if again else (None,):
         try:
             return call()
@@ -190,6 +212,7 @@ def _status(error: BaseException) -> int:
 
 def _pause(error: BaseException, wait: float | None) -> float | None:
     """Seconds to wait before the next try; None if there shall be none."""
+    httpx = _client().httpx
     lost = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
     if wait is None or not (lost or _status(error) in _TRANSIENT):
         return None
@@ -210,7 +233,9 @@ def _told(error: BaseException, place: HubPlace) -> str:
         return str(error)
     said, status = _said(error), _status(error)
     full = status in _FULL or (status == 403 and _OF_STORAGE.search(said))
-    of_kind = next((text for kind, text in _BY_KIND.items() if isinstance(error, kind)), None)
+    httpx = _client().httpx
+    kinds = [*_BY_KIND.items(), *((getattr(httpx, name), text) for name, text in _BY_FAILURE.items())]
+    of_kind = next((text for kind, text in kinds if isinstance(error, kind)), None)
     text = of_kind or (_FULL_TEXT if full else _BY_STATUS.get(status, "{said}"))
     if of_kind is None and not full and status in _TRANSIENT and status != 429:
         text = "{hub} answers {status} again and again; try again later"

@@ -18,7 +18,6 @@ from huggingface_hub import (
     is_offline_mode,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from qi_datasets.errors import HubError, StoredSetError
 from qi_datasets.registry import spec_named
@@ -77,6 +76,8 @@ def published_set(place: HubPlace) -> PublishedSet:
 
 def newest_commit(place: HubPlace) -> str:
     """The commit that the place names; its manifest is kept. A download that is not needed is called off."""
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
     url = hf_hub_url(place.repo_id, MANIFEST, repo_type="dataset", revision=place.revision)
     headers = build_hf_headers(library_name=LIBRARY)
     with get_session().stream("GET", url, headers=headers, timeout=SILENCE, follow_redirects=True) as response:
