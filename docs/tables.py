@@ -1,0 +1,46 @@
+"""A hook of mkdocs: writes the table of results from the published figures of the project's own entries."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+FIGURES = Path(__file__).parents[1] / "cards" / "leaderboard" / "site" / "entries.csv"
+BORDERS = (0, 16, 32, 64, 128, 256, 512)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Puts the table where the page of results has its mark."""
+    return markdown.replace("{{ results }}", results()) if page.file.src_uri == "results.md" else markdown
+
+
+def results() -> str:
+    """The entries of `qi`, by init, padding and location score."""
+    with FIGURES.open(encoding="utf-8", newline="") as file:
+        entries = [row for row in csv.DictReader(file) if row["task"] == "qi" and row["init"]]
+    entries.sort(key=lambda row: (row["init"], row["model.padding"], float(row["figures.location_score.value"] or 2)))
+    head = ["network", "init", "padding", *(str(border) for border in BORDERS), "reach", "location score"]
+    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3), *map(line, entries)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def line(entry: dict[str, str]) -> list[str]:
+    """The cells of one entry."""
+    score = entry["figures.location_score.value"]
+    return [
+        entry["model.name"].rpartition("/")[2],
+        entry["init"],
+        entry["model.padding"],
+        *(cell(entry, border) for border in BORDERS),
+        entry["figures.reach"] or "none",
+        f"{float(score):.2f}" if score else "",
+    ]
+
+
+def cell(entry: dict[str, str], border: int) -> str:
+    """The accuracy at one border."""
+    verdict = entry[f"figures.borders.{border}.verdict"]
+    if verdict in ("equal", "proved"):
+        return "."
+    accuracy = entry[f"figures.borders.{border}.accuracy"]
+    text = f"{100 * float(accuracy):.1f}" if accuracy else ""
+    return f"**{text}**" if verdict == "reads" else text

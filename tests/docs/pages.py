@@ -1,0 +1,54 @@
+"""Code blocks of pages: found, and run one after another in one process, as a reader would."""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+BLOCK = re.compile(r"(?:<!-- (not run|command|script): ([^\n]*) -->\n)?```(\w+)\n(.*?)\n```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code. skipped: why it is not run, "" if it is."""
+
+    language: str
+    text: str
+    skipped: str
+
+
+def blocks(page: str) -> list[Block]:
+    """The blocks of a page, in order."""
+    found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [Block(language, text, why if mark == "not run" else "") for mark, why, language, text in found]
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of each command of a shell block, without comments."""
+    lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
+    return [words for words in lines if words]
+
+
+def main_of(name: str):  # type: ignore[no-untyped-def]
+    """The click command of an installed script of this package; None for other programs."""
+    found = [script for script in entry_points(group="console_scripts", name=name) if script.dist.name == "qi-datasets"]
+    return found[0].load() if found else None
+
+
+def run_page(page: str, folder: Path) -> None:
+    """Runs the blocks of a page in a folder; what is wrong ends the process."""
+    os.chdir(folder)
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.skipped:
+            continue
+        if block.language == "python":
+            exec(compile(block.text, page, "exec"), names)  # noqa: S102
+        elif block.language == "sh":
+            for program, *arguments in commands(block.text):
+                main_of(program).main(arguments, prog_name=program, standalone_mode=False)
