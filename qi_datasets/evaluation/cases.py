@@ -98,7 +98,7 @@ class Design:
     def digest(self, case: Case) -> str:
         """SHA-256 of the weights of a case's network, as it is made."""
         own = case.init in (PRETRAINED, GIVEN)
-        return weights_sha256(self.model.network(self.side(case), case.seed, own=own))
+        return weights_sha256(self.model.network(self.side(case), case.seed, own=own, headless=not self.head))
 
     def trainable(self, case: Case) -> Prepared:
         """The network of a case with two logits, to be trained."""

@@ -10,18 +10,21 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from qi_datasets.errors import MissingExtraError, ModelError, OptionError, QIDatasetsError, one_line
+from qi_datasets.evaluation.checkpoints import State, load, read_state
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.networks.bagnet import bagnet33
 from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.variants import without_head
 from qi_datasets.registry import nearest
 
 NONE, DEFAULT, GIVEN = "none", "default", "given"
@@ -30,11 +33,6 @@ OURS: Mapping[str, Callable[[], nn.Module]] = {"bagnet33": bagnet33}
 
 AUXILIARY = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
 """Networks with further heads for training, and how the names of their weights start."""
-
-SHOWN = 5
-"""How many names of weights a message lists before it counts the rest."""
-
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,23 @@ class Model:
     anew: bool = True
     sized: bool = False
 
-    def network(self, side: int, seed: int, *, own: bool) -> nn.Module:
-        """The network for images of `side` pixels. own: with its own weights, else with random ones of that seed."""
+    def network(self, side: int, seed: int, *, own: bool, headless: bool = False) -> nn.Module:
+        """Returns the network for images of a side in pixels.
+
+        Args:
+            side: Rows and columns of the images.
+            seed: Of random weights.
+            own: With its own weights, else with random ones of that seed.
+            headless: Whether its head will be taken off, so that its weights need none.
+
+        Raises:
+            ModelError: Where it can't be made, or its weights don't fit.
+        """
         with seeded(seed):
             network = called(lambda: self.make(side, own), self.name)
         if own and self.state is not None:
-            load(network, resized(network, self.state), self.weights)
+            free = partial(head_of, network) if headless and self.whole else tuple
+            load(network, resized(network, self.state), self.weights, free)
         return network
 
 
@@ -152,7 +161,7 @@ def torchvision_model(name: str, weights: str) -> Model:
         preset = found.transforms()
         transform = Transform(tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
     elif weights != NONE:
-        state = state_in(weights)
+        state = read_state(weights)
     options: dict[str, Any] = {"weights": None}
     if name in AUXILIARY:
         heads = state is not None and any(key.startswith(AUXILIARY[name]) for key in state)
@@ -187,7 +196,7 @@ def timm_model(name: str, weights: str) -> Model:
 
     if weights == DEFAULT:
         downloaded(lambda: timm.create_model(name, pretrained=True), name)
-    state = state_in(weights) if weights not in (NONE, DEFAULT) else None
+    state = read_state(weights) if weights not in (NONE, DEFAULT) else None
     return Model(f"{TIMM}{name}", said(weights), make, state, transform, sized=named is not None)
 
 
@@ -241,7 +250,7 @@ def with_file(model: Model, weights: str) -> Model:
         return model
     if weights == DEFAULT:
         raise OptionError(f"{model.name} has no default weights; give the file where they are")
-    return Model(model.name, said(weights), model.make, state_in(weights), model.transform, model.whole)
+    return Model(model.name, said(weights), model.make, read_state(weights), model.transform, model.whole)
 
 
 def downloaded(fetch: Callable[[], Any], name: str) -> Any:
@@ -252,28 +261,6 @@ def downloaded(fetch: Callable[[], Any], name: str) -> Any:
         raise ModelError(f"the default weights of {name} can't be had: {one_line(error)[:200]}; give a file") from error
 
 
-def state_in(path: str) -> State:
-    """The state dict in a file, read without running anything of it; ModelError for a file without one."""
-    place = Path(path)
-    if not place.is_file():
-        raise OptionError(f"weights are none, default or a file, and {path!r} is no file")
-    try:
-        if place.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(place)
-        else:
-            content = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(f"{path} can't be read as a state dict: {one_line(error)[:200]}") from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise ModelError(f"{path} holds no state dict (names and tensors); save one with torch.save(net.state_dict())")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
-
-
 def resized(network: nn.Module, state: State) -> State:
     """Weights with the positional embeddings of torchvision's ViT interpolated to the network's images."""
     if not isinstance(network, torchvision.models.VisionTransformer):
@@ -282,20 +269,13 @@ def resized(network: nn.Module, state: State) -> State:
     return interpolate(network.image_size, network.patch_size, dict(state))  # type: ignore[no-any-return]
 
 
-def load(network: nn.Module, state: State, weights: str) -> None:
-    """Loads weights; ModelError, which lists names, unless each fits exactly."""
-    wanted = network.state_dict()
-    # Counters of old files' batch norms are missing, and count for nothing.
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    further = [name for name in state if name not in wanted]
-    other = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
-    for what, those in (("lack", missing), ("have beside what it has", further), ("have in other shapes", other)):
-        if those:
-            more = f" and {len(those) - SHOWN} more" if len(those) > SHOWN else ""
-            raise ModelError(
-                f"weights {weights} do not fit {type(network).__name__}: they {what} {', '.join(those[:SHOWN])}{more}"
-            )
-    network.load_state_dict(dict(state), strict=False)
+def head_of(network: nn.Module) -> list[str]:
+    """Returns the names of weights that a classifier loses with its head; [] where it can't be told."""
+    try:
+        kept = without_head(network).state_dict()
+    except OptionError:
+        return []
+    return [name for name in network.state_dict() if name not in kept]
 
 
 def weights_sha256(network: nn.Module) -> str:

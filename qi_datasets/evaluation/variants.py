@@ -143,7 +143,7 @@ def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool,
 
     Raises OptionError, which says why, where the variant can't be made of it.
     """
-    network = model.network(side, seed, own=own)
+    network = model.network(side, seed, own=own, headless=not head)
     digest = weights_sha256(network)
     return Prepared(varied(network, model, variant, head=head).requires_grad_(requires_grad=False), digest)
 
