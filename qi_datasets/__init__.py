@@ -2,9 +2,10 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from qi_datasets.errors import QIDatasetsError
+from qi_datasets.errors import QIDatasetsError, missing_extra
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import build_dataset
@@ -43,6 +44,8 @@ def __getattr__(name: str) -> Any:
     """Imports what needs `datasets` when it is first used, so that the commands answer --help at once."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "evaluate" and find_spec("torch") is None:
+        raise missing_extra("evaluate runs networks with torch, which is missing", "torch")
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -83,6 +83,16 @@ class ModelError(QIDatasetsError):
     """A network that can't be made, lacks weights that fit, or gives answers that can't be evaluated."""
 
 
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    """Returns the error of a missing library, with the command that installs it.
+
+    Args:
+        what: What is missing, and for what.
+        extra: Of this package, which brings it.
+    """
+    return MissingExtraError(f"{what}; in a checkout of qi-datasets run: python -m pip install '.[{extra}]'")
+
+
 def one_line(error: BaseException) -> str:
     """An exception's text without line breaks and control characters; the name of its class where the text is empty."""
     return printable(" ".join(str(error).split())) or type(error).__name__

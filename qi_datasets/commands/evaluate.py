@@ -111,6 +111,7 @@ def main(
     if check is not None:
         check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
         return
+    look_at(model, output, entry, plot, options)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     options["local"] = not options.pop("dense")
     options |= {name: options[name] or None for name in ("borders", "init")}
@@ -158,6 +159,25 @@ def check_usage(entry: Path | None, *, merge: bool, alone: bool, dataset_id: str
         raise click.UsageError("--merge needs --entry, and goes without --dry-run and --check.")
     if dataset_id is not None and entry is None:
         raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
+
+
+def look_at(model: str, output: str | None, entry: Path | None, plot: Path | None, options: Mapping[str, Any]) -> None:
+    """Raises our errors for arguments that are wrong, before torch is imported, which takes seconds.
+
+    model, output, entry, plot: as they were given.
+    options: further ones of `evaluate`.
+    """
+    from qi_datasets.evaluation import arguments as given
+    from qi_datasets.specs import SPECS
+
+    choices = ("task", "seeds", "limit", "weights", "padding", "pool", "background", "batch_norm", "mean", "std")
+    lists = {name: options[name] or None for name in ("borders", "init")}
+    given.check_arguments(**{name: options[name] for name in choices}, **lists)
+    given.check_model(model)
+    given.check_plot(plot)
+    given.check_entry(entry)
+    given.set_place(SPECS[options["task"]], output)
+    given.check_torch()
 
 
 def evaluation(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qi_datasets.errors import MissingExtraError, OptionError, OutputError
+from qi_datasets.errors import OptionError, OutputError, missing_extra
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.paper import paper_curve
@@ -61,7 +61,7 @@ def plot(entry: Entry, file: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(f"a plot needs matplotlib ({error}); install qi-datasets[torch]") from error
+        raise missing_extra(f"a figure is drawn with matplotlib ({error})", "torch") from error
 
     borders = entry.content["protocol"]["borders"]
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -12,15 +12,16 @@ import numpy as np
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError
+from qi_datasets.errors import OptionError, StoredSetError
+from qi_datasets.evaluation.arguments import set_place
 from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import Pixels, Placed, whole
 from qi_datasets.progress import bar_over
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION
-from qi_datasets.storage.location import default_output, exists, joined, place_of, set_folder
-from qi_datasets.storage.manifest import MANIFEST, OFFICIAL, OTHER, UNVERIFIED
+from qi_datasets.storage.location import default_output, exists, place_of
+from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
 from qi_datasets.verification.stored import StoredSet
 
 ROWS = 100
@@ -51,14 +52,9 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
 
     Raises NotBuiltError when it is not there, StoredSetError for another version of the data.
     """
-    root = default_output() if output is None else place_of(output)
-    folder = root if exists(joined(root, MANIFEST)) else set_folder(root, spec, spec.size)
+    folder = set_place(spec, output)
     if not exists(folder):
-        if spec.needs_images:
-            raise NotBuiltError(
-                f"{spec.name} is not built in {root}: build it with the command qi-build, or give its folder as output"
-            )
-        build_set(plan_set(spec), root)
+        build_set(plan_set(spec), default_output() if output is None else place_of(output))
     stored = StoredSet.open(folder)
     if stored.manifest.name != spec.name or stored.manifest.size != spec.size:
         raise OptionError(f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder")
@@ -208,8 +204,10 @@ def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_s
 
 
 def limited(there: int, limit: int | None) -> int:
-    """How many of the sources that are there are evaluated."""
-    return there if limit is None else min(there, limit)
+    """How many of the sources that are there are evaluated; OptionError for more than there are."""
+    if limit is not None and limit > there:
+        raise OptionError(f"limit={limit} asks for more than the {there} sources that are there; leave it out for all")
+    return there if limit is None else limit
 
 
 def facts_of(stored: StoredSet, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:

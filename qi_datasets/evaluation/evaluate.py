@@ -12,6 +12,7 @@ from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.about import ABOUT, about_of
+from qi_datasets.evaluation.arguments import check_arguments, check_entry
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.data import Evaluated
 from qi_datasets.evaluation.design import design_of
@@ -84,6 +85,8 @@ def evaluate(
     OptionError for bad arguments, ModelError for a network that can't be made or evaluated, NotBuiltError and
     StoredSetError for the set, OutputError for the folder.
     """
+    check_arguments(task, limit=limit)
+    check_entry(entry)
     design = design_of(
         model, task, borders, init, seeds, local,
         weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
@@ -103,8 +106,6 @@ def read(design: Design, output: str | Path | None, limit: int | None, *, progre
     design: what is evaluated how
     output, limit, progress: as of `evaluate`
     """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise OptionError(f"limit must be a number of sources from 1, not {limit!r}")
     return TASKS[design.task].read(output, design, limit, progress)
 
 

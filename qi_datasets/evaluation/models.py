@@ -5,21 +5,22 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 
-from qi_datasets.errors import MissingExtraError, ModelError, OptionError, QIDatasetsError, one_line
+from qi_datasets.errors import ModelError, OptionError, QIDatasetsError, missing_extra, one_line
+from qi_datasets.evaluation.arguments import channels, check_known
 from qi_datasets.evaluation.checkpoints import State, load, read_state
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.networks.bagnet import bagnet33
@@ -98,7 +99,10 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
 
     Raises ModelError for what can't be made or loaded, OptionError for an unknown name and weights without effect.
     """
+    if not isinstance(model, str) and not callable(model):
+        raise OptionError(f"model must be a module, a function that makes one, or a name, not {model!r:.100}")
     if isinstance(model, nn.Module):
+        model = unwrapped(model)
         if weights != NONE:
             raise OptionError(f"the module has its weights; weights={weights!r} would have no effect, leave it out")
         return Model(type(model).__name__, GIVEN, lambda side, own: copy.deepcopy(model), whole=False, anew=False)
@@ -118,25 +122,20 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
     return torchvision_model(model, weights)
 
 
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Returns the module that torch.compile, DataParallel or DistributedDataParallel wraps, or the module itself."""
+    inner: Any = network
+    while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
+        inner = inner._orig_mod if hasattr(inner, "_orig_mod") else inner.module
+    return inner  # type: ignore[no-any-return]
+
+
 def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
     """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own. Raises OptionError."""
-    for name, values in (("mean", mean), ("std", std)):
-        if values is None:
-            continue
-        numbers: tuple[float, ...] = ()
-        with suppress(TypeError, ValueError):
-            numbers = tuple(map(float, values))
-        if len(numbers) != len(model.transform.mean) or not all(map(math.isfinite, numbers)):
-            raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
-        if min(numbers) < 0 or max(numbers) > 1:
-            raise OptionError(
-                f"{name} must be from 0 to 1 for each channel, as images are, not {values!r}; "
-                "divide it by 255 if it is of images from 0 to 255"
-            )
-        if name == "std" and min(numbers) == 0:
-            raise OptionError(f"std must be above 0 for each channel, not {values!r}")
-        changed: dict[str, Any] = {name: numbers}
-        model = replace(model, transform=replace(model.transform, **changed))
+    for name, values in (("mean", channels("mean", mean)), ("std", channels("std", std))):
+        if values is not None:
+            changed: dict[str, Any] = {name: values}
+            model = replace(model, transform=replace(model.transform, **changed))
     return model
 
 
@@ -148,11 +147,7 @@ def names() -> list[str]:
 def torchvision_model(name: str, weights: str) -> Model:
     """One of torchvision's classifiers."""
     known = names()
-    if name not in known:
-        raise OptionError(
-            f"no model is called {name!r}{nearest(name, dict.fromkeys(known))}; names are those of torchvision, "
-            f"{', '.join(OURS)}, {TIMM}NAME, and package.module:factory or path/to/file.py:factory for your own"
-        )
+    check_known(name, known)
     builder = torchvision.models.get_model_builder(name)
     state, transform = None, Transform()
     if weights == DEFAULT:
@@ -179,7 +174,7 @@ def torchvision_model(name: str, weights: str) -> Model:
 def timm_model(name: str, weights: str) -> Model:
     """One of timm's networks, with its own normalisation."""
     if find_spec("timm") is None:
-        raise MissingExtraError(f"{TIMM}{name} needs timm; run: python -m pip install 'qi-datasets[timm]'")
+        raise missing_extra(f"{TIMM}{name} needs timm, which is missing", "timm")
     timm = importlib.import_module("timm")
     if not timm.is_model(name.partition(".")[0]):
         raise OptionError(f"timm has no model {name!r}{nearest(name, dict.fromkeys(timm.list_models()))}")
@@ -201,29 +196,52 @@ def timm_model(name: str, weights: str) -> Model:
 
 
 def factory_at(place: str) -> Callable[[], Any]:
-    """The function that `package.module:factory` or `path/to/file.py:factory` names."""
+    """Returns the function that `package.module:factory` or `path/to/file.py:factory` names.
+
+    A file imports its neighbours, as when Python runs it. Raises OptionError and ModelError as `opened`.
+    """
     where, _, name = place.rpartition(":")
+    beside = [f"{Path(where).absolute().parent}"] if where.endswith(".py") else []
     try:
-        if where.endswith(".py"):
-            path = Path(where)
-            if not path.is_file():
-                raise OptionError(f"{where} is no file; give path/to/file.py:factory")
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            if spec is None or spec.loader is None:
-                raise OptionError(f"{where} is no Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(path.stem, module)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(where)
-        factory = getattr(module, name)
+        with importable(beside):
+            module = module_in(Path(where)) if beside else importlib.import_module(where)
+            factory = getattr(module, name)
     except QIDatasetsError:
         raise
     except Exception as error:
         raise ModelError(f"{place} can't be imported: {type(error).__name__}: {one_line(error)}") from error
     if not callable(factory) or isinstance(factory, nn.Module):
         raise OptionError(f"{place} is a {type(factory).__name__}; name a function without arguments that makes one")
-    return factory  # type: ignore[no-any-return]
+
+    def make() -> Any:
+        with importable(beside):
+            return factory()
+
+    return make
+
+
+def module_in(path: Path) -> ModuleType:
+    """Returns a Python file as a module; OptionError for what is none."""
+    if not path.is_file():
+        raise OptionError(f"{path} is no file; give path/to/file.py:factory")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise OptionError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def importable(folders: Sequence[str]) -> Iterator[None]:
+    """While the block runs, modules in these folders can be imported by name."""
+    sys.path[:0] = folders
+    try:
+        yield
+    finally:
+        for folder in folders:
+            sys.path.remove(folder)
 
 
 def called(make: Callable[[], Any], name: str) -> nn.Module:
@@ -236,7 +254,7 @@ def called(make: Callable[[], Any], name: str) -> nn.Module:
         raise ModelError(f"{name} can't be made: {type(error).__name__}: {one_line(error)[:200]}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} makes a {type(network).__name__}, not a torch.nn.Module")
-    return network
+    return unwrapped(network)
 
 
 def said(weights: str) -> str:

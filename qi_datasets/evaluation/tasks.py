@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.arguments import TASK_INITS
 from qi_datasets.evaluation.cases import Case, Design
 from qi_datasets.evaluation.data import Evaluated, read_generated, read_quadrant, shifted_sources, stored_set
-from qi_datasets.evaluation.inits import GIVEN, PRETRAINED, RANDOM, SCRATCH
+from qi_datasets.evaluation.inits import SCRATCH
 from qi_datasets.evaluation.moved import SHIFTS, ShiftedWork
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.quadrant import QuadrantWork
@@ -47,7 +48,6 @@ class Task:
 
     name: of the set
     summary: the question that it answers, in one line
-    inits: in the order of preference
     read: gives what is evaluated on
     work: gives the units of an evaluation in its place
     canvas: rows and columns of the images, without border
@@ -61,7 +61,6 @@ class Task:
 
     name: str
     summary: str
-    inits: Sequence[str]
     read: ReadData
     work: Callable[[Design, Evaluated, Workplace], Work]
     canvas: int
@@ -72,6 +71,11 @@ class Task:
     widens: bool = False
     calibrates: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def inits(self) -> Sequence[str]:
+        """The inits that it takes, in the order of preference."""
+        return TASK_INITS[self.name]
 
 
 def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
@@ -97,15 +101,12 @@ def generated_data(spec: SetSpec) -> ReadData:
     return read
 
 
-FROZEN = (RANDOM, PRETRAINED, GIVEN)
-
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task(
             name=QI.name,
             summary="from how far away does it read where things are?",
-            inits=(*FROZEN, SCRATCH),
             read=quadrant_data,
             work=QuadrantWork,
             canvas=QUADRANT.canvas,
@@ -121,7 +122,6 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=SHIFTED.name,
             summary="does its answer change when a picture moves by a few pixels?",
-            inits=FROZEN,
             read=shifted_data,
             work=ShiftedWork,
             canvas=SHIFTED_GEOMETRY.view,
@@ -132,7 +132,6 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=RED_GREEN_SET.name,
             summary="trained on it, does it answer by place where pictures never were?",
-            inits=(SCRATCH,),
             read=generated_data(RED_GREEN_SET),
             work=RedGreenWork,
             canvas=RED_GREEN_SET.size,
@@ -140,7 +139,6 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=ROOK.name,
             summary="trained on two images, does it tell a corner from the other?",
-            inits=(SCRATCH,),
             read=generated_data(ROOK),
             work=RookWork,
             canvas=ROOK.size,
@@ -148,7 +146,6 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=CORNER.name,
             summary="does it give another answer to a white pixel in another corner?",
-            inits=FROZEN,
             read=generated_data(CORNER),
             work=CornerWork,
             canvas=CORNER.size,

@@ -4,18 +4,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
 from qi_datasets.errors import ModelError, OptionError
+from qi_datasets.evaluation.arguments import Background, Pool
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 from qi_datasets.networks.variants import (
-    PADDING_VARIANTS,
     PaddingVariant,
     with_global_max_pool,
     with_padding,
@@ -23,11 +22,7 @@ from qi_datasets.networks.variants import (
 )
 from qi_datasets.protocols.corners import said
 from qi_datasets.protocols.quadrant import batch_norms
-from qi_datasets.registry import nearest
 from qi_datasets.specs import QUADRANT
-
-Pool = Literal["max", "own"]
-Background = Literal["zero", "plain"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +38,6 @@ class Variant:
     padding: PaddingVariant = "own"
     pool: Pool | None = None
     background: Background = "zero"
-
-    def __post_init__(self) -> None:
-        known = {"padding": PADDING_VARIANTS, "pool": get_args(Pool), "background": get_args(Background)}
-        for name, values in known.items():
-            value = getattr(self, name)
-            if value not in values and not (name == "pool" and value is None):
-                hint = nearest(f"{value}", dict.fromkeys(values))
-                raise OptionError(f"{name} must be one of {', '.join(values)}, not {value!r}{hint}")
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,21 @@ class Workplace:
                 if not path.exists():
                     self._put(path, lambda unfinished: unfinished.write_text(json.dumps(settings), encoding="utf-8"))
                 begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                self.remove_damaged()
         except (OSError, ValueError) as error:
             raise OutputError(f"cannot work in {self.folder}: {error}; choose another folder for the entry") from error
         check_same(begun, json.loads(json.dumps(settings)), ignored, self.entry)
         return begun
+
+    def remove_damaged(self) -> None:
+        """Removes parts that can't be read, such as after a crash of the machine: they count as not there."""
+        for path in self.folder.glob("*.parquet"):
+            try:
+                self.read(path.stem)
+            except FileNotFoundError:
+                continue  # another process has done with it
+            except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+                path.unlink(missing_ok=True)
 
     def path(self, name: str, suffix: str = "parquet") -> Path:
         """Where a part is, or a further file of a unit."""

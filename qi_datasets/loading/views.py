@@ -9,6 +9,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qi_datasets.errors import OptionError
 from qi_datasets.loading.computed import BorderedImage, ComputedImage, ShiftedImage
 from qi_datasets.specs import BORDER_COLUMNS
 
@@ -83,6 +84,9 @@ def _moved(stored: pa.Table, names: list[str], border: int) -> pa.Table:
 
 def as_stock(dataset: AnyDataset) -> AnyDataset:
     """A view with its images written out as they are seen: what it saves opens without this package."""
+    if not isinstance(dataset, datasets.Dataset | datasets.IterableDataset):
+        what = "; give one split of it" if isinstance(dataset, dict) else ""
+        raise OptionError(f"as_stock takes a data set of load_dataset, not a {type(dataset).__name__}{what}")
     images = [name for name, feature in dataset.features.items() if isinstance(feature, ComputedImage)]
     if not images:
         return dataset

@@ -157,10 +157,13 @@ def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = Tru
 
 
 def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Puts a network and its optimizer where a training that was cut off left them."""
+    """Puts a network and its optimizer where a training that was cut off left them; a damaged file is not there."""
     if not checkpoint.exists():
         return Progress()
-    kept: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        kept: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file raises whatever its bytes lead to
+        return Progress()
     network.load_state_dict(kept["network"])
     optimizer.load_state_dict(kept["optimizer"])
     return Progress(**kept["progress"])

@@ -16,9 +16,7 @@ from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.storage.location import Place, file_size, files_below, joined, read_bytes
-from qi_datasets.storage.manifest_file import LARGEST, MANIFEST_VERSION, parsed, text_of
-
-MANIFEST = "manifest.json"
+from qi_datasets.storage.manifest_file import LARGEST, MANIFEST, MANIFEST_VERSION, parsed, text_of
 
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from qi_datasets.errors import NewerSetError
 
+MANIFEST = "manifest.json"
+
 MANIFEST_VERSION = 1
 """Version of what is stored beside the pixels.
 

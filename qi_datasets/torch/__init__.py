@@ -8,7 +8,7 @@ A set that another package brings has its class here too, named for its title.
 
 from typing import TYPE_CHECKING
 
-from qi_datasets.errors import MissingExtraError
+from qi_datasets.errors import missing_extra
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 try:
@@ -18,9 +18,7 @@ try:
     from qi_datasets.torch.patch import OnPatch
     from qi_datasets.torch.sets import Corner, QuadrantImageNet, RedGreen, Rook, ShiftedImageNet
 except ImportError as error:
-    raise MissingExtraError(
-        f"qi_datasets.torch needs PyTorch and torchvision ({error}); run: python -m pip install 'qi-datasets[torch]'"
-    ) from error
+    raise missing_extra(f"qi_datasets.torch needs PyTorch and torchvision ({error})", "torch") from error
 
 if TYPE_CHECKING:
     from qi_datasets.torch.sets import StoredSet

@@ -11,7 +11,7 @@ from tests.evaluation import networks
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt model": ({"model": "resnet81"}, "no model is called 'resnet81' .did you mean"),
-    "an unknown task": ({"task": "qii"}, "no task is called 'qii' .did you mean 'qi'"),
+    "an unknown task": ({"task": "qii"}, "task must be one of qi, .* not 'qii' .did you mean 'qi'"),
     "a factory that raises": ({"model": networks.raises}, "raises can't be made: RuntimeError: there is no network"),
     "a factory without a module": ({"model": networks.no_module}, "no_module makes a str, not a torch.nn.Module"),
     "a map as answer": ({"model": networks.with_map}, "must answer one vector for each image"),
@@ -23,8 +23,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "features that are no numbers": ({"model": networks.not_finite}, "features are not finite numbers at border 0"),
     "a dead network": ({"model": networks.dead}, "init random, border 0, seed 0: the network is dead"),
     "a negative border": ({"borders": [-1]}, "border must be an integer from 0 to 4096, not -1"),
+    "a border instead of a list": (
+        {"borders": 64},
+        r"borders must be a list of numbers, such as .*, not 64",
+    ),
+    "borders as text": ({"borders": "64"}, "borders must be a list of numbers"),
+    "no model": ({"model": None}, "model must be a module, a function that makes one, or a name, not None"),
+    "more sources than there are": ({"limit": 13}, "limit=13 asks for more than the 12 sources that are there"),
     "no border": ({"borders": []}, "there must be a border at least"),
-    "an unknown init": ({"init": "radnom"}, "init must be of random, pretrained, given, scratch, not 'radnom'"),
+    "an unknown init": (
+        {"init": "radnom"},
+        "init must be one of random, pretrained, given, scratch, not 'radnom'",
+    ),
     "no init": ({"init": []}, "there must be an init at least"),
     "pretrained without weights": ({"init": "pretrained"}, "init pretrained needs weights"),
     "given for a function": ({"init": "given"}, "init given is for a module"),
@@ -40,7 +50,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a deviation of 255": ({"std": (58.4, 57.1, 57.4)}, "std must be from 0 to 1 .*; divide it by 255"),
     "a mean below 0": ({"mean": (-0.1, 0.5, 0.5)}, "mean must be from 0 to 1"),
     "a deviation of 0": ({"std": (0.2, 0.2, 0)}, "std must be above 0 for each channel"),
-    "an unknown batch norm": ({"batch_norm": "frozen"}, "batch_norm must be calibrated or untouched, not 'frozen'"),
+    "an unknown batch norm": (
+        {"batch_norm": "frozen"},
+        "batch_norm must be one of .*, not 'frozen'",
+    ),
     "batch norm where there is none": (
         {"model": networks.without_statistics, "batch_norm": "untouched"},
         "batch_norm='untouched' has no effect",

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from qi_datasets import evaluate
@@ -14,7 +16,7 @@ from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import merged, read
-from qi_datasets.evaluation.work import Workplace
+from qi_datasets.evaluation.work import Part, Unit, Workplace
 from tests.conftest import BuildOnce
 from tests.evaluation import networks
 from tests.evaluation.jobs import started, status
@@ -52,6 +54,21 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_entry(
     assert status(started(folder, sets)) == 0
 
     assert files_of(folder) == files_of(whole)
+
+
+def test_a_damaged_part_counts_as_not_there(tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "entry")
+    place.open({"task": "qi"}, ())
+    for name in ("whole", "cut", "empty", "without_notes"):
+        place.do(Unit(name, lambda: Part(pa.table({"a": list(range(1000))}))))
+    for name, size in {"cut": 300, "empty": 0}.items():
+        place.path(name).write_bytes(place.path(name).read_bytes()[:size])
+    pq.write_table(pa.table({"a": [1]}), place.path("without_notes"))
+
+    again = Workplace(tmp_path / "entry")
+    again.open({"task": "qi"}, ())
+
+    assert [name for name in ("whole", "cut", "empty", "without_notes") if again.has(name)] == ["whole"]
 
 
 def test_jobs_that_share_a_folder_give_the_same_entry(whole: Path, sets: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Networks by name, from files, and with weights that fit or do not."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,28 @@ def test_factories_by_place(tmp_path: Path) -> None:
     for place, message in places.items():
         with pytest.raises(QIDatasetsError, match=message):
             opened(place)
+
+
+def test_a_file_imports_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "parts_of_it.py").write_text("from torch import nn\n\ndef layer():\n    return nn.Conv2d(3, 4, 3)\n")
+    (tmp_path / "later_part.py").write_text("from torch import nn\n\nlast = nn.ReLU\n")
+    (tmp_path / "whole_net.py").write_text(
+        "from torch import nn\nfrom parts_of_it import layer\n\ndef make():\n    from later_part import last\n\n"
+        "    return nn.Sequential(layer(), last())\n"
+    )
+    before = list(sys.path)
+
+    made = opened(f"{tmp_path}/whole_net.py:make").network(120, 0, own=False)
+
+    assert [type(layer) for layer in made] == [nn.Conv2d, nn.ReLU]
+    assert sys.path == before
+
+
+def test_wrappers_of_torch_are_taken_off() -> None:
+    network = networks.reader()
+    for wrapped in (nn.DataParallel(network), torch.compile(network), torch.compile(nn.DataParallel(network))):
+        assert type(opened(wrapped).network(120, 0, own=True)) is nn.Sequential
+        assert opened(lambda wrapped=wrapped: wrapped).network(120, 0, own=False) is network
 
 
 def test_a_network_of_timm_has_its_own_normalisation() -> None:

@@ -165,6 +165,12 @@ def test_a_cast_to_the_stock_image_never_yields_the_base(mode: str, output: Path
         view.cast_column(column, datasets.Image())[0]
 
 
+@pytest.mark.parametrize("what", [[1], None, "qi", {"test": 1}])
+def test_as_stock_takes_a_data_set(what: Any) -> None:
+    with pytest.raises(OptionError, match="as_stock takes a data set of load_dataset, not a"):
+        as_stock(what)
+
+
 def test_as_stock_opens_without_this_package(output: Path, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     view = as_stock(load_dataset("shifted", mode="zero", shift=5, split="test", output=output))
     view.save_to_disk(tmp_path / "saved")

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qi_datasets.cards import template
-from qi_datasets.errors import MissingExtraError
+from qi_datasets.errors import missing_extra
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.verification.report.report import Plot, Report, Tiles, write_text
 
@@ -13,9 +13,9 @@ TEMPLATE = "verification.html.jinja"
 
 
 def require_drawing() -> None:
-    """MissingExtraError when figures will be measured that can't be drawn."""
+    """missing_extra when figures will be measured that can't be drawn."""
     if find_spec("torch") is not None and find_spec("matplotlib") is None:
-        raise MissingExtraError("a report draws with matplotlib: python -m pip install 'qi-datasets[torch]'")
+        raise missing_extra("a report is drawn with matplotlib, which is missing", "torch")
 
 
 def write_page(report: Report, folder: Path) -> Path:

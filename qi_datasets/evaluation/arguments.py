@@ -1,0 +1,213 @@
+"""The arguments of an evaluation, looked at before anything is imported or read: a mistake is said at once.
+
+Needs no torch. What depends on the network, such as whether it keeps statistics, is `design`'s to check.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from qi_datasets.errors import NotBuiltError, OptionError, OutputError, missing_extra
+from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, INITS, PRETRAINED, RANDOM, SCRATCH, UNTOUCHED
+from qi_datasets.registry import nearest
+from qi_datasets.set_spec import SetSpec
+from qi_datasets.specs import BORDER, CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
+from qi_datasets.storage.manifest_file import MANIFEST
+
+Padding = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
+Pool = Literal["max", "own"]
+Background = Literal["zero", "plain"]
+
+FROZEN = (RANDOM, PRETRAINED, GIVEN)
+TASK_INITS: Mapping[str, Sequence[str]] = {
+    QI.name: (*FROZEN, SCRATCH),
+    SHIFTED.name: FROZEN,
+    RED_GREEN_SET.name: (SCRATCH,),
+    ROOK.name: (SCRATCH,),
+    CORNER.name: FROZEN,
+}
+"""The inits of each task, in the order of preference."""
+
+MOST_SEEDS = 10_000
+CHANNELS = 3
+PLOTS = (".png", ".svg", ".pdf")
+"""Ends of names of figures that can be drawn."""
+
+
+def check_arguments(
+    task: str,
+    borders: Iterable[int] | None = None,
+    init: str | Iterable[str] | None = None,
+    seeds: int | None = None,
+    limit: int | None = None,
+    *,
+    weights: str = "none",
+    padding: str = "own",
+    pool: str | None = None,
+    background: str = "zero",
+    batch_norm: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> None:
+    """Raises OptionError for an argument of `evaluate` that is wrong whatever the network is."""
+    check_choice("task", task, TASK_INITS)
+    check_borders(task, borders)
+    check_inits(task, init)
+    for name, number, most, what in (
+        ("seeds", seeds, MOST_SEEDS, "networks"),
+        ("limit", limit, math.inf, "sources"),
+    ):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most):
+            raise OptionError(f"{name} must be a number of {what} from 1, not {number!r}")
+    check_choice("padding", padding, get_args(Padding))
+    check_choice("background", background, get_args(Background))
+    if pool is not None:
+        check_choice("pool", pool, get_args(Pool))
+    if batch_norm is not None:
+        check_choice("batch_norm", batch_norm, (CALIBRATED, UNTOUCHED))
+    if batch_norm == CALIBRATED and task != QI.name:
+        raise OptionError(f"batch_norm={batch_norm!r} has no effect on {task}; leave it out")
+    channels("mean", mean)
+    channels("std", std)
+    if weights not in ("none", "default") and not Path(weights).expanduser().is_file():
+        raise OptionError(f"weights are none, default or a file, and {weights!r} is no file")
+
+
+def check_choice(name: str, value: object, values: Iterable[str]) -> None:
+    """Raises OptionError, with the nearest one, for a value that is none of those that there are."""
+    known = list(values)
+    if value not in known:
+        hint = nearest(f"{value}", dict.fromkeys(known))
+        raise OptionError(f"{name} must be one of {', '.join(known)}, not {value!r}{hint}")
+
+
+def check_borders(task: str, borders: Iterable[int] | None) -> None:
+    """Raises OptionError for borders that a task can't have."""
+    if borders is None:
+        return
+    if task != QI.name:
+        raise OptionError(f"{task} has no borders; leave them out")
+    if isinstance(borders, str | bytes) or not isinstance(borders, Iterable):
+        raise OptionError(f"borders must be a list of numbers, such as borders=[64], not {borders!r}")
+    if not [BORDER.check(border) for border in borders]:
+        raise OptionError("there must be a border at least; leave them out for the official ones")
+
+
+def check_inits(task: str, init: str | Iterable[str] | None) -> None:
+    """Raises OptionError for inits that a task can't have."""
+    if init is None:
+        return
+    asked = [init] if isinstance(init, str) else list(init)
+    if not asked:
+        raise OptionError(f"there must be an init at least: {', '.join(TASK_INITS[task])}")
+    for kind in asked:
+        check_choice("init", kind, INITS)
+        if kind not in TASK_INITS[task]:
+            raise OptionError(f"{task} takes init {', '.join(TASK_INITS[task])}, not {kind}")
+
+
+def channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
+    """Returns a mean or deviation of images in [0, 1], one number for each channel; None for None.
+
+    Raises:
+        OptionError: For other values, such as those of images from 0 to 255.
+    """
+    if values is None:
+        return None
+    try:
+        numbers = tuple(map(float, values))
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != CHANNELS or not all(map(math.isfinite, numbers)):
+        raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
+    if min(numbers) < 0 or max(numbers) > 1:
+        raise OptionError(
+            f"{name} must be from 0 to 1 for each channel, as images are, not {values!r}; "
+            "divide it by 255 if it is of images from 0 to 255"
+        )
+    if name == "std" and min(numbers) == 0:
+        raise OptionError(f"std must be above 0 for each channel, not {values!r}")
+    return numbers
+
+
+OURS = ("bagnet33",)
+"""The networks of this package."""
+
+
+def check_model(model: str) -> None:
+    """Raises OptionError for the name of a network that there is not, as far as that is seen without importing any."""
+    where, colon, _ = model.rpartition(":")
+    if where.endswith(".py") and not Path(where).expanduser().is_file():
+        raise OptionError(f"{where} is no file; give path/to/file.py:factory")
+    known = torchvision_names()
+    if known and not colon:
+        check_known(model, [*OURS, *known])
+
+
+def check_known(model: str, known: Sequence[str]) -> None:
+    """Raises OptionError for a name that is none of the models that have one."""
+    if model not in known:
+        raise OptionError(
+            f"no model is called {model!r}{nearest(model, dict.fromkeys(known))}; names are those of torchvision, "
+            "bagnet33, timm:NAME, and package.module:factory or path/to/file.py:factory for your own"
+        )
+
+
+def torchvision_names() -> list[str]:
+    """Returns the names of torchvision's classifiers, read from its files, since importing it takes seconds."""
+    found = find_spec("torchvision")
+    if found is None or found.origin is None:
+        return []
+    files = sorted((Path(found.origin).parent / "models").glob("*.py"))
+    pattern = re.compile(r"^@register_model\(\)\n(?:@[^\n]*\n(?:    [^\n]*\n|\)\n)*)*def (\w+)\(", re.MULTILINE)
+    return [name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))]
+
+
+def check_torch() -> None:
+    """Raises MissingExtraError where torch or torchvision is missing."""
+    for name in ("torch", "torchvision"):
+        if find_spec(name) is None:
+            raise missing_extra(f"networks are run with torch and torchvision, and {name} is missing", "torch")
+
+
+def set_place(spec: SetSpec, output: str | Path | None) -> Place:
+    """Returns the folder of a set below an output place, or at it.
+
+    Raises:
+        NotBuiltError: For a set of images that is not there; others are made on first use.
+    """
+    root = default_output() if output is None else place_of(output)
+    folder = root if exists(joined(root, MANIFEST)) else set_folder(root, spec, spec.size)
+    if spec.needs_images and not exists(folder):
+        raise NotBuiltError(
+            f"{spec.name} is not built in {root}: build it with the command qi-build, or give its folder as output"
+        )
+    return folder
+
+
+def check_entry(entry: str | Path | None) -> None:
+    """Raises OutputError for a folder that an entry can't be written into."""
+    if entry is None:
+        return
+    folder = Path(entry).expanduser().absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        what = "can't be written" if there.is_dir() else "is a file"
+        raise OutputError(f"cannot write {folder}: {there} {what}; choose another folder for the entry")
+
+
+def check_plot(file: str | Path | None) -> None:
+    """Raises OptionError for a figure of a kind that can't be drawn, MissingExtraError where nothing draws it."""
+    if file is None:
+        return
+    if Path(file).suffix.lower() not in PLOTS:
+        raise OptionError(f"{file} can't be drawn; give a name that ends in {', '.join(PLOTS[:-1])} or {PLOTS[-1]}")
+    if not Path(file).expanduser().absolute().parent.is_dir():
+        raise OutputError(f"cannot write {file}: there is no folder {Path(file).expanduser().absolute().parent}")
+    if find_spec("matplotlib") is None:
+        raise missing_extra("a figure is drawn with matplotlib, which is missing", "torch")
