@@ -37,6 +37,12 @@ class _FillingFormatter:
                 return self._made_of(batch if isinstance(data_struct, list) else batch[0])
         return super()._recursive_tensorize(data_struct)  # type: ignore[misc]
 
+    def recursive_tensorize(self, data_struct: Any) -> Any:
+        """Formats the columns of a row one by one, without the stock formatter's bars and pools for nested ones."""
+        if isinstance(data_struct, dict) and not any(isinstance(value, dict) for value in data_struct.values()):
+            return {name: self._recursive_tensorize(value) for name, value in data_struct.items()}
+        return super().recursive_tensorize(data_struct)  # type: ignore[misc]
+
     def _made_of(self, array: Pixels) -> Any:
         return array
 

@@ -9,13 +9,13 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError, one_line
 from qi_datasets.loading.computed import BorderedImage, ComputedImage, stored_file
-from qi_datasets.pixels.decoding import decoded
+from qi_datasets.pixels.geometry import Placed, whole
 from qi_datasets.registry import nearest
+from qi_datasets.torch.placed import Places
 from qi_datasets.torch.sets import StoredSet
 
 Batch = dict[str, Any]
@@ -75,13 +75,13 @@ class PaddedBatches(DataLoader[Batch]):
 
     def __init__(self, rows: "_StoredRows", device: torch.device | str | None, **loader: Any) -> None:
         super().__init__(rows, collate_fn=_as_it_is, **loader)
-        self.around = (rows.image.border if isinstance(rows.image, BorderedImage) else 0,) * 4
         self.device = device
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """The batches of one epoch."""
         for batch in super().__iter__():
-            yield batch | {"image": F.pad(batch["image"].to(self.device), self.around)}
+            content, places = batch["image"]
+            yield batch | {"image": places.fill(content.to(self.device))}
 
 
 @dataclass(frozen=True)
@@ -96,29 +96,35 @@ class _StoredRows(Dataset[Batch]):
         return len(self.table)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """The rows at `indices`: images as one uint8 tensor (n, c, h, w)."""
+        """The rows at `indices`: images as their rectangles, (n, c, h, w) uint8, and the places of these."""
         rows = self.table[indices]
         return {
-            name: self._stacked(rows.column(name)) if name == "image" else _column(rows.column(name))
+            name: self._rectangles(rows.column(name)) if name == "image" else _column(rows.column(name))
             for name in rows.column_names
         }
 
-    def _stacked(self, column: pa.ChunkedArray) -> torch.Tensor:
-        images = [np.asarray(self._without_border(cell)) for cell in column.to_pylist()]
+    def _rectangles(self, column: pa.ChunkedArray) -> tuple[torch.Tensor, Places]:
+        images = [self._placed(cell) for cell in column.to_pylist()]
         if len(shapes := {image.shape for image in images}) > 1:
             raise OptionError(f"images of one batch must have one size, not (h, w, c) = {sorted(shapes)}")
-        pixels = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        ((height, width, channels),) = shapes
+        if len({image.content.shape for image in images}) > 1:
+            images = [whole(image.pixels()) for image in images]
+        content = np.empty((len(images), channels, *images[0].content.shape[:2]), np.uint8)
+        for one, image in zip(content, images, strict=True):
+            one[:] = image.content.transpose(2, 0, 1)
+        y, x = tuple(image.y for image in images), tuple(image.x for image in images)
+        return torch.from_numpy(content), Places(y, x, height, width)
 
-    def _without_border(self, cell: Any) -> Any:
+    def _placed(self, cell: Any) -> Placed:
         if cell is None:
             raise OptionError("a row has no image; filter such rows out")
-        if not isinstance(self.image, BorderedImage):
-            return self.image.decode_example(cell)
-        stored = stored_file(cell)
-        if stored is None:
+        stored = stored_file(cell) if isinstance(self.image, ComputedImage) else None
+        if stored is not None:
+            return self.image.placed(stored, cell)
+        if isinstance(self.image, BorderedImage):
             raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
-        return decoded(stored)
+        return whole(np.asarray(self.image.decode_example(cell)))
 
 
 def _column(values: pa.ChunkedArray) -> Any:

@@ -159,6 +159,21 @@ def own_patch(image: Any) -> Patch:
     return current
 
 
+def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int) -> Image.Image:
+    """Returns a rectangle of an image, which says where the patch is in it if the image does.
+
+    Args:
+        image: PIL, with or without a patch in its `info`.
+        y, x: Row and column of the rectangle's top-left pixel.
+        height, width: Of the rectangle.
+    """
+    part = image.crop((x, y, x + width, y + height))
+    if INFO in image.info:
+        patch = own_patch(image)
+        part.info |= {INFO: (patch.x - x, patch.y - y, patch.width, patch.height), INFO_SIZE: part.size}
+    return part
+
+
 def _size_of(image: Any) -> tuple[int, int]:
     """Width and height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
     if isinstance(image, Image.Image):

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
@@ -12,13 +12,16 @@ from typing import Any, ClassVar
 
 from PIL import Image
 from torchvision.datasets import VisionDataset
+from torchvision.datasets.vision import StandardTransform
 
 from qi_datasets.errors import OptionError
 from qi_datasets.loading.load import load_dataset
+from qi_datasets.pixels.placed_image import placed_of
 from qi_datasets.registry import nearest, specs
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
-from qi_datasets.torch.patch import INFO, INFO_SIZE, own_patch, transforming
+from qi_datasets.torch.patch import INFO, INFO_SIZE, crop_with_patch, own_patch, transforming
+from qi_datasets.torch.placed import Item, can_precede_border
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def quoted(names: Iterable[str]) -> str:
 
 COMMON = """\
 Each item is (image, label): a PIL image unless `transform` makes something else of it, and an int, -1 if unknown.
-PyTorch's `default_collate` takes no PIL images: `transform=v2.ToImage()` is enough for it.
+PyTorch's `default_collate` takes no PIL images: `transform=v2.ToImage()` is enough for it. Where a transform leaves
+black at 0 and pixels in place, workers of a DataLoader send batches without their border, and the main process adds it.
 
 classes, class_to_idx: the names of the labels, and the label of each name.
 targets: the labels of all rows.
@@ -148,8 +152,26 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 
     def __getitem__(self, index_: int) -> tuple[Any, Any]:
         """Image and label of a row, transformed. IndexError beyond the last row."""
-        row = self.rows[index(index_)]
-        return self.transformed(self.picture(row), row["label"])
+        return self.item(self.rows[index(index_)])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
+        """Items of several rows, which a DataLoader asks for at once."""
+        if type(self).__getitem__ is not StoredSet.__getitem__:
+            return [self[number] for number in indices]
+        columns = self.rows[list(indices)]
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        return [self.item(row) for row in rows]
+
+    def item(self, row: dict[str, Any]) -> tuple[Any, Any]:
+        """Image and label of a row, transformed: without the border where that gives the same, which is added then."""
+        image, label = self.picture(row), row["label"]
+        placed = placed_of(image)
+        transform = self.transforms.transform if isinstance(self.transforms, StandardTransform) else None
+        if placed is None or placed.content.shape == placed.shape or not can_precede_border(transform):
+            return self.transformed(image, label)
+        h, w, _ = placed.content.shape
+        part, label = self.transformed(crop_with_patch(image, placed.y, placed.x, h, w), label)
+        return Item.placed(part, placed.y, placed.x, placed.height, placed.width, label)
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row."""
