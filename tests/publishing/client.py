@@ -97,9 +97,9 @@ def serve() -> None:
     with suppress(ModuleNotFoundError):
         import torch.utils.data  # noqa: F401  (streaming imports it, where it is installed)
     build_hf_headers()  # asks the server, once a day, which programs name themselves
-    for module in ("commands.publish", "loading.load", "loading.hub", "verification.verify", "building.build"):
-        with suppress(ModuleNotFoundError):
-            import_module(f"qi_datasets.{module}")
+    libraries = ("publishing.publish", "verification.integrity.integrity", "loading.load", "loading.computed")
+    for module in (*libraries, *(f"commands.{command}" for command in COMMANDS.values())):
+        import_module(f"qi_datasets.{module}")
     from qi_datasets.storage import hub
 
     hub.WAITS = tuple(wait / 20 for wait in hub.WAITS)
