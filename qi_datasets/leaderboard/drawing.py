@@ -72,7 +72,6 @@ class Line:
     marks: Mapping[str, str] = field(default_factory=dict)
     band: str = ""
     dashed: bool = False
-    label: Label | None = None
 
 
 @dataclass(frozen=True)

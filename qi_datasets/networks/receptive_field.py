@@ -86,11 +86,3 @@ def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -
     if padding == "full" and not biased:
         return 0
     return field.size - 1
-
-
-def _side(size: int | tuple[int, ...]) -> int:
-    if isinstance(size, int):
-        return size
-    if len(set(size)) != 1:
-        raise OptionError(f"the receptive field is computed for square kernels and strides, got {tuple(size)}")
-    return size[0]

@@ -49,17 +49,6 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
     return group_interval(a == b, sources)
 
 
-def flip_matrix(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Share of sources whose answer differs between two shifts: (S, S), symmetric, 0 on the diagonal.
-
-    predictions: (S, N) integers as in `top1_per_shift`; labels are not needed
-
-    Raises OptionError for other shapes and for no data.
-    """
-    answers = shifts_by_sources(predictions)
-    return np.array([(answers != row).mean(axis=1) for row in answers])
-
-
 def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """(S, N): whether the answer is the label."""
     answers, truth = shifts_by_sources(predictions), class_numbers(labels)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.scores.consistency import consistency, diagonal_mean, flip_matrix, top1_per_shift
+from qi_datasets.scores.consistency import consistency, diagonal_mean, top1_per_shift
 from qi_datasets.scores.intervals import mean_interval
 
 LABELS = [0, 1, 2, 3]
@@ -57,10 +57,6 @@ def test_a_constant_answer_is_consistent_but_not_for_certain() -> None:
     assert found.low < 0.5
 
 
-def test_the_flip_matrix_compares_every_two_shifts() -> None:
-    np.testing.assert_array_equal(flip_matrix(ANSWERS), [[0, 0.25, 0.75], [0.25, 0, 0.5], [0.75, 0.5, 0]])
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -72,7 +68,6 @@ def test_the_flip_matrix_compares_every_two_shifts() -> None:
         (lambda: consistency([1, 2], [1], [0, 0]), "of one length"),
         (lambda: consistency([1, 2], [1, 2], [0]), "one group per row"),
         (lambda: consistency(np.zeros(0, int), np.zeros(0, int), []), "empty|no data|one group per row"),
-        (lambda: flip_matrix([1, 2]), "shifts, sources"),
     ],
 )
 def test_what_can_not_be_measured_is_an_error(call: Any, message: str) -> None:
