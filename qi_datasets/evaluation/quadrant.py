@@ -1,7 +1,8 @@
-"""The task `qi` in units of work: calibration, features by chunks of sources, a probe; or a training."""
+"""The task `qi` in units of work: a proof; calibration, features by chunks of sources, a probe; or a training."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from qi_datasets.evaluation.data import Evaluated
 from qi_datasets.evaluation.inits import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.work import Part, Unit, Workplace
-from qi_datasets.protocols.corners import Features
+from qi_datasets.protocols.corners import CornerNetwork, Features
 from qi_datasets.protocols.quadrant import CornerAnswers, calibrate, check_alive, compared, probed
 from qi_datasets.protocols.scratch import answered, train_corners
 from qi_datasets.specs import QI
@@ -24,6 +25,9 @@ TRAIN, VALIDATION, TEST = QI.splits
 
 CHUNK = 50
 """Sources in a unit of features."""
+
+SAMPLE = 8
+"""Test sources by which a proof that the corners are equal is compared with what the network does."""
 
 
 class QuadrantWork:
@@ -34,11 +38,13 @@ class QuadrantWork:
         self.patches = {split: design.input(images) for split, images in data.images.items()}
         self._bench = Bench(design)
         self._equal: dict[Case, bool] = {}
+        self._proved: dict[str, bool] = {}
 
     @property
     def size(self) -> int:
         """Units that there are at most."""
-        return sum(1 + len(self.inputs(case)) for case in self.design.cases)
+        proofs = len(self.design.inits) * len(self.design.borders)
+        return proofs + sum(1 + len(self.inputs(case)) for case in self.design.cases)
 
     def open_units(self) -> list[Unit]:
         """Units that can be done now; [] once every case is answered."""
@@ -53,6 +59,13 @@ class QuadrantWork:
     def units(self, case: Case) -> Iterator[Unit]:
         """The next units of a case that is not answered yet."""
         inputs, answers = self.inputs(case), case.part("answers")
+        proof = self.proof_part(case)
+        if not self.place.has(proof):
+            yield Unit(proof, lambda: self.proof(case))
+            return
+        if self.proved(case):
+            yield Unit(answers, lambda: answer_part(self.equal_answers(), proved=True, dense_because=""))
+            return
         if case.init == SCRATCH:
             yield Unit(answers, lambda: self.trained(case))
             return
@@ -80,7 +93,41 @@ class QuadrantWork:
         ]
         return [case.part("calibration"), *chunks] if self.design.calibrated(case) else chunks
 
+    def proof_part(self, case: Case) -> str:
+        """The part that says whether the corners are proved equal at a border, for all seeds of an init."""
+        first = self.design.inits[case.init]["seeds"][0]
+        return replace(case, seed=first).part("proof")
+
+    def proved(self, case: Case) -> bool:
+        """Whether the corners are proved equal at a case's border, once that is there."""
+        part = self.proof_part(case)
+        if part not in self._proved:
+            self._proved[part] = bool(self.place.read(part).notes["proved"])
+        return self._proved[part]
+
     # What units compute.
+
+    def proof(self, case: Case) -> Part:
+        """Whether the geometry of the layers makes the corners equal for every picture.
+
+        It does not depend on weights. The features of a few pictures must agree with it, so that a network which gives
+        the same to all of them is found here too.
+        """
+        first = replace(case, seed=self.design.inits[case.init]["seeds"][0])
+        network = (self.design.trainable(first) if case.init == SCRATCH else self.design.network(first)).network.eval()
+        proved = self.design.proved(case, network)
+        if proved:
+            frozen = network.requires_grad_(requires_grad=False)
+            reader = CornerNetwork(frozen, self.design.border(case), local=self.design.local)
+            sample = reader.features(self.on_device(TEST, 0, SAMPLE))
+            check_case(first, sample)
+            proved = compared(sample).equal
+        return Part(pa.table({"proved": pa.array([proved])}), {"proved": proved})
+
+    def equal_answers(self) -> CornerAnswers:
+        """The answers to all test sources where the corners are proved equal."""
+        nothing = np.zeros(len(self.data.sources[TEST]), np.float32)
+        return CornerAnswers(np.zeros((len(nothing), 2), np.float32), nothing, nothing, equal=True)
 
     def calibration(self, case: Case) -> Part:
         """Running mean and variance of each batch norm."""
@@ -100,12 +147,11 @@ class QuadrantWork:
 
     def answers(self, case: Case) -> Part:
         """What the probe answers."""
-        made = self._bench.network(case, self.kept(case))
         test = self.gathered(case, TEST)
         answers = compared(test) if self.equal(case) else probed(self.gathered(case, TRAIN), test)
         return answer_part(
             answers,
-            proved=answers.equal and self.design.proved(case, made.network),
+            proved=False,
             dense_because=self.place.read(case.part(f"{TEST}-{0:06d}")).notes["dense_because"],
         )
 
@@ -119,7 +165,7 @@ class QuadrantWork:
         answers = answered(trained.network, test, border, local=local)
         return answer_part(
             answers,
-            proved=answers.equal and self.design.proved(case, trained.network),
+            proved=False,
             training={"epochs": trained.epochs, "accuracy": trained.accuracy, "loss": trained.loss},
         )
 
@@ -145,10 +191,7 @@ class QuadrantWork:
         """Whether the corners are equal for all test sources, by their features. ModelError for a dead network."""
         if case not in self._equal:
             features = self.gathered(case, TEST)
-            try:
-                check_alive(features)
-            except ModelError as error:
-                raise ModelError(f"{case}: {error}") from error
+            check_case(case, features)
             self._equal[case] = compared(features).equal
         return self._equal[case]
 
@@ -170,6 +213,14 @@ class QuadrantWork:
     def notes(self) -> dict[Case, Mapping[str, Any]]:
         """What is noted beside the answers of each case."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
+
+
+def check_case(case: Case, features: Features) -> None:
+    """Raises ModelError, which names the case, for a network that gives the same to every picture."""
+    try:
+        check_alive(features)
+    except ModelError as error:
+        raise ModelError(f"{case}: {error}") from error
 
 
 def answer_part(answers: CornerAnswers, **notes: Any) -> Part:

@@ -11,8 +11,11 @@ from torch import nn
 
 from qi_datasets import evaluate
 from qi_datasets.errors import ModelError, OptionError
+from qi_datasets.evaluation.cases import Case
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.models import opened, weights_sha256
+from qi_datasets.evaluation.quadrant import QuadrantWork
+from qi_datasets.evaluation.work import Part
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.probe import LinearProbe
 from qi_datasets.networks.random_weights import seeded
@@ -193,7 +196,7 @@ def test_scratch_trains_and_says_how_well(sets: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("qi_datasets.protocols.scratch.EPOCHS", 2)
     entry = evaluate(networks.two_logits, output=sets, borders=[0, 16], init="scratch", seeds=1, limit=4)
 
-    assert [trained["border"] for trained in entry.content["training"]] == [0, 16]
+    assert [trained["border"] for trained in entry.content["training"]] == [0]
     assert all(0 <= trained["accuracy"] <= 1 for trained in entry.content["training"])
     assert entry.content["protocol"]["inits"]["scratch"]["batch_norm"] == "trained"
 
@@ -238,3 +241,23 @@ def test_an_entry_is_written_and_found_again(sets: Path, tmp_path: Path) -> None
 def test_the_names_are_there() -> None:
     assert opened("resnet18").weights == "none"
     assert opened("bagnet33").network(120, 0, own=False).eval()(torch.zeros(1, 3, 40, 40)).shape == (1, 1000)
+
+
+def test_a_proved_border_is_free(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[str] = []
+    real = QuadrantWork.features
+
+    def features(self: QuadrantWork, case: Case, name: str) -> Part:
+        computed.append(name)
+        return real(self, case, name)
+
+    monkeypatch.setattr(QuadrantWork, "features", features)
+
+    entry = evaluate(networks.reader, output=sets, seeds=2)
+
+    assert {name.split("-")[1] for name in computed} == {"0000"}
+    figures = entry.figures["random"]
+    assert [at["verdict"] for at in figures["borders"].values()][1:] == ["proved"] * 6
+    assert figures["location_score"] is not None
+    proved = entry.predictions.column("difference")[entry.predictions.column("border") > 0]
+    assert not proved.any()
