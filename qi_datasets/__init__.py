@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from qi_datasets.errors import QIDatasetsError, missing_extra
+from qi_datasets.loading.on_import import register_when_imported
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import build_dataset
@@ -28,6 +29,8 @@ __all__ = [
     "publish",
     "verify",
 ]
+
+register_when_imported()
 
 _HOMES = {
     "as_stock": "qi_datasets.loading.views",

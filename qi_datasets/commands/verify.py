@@ -19,8 +19,8 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 
 REMEDY = "to mend a damaged set, build it again: qi-build --set NAME --force, and the images, if it is made from any"
 
-NO_DAMAGE = ("against", "displacement", "separability")
-"""Checks that fail over sets which are as they were built."""
+NO_DAMAGE = ("against", "displacement", "separability", "list")
+"""Checks that fail over sets which are as they were built, or whose causes say what to do."""
 
 
 @command(EPILOG)
@@ -115,7 +115,8 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
     for check in found.having_cause:
         if not quiet or check.status != "warn":
             say(wrapped(with_flags(check.line)), err=quiet)
-    if any(check.name not in NO_DAMAGE for check in found.having(Status.FAIL)):
+    damaged = [check for check in found.having(Status.FAIL) if check.name not in NO_DAMAGE]
+    if any(not check.cause.endswith("with LF again") for check in damaged):
         say(wrapped(REMEDY), err=quiet)
     if not quiet:
         say(wrapped(f"{found.verdict}. {found.summary}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,7 +87,7 @@ def collect(
 
     places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
     leave_out: a folder that is not searched
-    twice: whether an evaluation may be there twice; else the second one, by name, is refused
+    twice: whether an evaluation may be there twice; else the younger one is refused
     progress: show a bar on a terminal
 
     Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
@@ -94,7 +95,7 @@ def collect(
     folders = sorted({found for place in places for found in folders_of(place, leave_out)}, key=str)
     found: list[Found] = []
     refused: list[Refused] = []
-    seen = Known()
+    valid: list[Found] = []
     with bar_over("entries", len(folders), "entry", progress) as bar:
         for name, place in folders:
             try:
@@ -102,10 +103,14 @@ def collect(
             except QIDatasetsError as error:
                 refused.append(Refused(name, one_line(error)[:LONGEST_REASON]))
             else:
-                reason = "" if twice else seen.trouble(one)
-                refused.append(Refused(name, reason)) if reason else found.append(one)
+                valid.append(one)
             bar.update()
-    return Collection(found, refused)
+    seen = Known()
+    # Of two evaluations of the same the older stays: a copy is younger than what it was made from.
+    for one in sorted(valid, key=lambda one: (one.content["date"], one.name)):
+        reason = "" if twice else seen.trouble(one)
+        refused.append(Refused(one.name, reason)) if reason else found.append(one)
+    return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")))
 
 
 def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[str, Place]]:

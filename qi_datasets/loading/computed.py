@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -26,6 +26,11 @@ UNCHANGED = ".border_0.png"
 
 AS_STORED = "image as stored, qi_datasets.as_stock(view) gives the one that is seen"
 """Field, inside of `bytes`, that holds the stored PNG of an image that is still to be computed."""
+
+AS_WRITTEN = (
+    "this view's images are written as they are stored, beside what is to be done to them: the files open after "
+    "`import qi_datasets` only; qi_datasets.as_stock(view) has the images that are seen, whose files open anywhere"
+)
 
 REWRITTEN: pa.StructType = datasets.Image.pa_type
 
@@ -109,9 +114,16 @@ class ComputedImage:
         """The type itself: one column, as for stock images."""
         return self
 
-    def embed_storage(self, storage: pa.StructArray, **_: Any) -> pa.StructArray:
-        """The storage as it is: nothing lies outside it."""
-        return storage
+    @property
+    def embed_storage(self) -> Callable[..., pa.StructArray]:
+        """What puts files into the storage, of which nothing lies outside.
+
+        `datasets` looks for it where a data set is written (`to_parquet`, `save_to_disk`, `push_to_hub`) and nowhere
+        else, so that a view can warn here.
+        """
+        # At this line, so that Python shows it once, wherever `datasets` looks from.
+        warnings.warn(AS_WRITTEN, stacklevel=1)
+        return lambda storage, **_: storage
 
 
 @dataclass

@@ -20,6 +20,16 @@ HOME = "QI_DATASETS_HOME"
 Place: TypeAlias = Path | str
 
 
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers leave in folders that somebody looked at; so are files whose names begin with "._"."""
+
+
+def is_system_file(name: str) -> bool:
+    """Returns whether a file, by its path, is one that an operating system leaves beside others; no loader reads it."""
+    base = name.rpartition("/")[2]
+    return base in SYSTEM_FILES or base.startswith("._")
+
+
 def place_of(given: str | Path) -> Place:
     """A user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
     text = str(given)

@@ -15,7 +15,7 @@ from qi_datasets.errors import NewerSetError, StoredSetError, one_line
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
-from qi_datasets.storage.location import Place, file_size, files_below, joined, read_bytes
+from qi_datasets.storage.location import Place, file_size, files_below, is_system_file, joined, read_bytes
 from qi_datasets.storage.manifest_file import LARGEST, MANIFEST, MANIFEST_VERSION, parsed, text_of
 
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
@@ -266,7 +266,8 @@ class Manifest:
     def foreign_files(self, folder: Place) -> list[str]:
         """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
         known = {MANIFEST, *self.files}
-        return [name for name in files_below(folder) if name not in known and not PARQUET_NAME.fullmatch(name)]
+        others = (name for name in files_below(folder) if name not in known and not is_system_file(name))
+        return [name for name in others if not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""

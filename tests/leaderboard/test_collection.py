@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.entry import COMPUTED, ENTRY, Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.collection import collect
 from tests.evaluation import entries
@@ -99,6 +99,22 @@ def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:
     assert [(one.name, one.reason) for one in found.refused] == [
         ("b", "it is a duplicate of a: the same network, protocol and data")
     ]
+
+
+def test_of_two_duplicates_the_older_stays(tmp_path: Path) -> None:
+    for name, date in {"a_copy": "2025-03-01", "original": "2025-01-31", "third": "2025-02-01"}.items():
+        entry = network(1)
+        Entry.of(
+            {**{k: v for k, v in entry.content.items() if k not in COMPUTED}, "date": date},
+            entry.predictions,
+            {"total": 1.0},
+        ).write(tmp_path / name)
+
+    found = collect([tmp_path])
+
+    assert [one.name for one in found.found] == ["original"]
+    assert [one.name for one in found.refused] == ["a_copy", "third"]
+    assert "duplicate of original" in found.refused[0].reason
 
 
 def test_predictions_under_another_name(tmp_path: Path) -> None:

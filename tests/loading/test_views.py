@@ -4,6 +4,7 @@ import io
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,8 @@ def test_an_image_that_map_makes_is_stored_as_it_is(view: datasets.Dataset) -> N
 
 
 def test_saved_to_disk_and_loaded(view: datasets.Dataset, wanted: list[npt.NDArray[np.uint8]], tmp_path: Path) -> None:
-    view.save_to_disk(tmp_path / "saved")
+    with pytest.warns(UserWarning, match=r"qi_datasets\.as_stock\(view\)"):
+        view.save_to_disk(tmp_path / "saved")
 
     loaded = datasets.load_from_disk(tmp_path / "saved")
 
@@ -170,11 +172,33 @@ def test_saved_to_disk_and_loaded(view: datasets.Dataset, wanted: list[npt.NDArr
 def test_saved_as_parquet_and_loaded(
     view: datasets.Dataset, wanted: list[npt.NDArray[np.uint8]], tmp_path: Path
 ) -> None:
-    view.to_parquet(tmp_path / "saved.parquet")
+    with pytest.warns(UserWarning, match=r"qi_datasets\.as_stock\(view\)"):
+        view.to_parquet(tmp_path / "saved.parquet")
 
     loaded = datasets.Dataset.from_parquet(str(tmp_path / "saved.parquet"), cache_dir=str(tmp_path / "cache"))
 
     assert_images(loaded, wanted)
+
+
+@pytest.mark.parametrize("first", ["import datasets, qi_datasets", "import qi_datasets, datasets"])
+def test_what_was_written_opens_where_this_package_was_imported(
+    first: str, view: datasets.Dataset, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        view.to_parquet(tmp_path / "saved.parquet")
+    script = (
+        f"{first}\nimport sys\nassert 'qi_datasets.torch' not in sys.modules\n"
+        f"print(datasets.Dataset.from_parquet({str(tmp_path / 'saved.parquet')!r}, cache_dir={str(tmp_path)!r})[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert f"size={SIDE}x{SIDE}" in done.stdout
+
+
+def test_nothing_warns_of_writing_where_nothing_is_written(view: datasets.Dataset) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="this view's images are written")
+        view.map(lambda row: {"more": row["x"]}).filter(lambda row: row["label"] == 0).select([0]).sort("x")[0]
+        as_stock(view)
 
 
 def test_as_stock_opens_without_this_package(

@@ -7,12 +7,13 @@ from importlib.metadata import version
 import yaml
 
 from qi_datasets.building.complete import PREVIEW
+from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.registry import builder_of
 from qi_datasets.storage.card import CARD, card_text, front_matter
 from qi_datasets.storage.croissant import CROISSANT, description
 from qi_datasets.storage.hub import BENCHMARK
-from qi_datasets.storage.location import entries_below, joined, read_bytes
-from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.location import entries_below, is_system_file, joined, read_bytes
+from qi_datasets.storage.manifest import MANIFEST, FileRecord
 from qi_datasets.storage.parquet import file_names
 from qi_datasets.storage.schema import HUB_METADATA, schema_of
 from qi_datasets.verification.integrity.chunk import Examined
@@ -28,6 +29,9 @@ LARGEST_CARD = 1_000_000
 LARGEST_CROISSANT = 100_000_000
 FENCE = "---\n"
 
+TEXTS = (".md", ".json", ".yaml")
+"""Ends of names of files that hold text."""
+
 
 def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
     """Files that are gone, cut off or changed."""
@@ -35,10 +39,26 @@ def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
         found = seen.files[name]
         if isinstance(found, str):
             yield f"{name} can't be read ({found})"
+        elif lines := line_ends(stored, name, record):
+            yield lines
         elif found.bytes != record.bytes:
             yield f"{name} has {found.bytes} bytes, the manifest says {record.bytes}"
         elif found.sha256 != record.sha256:
             yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
+
+
+def line_ends(stored: StoredSet, name: str, record: FileRecord) -> str:
+    """Returns what to do about a text file that has Windows' line ends and is right otherwise; "" for other files."""
+    if not name.endswith(TEXTS):
+        return ""
+    try:
+        text = read_bytes(joined(stored.folder, name), LARGEST_CROISSANT)
+    except OSError:
+        return ""
+    unix = text.replace(b"\r\n", b"\n")
+    if unix == text or sha256_hex(unix) != record.sha256:
+        return ""
+    return f"{name} has line ends of Windows (CRLF), as an editor or git writes them; write it with LF again"
 
 
 def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
@@ -47,8 +67,10 @@ def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
     known = {MANIFEST, *record.files}
     folders = {name.rpartition("/")[0] for name in record.files}
     for name, kind in entries_below(stored.folder):
-        if name.split("/")[0] not in HUBS_OWN and name not in known and (kind != "directory" or name not in folders):
-            yield f"{name} ({kind}) is not in the manifest, yet stock loaders or people may read it"
+        if name in known or name.split("/")[0] in HUBS_OWN or is_system_file(name):
+            continue
+        if kind != "directory" or name not in folders:
+            yield f"{name} ({kind}) is not in the manifest, yet stock loaders or people may read it; remove it"
     wanted = {CARD, PREVIEW}
     for config, configured in record.configs.items():
         for split, part in configured.splits.items():
@@ -90,6 +112,8 @@ def card(stored: StoredSet, seen: Examined) -> Iterator[str]:
         return
     head, closed, body = text.removeprefix(FENCE).partition(f"\n{FENCE}")
     if not (text.startswith(FENCE) and closed and len(text) <= LARGEST_CARD):
+        if b"\r\n" in text.encode():
+            return  # the check `files` says so
         yield f"{CARD} has no head between two lines of dashes, so stock loaders guess what is where"
         return
     difference = first_other_token(head, front_matter(stored.spec, stored.manifest).to_yaml())

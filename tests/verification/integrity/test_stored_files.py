@@ -3,6 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
+from qi_datasets.storage.manifest import Manifest
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import verify
 from tests.verification.reports import failing
@@ -88,3 +89,33 @@ def test_another_column_type_is_told(copy):
     pq.write_table(table.set_column(1, "label", table["label"].cast("int32")), path)
     hide(folder)
     assert "label int32" in failing(verify(folder, only="integrity"))["schema"]
+
+
+def test_what_file_managers_leave_beside_a_set_is_no_part_of_it(copy):
+    folder = copy("qi")
+    for name in (
+        ".DS_Store",
+        "Thumbs.db",
+        "._README.md",
+        "border_0/._test-00000-of-00001.parquet",
+        "border_0/.DS_Store",
+    ):
+        (folder / name).write_bytes(b"\0\0")
+    assert verify(folder, only="integrity").exit_status == 0
+    assert Manifest.read(folder).foreign_files(folder) == []
+    (folder / "notes.txt").touch()
+    assert failing(verify(folder, only="integrity")) == {
+        "list": "notes.txt (file) is not in the manifest, yet stock loaders or people may read it; remove it"
+    }
+
+
+def test_line_ends_of_windows_are_called_so(copy):
+    folder = copy("rook")
+    card = (folder / "README.md").read_bytes()
+    (folder / "README.md").write_bytes(card.replace(b"\n", b"\r\n"))
+    causes = failing(verify(folder, only="integrity"))
+    assert list(causes) == ["files"]
+    assert "README.md has line ends of Windows (CRLF)" in causes["files"]
+    assert causes["files"].endswith("write it with LF again")
+    (folder / "README.md").write_bytes(card.replace(b"rook", b"bishop", 1).replace(b"\n", b"\r\n"))
+    assert "bytes, the manifest says" in failing(verify(folder, only="integrity"))["files"]
