@@ -1,5 +1,6 @@
 """Every exception that a caller's input can cause: one line that says what is wrong, where, and what to do."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -91,6 +92,12 @@ def missing_extra(what: str, extra: str) -> MissingExtraError:
         extra: Of this package, which brings it.
     """
     return MissingExtraError(f"{what}; in a checkout of qi-datasets run: python -m pip install '.[{extra}]'")
+
+
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """Returns names for a message: the first `most` of them, and how many there are beside."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def one_line(error: BaseException) -> str:

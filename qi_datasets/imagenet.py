@@ -45,10 +45,12 @@ def label_of(wnid: str) -> int:
 class ImageCollection:
     """Images that were published together, under names that say which image is meant.
 
-    title: what the collection is called.
-    images: how many it has.
-    file: pattern of its files' names; the group `id` is the image's id, `wnid` the synset if the name gives it.
-    wnid: the synset of an image by the name that a source gives it, "" if the collection has no such image.
+    Attributes:
+        title: What the collection is called.
+        images: How many it has.
+        file: Pattern of its files' names; the group `id` is the image's id, `wnid` the synset if the name gives
+            it.
+        wnid: The synset of an image by the name that a source gives it, "" if the collection has no such image.
     """
 
     title: str

@@ -9,11 +9,12 @@ from tqdm import tqdm
 def bar_over(name: str, total: int, unit: str, progress: bool, *, scaled: bool = False) -> "tqdm[Any]":
     """A progress bar on standard error, silent where that is not a terminal.
 
-    name: what the bar is called.
-    total: how many units there are.
-    unit: what is counted, in the singular.
-    progress: False for none at all.
-    scaled: write thousands and millions as k and M.
+    Args:
+        name: What the bar is called.
+        total: How many units there are.
+        unit: What is counted, in the singular.
+        progress: False for none at all.
+        scaled: Write thousands and millions as k and M.
     """
     return tqdm(total=total, desc=name, unit=unit, unit_scale=scaled, disable=None if progress else True, leave=False)
 

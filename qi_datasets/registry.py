@@ -55,7 +55,7 @@ def spec_named(name: object) -> SetSpec:
 
 
 def nearest(name: object, known: Mapping[str, object]) -> str:
-    """ " (did you mean ...?)" for the known name that is most like `name`, or ""."""
+    """Returns " (did you mean ...?)" for the known name that is most like `name`, or ""."""
     matches = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 

@@ -20,12 +20,14 @@ PREVIEW = "preview.png"
 def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequence[WrittenSplit]) -> Manifest:
     """Writes what goes with a set's rows, and gives the manifest as it reads back, with a record of every file.
 
-    folder: where the rows lie.
-    builder: of the set; it adds pictures of its own.
-    manifest: all of it but `files`.
-    splits: of all configs, the first config's first.
+    Args:
+        folder: Where the rows lie.
+        builder: Of the set; it adds pictures of its own.
+        manifest: All of it but `files`.
+        splits: Of all configs, the first config's first.
 
-    Raises OutputError when rows are missing.
+    Raises:
+        OutputError: When rows are missing.
     """
     first, _ = next(row for split in splits for row in split.first)
     pictures = {PREVIEW: list(strips(builder.spec, splits)), **builder.pictures(decoded(first))}

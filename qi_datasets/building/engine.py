@@ -35,8 +35,9 @@ CLUSTER_SECONDS = 10
 class Engine:
     """Where work is done.
 
-    workers: threads of this machine, default one per core that the process may use.
-    dask: address of a scheduler, whose cluster does the work instead.
+    Attributes:
+        workers: Threads of this machine, default one per core that the process may use.
+        dask: Address of a scheduler, whose cluster does the work instead.
     """
 
     workers: int | None = None
@@ -69,13 +70,14 @@ class Engine:
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
         with the item at hand; no thread outlives the block.
 
-        work: called in other threads, or on other machines: then it, items and results are pickled.
-        items: taken as they are needed, by the caller's thread.
-        batch: how many items are handed over at a time.
-        then: what is done with each result before it is handed out, on this machine. It is for work that keeps the
-            interpreter busy, so one thread at a time does it, while others go on with `work`.
-
         Raises what `work` and `then` raise, OptionError when there is no cluster, WorkerError when a cluster fails.
+
+        Args:
+            work: Called in other threads, or on other machines: then it, items and results are pickled.
+            items: Taken as they are needed, by the caller's thread.
+            batch: How many items are handed over at a time.
+            then: What is done with each result before it is handed out, on this machine. It is for work that keeps
+                the interpreter busy, so one thread at a time does it, while others go on with `work`.
         """
         pending: deque[Future[list[Any]]] = deque()
         if self.dask is not None:
@@ -129,8 +131,12 @@ def _in_turns(
 ) -> list[Any]:
     """`work` of each item, then `then` of each result: each finds its own code in the processor's caches.
 
-    at_work: held by a thread while it does `work`, so that no more than the workers do.
-    stopped: set once nobody waits for results.
+    Args:
+        work: The first part.
+        then: The second part, None for none.
+        at_work: Held by a thread while it does `work`, so that no more than the workers do.
+        stopped: Set once nobody waits for results.
+        items: What is worked on.
     """
     with at_work:
         results = _each(work, items, stopped)
@@ -149,8 +155,12 @@ def _results(
 ) -> Iterator[Result]:
     """The results in the order of the items.
 
-    pending: futures that were handed out, in order.
-    ahead: how many of them there may be.
+    Args:
+        executor: Does the work.
+        work: Of a batch.
+        batches: Of items, taken as they are needed.
+        pending: Futures that were handed out, in order.
+        ahead: How many of them there may be.
     """
     pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
     while pending:

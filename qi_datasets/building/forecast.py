@@ -59,7 +59,12 @@ def forecast_bytes(plan: Plan) -> int:
 def forecast(plan: Plan, workers: int | None = None) -> Forecast:
     """What the planned set will take; a few of its sources are read and encoded to see how long they take.
 
-    workers: threads, default one per core. Raises SourceError when one of those sources is damaged.
+    Args:
+        plan: What is to be built.
+        workers: Threads, default one per core.
+
+    Raises:
+        SourceError: When one of those sources is damaged.
     """
     builder = plan.builder
     if not isinstance(builder, ImageSet):

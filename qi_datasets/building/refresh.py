@@ -30,13 +30,15 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
 
     Images, digests and what is known of the source files stay as they are; labels, pictures, card and manifest are new.
 
-    folder: where the set lies.
-    manifest: of the set, as it was stored.
-    staging: the empty folder.
-    progress: show a bar, if standard error is a terminal.
+    Args:
+        folder: Where the set lies.
+        manifest: Of the set, as it was stored.
+        staging: The empty folder.
+        progress: Show a bar, if standard error is a terminal.
 
-    Raises StoredSetError for a set that is not as its manifest says, and for one whose builder alone knows which of its
-    columns depend on a synset.
+    Raises:
+        StoredSetError: For a set that is not as its manifest says, and for one whose builder alone knows which
+            of its columns depend on a synset.
     """
     try:
         spec = spec_named(manifest.name)
@@ -72,11 +74,12 @@ def relabelled_splits(
 ) -> Iterator[WrittenSplit]:
     """Every split of every config, copied with the labels that follow from its sources.
 
-    folder: where the set lies.
-    manifest: of the set, as it was stored.
-    spec: the set.
-    sources: by split, with the synsets of this version.
-    staging: where the copies go.
+    Args:
+        folder: Where the set lies.
+        manifest: Of the set, as it was stored.
+        spec: The set.
+        sources: By split, with the synsets of this version.
+        staging: Where the copies go.
     """
     schema = schema_of(spec)
     for config, record in manifest.configs.items():
@@ -109,10 +112,11 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
 def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
     """A copy of a set's file; ValueError when the file is not the recorded one.
 
-    folder: where the set lies.
-    name: of the file, relative to the folder.
-    record: what the manifest says of it.
-    staging: where the copy goes, under the same name.
+    Args:
+        folder: Where the set lies.
+        name: Of the file, relative to the folder.
+        record: What the manifest says of it.
+        staging: Where the copy goes, under the same name.
     """
     path = staging / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
-from qi_datasets.errors import OptionError, TooFewImagesError
+from qi_datasets.errors import OptionError, TooFewImagesError, name_some
 from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection, val_digits, val_name
 from qi_datasets.pixels.digests import draw, sha256_hex
 from qi_datasets.set_spec import SetSpec
@@ -54,7 +54,9 @@ def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
 def ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
     """The places in the order that a set takes: from 0, or after the last of the set that comes before it.
 
-    splits: set name -> split -> number of sources, for every set that differs from the spec table.
+    Args:
+        spec: The set.
+        splits: Set name -> split -> number of sources, for every set that differs from the spec table.
     """
     counts = splits or {}
     start = 0
@@ -74,15 +76,16 @@ def select(
 ) -> dict[str, list[str]]:
     """The names that each split of a set takes, in row order.
 
-    spec: the set.
-    names: of the images that are there.
-    collection: what the names belong to, None for other images.
-    official: take the official order of ImageNet val, so that a missing image is an error; else the same order over
-        `names`.
-    splits: set name -> split -> number of sources, for every set that differs from the spec table.
-    where: what messages call the source.
-
     Raises TooFewImagesError, which names what is missing or says how many there are.
+
+    Args:
+        spec: The set.
+        names: Of the images that are there.
+        collection: What the names belong to, None for other images.
+        official: Take the official order of ImageNet val, so that a missing image is an error; else the same
+            order over `names`.
+        splits: Set name -> split -> number of sources, for every set that differs from the spec table.
+        where: What messages call the source.
     """
     places = ranks(spec, splits)
     wanted = len(places)
@@ -92,10 +95,9 @@ def select(
         chosen = official_names(places)
         missing = [name for name in chosen if name not in names]
         if missing:
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise TooFewImagesError(
                 f"{spec.name}: {len(missing)} of the {wanted} selected images are missing in {where}: "
-                f"{', '.join(missing[:NAMED])}{more}; add them, or use {spec.count_option}=N to draw from the images "
+                f"{name_some(missing)}; add them, or use {spec.count_option}=N to draw from the images "
                 "there are"
             )
     else:

@@ -39,16 +39,17 @@ class Case:
 class Design:
     """What is evaluated how.
 
-    task: its name
-    model: what makes the networks
-    variant: what is changed of each of them
-    facts: what is known of such a network
-    inits: init -> its seeds and what becomes of batch norm, as an entry has them
-    borders: pixels per side, as an entry calls them
-    device: of torch
-    local: whether only what differs from the blank canvas is computed
-    head: whether classifiers keep their heads
-    canvas: rows and columns of the images without border
+    Attributes:
+        task: Its name.
+        model: What makes the networks.
+        variant: What is changed of each of them.
+        facts: What is known of such a network.
+        inits: Init -> its seeds and what becomes of batch norm, as an entry has them.
+        borders: Pixels per side, as an entry calls them.
+        device: Of torch.
+        local: Whether only what differs from the blank canvas is computed.
+        head: Whether classifiers keep their heads.
+        canvas: Rows and columns of the images without border.
     """
 
     task: str

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qi_datasets.errors import ModelError, OptionError, one_line
+from qi_datasets.errors import ModelError, OptionError, name_some, one_line
 
 State = Mapping[str, Tensor]
 
@@ -162,10 +162,7 @@ def load(network: nn.Module, state: State, weights: str, head: Callable[[], Coll
         further = [name for name in further if not free or name.partition(".")[0] in parts]
     for what, those in (("lack", missing), ("have beside what it has", further), ("have in other shapes", other)):
         if those:
-            more = f" and {len(those) - SHOWN} more" if len(those) > SHOWN else ""
-            raise ModelError(
-                f"weights {weights} do not fit {type(network).__name__}: they {what} {', '.join(those[:SHOWN])}{more}"
-            )
+            raise ModelError(f"weights {weights} do not fit {type(network).__name__}: they {what} {name_some(those)}")
     fitting = {name: tensor for name, tensor in state.items() if name in wanted and wanted[name].shape == tensor.shape}
     network.load_state_dict(fitting, strict=False)
 

@@ -55,7 +55,9 @@ def cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
 def plot(entry: Entry, file: Path) -> None:
     """Draws the curve with its intervals into a file, the paper's beside it where there is one.
 
-    Raises OptionError for a kind of file that can't be drawn, OutputError if it can't be written.
+    Raises:
+        OptionError: For a kind of file that can't be drawn.
+        OutputError: If it can't be written.
     """
     curves = curves_of(entry)
     try:

@@ -43,10 +43,11 @@ class Part:
 class Unit:
     """One unit of work.
 
-    name: unique, and the name of its file
-    compute: what it gives
-    inputs: parts that it makes superfluous
-    for_part: the part that it is an input of; once that is there, it need not be done any more
+    Attributes:
+        name: Unique, and the name of its file.
+        compute: What it gives.
+        inputs: Parts that it makes superfluous.
+        for_part: The part that it is an input of; once that is there, it need not be done any more.
     """
 
     name: str
@@ -122,9 +123,10 @@ class Workplace:
     def work(self, open_units: Callable[[], list[Unit]], done: Callable[[Unit], None], *, wait: bool = True) -> None:
         """Does units until none is open.
 
-        open_units: units without a part whose own inputs are there, in the order of work; [] when all is done
-        done: called after each unit
-        wait: look again until others have done what they hold, rather than leave it to them
+        Args:
+            open_units: Units without a part whose own inputs are there, in the order of work; [] when all is done.
+            done: Called after each unit.
+            wait: Look again until others have done what they hold, rather than leave it to them.
         """
         while not self.finished and (units := open_units()):
             for unit in units:
@@ -177,10 +179,11 @@ class Workplace:
 def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str], where: Path) -> None:
     """OptionError, which names the first difference, unless two evaluations have the same settings.
 
-    begun: settings of the evaluation that is there
-    settings: those that are asked for
-    ignored: sections that may differ
-    where: the folder, for the message
+    Args:
+        begun: Settings of the evaluation that is there.
+        settings: Those that are asked for.
+        ignored: Sections that may differ.
+        where: The folder, for the message.
     """
     # The network last, since weights differ where its number of seeds does.
     for section in sorted((name for name in settings if name not in ignored), key="model".__eq__):

@@ -130,7 +130,9 @@ def spread(heights: Sequence[float], distance: float, most: float) -> list[float
 def beside(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
     """Labels of marks, each above its mark, below it, or to a side, where there is room; its text is left out else.
 
-    names: pixel of a mark -> text, and the whole of it
+    Args:
+        frame: In which the labels must lie.
+        names: Pixel of a mark -> text, and the whole of it.
     """
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in names]
     labels = []

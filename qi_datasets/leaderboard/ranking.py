@@ -70,7 +70,9 @@ class Row:
 class Track:
     """Rows of one task that were measured on the same data, in the order of a table.
 
-    number: 0 where the track's name says which data they are, else 1, 2, ... for each further data under that name
+    Attributes:
+        number: 0 where the track's name says which data they are, else 1, 2, ... for each further data under
+            that name.
     """
 
     task: str
@@ -128,9 +130,10 @@ def order(placed: tuple[Row, int]) -> tuple[Any, ...]:
 def ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
     """1 + the number of networks that are significantly better, for each network.
 
-    scores: (N,) for each network, by source, the same sources in one order; lower is better
-
     One is better than another where the interval of the mean difference (`intervals.mean_interval`) lies above 0.
+
+    Args:
+        scores: (N,) for each network, by source, the same sources in one order; lower is better.
     """
     means = [float(one.mean()) for one in scores]
     return [

@@ -32,10 +32,13 @@ class Checked:
 def check(folder: Path, published: Iterable[str | Path] = (), *, progress: bool = False) -> Checked:
     """Checks one entry's folder, or a folder of them.
 
-    folder: of an entry; or of all entries, where each published one must still be
-    published: places of the published entries, as of `collection.collect`
+    Args:
+        folder: Of an entry; or of all entries, where each published one must still be.
+        published: Places of the published entries, as of `collection.collect`.
+        progress: Show a bar on a terminal.
 
-    Raises OptionError where there is no folder, or nothing that could be an entry.
+    Raises:
+        OptionError: Where there is no folder, or nothing that could be an entry.
     """
     folder = folder.absolute()
     if not folder.is_dir():

@@ -40,12 +40,19 @@ def repo_for(
 ) -> str | None:
     """The repository that a set comes from; None if from this machine.
 
-    spec: the set.
-    side: of its images at border 0, in pixels.
-    repo_id, revision, output, imagenet_val: as of `load_dataset`.
-
     Who names none gets the one of `$QI_DATASETS_REPO`, unless the set is built here, can be made on the spot, or a
-    place or images are given. Raises OptionError for arguments that exclude each other or have no effect.
+    place or images are given.
+
+    Args:
+        spec: The set.
+        side: Of its images at border 0, in pixels.
+        repo_id: As of `load_dataset`.
+        revision: As of `load_dataset`.
+        output: As of `load_dataset`.
+        imagenet_val: As of `load_dataset`.
+
+    Raises:
+        OptionError: For arguments that exclude each other or have no effect.
     """
     for name, value in {"output": output, "imagenet_val": imagenet_val}.items():
         if value is not None and (repo_id is not None or revision is not None):
@@ -63,12 +70,16 @@ def repo_for(
 def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
     """The set in a repository, or in the one that `qi-publish` makes of its name where it publishes several sets.
 
-    spec: the set.
-    side: of the images at border 0, in pixels.
-    repo_id: "ORG/NAME".
-    revision: a tag, branch or commit; None for main.
+    Args:
+        spec: The set.
+        side: Of the images at border 0, in pixels.
+        repo_id: "ORG/NAME".
+        revision: A tag, branch or commit; None for main.
 
-    Raises HubError, NotOnHubError, and StoredSetError for another set, size or data version, or a recipe.
+    Raises:
+        HubError: For another set, size or data version, or a recipe.
+        NotOnHubError: For another set, size or data version, or a recipe.
+        StoredSetError: For another set, size or data version, or a recipe.
     """
     place = HubPlace(repo_id, MAIN if revision is None else revision)
     try:
@@ -146,10 +157,11 @@ class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 def stream(found: PublishedSet, files: dict[str, list[str]], split: str | None, stock: dict[str, Any]) -> Any:
     """An IterableDataset of a split, or an IterableDatasetDict of all: each file is fetched when its rows are due.
 
-    found: the set.
-    files: their names at border 0, by split.
-    split: its name; None for all.
-    stock: further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
+    Args:
+        found: The set.
+        files: Their names at border 0, by split.
+        split: Its name; None for all.
+        stock: Further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
     """
     if stock:
         raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out")

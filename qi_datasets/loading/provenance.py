@@ -20,15 +20,18 @@ _MARK = "provenance: "
 def provenance(source: Any) -> dict[str, Any]:
     """What a figure should be quoted with: set, data version, split digests, official selection, pixels, layout.
 
-    source: what `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or mapped), a
-        data set of `qi_datasets.torch`, or the folder or URL of a stored set.
+    Args:
+        source: What `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or
+            mapped), a data set of `qi_datasets.torch`, or the folder or URL of a stored set.
 
-    Returns the keys `set`, `data_version`, `package_version`, `official_selection` (bool), `track` ("official",
-    "unverified", "demo" or "other": what figures compare with), `caveat` (what speaks against taking the set for the
-    official one, in words, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`, `layout`,
-    `size` (pixels) and `digests` (config -> split -> hex).
     Raises OptionError for anything else, and for rows of several sets together; StoredSetError for a folder without
     a set.
+
+    Returns:
+        The keys `set`, `data_version`, `package_version`, `official_selection` (bool), `track` ("official",
+        "unverified", "demo" or "other": what figures compare with), `caveat` (what speaks against taking the set
+        for the official one, in words, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`,
+        `layout`, `size` (pixels) and `digests` (config -> split -> hex).
     """
     if isinstance(source, str | Path):
         return Manifest.read(place_of(source)).provenance

@@ -60,10 +60,11 @@ def streamed(
 ) -> datasets.IterableDataset:
     """A stream whose tables go through a step.
 
-    stream: the rows.
-    step: what is done to a table.
-    features: of the columns that it gives.
-    rows: of a table.
+    Args:
+        stream: The rows.
+        step: What is done to a table.
+        features: Of the columns that it gives.
+        rows: Of a table.
     """
     seen = stream.with_format("arrow").map(step, batched=True, batch_size=rows)
     # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.

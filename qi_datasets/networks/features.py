@@ -43,7 +43,8 @@ def ieee_float32() -> Iterator[None]:
 def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """Images (N, C, H, W) as a network takes them: uint8 is divided by 255, floating point keeps its values.
 
-    Raises `OptionError` for another number of dimensions or another type.
+    Raises:
+        OptionError: For another number of dimensions or another type.
     """
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4:
@@ -70,13 +71,15 @@ def extract_features(
 ) -> NDArray[np.floating]:
     """What a frozen network, in eval mode, answers: (N, features), of `dtype`. The network itself is left as it is.
 
-    network: answers one vector for each image
-    images: an array (N, C, H, W), or an iterable of such arrays, read one at a time; uint8 (divided by 255) or floating
-        point; larger arrays are cut into passes that suit the device
-    device: of torch
-    dtype: float32 or float64
+    Args:
+        network: Answers one vector for each image.
+        images: An array (N, C, H, W), or an iterable of such arrays, read one at a time; uint8 (divided by 255)
+            or floating point; larger arrays are cut into passes that suit the device.
+        device: Of torch.
+        dtype: Float32 or float64.
 
-    Raises `OptionError` as `as_input`, and for no images at all.
+    Raises:
+        OptionError: As `as_input`, and for no images at all.
     """
     frozen = copy.deepcopy(network).to(device, dtype).to(memory_format=torch.channels_last).eval()
     batches = [images] if isinstance(images, Tensor | np.ndarray) else images

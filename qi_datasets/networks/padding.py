@@ -16,8 +16,9 @@ PADDINGS: tuple[Padding, ...] = get_args(Padding)
 def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> int:
     """Pixels that `padding` adds on each side: valid 0, same and circular half the kernel, full all of it but one.
 
-    Raises `OptionError` for an unknown name, and for same or circular padding of an even kernel, which would
-    need different paddings on the two sides.
+    Raises:
+        OptionError: For an unknown name, and for same or circular padding of an even kernel, which would need
+            different paddings on the two sides.
     """
     reach = dilation * (kernel_size - 1)
     if padding == "valid":
@@ -79,10 +80,18 @@ def make_conv2d(
 
     Equal random state gives equal weights whatever the padding.
 
-    padding: its name
-    in_channels, out_channels, kernel_size, stride, dilation, groups, bias: as for `nn.Conv2d`
+    Args:
+        padding: Its name.
+        in_channels: As for `nn.Conv2d`.
+        out_channels: As for `nn.Conv2d`.
+        kernel_size: As for `nn.Conv2d`.
+        stride: As for `nn.Conv2d`.
+        dilation: As for `nn.Conv2d`.
+        groups: As for `nn.Conv2d`.
+        bias: As for `nn.Conv2d`.
 
-    Raises `OptionError` as `padding_per_side`.
+    Raises:
+        OptionError: As `padding_per_side`.
     """
     per_side = padding_per_side(padding, kernel_size, dilation)
     if padding == "full":

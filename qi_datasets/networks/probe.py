@@ -18,7 +18,11 @@ class LinearProbe:
     """
 
     def __init__(self, features: NDArray[np.floating], labels: NDArray[np.integer], *, penalty: float = 1.0) -> None:
-        """`features` (N, F), finite; `labels` (N,), 0 or 1, both present. Raises `OptionError` otherwise."""
+        """`features` (N, F), finite; `labels` (N,), 0 or 1, both present.
+
+        Raises:
+            OptionError: Otherwise.
+        """
         values, target = torch.as_tensor(features).double(), torch.as_tensor(labels).double()
         if values.ndim != 2 or target.shape != values.shape[:1] or not bool(values.isfinite().all()):
             shapes = f"{tuple(values.shape)} and {tuple(target.shape)}"

@@ -21,13 +21,15 @@ def conv_stack(
 ) -> nn.Sequential:
     """Convolutions of one padding, each followed by ReLU.
 
-    channels: of the input and of each layer's output, one entry more than `strides`
-    strides: of each layer
-    padding: its name
-    kernel_size: rows and columns of the kernels
-    bias: whether the layers have biases
+    Args:
+        channels: Of the input and of each layer's output, one entry more than `strides`.
+        strides: Of each layer.
+        padding: Its name.
+        kernel_size: Rows and columns of the kernels.
+        bias: Whether the layers have biases.
 
-    Raises `OptionError` for another number of channels.
+    Raises:
+        OptionError: For another number of channels.
     """
     if len(channels) != len(strides) + 1:
         raise OptionError(f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}")
@@ -132,8 +134,11 @@ def one_hot_filters(size: int = 3) -> Tensor:
 def corner_maxima(images: Tensor, padding: Padding, filters: Tensor | None = None) -> Tensor:
     """The maximum of each filter's feature map: images (N, 1, H, W), filters (K, 1, k, k), result (N, K).
 
-    By default all nine one-hot 3x3 filters. Dtype and device are those of the images; rows and columns of the filters
-    are equal in number. Raises `OptionError` as `padding_per_side`.
+    By default all nine one-hot 3x3 filters. Dtype and device are those of the images; rows and columns of the
+    filters are equal in number.
+
+    Raises:
+        OptionError: As `padding_per_side`.
     """
     filters = one_hot_filters() if filters is None else filters
     per_side = padding_per_side(padding, filters.shape[-1])

@@ -16,7 +16,9 @@ def relative_difference(first: _Values, second: _Values) -> float:
     """Largest absolute difference of two arrays of one shape, divided by the largest absolute value in either.
 
     0.0 for two empty or all-zero arrays; infinity if a value is not finite, so that such arrays are never equal.
-    Raises `OptionError` if the shapes differ.
+
+    Raises:
+        OptionError: If the shapes differ.
     """
     a, b = (torch.as_tensor(values).detach().cpu().double() for values in (first, second))
     if a.shape != b.shape:
@@ -33,7 +35,8 @@ def relative_difference(first: _Values, second: _Values) -> float:
 def equal_tolerance(dtype: torch.dtype) -> float:
     """The relative difference below which values computed in `dtype` (float32 or float64) count as equal.
 
-    Raises `OptionError` for any other dtype.
+    Raises:
+        OptionError: For any other dtype.
     """
     if dtype not in _EQUAL:
         raise OptionError(f"equality is defined for float32 and float64, got {dtype}")
@@ -43,7 +46,8 @@ def equal_tolerance(dtype: torch.dtype) -> float:
 def is_equal(first: _Values, second: _Values) -> bool:
     """Whether two arrays of one shape and one dtype (float32 or float64) are equal up to rounding.
 
-    Raises `OptionError` if shapes or dtypes differ, or for a dtype without a tolerance.
+    Raises:
+        OptionError: If shapes or dtypes differ, or for a dtype without a tolerance.
     """
     dtypes = {torch.as_tensor(first).dtype, torch.as_tensor(second).dtype}
     if len(dtypes) != 1:

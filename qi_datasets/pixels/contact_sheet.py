@@ -24,9 +24,11 @@ class Strip:
 def magnify_dot(image: Image.Image, sheet: Image.Image, left: int, top: int) -> None:
     """Shows what would be a dot on a tile in the tile's opposite corner, enlarged, with a line to the dot.
 
-    image: of one tile.
-    sheet: what is drawn on.
-    left, top: the tile's first pixel on the sheet.
+    Args:
+        image: Of one tile.
+        sheet: What is drawn on.
+        left: The tile's first pixel on the sheet.
+        top: The tile's first pixel on the sheet.
     """
     box = image.getbbox()
     if box is None or max(box[2] - box[0], box[3] - box[1]) * TILE >= DOT * image.width:

@@ -20,10 +20,11 @@ def sha256_hex(data: bytes) -> str:
 def row_digest(image: Placed, label: int | str, source: str, box: Box | None = None) -> bytes:
     """The digest (32 bytes) of one row: every pixel counts, yet no black is hashed.
 
-    image: of the row.
-    label: "" in sets whose digest leaves it out.
-    source: the source's name, or the row's number in its split.
-    box: `nonzero_box(image.content)`, for callers that place one content many times.
+    Args:
+        image: Of the row.
+        label: "" in sets whose digest leaves it out.
+        source: The source's name, or the row's number in its split.
+        box: `nonzero_box(image.content)`, for callers that place one content many times.
     """
     y0, x0, y1, x1 = nonzero_box(image.content) if box is None else box
     block = image.content[y0:y1, x0:x1].tobytes()

@@ -143,11 +143,13 @@ class PatchEncoder:
         """PNG file of a black image that holds the content.
 
         Args:
-            y, x: row and column of the content's top-left pixel.
-            height, width: of the image, in pixels.
+            y: Row of the content's top-left pixel.
+            x: Column of the content's top-left pixel.
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
 
         Raises:
-            OptionError: the content does not lie within the image.
+            OptionError: The content does not lie within the image.
         """
         frame = _frame(self._code, self._shape, y, x, height, width)
         rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)

@@ -31,10 +31,12 @@ PROBE_PENALTY = 1.0
 class CornerAnswers:
     """Answers to N test sources.
 
-    margins: (N, 2), float32, log-odds of "bottom right", by corner
-    difference: (N,), float32, largest difference between the features of the two corners, of the largest there is
-    channels: (N,), float32, share of the features that differ
-    equal: whether the corners are equal, within rounding, for every source
+    Attributes:
+        margins: (N, 2), float32, log-odds of "bottom right", by corner.
+        difference: (N,), float32, largest difference between the features of the two corners, of the largest
+            there is.
+        channels: (N,), float32, share of the features that differ.
+        equal: Whether the corners are equal, within rounding, for every source.
     """
 
     margins: NDArray[np.float32]
@@ -60,10 +62,11 @@ def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool =
     They are the mean over batches of 32 images, in both corners, of the first 64 sources; each batch is normalised by
     itself on its way.
 
-    network: on its device; ends in a vector for each image
-    patches: (N, 3, h, w), normalised, of training sources
-    border: pixels per side
-    local: as in `CornerNetwork`
+    Args:
+        network: On its device; ends in a vector for each image.
+        patches: (N, 3, h, w), normalised, of training sources.
+        border: Pixels per side.
+        local: As in `CornerNetwork`.
     """
     layers = batch_norms(network.eval())
     momenta = [layer.momentum for layer in layers]

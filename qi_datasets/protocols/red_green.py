@@ -42,9 +42,10 @@ class LabelledImages:
 class Epoch:
     """One epoch.
 
-    number: from 1
-    train_loss, validation_loss: mean cross-entropies
-    validation_accuracy: in [0, 1]
+    Attributes:
+        number: From 1.
+        train_loss, validation_loss: Mean cross-entropies.
+        validation_accuracy: In [0, 1].
     """
 
     number: int
@@ -57,12 +58,13 @@ class Epoch:
 class RedGreenRun:
     """One trained net.
 
-    padding: of the reference net; None for any other network
-    seed: that it was trained from
-    epochs: all that were done
-    best_epoch: the number of the one whose weights count
-    logits: per test set, (N, 2) float32
-    accuracies: per test set, in [0, 1]
+    Attributes:
+        padding: Of the reference net; None for any other network.
+        seed: That it was trained from.
+        epochs: All that were done.
+        best_epoch: The number of the one whose weights count.
+        logits: Per test set, (N, 2) float32.
+        accuracies: Per test set, in [0, 1].
     """
 
     padding: Padding | None
@@ -87,18 +89,21 @@ def train_red_green(
 ) -> RedGreenRun:
     """Trains the reference net on one set of images, stops by another, and tests it on several.
 
-    train: what it learns
-    validation: what decides when it stops
-    tests: what it is tested on, by name
-    padding: of the net
-    seed: decides the initial weights and the order of the training images, on every device
-    epochs: at most
-    patience: epochs without a better validation loss, at most
-    device: of torch
-    progress: called after each epoch
+    Global random state is left as it is.
 
-    Global random state is left as it is. Raises `OptionError` for images or labels of another shape, type or range, and
-    for an unknown padding.
+    Args:
+        train: What it learns.
+        validation: What decides when it stops.
+        tests: What it is tested on, by name.
+        padding: Of the net.
+        seed: Decides the initial weights and the order of the training images, on every device.
+        epochs: At most.
+        patience: Epochs without a better validation loss, at most.
+        device: Of torch.
+        progress: Called after each epoch.
+
+    Raises:
+        OptionError: For images or labels of another shape, type or range, and for an unknown padding.
     """
     with seeded(seed):
         net = RedGreenNet(padding).to(device)
@@ -122,9 +127,15 @@ def train_on_red_green(
 ) -> RedGreenRun:
     """The protocol for any network; errors as for `train_red_green`.
 
-    net: on its device; answers two logits; trained in place
-    train, validation, tests, epochs, patience, progress: as for `train_red_green`
-    seed: decides the order of the training images, and what the network draws itself
+    Args:
+        net: On its device; answers two logits; trained in place.
+        train: As for `train_red_green`.
+        validation: As for `train_red_green`.
+        tests: As for `train_red_green`.
+        epochs: As for `train_red_green`.
+        patience: As for `train_red_green`.
+        progress: As for `train_red_green`.
+        seed: Decides the order of the training images, and what the network draws itself.
     """
     if epochs < 1 or patience < 1:
         raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}")

@@ -29,11 +29,12 @@ MOMENTUM = 0.9
 class RookRuns:
     """S trained rook nets; all arrays are float32.
 
-    padding: of the nets
-    seeds: S of them
-    logits: (S, 2, 2): seed, image, class
-    filters: (S, 5, 5)
-    losses: (S, epochs), cross-entropy, mean of the two images
+    Attributes:
+        padding: Of the nets.
+        seeds: S of them.
+        logits: (S, 2, 2): seed, image, class.
+        filters: (S, 5, 5).
+        losses: (S, epochs), cross-entropy, mean of the two images.
     """
 
     padding: Padding
@@ -78,12 +79,14 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     window of each filter's maximum has a gradient. The logits in the result are computed by convolution. Global random
     state is left as it is.
 
-    images: (2, 1, H, W), float32 in [0, 1], of labels 0 and 1
-    padding: of the nets
-    seeds: one for each net
-    epochs: of the two images, one by one
+    Args:
+        images: (2, 1, H, W), float32 in [0, 1], of labels 0 and 1.
+        padding: Of the nets.
+        seeds: One for each net.
+        epochs: Of the two images, one by one.
 
-    Raises `OptionError` for images of another shape or dtype, for no seed and for an unknown padding.
+    Raises:
+        OptionError: For images of another shape or dtype, for no seed and for an unknown padding.
     """
     _check(images, seeds)
     nets = []
@@ -128,11 +131,12 @@ def train_on_pair(
 ) -> Tensor:
     """The protocol for any network: logits (2, 2) of the two images after training on them one by one.
 
-    network: on its device; answers two logits; trained in place
-    images: (2, C, H, W), floating point, of labels 0 and 1, on the same device
-    seed: decides what the network draws itself
-    epochs: of the two images
-    after_epoch: called at the end of each
+    Args:
+        network: On its device; answers two logits; trained in place.
+        images: (2, C, H, W), floating point, of labels 0 and 1, on the same device.
+        seed: Decides what the network draws itself.
+        epochs: Of the two images.
+        after_epoch: Called at the end of each.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     labels = torch.arange(2, device=images.device)

@@ -31,10 +31,11 @@ PATIENCE = 5
 class Progress:
     """Where a training is.
 
-    epoch: epochs that are done
-    rate: the learning rate
-    best: the best validation loss
-    stale: epochs since
+    Attributes:
+        epoch: Epochs that are done.
+        rate: The learning rate.
+        best: The best validation loss.
+        stale: Epochs since.
     """
 
     epoch: int = 0
@@ -47,9 +48,10 @@ class Progress:
 class Trained:
     """A trained network.
 
-    network: answers with two logits
-    epochs: that were done
-    accuracy, loss: on the training images
+    Attributes:
+        network: Answers with two logits.
+        epochs: That were done.
+        accuracy, loss: On the training images.
     """
 
     network: nn.Module
@@ -72,16 +74,19 @@ def train_corners(
 ) -> Trained:
     """Trains a network to tell in which corner a patch is.
 
-    network: on its device; answers two logits for each image; trained in place
-    train, validation: patches (N, 3, h, w), normalised, on the same device; each is seen in both corners
-    border: pixels per side
-    seed: decides the order of the images, and whatever the network draws itself
-    local: as in `CornerNetwork`
-    epochs: how many; None for the protocol's
-    checkpoint: where the state after each epoch is kept; a training that was cut off goes on from there
-    after_epoch: called after each epoch
+    Args:
+        network: On its device; answers two logits for each image; trained in place.
+        train: Patches (N, 3, h, w), normalised, on the same device; each is seen in both corners.
+        validation: Patches (N, 3, h, w), normalised, on the same device; each is seen in both corners.
+        border: Pixels per side.
+        seed: Decides the order of the images, and whatever the network draws itself.
+        local: As in `CornerNetwork`.
+        epochs: How many; None for the protocol's.
+        checkpoint: Where the state after each epoch is kept; a training that was cut off goes on from there.
+        after_epoch: Called after each epoch.
 
-    Raises `ModelError` for a loss that is not finite.
+    Raises:
+        ModelError: For a loss that is not finite.
     """
     optimizer = torch.optim.SGD(
         network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
@@ -114,11 +119,12 @@ def train_epoch(
 ) -> None:
     """One pass over all patches in both corners, shuffled by torch's random state.
 
-    network: trained in place
-    reader: answers for it on images of its border
-    optimizer: of its parameters
-    patches: (N, 3, h, w), normalised
-    rate: the learning rate
+    Args:
+        network: Trained in place.
+        reader: Answers for it on images of its border.
+        optimizer: Of its parameters.
+        patches: (N, 3, h, w), normalised.
+        rate: The learning rate.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -134,10 +140,11 @@ def train_epoch(
 def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
 
-    network: answers two logits
-    patches: (N, 3, h, w), normalised
-    border: pixels per side
-    local: as in `CornerNetwork`
+    Args:
+        network: Answers two logits.
+        patches: (N, 3, h, w), normalised.
+        border: Pixels per side.
+        local: As in `CornerNetwork`.
     """
     logits = torch.from_numpy(CornerNetwork(network, border, local=local).features(patches))
     labels = torch.arange(2).expand(len(patches), 2)
@@ -148,10 +155,11 @@ def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> t
 def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
     """The answers of a trained network to test patches.
 
-    network: answers two logits, in evaluation mode
-    test: patches (N, 3, h, w), normalised
-    border: pixels per side
-    local: as in `CornerNetwork`
+    Args:
+        network: Answers two logits, in evaluation mode.
+        test: Patches (N, 3, h, w), normalised.
+        border: Pixels per side.
+        local: As in `CornerNetwork`.
     """
     return logit_answers(CornerNetwork(network, border, local=local).features(test))
 
@@ -172,10 +180,11 @@ def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimiz
 def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
     """Writes the state after an epoch, whole or not at all.
 
-    checkpoint: the file
-    network: as it is now
-    optimizer: of its parameters, as it is now
-    at: where the training is
+    Args:
+        checkpoint: The file.
+        network: As it is now.
+        optimizer: Of its parameters, as it is now.
+        at: Where the training is.
     """
     unfinished = checkpoint.with_name(f".{checkpoint.name}.unfinished")
     content = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(at)}

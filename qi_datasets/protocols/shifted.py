@@ -28,11 +28,12 @@ _PIXELS = {"cpu": 2**19, "cuda": 2**24}
 class ShiftedAnswers:
     """Answers of a classifier.
 
-    predictions: (S, N) class numbers along the diagonal
-    margins: (S, N), by how much the largest logit exceeds the next
-    changes: (S, N), largest change of a logit from the unmoved picture
-    pair_predictions, pair_margins: (P, 2, N), of the two windows of each pair
-    classes: how many classes there are
+    Attributes:
+        predictions: (S, N) class numbers along the diagonal.
+        margins: (S, N), by how much the largest logit exceeds the next.
+        changes: (S, N), largest change of a logit from the unmoved picture.
+        pair_predictions, pair_margins: (P, 2, N), of the two windows of each pair.
+        classes: How many classes there are.
     """
 
     predictions: NDArray[np.int32]
@@ -60,13 +61,15 @@ def answer_shifted(
 ) -> ShiftedAnswers:
     """What a classifier answers to moved pictures.
 
-    network: on its device, in evaluation mode; answers logits (N, classes) to images (N, 3, 224, 224)
-    bases: (N, 3, 288, 288), normalised, on the same device
-    pairs: (N, P, 4), offsets y0, x0, y1, x1 of the two windows of each pair, each in [0, 64]
-    shifts: pixels down and to the right, each in [-32, 32]
-    mode: `crop`, `zero` or `circular`
+    Args:
+        network: On its device, in evaluation mode; answers logits (N, classes) to images (N, 3, 224, 224).
+        bases: (N, 3, 288, 288), normalised, on the same device.
+        pairs: (N, P, 4), offsets y0, x0, y1, x1 of the two windows of each pair, each in [0, 64].
+        shifts: Pixels down and to the right, each in [-32, 32].
+        mode: `crop`, `zero` or `circular`.
 
-    Raises `ModelError` where the network fails, and for logits that are not finite.
+    Raises:
+        ModelError: Where the network fails, and for logits that are not finite.
     """
     moved, middle = canvas(bases, mode), SHIFTED_GEOMETRY.slack // 2
     unmoved = _logits_of(network, moved, np.full((len(bases), 2), middle))

@@ -44,12 +44,16 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
 def settled(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
     """The settings that a repository gets that is there already: never less strict than what it has unless asked for.
 
-    wanted: what `access_for` gives.
-    found: what it has.
-    free, private, gated: as for `access_for`.
+    Args:
+        wanted: What `access_for` gives.
+        found: What it has.
+        free: As for `access_for`.
+        private: As for `access_for`.
+        gated: As for `access_for`.
 
-    Raises OptionError where opening or closing a repository is for its owner to do, since what was published there
-    before opens or closes with it.
+    Raises:
+        OptionError: Where opening or closing a repository is for its owner to do, since what was published
+            there before opens or closes with it.
     """
     if wanted.private and not found.private:
         raise OptionError(

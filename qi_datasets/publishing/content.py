@@ -33,10 +33,11 @@ class LocalFile:
 class Content:
     """What is published of a set.
 
-    spec: the set.
-    manifest: as it is published.
-    files: by path in the repository.
-    free: whether anybody may publish them.
+    Attributes:
+        spec: The set.
+        manifest: As it is published.
+        files: By path in the repository.
+        free: Whether anybody may publish them.
     """
 
     spec: SetSpec
@@ -52,10 +53,11 @@ class Content:
 def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
     """What is published of the set in a folder.
 
-    folder: where the set lies.
-    place: where it is published, for the card of a recipe.
-    recipe_only: card and manifest alone.
-    tag: as what it is published, for the card of a recipe.
+    Args:
+        folder: Where the set lies.
+        place: Where it is published, for the card of a recipe.
+        recipe_only: Card and manifest alone.
+        tag: As what it is published, for the card of a recipe.
     """
     manifest = Manifest.read(folder)
     spec = spec_named(manifest.name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qi_datasets.errors import NotOnHubError, OptionError, PublishError
+from qi_datasets.errors import NotOnHubError, OptionError, PublishError, name_some
 from qi_datasets.publishing.access import Access, access_for, settled
 from qi_datasets.publishing.content import Content
 from qi_datasets.publishing.remote import Remote, manifest_of, same
@@ -13,8 +13,6 @@ from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.published import tree
 
 _ENDING = ".parquet"
-_NAMED = 5
-"""How many files a message names before it counts the rest."""
 
 _HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 """Files that a repository may hold before anything is published there, beside those that start with a dot."""
@@ -24,14 +22,15 @@ _HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 class Publication:
     """What is to happen to one repository.
 
-    content: what is published.
-    remote: the repository as it is.
-    access: its settings, which are made first where they differ from `remote.access`.
-    add, delete: paths that are written, and paths that go.
-    left: paths of others' that stay.
-    tags: names that are given to what the branch then holds.
-    revision: by which it is loaded then.
-    notes: what a person should know beforehand.
+    Attributes:
+        content: What is published.
+        remote: The repository as it is.
+        access: Its settings, which are made first where they differ from `remote.access`.
+        add, delete: Paths that are written, and paths that go.
+        left: Paths of others' that stay.
+        tags: Names that are given to what the branch then holds.
+        revision: By which it is loaded then.
+        notes: What a person should know beforehand.
     """
 
     content: Content
@@ -75,12 +74,16 @@ def plan_publication(
 ) -> Publication:
     """Compares what is to be published with what is there.
 
-    content: what is to be published.
-    remote: the repository as it is.
-    private, gated: as for `access_for`.
-    tag: a further tag of the user's own.
+    Args:
+        content: What is to be published.
+        remote: The repository as it is.
+        private: As for `access_for`.
+        gated: As for `access_for`.
+        tag: A further tag of the user's own.
 
-    Raises PublishError and OptionError for what must not be done: see the errors' words.
+    Raises:
+        PublishError: For what must not be done: see the errors' words.
+        OptionError: For what must not be done: see the errors' words.
     """
     version = content.manifest.spec_version
     if tag == version:
@@ -132,10 +135,8 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
         )
     strange = [path for path in remote.files if path not in _HARMLESS and not path.startswith(".")]
     if there is None and strange:
-        more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         raise PublishError(
-            f"{repo_id} holds other files and no set of this package: {', '.join(strange[:_NAMED])}{more}; "
-            "choose another repository"
+            f"{repo_id} holds other files and no set of this package: {name_some(strange)}; choose another repository"
         )
 
 

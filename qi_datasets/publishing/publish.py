@@ -21,9 +21,10 @@ from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
 class Published:
     """What came of one set.
 
-    commit: of the branch now, "" in a dry run.
-    tags: made by this call.
-    notes: what was left out.
+    Attributes:
+        commit: Of the branch now, "" in a dry run.
+        tags: Made by this call.
+        notes: What was left out.
     """
 
     publication: Publication
@@ -68,23 +69,29 @@ def publish(
     A repository holds one set, since it has one licence, one visibility and one gate, and since stock tools load
     `ORG/NAME` with the set's own configs: a single set goes to `repo_id`, several go to `repo_id-SET` each.
 
-    output: the folder that `qi-build` wrote, or one set's; default `$QI_DATASETS_HOME` or the platform's cache.
-    repo_id: "ORG/NAME".
-    sets: folder names, e.g. "qi"; default every set that is there in its official size.
-    private: True or False; default public for what anybody may publish, else private. Pixels of which only people who
-        agreed to their terms may have a copy are never public without a gate.
-    gated: "auto" (who agrees to the terms gets in) or "manual" (you let each in); default none for what anybody may
-        publish, else "manual".
-    recipe_only: publish card and manifest alone, from which others who have the images make the same set.
-    revision: the branch to publish to.
-    tag: a further tag of your own, beside that of the data version; with it, other data may go to the branch.
-    dry_run: only read, and return what would be done.
-    confirm: called with what is to be done before anything is written; False ends it.
-    timeout: seconds for which the Hub may be silent.
-    progress: show bars on a terminal.
+    Args:
+        output: The folder that `qi-build` wrote, or one set's; default `$QI_DATASETS_HOME` or the platform's
+            cache.
+        repo_id: "ORG/NAME".
+        sets: Folder names, e.g. "qi"; default every set that is there in its official size.
+        private: True or False; default public for what anybody may publish, else private. Pixels of which only
+            people who agreed to their terms may have a copy are never public without a gate.
+        gated: "auto" (who agrees to the terms gets in) or "manual" (you let each in); default none for what
+            anybody may publish, else "manual".
+        recipe_only: Publish card and manifest alone, from which others who have the images make the same set.
+        revision: The branch to publish to.
+        tag: A further tag of your own, beside that of the data version; with it, other data may go to the
+            branch.
+        dry_run: Only read, and return what would be done.
+        confirm: Called with what is to be done before anything is written; False ends it.
+        timeout: Seconds for which the Hub may be silent.
+        progress: Show bars on a terminal.
 
-    Raises FailedCheckError for a set that fails an integrity check, PublishError for what terms or earlier versions
-    forbid, HubError for what the Hub refuses, OptionError. Then main and tags are as they were.
+    Raises:
+        FailedCheckError: For a set that fails an integrity check.
+        PublishError: For what terms or earlier versions forbid.
+        HubError: For what the Hub refuses.
+        OptionError: For bad arguments. Whatever is raised, main and tags are as they were.
     """
     if is_offline_mode():
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")

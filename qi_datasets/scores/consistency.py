@@ -15,10 +15,12 @@ from qi_datasets.scores.intervals import Interval, group_interval, wilson_interv
 def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[Interval]:
     """Share of right answers at each shift: S intervals, Wilson's, since the sources at one shift are independent.
 
-    predictions: (S, N) integers, row s being the answers at the s-th shift
-    labels: (N,) integers
+    Args:
+        predictions: (S, N) integers, row s being the answers at the s-th shift.
+        labels: (N,) integers.
 
-    Raises OptionError for other shapes, for no data, and for unknown labels (-1).
+    Raises:
+        OptionError: For other shapes, for no data, and for unknown labels (-1).
     """
     right = right_answers(predictions, labels)
     return [wilson_interval(int(answers.sum()), answers.size) for answers in right]
@@ -37,11 +39,16 @@ def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval
 def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sources: npt.ArrayLike) -> Interval:
     """Share of pairs on whose two images the answers agree.
 
-    predictions_a, predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`
-    sources: (P,) names or numbers of the sources
-
     A source gives several pairs, so the interval is over sources, each of which weighs the same
-    (`intervals.mean_interval`). Raises OptionError for other shapes and for no data.
+    (`intervals.mean_interval`).
+
+    Args:
+        predictions_a: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`.
+        predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`.
+        sources: (P,) names or numbers of the sources.
+
+    Raises:
+        OptionError: For other shapes and for no data.
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:

@@ -32,8 +32,10 @@ class Interval(NamedTuple):
 def wilson_interval(successes: int, trials: int) -> Interval:
     """Wilson's score interval for independent trials, of which `successes` succeeded; within [0, 1].
 
-    Raises `OptionError` unless 0 <= successes <= trials and trials >= 1.
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
+
+    Raises:
+        OptionError: Unless 0 <= successes <= trials and trials >= 1.
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise OptionError(f"{successes} successes in {trials} trials are impossible, or no trials at all")
@@ -51,12 +53,16 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
     shrinks to a point however much the scores agree; it is cut to the range. The mean is that of the N alone. For
     scores of -1, 0 and 1 this is the adjusted interval of Bonett and Price.
 
-    values: (N,), at least one, one per source
-    lowest, highest: the range that a score can take
-
-    Raises `OptionError` for another shape, for no values, and for values outside the range.
     Source: D. G. Bonett & R. M. Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
     Based on Paired Data", Journal of Educational and Behavioral Statistics 37, 2012.
+
+    Args:
+        values: (N,), at least one, one per source.
+        lowest: The range that a score can take.
+        highest: The range that a score can take.
+
+    Raises:
+        OptionError: For another shape, for no values, and for values outside the range.
     """
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
@@ -75,10 +81,12 @@ def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
 
     The interval is `mean_interval` over the groups' shares; a group weighs 1 whatever its number of rows.
 
-    correct: (N,), bool or numbers in [0, 1], one per row
-    groups: (N,), the row's group, such as its source, of any sortable type
+    Args:
+        correct: (N,), bool or numbers in [0, 1], one per row.
+        groups: (N,), the row's group, such as its source, of any sortable type.
 
-    Raises `OptionError` if the two are not of one length, or empty, and for numbers outside [0, 1].
+    Raises:
+        OptionError: If the two are not of one length, or empty, and for numbers outside [0, 1].
     """
     values = np.asarray(correct, dtype=np.float64)
     labels = np.asarray(groups)

@@ -113,7 +113,11 @@ class MeanScore:
 
     @classmethod
     def of(cls, scores: ArrayLike) -> "MeanScore":
-        """Returns the mean of scores (N,) in [-1, 1]. Raises OptionError for others, and for none."""
+        """Returns the mean of scores (N,) in [-1, 1].
+
+        Raises:
+            OptionError: For others, and for none.
+        """
         values = np.asarray(scores, dtype=np.float64)
         if values.ndim != 1 or values.size == 0 or not bool((np.abs(values) <= 1).all()):
             raise OptionError(f"there must be one score from -1 to 1 for each source, (N,), got {values.shape}")

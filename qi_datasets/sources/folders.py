@@ -53,9 +53,10 @@ class _Validation:
     def add(self, inside: str, files: Iterable[str], wnid: str = "") -> None:
         """Sorts the files of one folder.
 
-        inside: path of the folder below the source.
-        files: their names.
-        wnid: the synset that the folder's name gives, "" if none.
+        Args:
+            inside: Path of the folder below the source.
+            files: Their names.
+            wnid: The synset that the folder's name gives, "" if none.
         """
         prefix, named = f"{inside}/" if inside else "", IMAGENET_VAL.named
         for file in files:

@@ -98,10 +98,11 @@ def size_category(rows: int) -> str:
 def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
     """One config of the card's head.
 
-    spec: the set.
-    manifest: of the set.
-    name: of the config.
-    config: the config.
+    Args:
+        spec: The set.
+        manifest: Of the set.
+        name: Of the config.
+        config: The config.
     """
     # Package 0.1.0 wrote no version of the manifest.
     version = f", manifest version {manifest.manifest_version}" if manifest.manifest_version else ""

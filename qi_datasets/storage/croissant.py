@@ -72,10 +72,11 @@ ABOUT_DATA: dict[str, dict[str, Any]] = {
 def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> None:
     """Writes the description.
 
-    folder: of the set.
-    spec: the set.
-    manifest: of the set.
-    files: the set's Parquet files, by path relative to the folder.
+    Args:
+        folder: Of the set.
+        spec: The set.
+        manifest: Of the set.
+        files: The set's Parquet files, by path relative to the folder.
     """
     text = json.dumps(description(spec, manifest, files), indent=1)
     (folder / CROISSANT).write_text(text + "\n", encoding="utf-8")
@@ -159,10 +160,11 @@ def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, Any]:
 def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
     """One column.
 
-    identity: of the column among all parts of the description.
-    name: of the column.
-    kind: its type as the spec table writes it, "" for the image.
-    file: the identity of the file that holds it.
+    Args:
+        identity: Of the column among all parts of the description.
+        name: Of the column.
+        kind: Its type as the spec table writes it, "" for the image.
+        file: The identity of the file that holds it.
     """
     source: dict[str, Any] = {"fileObject": {"@id": file}, "extract": {"column": name}}
     described = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}

@@ -35,7 +35,9 @@ def parsed(data: bytes) -> dict[str, Any]:
     """The fields of a manifest; ValueError that says in one line what is wrong with it.
 
     One of version 0 gets its number; from version 1 on its own digest must agree, and is left out of the result.
-    Raises NewerSetError for one of a later version.
+
+    Raises:
+        NewerSetError: For one of a later version.
     """
     if len(data) > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")

@@ -31,13 +31,14 @@ PREVIEW_ROWS = 8
 class WrittenSplit:
     """One split of one config in its files.
 
-    config: its name.
-    border: of the config, in pixels.
-    split: its name.
-    rows: how many there are.
-    digest: of the split, in hex.
-    files: records by path relative to the set's folder.
-    first: PNG file and label of the first rows, for the preview.
+    Attributes:
+        config: Its name.
+        border: Of the config, in pixels.
+        split: Its name.
+        rows: How many there are.
+        digest: Of the split, in hex.
+        files: Records by path relative to the set's folder.
+        first: PNG file and label of the first rows, for the preview.
     """
 
     config: str
@@ -52,10 +53,11 @@ class WrittenSplit:
 def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
     """The names, relative to the set's folder, of the files of a split.
 
-    spec: the set.
-    border: of the config, in pixels.
-    split: its name.
-    rows: how many there are.
+    Args:
+        spec: The set.
+        border: Of the config, in pixels.
+        split: Its name.
+        rows: How many there are.
     """
     count = max(1, -(-rows // spec.rows_per_file))
     return [f"{spec.config_of(border)}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]

@@ -41,10 +41,12 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
 
     Behind a URL nothing can be locked: a reader there knows a whole set by its manifest, which is written last.
 
-    folder: of the set.
-    progress: say on a terminal what is waited for.
+    Args:
+        folder: Of the set.
+        progress: Say on a terminal what is waited for.
 
-    Raises OutputError when the parent can't be made or written.
+    Raises:
+        OutputError: When the parent can't be made or written.
     """
     if isinstance(folder, str):
         yield
@@ -75,7 +77,10 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
 def replaced_whole(folder: Place) -> Iterator[Path]:
     """An empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
 
-    Call it inside `locked`. Raises OutputError when the file system refuses.
+    Call it inside `locked`.
+
+    Raises:
+        OutputError: When the file system refuses.
     """
     if isinstance(folder, str):
         with _uploaded_whole(folder) as upload:

@@ -53,12 +53,16 @@ class PatchTransform(torch.nn.Module):
     def forward(self, image: Any, x: Any = None, y: Any = None) -> Any:
         """The transformed image, images, batch, or row.
 
-        image: PIL; or a tensor (C, H, W), or (B, C, H, W) with `x` and `y`; or a list of these; or a mapping, such as a
-            row, or a batch of `padded_batches` or `set_transform`, whose `image`, `x` and `y` are meant.
-        x, y: the patch's top-left pixel, an integer or one for each image, as in the columns of those names. They may
-            be left out for images of QuadrantImageNet, and in its `transform`.
+        Args:
+            image: PIL; or a tensor (C, H, W), or (B, C, H, W) with `x` and `y`; or a list of these; or a mapping,
+                such as a row, or a batch of `padded_batches` or `set_transform`, whose `image`, `x` and `y` are meant.
+            x: The patch's top-left pixel, an integer or one for each image, as in the columns of those names. They
+                may be left out for images of QuadrantImageNet, and in its `transform`.
+            y: The patch's top-left pixel, an integer or one for each image, as in the columns of those names. They
+                may be left out for images of QuadrantImageNet, and in its `transform`.
 
-        Raises OptionError when nothing says where the patch is, or the image can't have it there.
+        Raises:
+            OptionError: When nothing says where the patch is, or the image can't have it there.
         """
         if isinstance(image, Mapping):
             if x is not None or y is not None:
@@ -164,8 +168,10 @@ def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int)
 
     Args:
         image: PIL, with or without a patch in its `info`.
-        y, x: Row and column of the rectangle's top-left pixel.
-        height, width: Of the rectangle.
+        y: Row of the rectangle's top-left pixel.
+        x: Column of the rectangle's top-left pixel.
+        height: Of the rectangle, in pixels.
+        width: Of the rectangle, in pixels.
     """
     part = image.crop((x, y, x + width, y + height))
     if INFO in image.info:

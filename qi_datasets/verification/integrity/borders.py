@@ -43,9 +43,10 @@ class Borders:
     def compare_files(self, chunk: Chunk, number: int, row: DecodedRow | None) -> None:
         """Compares rows with the one without border, as far as their bytes prove what they show.
 
-        chunk: of the row.
-        number: of the row.
-        row: the one without border; None if it is lost.
+        Args:
+            chunk: Of the row.
+            number: Of the row.
+            row: The one without border; None if it is lost.
         """
         stored = chunk.stored
         image = as_built(stored, row) if row is not None else None
@@ -76,11 +77,12 @@ class Borders:
     ) -> bytes:
         """The digest of a row, whose image is decoded and compared with the one without border.
 
-        chunk: of the row.
-        config: of the row.
-        number: of the row.
-        row: the one without border; None if it is lost.
-        values: of the row.
+        Args:
+            chunk: Of the row.
+            config: Of the row.
+            number: Of the row.
+            row: The one without border; None if it is lost.
+            values: Of the row.
         """
         stored, border = chunk.stored, chunk.stored.border(config)
         image = usable_image(stored, config, chunk.split, number, values, self.seen.findings)
@@ -93,10 +95,11 @@ class Borders:
     def find(self, chunk: Chunk, config: str, number: int, differences: Iterator[str]) -> bool:
         """Notes what differs in a row; whether anything does.
 
-        chunk: of the row.
-        config: of the row.
-        number: of the row.
-        differences: one line each.
+        Args:
+            chunk: Of the row.
+            config: Of the row.
+            number: Of the row.
+            differences: One line each.
         """
         found = list(differences)
         for difference in found:
@@ -107,10 +110,11 @@ class Borders:
 def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:
     """In what the columns of a row with a border differ from those of the row without.
 
-    stored: the set.
-    row: the one without border.
-    border: of the other one, in pixels.
-    values: of the other one.
+    Args:
+        stored: The set.
+        row: The one without border.
+        border: Of the other one, in pixels.
+        values: Of the other one.
     """
     for name in ("label", *stored.spec.columns):
         wanted = row.values[name] + border if name in BORDER_COLUMNS else row.values[name]
@@ -123,11 +127,12 @@ def differing(
 ) -> Iterator[str]:
     """In what an image with a border and its columns differ from the row without.
 
-    stored: the set.
-    row: the one without border; None if it is lost.
-    border: of the other one, in pixels.
-    image: of the other one, decoded.
-    values: of the other one.
+    Args:
+        stored: The set.
+        row: The one without border; None if it is lost.
+        border: Of the other one, in pixels.
+        image: Of the other one, decoded.
+        values: Of the other one.
     """
     base, side = stored.default_config, stored.manifest.size
     if row is None:

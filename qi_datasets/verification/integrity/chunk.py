@@ -34,9 +34,10 @@ UNKNOWN_DIGEST = bytes(32)
 class Stretch:
     """Rows of a split that are still to be read.
 
-    split: its name.
-    start, stop: the first row, and the one after the last.
-    expected: what the builder of a set that needs no input makes of them, by row number; {} for other sets.
+    Attributes:
+        split: Its name.
+        start, stop: The first row, and the one after the last.
+        expected: What the builder of a set that needs no input makes of them, by row number; {} for other sets.
     """
 
     split: str
@@ -48,10 +49,11 @@ class Stretch:
 def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[Stretch]:
     """All of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
 
-    stored: the set.
-    split: its split.
-    rows: how many there are.
-    step: rows of a stretch.
+    Args:
+        stored: The set.
+        split: Its split.
+        rows: How many there are.
+        step: Rows of a stretch.
     """
     made: Iterator[tuple[int, Row]] = iter(())
     if not stored.spec.needs_images and split in stored.spec.splits:
@@ -66,12 +68,13 @@ def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[S
 class Chunk:
     """A stretch of rows that are read.
 
-    stored: the set.
-    split: its split.
-    start, stop: the first row, and the one after the last.
-    rows: in order, without those that can't be decoded.
-    expected: as of `Stretch`.
-    files: of contents that were decoded.
+    Attributes:
+        stored: The set.
+        split: Its split.
+        start, stop: The first row, and the one after the last.
+        rows: In order, without those that can't be decoded.
+        expected: As of `Stretch`.
+        files: Of contents that were decoded.
     """
 
     stored: StoredSet
@@ -91,12 +94,13 @@ class Chunk:
 class Examined:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
-    findings: what is wrong.
-    files: what there is of each file that the manifest lists, or why it can't be read.
-    digests: config and split -> row digests, one after another.
-    labels, sources, wnids, numbers: by split, one per row.
-    images: by split, digests of whole images.
-    contents: by split, digests of what is not black, wherever it lies.
+    Attributes:
+        findings: What is wrong.
+        files: What there is of each file that the manifest lists, or why it can't be read.
+        digests: Config and split -> row digests, one after another.
+        labels, sources, wnids, numbers: By split, one per row.
+        images: By split, digests of whole images.
+        contents: By split, digests of what is not black, wherever it lies.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -148,11 +152,14 @@ def read_chunk(
 ) -> Chunk:
     """The rows of the config without border.
 
-    stored: the set.
-    stretch: which rows.
-    seen: gets a note of each row, and of those that can't be decoded.
-    full: decode every image, also those whose bytes prove that they show what another row of their source shows.
-    then: called for every number of the stretch with its row, None if it is lost, while its content is at hand.
+    Args:
+        stored: The set.
+        stretch: Which rows.
+        seen: Gets a note of each row, and of those that can't be decoded.
+        full: Decode every image, also those whose bytes prove that they show what another row of their source
+            shows.
+        then: Called for every number of the stretch with its row, None if it is lost, while its content is at
+            hand.
     """
     chunk = Chunk(stored, stretch.split, stretch.start, stretch.stop, [], stretch.expected, KnownFiles(stored))
     digests = seen.digests.setdefault((stored.default_config, chunk.split), bytearray())
@@ -183,10 +190,11 @@ def read_chunk(
 def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examined) -> DecodedRow | None:
     """A row without border; None, and a finding, if its image can't be decoded.
 
-    chunk: of the row.
-    number: of the row.
-    values: of the row.
-    seen: gets the finding.
+    Args:
+        chunk: Of the row.
+        number: Of the row.
+        values: Of the row.
+        seen: Gets the finding.
     """
     config = chunk.stored.default_config
     image = usable_image(chunk.stored, config, chunk.split, number, values, seen.findings)
@@ -198,10 +206,13 @@ def numbered_rows(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers and rows; none, and a finding, when the file can't be read.
 
-    stored: the set.
-    config, split: of the rows.
-    start, stop: the first row, and the one after the last.
-    findings: get what is wrong.
+    Args:
+        stored: The set.
+        config: Of the rows.
+        split: Of the rows.
+        start: The first row, and the one after the last.
+        stop: The first row, and the one after the last.
+        findings: Get what is wrong.
     """
     try:
         rows = stored.rows(config, split, start, stop)
@@ -225,10 +236,13 @@ def usable_image(
 ) -> Image.Image | None:
     """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
 
-    stored: the set.
-    config, split, number: of the row.
-    values: of the row.
-    findings: get what is wrong.
+    Args:
+        stored: The set.
+        config: Of the row.
+        split: Of the row.
+        number: Of the row.
+        values: Of the row.
+        findings: Get what is wrong.
     """
     where = f"{config}/{split} row {number}"
     side = stored.manifest.size + 2 * stored.border(config)
@@ -257,11 +271,12 @@ def box_of(image: Image.Image) -> Box:
 def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
     """The digest of a row with an image.
 
-    stored: the set.
-    number: of the row.
-    values: of the row.
-    image: of the row.
-    box: of what is not black in the image's content.
+    Args:
+        stored: The set.
+        number: Of the row.
+        values: Of the row.
+        image: Of the row.
+        box: Of what is not black in the image's content.
     """
     label = values["label"] if stored.spec.label_in_digest else ""
     source = values["source"] if "source" in stored.spec.columns else str(number)

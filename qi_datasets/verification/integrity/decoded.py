@@ -27,10 +27,11 @@ SAMPLE = 100
 class DecodedRow:
     """A row without border.
 
-    number: its number in the split.
-    image: (h, w, c) uint8.
-    box: of what is not black.
-    values: as they are stored, by column.
+    Attributes:
+        number: Its number in the split.
+        image: (h, w, c) uint8.
+        box: Of what is not black.
+        values: As they are stored, by column.
     """
 
     number: int

@@ -40,14 +40,15 @@ def bordered(stored: StoredSet) -> bool:
 class IntegrityCheck:
     """One row of the table of checks.
 
-    name: of the check.
-    meaning: what it shows, in one sentence.
-    applies: for which sets; None for those whose row of the spec table names the check.
-    on_rows: yields what is wrong with a chunk's rows; runs in the workers.
-    on_set: yields what is wrong with the set, once all rows are read. Without it and without `on_rows`, reading itself
-        makes the findings of that name.
-    figure: what was measured, for a reader.
-    otherwise: how the check ends when something is found.
+    Attributes:
+        name: Of the check.
+        meaning: What it shows, in one sentence.
+        applies: For which sets; None for those whose row of the spec table names the check.
+        on_rows: Yields what is wrong with a chunk's rows; runs in the workers.
+        on_set: Yields what is wrong with the set, once all rows are read. Without it and without `on_rows`,
+            reading itself makes the findings of that name.
+        figure: What was measured, for a reader.
+        otherwise: How the check ends when something is found.
     """
 
     name: str
@@ -144,10 +145,12 @@ def check_integrity(
 ) -> Measured:
     """Reads every row of a set and makes every check that applies to it.
 
-    stored: the set.
-    engine: where rows are read, default one thread per core.
-    full: decode every image, also those whose bytes are what this package writes for pixels that are known already.
-    progress: show a bar, if standard error is a terminal.
+    Args:
+        stored: The set.
+        engine: Where rows are read, default one thread per core.
+        full: Decode every image, also those whose bytes are what this package writes for pixels that are known
+            already.
+        progress: Show a bar, if standard error is a terminal.
     """
     seen = examine(stored, engine or Engine(), full, progress)
     checks = []
@@ -166,10 +169,11 @@ def check_integrity(
 def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Examined:
     """Everything that is known of the rows, read chunk by chunk.
 
-    stored: the set.
-    engine: where rows are read.
-    full: decode every image.
-    progress: show a bar, if standard error is a terminal.
+    Args:
+        stored: The set.
+        engine: Where rows are read.
+        full: Decode every image.
+        progress: Show a bar, if standard error is a terminal.
     """
     whole = Examined()
     rows: dict[str, int] = {}

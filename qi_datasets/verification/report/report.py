@@ -50,14 +50,15 @@ class Cell:
 class Check:
     """One line of the report.
 
-    set: the set's folder, e.g. "qi".
-    name: of the check.
-    status: how it ended.
-    figure: what was measured, for a reader.
-    meaning: what the check shows, one sentence.
-    interval: the figure's two-sided 95 % interval, if it is a share.
-    cause: of a warning or failure, and where: one line.
-    numbers: what was measured, by name.
+    Attributes:
+        set: The set's folder, e.g. "qi".
+        name: Of the check.
+        status: How it ended.
+        figure: What was measured, for a reader.
+        meaning: What the check shows, one sentence.
+        interval: The figure's two-sided 95 % interval, if it is a share.
+        cause: Of a warning or failure, and where: one line.
+        numbers: What was measured, by name.
     """
 
     set: str
@@ -82,9 +83,10 @@ class Check:
 class Table:
     """Figures that belong together.
 
-    title, note: above and below them.
-    header: the columns' names.
-    rows: cells, as many as `header` has.
+    Attributes:
+        title, note: Above and below them.
+        header: The columns' names.
+        rows: Cells, as many as `header` has.
     """
 
     title: str
@@ -97,9 +99,10 @@ class Table:
 class Curve:
     """One line of a plot.
 
-    name: of the line.
-    x, y: as many of each.
-    low, high: the 95 % interval around each y; empty where it is not known.
+    Attributes:
+        name: Of the line.
+        x, y: As many of each.
+        low, high: The 95 % interval around each y; empty where it is not known.
     """
 
     name: str
@@ -113,12 +116,13 @@ class Curve:
 class Plot:
     """Curves over one axis.
 
-    title, caption: above and below it.
-    x_label, y_label: of the axes.
-    curves: the lines.
-    marks: positions on the x axis with their names, drawn as upright lines.
-    x_ticks: positions with a number; empty for the usual ones.
-    first: whether it is what a reader wants to see first.
+    Attributes:
+        title, caption: Above and below it.
+        x_label, y_label: Of the axes.
+        curves: The lines.
+        marks: Positions on the x axis with their names, drawn as upright lines.
+        x_ticks: Positions with a number; empty for the usual ones.
+        first: Whether it is what a reader wants to see first.
     """
 
     title: str
@@ -143,9 +147,10 @@ class Tile:
 class Tiles:
     """Small pictures in lines.
 
-    title, caption: above and below them.
-    lines: each with its name.
-    first: whether they are what a reader wants to see first.
+    Attributes:
+        title, caption: Above and below them.
+        lines: Each with its name.
+        first: Whether they are what a reader wants to see first.
     """
 
     title: str
@@ -176,13 +181,14 @@ class VerifiedSet:
 class Report:
     """The result of `verify`.
 
-    where: what was verified.
-    checks, tables, figures: what was found.
-    notes: what a reader should know beforehand, a line each.
-    device: of the networks.
-    seconds: how long it took.
-    package_version, libraries: with what.
-    sets: what the sets say of themselves.
+    Attributes:
+        where: What was verified.
+        checks, tables, figures: What was found.
+        notes: What a reader should know beforehand, a line each.
+        device: Of the networks.
+        seconds: How long it took.
+        package_version, libraries: With what.
+        sets: What the sets say of themselves.
     """
 
     where: str

@@ -38,12 +38,13 @@ SOURCES = 2
 class Reach:
     """How far one network reads location.
 
-    strides: of its layers.
-    padding: of its layers.
-    biased: whether they have biases.
-    field, total_stride: receptive field and total stride in pixels.
-    horizon: the border from which on, by geometry, the corners' features can't differ.
-    last: the widest border at which they do; None for none.
+    Attributes:
+        strides: Of its layers.
+        padding: Of its layers.
+        biased: Whether they have biases.
+        field, total_stride: Receptive field and total stride in pixels.
+        horizon: The border from which on, by geometry, the corners' features can't differ.
+        last: The widest border at which they do; None for none.
     """
 
     strides: tuple[int, ...]
@@ -92,9 +93,12 @@ def check_horizons(stored: StoredSet, options: NetworkOptions) -> Measured:
 def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bool, device: str) -> Reach:
     """Tries borders from one beyond the bound inwards, until the corners differ.
 
-    images: (rows, c, h, w) uint8, both corners of a source after one another.
-    strides, padding, biased: of the network.
-    device: of torch.
+    Args:
+        images: (rows, c, h, w) uint8, both corners of a source after one another.
+        strides: Of the network.
+        padding: Of the network.
+        biased: Of the network.
+        device: Of torch.
     """
     channels = (images.shape[1], *[CHANNELS] * len(strides))
     network = QuadrantNet(padding, bias=biased, strides=strides, channels=channels)

@@ -10,10 +10,11 @@ DEFAULT_SOURCES = 32
 class NetworkOptions:
     """What a user chooses.
 
-    seeds: how many trained nets, None for each check's own default.
-    full: the paper's protocol, on all rows.
-    device: of torch, "cpu" or "cuda...".
-    progress: show bars, if standard error is a terminal.
+    Attributes:
+        seeds: How many trained nets, None for each check's own default.
+        full: The paper's protocol, on all rows.
+        device: Of torch, "cpu" or "cuda...".
+        progress: Show bars, if standard error is a terminal.
     """
 
     seeds: int | None = None

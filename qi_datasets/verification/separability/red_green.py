@@ -57,10 +57,11 @@ def load(stored: StoredSet, split: str) -> LabelledImages:
 def random_difference(tests: list[Images], padding: Padding, seeds: range, device: str) -> tuple[float, bool]:
     """Largest relative difference between the logits of paired rows, and whether all count as equal.
 
-    tests: images of the two tests, row by row the pairs.
-    padding: of the nets.
-    seeds: of the nets.
-    device: of torch.
+    Args:
+        tests: Images of the two tests, row by row the pairs.
+        padding: Of the nets.
+        seeds: Of the nets.
+        device: Of torch.
     """
     worst, equal = 0.0, True
     for seed in seeds:
@@ -75,10 +76,11 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
 def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: bool) -> Check:
     """Whether random nets of one padding answer the two tests alike exactly if they should.
 
-    stored: the set.
-    padding: of the nets.
-    worst: largest relative difference between the logits of paired rows.
-    equal: whether all count as equal.
+    Args:
+        stored: The set.
+        padding: Of the nets.
+        worst: Largest relative difference between the logits of paired rows.
+        equal: Whether all count as equal.
     """
     figure, name = f"{worst:.1e} of scale", f"{padding}, random weights"
     if padding in BLIND:

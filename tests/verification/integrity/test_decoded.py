@@ -77,7 +77,7 @@ def test_in_full_every_image_is_decoded(counted, copy):
 
 @pytest.mark.parametrize("config", ["border_0", "border_16"])
 def test_right_pixels_in_other_bytes_pass_the_slow_way(config, counted, copy):
-    """zlib writes the same image in other bytes than this package's own writer."""
+    """Python's zlib writes the same image in other bytes than this package's own writer."""
     folder = copy("qi")
 
     def change(rows, border):
