@@ -1,9 +1,12 @@
-"""Lines about reading the widest border: as stored, and as a view."""
+"""Lines about reading borders into a network: as stored and decoded by stock tools, and as views."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import datasets
+import numpy as np
 
 from qi_datasets import load_dataset
 from qi_datasets.specs import QI
@@ -11,64 +14,78 @@ from tests.benchmarks.line import Line, timed
 from tests.benchmarks.sources import Sources
 
 WIDEST = max(QI.borders)
-SPLIT = "test"
-BATCH = 50
+NARROW = 64
+SPLIT = "test[:200]"
+BATCH = 32
+LOADER = "DataLoader, two workers"
+AT_LEAST = {
+    "np.asarray": 20,
+    "pil_to_tensor": 8,
+    "ToImage": 8,
+    "with_format numpy": 10,
+    "with_format torch": 10,
+    LOADER: 8,
+}
+"""Ways into a network, and how much faster ours is to be at the widest border."""
+
+AT_LEAST_NARROW = 1.2
+"""How much faster each of them is to be at a narrow one."""
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """Stock decoding against ours, image by image and in batches of tensors."""
-
-    def stock() -> datasets.Dataset:
-        folder = str(sources.built / QI.name)
-        cache = str(sources.work / "cache")
-        return datasets.load_dataset(folder, QI.config_of(WIDEST), split=SPLIT, cache_dir=cache)
-
-    def ours() -> datasets.Dataset:
-        cache = str(sources.work / "cache")
-        return load_dataset(QI.name, border=WIDEST, split=SPLIT, output=sources.built, cache_dir=cache)
-
-    def seconds(opened: Callable[[], Any], read: Callable[[Any], None]) -> Callable[[], float]:
-        def measure() -> float:
-            rows = opened()
-            return timed(lambda: read(rows))
-
-        return measure
-
-    yield Line(
-        f"reading border {WIDEST}, stock / load_dataset",
-        seconds(stock, each_image),
-        seconds(ours, each_image),
-        10,
-        at_most=False,
-        repeats=3,
-    )
+    """Stock decoding against ours, by every way into a network."""
+    for border in (WIDEST, NARROW):
+        for way, least in AT_LEAST.items():
+            yield Line(
+                f"reading border {border}, {way}: stock / ours",
+                partial(seconds, sources, border, way, True),
+                partial(seconds, sources, border, way, False),
+                least if border == WIDEST else AT_LEAST_NARROW,
+                at_most=False,
+            )
     yield Line(
         f"batches of border {WIDEST}, two workers, stock / padded batches",
-        seconds(stock, stock_batches),
-        seconds(ours, our_batches),
-        4,
+        partial(seconds, sources, WIDEST, LOADER, True),
+        partial(seconds, sources, WIDEST, "padded_batches", False),
+        AT_LEAST[LOADER],
         at_most=False,
-        repeats=3,
     )
 
 
-def each_image(rows: datasets.Dataset) -> None:
-    """Every image, decoded."""
-    for row in rows:
-        row["image"].load()
+def seconds(sources: Sources, border: int, way: str, stock: bool) -> float:
+    """How long it takes to read the rows in a way: as stored, without this package, or as a view."""
+    cache = str(sources.work / "cache")
+    if stock:
+        folder = str(sources.built / QI.name)
+        rows = datasets.load_dataset(folder, QI.config_of(border), split=SPLIT, cache_dir=cache)
+    else:
+        rows = load_dataset(QI.name, border=border, split=SPLIT, output=sources.built, cache_dir=cache)
+    values = values_of(way, rows, sources)
+    return timed(lambda: deque(values, maxlen=0))
 
 
-def stock_batches(rows: datasets.Dataset) -> None:
-    """Every image, in batches of tensors, as the stock library gives them."""
+def values_of(way: str, rows: datasets.Dataset, sources: Sources) -> Iterable[Any]:
+    """All rows, in a way that leads into a network."""
     from torch.utils.data import DataLoader
+    from torchvision.transforms.v2 import ToImage
+    from torchvision.transforms.v2.functional import pil_to_tensor
 
-    for batch in DataLoader(rows.with_format("torch"), batch_size=BATCH, num_workers=2):
-        batch["image"].element_size()
+    from qi_datasets.torch import QuadrantImageNet, padded_batches
+
+    options = {"batch_size": BATCH, "num_workers": 2}
+    if way == "padded_batches":
+        return padded_batches(rows, **options)
+    if way.startswith("with_format"):
+        return rows.with_format(way.split()[1])
+    to_image = ToImage()
+    if way == LOADER:
+        if not isinstance(image := rows.features["image"], datasets.Image):
+            return DataLoader(QuadrantImageNet(sources.built, SPLIT, image.border, to_image), **options)
+        return DataLoader(rows.with_transform(partial(transformed, to_image)), **options)
+    convert = {"np.asarray": np.asarray, "pil_to_tensor": pil_to_tensor, "ToImage": to_image}[way]
+    return (convert(row["image"]) for row in rows)
 
 
-def our_batches(rows: datasets.Dataset) -> None:
-    """Every image, in batches of tensors, padded a batch at a time."""
-    from qi_datasets.torch import padded_batches
-
-    for batch in padded_batches(rows, batch_size=BATCH, num_workers=2):
-        batch["image"].element_size()
+def transformed(transform: Callable[[Any], Any], rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Rows of a stock data set with their images transformed, and their labels."""
+    return {"image": [transform(image) for image in rows["image"]], "label": rows["label"]}
