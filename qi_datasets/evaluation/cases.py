@@ -104,7 +104,7 @@ class Design:
     def trainable(self, case: Case) -> Prepared:
         """The network of a case with two logits, to be trained."""
         side = self.side(case)
-        made = prepared(self.model, self.variant, side, case.seed, own=False)
+        made = prepared(self.model, self.variant, side, case.seed, own=False, trained=True)
         width = check_answers(made.network, side, self.model.name)
         # A network of the user's own that answers two logits has its head.
         headed = not self.model.whole and width == CLASSES
@@ -114,6 +114,8 @@ class Design:
     def proved(self, case: Case, network: nn.Module) -> bool:
         """Whether the corners are equal for every picture, by the geometry of the layers."""
         border = self.border(case)
+        if self.facts.opaque:
+            return False
         return corners_proved_equal(network, self.side(case), QUADRANT.patch, QUADRANT.displacement, border=border)
 
     def input(self, images: np.ndarray) -> Tensor:
@@ -126,7 +128,22 @@ class Design:
 
     def placed(self, network: nn.Module) -> nn.Module:
         """A network on the device."""
+        if self.facts.contiguous:
+            return OnContiguous(network).to(self.device)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class OnContiguous(nn.Module):
+    """A network that gets its images in the layout that it insists on."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The network's answers."""
+        answers: Tensor = self.network(images.contiguous())
+        return answers
 
 
 class Bench:

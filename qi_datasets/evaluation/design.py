@@ -20,7 +20,7 @@ from qi_datasets.evaluation.inits import (
     TRAINED,
     UNTOUCHED,
 )
-from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened
+from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened, own_weights
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
 from qi_datasets.networks.variants import PaddingVariant
@@ -54,8 +54,9 @@ def design_of(
         weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
     )  # fmt: skip
     chosen, variant = TASKS[task], Variant(padding, pool, background)
-    network = normalising_by(opened(model, weights), mean, std)
     pixels = borders_of(chosen, borders)
+    network = own_weights(opened(model, weights), chosen.canvas + 2 * pixels[0])
+    network = normalising_by(network, mean, std)
     kinds = inits_of(chosen, network, init)
     sides = [chosen.canvas + 2 * border for border in pixels]
     variant, facts = facts_of(network, variant, sides, head=chosen.head, widens=chosen.widens)
@@ -69,6 +70,8 @@ def design_of(
         for kind in kinds
     }
     where = device_for(device)
+    # What only differs from the empty canvas is computed on images of a layout of its own.
+    local = local and not (facts.contiguous or facts.opaque)
     return Design(
         chosen.name, network, variant, facts, inits, pixels, where, local, head=chosen.head, canvas=chosen.canvas
     )
@@ -89,7 +92,7 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
     if model.anew:
         return seeds or DEFAULT_SEEDS[kind]
     if seeds not in (None, 1):
-        raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network, not a module")
+        raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network anew")
     return 1
 
 
@@ -123,6 +126,8 @@ def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list
     else:
         asked = list(dict.fromkeys([init] if isinstance(init, str) else init))
     for kind in asked:
+        if kind in (RANDOM, PRETRAINED) and model.fixed:
+            raise OptionError(f"{model.name} makes the same weights whatever the seed: init is given, not {kind}")
         if kind == PRETRAINED and (not weighted or not model.anew):
             raise OptionError("init pretrained needs weights: give weights=default, or a file")
         if kind == GIVEN and model.anew:

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from qi_datasets.errors import ModelError, OptionError, QIDatasetsError, missing_extra, one_line
 from qi_datasets.evaluation.arguments import channels, check_known
@@ -58,6 +60,7 @@ class Model:
     whole: whether it is a classifier, whose head and pooling are replaced; else its answers are taken as they are
     sized: whether `make` makes another network for each side
     anew: whether each call of `make` makes it anew, so that there can be several seeds
+    fixed: whether a function makes it with the same weights, whatever the seed
     """
 
     name: str
@@ -67,6 +70,7 @@ class Model:
     transform: Transform = field(default_factory=Transform)
     whole: bool = True
     anew: bool = True
+    fixed: bool = False
     sized: bool = False
 
     def network(self, side: int, seed: int, *, own: bool, headless: bool = False) -> nn.Module:
@@ -82,7 +86,7 @@ class Model:
             ModelError: Where it can't be made, or its weights don't fit.
         """
         with seeded(seed):
-            network = called(lambda: self.make(side, own), self.name)
+            network = plain(called(lambda: self.make(side, own), self.name), self.name)
         if own and self.state is not None:
             free = partial(head_of, network) if headless and self.whole else tuple
             load(network, resized(network, self.state), self.weights, free)
@@ -99,13 +103,16 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
 
     Raises ModelError for what can't be made or loaded, OptionError for an unknown name and weights without effect.
     """
+    if isinstance(model, torch.export.ExportedProgram):
+        raise OptionError("an exported program takes images of one size; give the module that it was exported from")
     if not isinstance(model, str) and not callable(model):
         raise OptionError(f"model must be a module, a function that makes one, or a name, not {model!r:.100}")
     if isinstance(model, nn.Module):
         model = unwrapped(model)
         if weights != NONE:
             raise OptionError(f"the module has its weights; weights={weights!r} would have no effect, leave it out")
-        return Model(type(model).__name__, GIVEN, lambda side, own: copy.deepcopy(model), whole=False, anew=False)
+        given: nn.Module = model
+        return Model(type(given).__name__, GIVEN, lambda side, own: copied(given), whole=False, anew=False)
     if callable(model):
         name = getattr(model, "__name__", type(model).__name__)
         return with_file(Model(name, NONE, lambda side, own: model(), whole=False), weights)
@@ -128,6 +135,42 @@ def unwrapped(network: nn.Module) -> nn.Module:
     while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
         inner = inner._orig_mod if hasattr(inner, "_orig_mod") else inner.module
     return inner  # type: ignore[no-any-return]
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Returns a copy of a module, which stays as it is."""
+    for layer in network.modules():
+        for name, value in vars(layer).items():
+            # Pruning and older weight norms keep what they computed last as an attribute, which can't be copied.
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                vars(layer)[name] = value.detach()
+    with torch.no_grad():  # a scripted module's weights would be results of what was done to the first ones
+        return copy.deepcopy(network)
+
+
+def plain(network: nn.Module, name: str) -> nn.Module:
+    """Returns a module in float32; ModelError for one whose weights can't be told."""
+    if any(is_lazy(tensor) for tensor in chain(network.parameters(), network.buffers())):
+        raise ModelError(f"{name} has lazy layers, which get their weights at the first image; give it one before")
+    if any(not isinstance(value, Tensor) or value.is_quantized for value in network.state_dict().values()):
+        raise ModelError(
+            f"{name} has weights that are no numbers of a tensor; give the network before it was quantised"
+        )
+    numbers = {tensor.dtype for tensor in chain(network.parameters(), network.buffers()) if tensor.is_floating_point()}
+    return network.float() if numbers - {torch.float32} else network
+
+
+def own_weights(model: Model, side: int) -> Model:
+    """Returns the model with init `given` where its factory makes the same weights whatever torch's seed is.
+
+    Args:
+        model: What a function or a file makes.
+        side: Rows and columns of images.
+    """
+    if not model.anew or model.whole or model.weights != NONE:
+        return model
+    first, second = (weights_sha256(model.network(side, seed, own=False)) for seed in (0, 1))
+    return replace(model, weights=GIVEN, anew=False, fixed=True) if first == second else model
 
 
 def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:

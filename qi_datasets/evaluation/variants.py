@@ -7,9 +7,11 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool
+from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.random_weights import seeded
@@ -50,6 +52,8 @@ class Facts:
     pool: the pooling before the head, as decided
     phase: whether the corners may fall into different phases of the network's sampling
     keeps_statistics: whether it has batch norms with running statistics
+    contiguous: whether it fails on images that are channels_last
+    opaque: whether it can't be followed layer by layer
     """
 
     parameters: int
@@ -58,6 +62,8 @@ class Facts:
     pool: Pool
     phase: bool
     keeps_statistics: bool
+    contiguous: bool = False
+    opaque: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,14 @@ def facts_of(
         raise ModelError(
             f"{model.name} takes images of {first.in_channels} channels; the sets have {CHANNELS}"
         ) from error
+    contiguous = check_behaviour(made, side, model.name)
+    opaque = is_opaque(made)
     try:
-        field = receptive_field(made)
+        field = None if opaque else receptive_field(made)
     except OptionError:
         field = None
     phase = "swin" in model.name or (field is not None and QUADRANT.displacement % field.stride != 0)
-    return decided, Facts(parameters, field, further, pool, phase, keeps)
+    return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque)
 
 
 def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:
@@ -118,7 +126,9 @@ def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:
     return "max"
 
 
-def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False) -> Prepared:
+def prepared(
+    model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False, trained: bool = False
+) -> Prepared:
     """The network for images of `side` pixels in evaluation mode, its parameters frozen.
 
     model: what makes it
@@ -127,12 +137,29 @@ def prepared(model: Model, variant: Variant, side: int, seed: int, *, own: bool,
     seed: of random weights
     own: with its own weights, else with random ones
     head: with its head, if it is a classifier of the libraries
+    trained: whether it will be trained, with the parametrizations that it has; else its weights are what these give
 
     Raises OptionError, which says why, where the variant can't be made of it.
     """
     network = model.network(side, seed, own=own, headless=not head)
     digest = weights_sha256(network)
-    return Prepared(varied(network, model, variant, head=head).requires_grad_(requires_grad=False), digest)
+    if not trained:
+        without_parametrizations(network)
+    made = varied(network, model, variant, head=head)
+    for parameter in made.parameters():  # scripted modules have no `requires_grad_` of their own
+        parameter.requires_grad_(requires_grad=False)
+    return Prepared(made, digest)
+
+
+def without_parametrizations(network: nn.Module) -> None:
+    """Gives the layers of a network the weights that parametrizations, such as weight norm, compute for them."""
+    for layer in [layer for layer in network.modules() if is_parametrized(layer)]:
+        values = {name: getattr(layer, name).detach() for name in layer.parametrizations}  # type: ignore[union-attr]
+        # torch's own way changes a class that copies share with what they were copied from.
+        layer.__class__ = type(layer).__mro__[1]
+        del layer.parametrizations
+        for name, value in values.items():
+            layer.register_parameter(name, nn.Parameter(value))
 
 
 def varied(network: nn.Module, model: Model, variant: Variant, *, head: bool) -> nn.Module:
@@ -184,7 +211,8 @@ def check_answers(network: nn.Module, side: int, name: str) -> int:
             answer = said(lambda: network(image), f"on an image of {side} x {side}")
         except MemoryError as error:
             raise ModelError(f"{error}; leave this border out, or take a larger machine") from error
-    if not isinstance(answer, torch.Tensor) or answer.flatten(1).shape[1] != answer.shape[1] or answer.shape[0] != 1:
+    vector = isinstance(answer, torch.Tensor) and answer.ndim > 1 and answer.shape[:2].numel() == answer.numel()
+    if not vector or answer.shape[0] != 1:
         found = tuple(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
         raise ModelError(
             f"{name} must answer one vector for each image, (N, F); to one image it gives {found}; "

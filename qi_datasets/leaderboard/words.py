@@ -118,7 +118,8 @@ def is_variant(row: Row, other: Row) -> bool:
 def commands(content: Mapping[str, Any]) -> list[str]:
     """Command lines that make the data of an entry and the entry itself; [] where no command can."""
     data, model = content["data"], content["model"]
-    if model["weights"] == GIVEN or data["track"] not in SETS:
+    # A module of somebody's program has no command; a function that makes it, at some place, has.
+    if (model["weights"] == GIVEN and ":" not in model["name"]) or data["track"] not in SETS:
         return []
     sets = SETS[data["track"]]
     source = " --demo" if data["track"] == DEMO else " --imagenet-val PATH"
@@ -145,7 +146,7 @@ def alone(content: Mapping[str, Any], init: str) -> dict[str, Any]:
 
 def called(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
     """A command line of `qi-eval`."""
-    weights = [] if model["weights"] == "none" else ["--weights", model["weights"]]
+    weights = [] if model["weights"] in ("none", GIVEN) else ["--weights", model["weights"]]
     name, rest = [model["name"]], ["--output", sets, *weights, *flags]
     # After "--" nothing is taken for a flag, whatever the network is called.
     return shlex.join(["qi-eval", *([*rest, "--", *name] if name[0].startswith("-") else [*name, *rest])])
