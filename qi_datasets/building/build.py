@@ -34,12 +34,14 @@ class BuiltSet:
     manifest: as it stands there.
     seconds: how long it took.
     outcome: what was done for it.
+    remarks: a line for each image of which the set does not hold all.
     """
 
     folder: Place
     manifest: Manifest
     seconds: float
     outcome: Outcome
+    remarks: tuple[str, ...] = ()
 
     @property
     def made(self) -> bool:
@@ -84,8 +86,8 @@ def build_set(
                 pass  # Only the images can mend it.
         require_room(plan, output)
         with replaced_whole(folder) as staging:
-            manifest = write_set(plan, staging, engine or Engine(), progress)
-    return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.MADE)
+            manifest, remarks = write_set(plan, staging, engine or Engine(), progress)
+    return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.MADE, remarks)
 
 
 def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:

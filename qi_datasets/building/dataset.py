@@ -94,10 +94,13 @@ class BuildRequest:
         """Whether a source of images is named."""
         return self.demo or self.imagenet_val is not None
 
-    def source(self) -> Source | None:
-        """The images; for the demo, the usual number of pictures, or more if they are asked for."""
+    def source(self, *, unnamed: bool = False) -> Source | None:
+        """The images; for the demo, the usual number of pictures, or more if they are asked for.
+
+        unnamed: take images of which nothing tells which of ImageNet's they are, too.
+        """
         if not self.demo:
-            return None if self.imagenet_val is None else open_source(self.imagenet_val)
+            return None if self.imagenet_val is None else open_source(self.imagenet_val, unnamed=unnamed)
         # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
         sizes = (self.counts, self._sizes(usual=True))
         made_from_images = [spec for spec in specs().values() if spec.needs_images]
@@ -178,7 +181,8 @@ class Built:
     @property
     def warnings(self) -> list[str]:
         """What a user should know of the sets before using them: pictures that stand under several names."""
-        return [one.manifest.repeats for one in self.sets.values() if one.manifest.repeats]
+        repeats = [one.manifest.repeats for one in self.sets.values() if one.manifest.repeats]
+        return repeats + [remark for one in self.sets.values() for remark in one.remarks]
 
     @property
     def digests(self) -> dict[str, dict[str, dict[str, str]]]:

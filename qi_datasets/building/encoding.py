@@ -29,6 +29,7 @@ class DecodedSource:
     patch_sha256: of its patch, in hex; it shows later whether a file or a decoder differs.
     rows: at border 0.
     photographs: by row, the PNG file of an image that is stored as a photograph, else None.
+    remark: what the file holds and the picture does not, "" if all of it was taken.
     """
 
     image: SourceImage
@@ -37,6 +38,7 @@ class DecodedSource:
     patch_sha256: str
     rows: list[Row]
     photographs: list[bytes | None]
+    remark: str = ""
 
     @property
     def record(self) -> SourceRecord:
@@ -47,7 +49,8 @@ class DecodedSource:
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
     """The rows of one source. Raises SourceError for a file that is missing or damaged."""
     data = image.read()
-    patch = builder.patch(image.decode(data))
+    picture, remark = image.decode_with_remark(data)
+    patch = builder.patch(picture)
     rows = builder(patch, image.name, image.wnid)
     return DecodedSource(
         image=image,
@@ -56,6 +59,7 @@ def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
         patch_sha256=sha256_hex(patch.tobytes()),
         rows=rows,
         photographs=[photograph_png(row.image.content) if is_photograph(row.image) else None for row in rows],
+        remark=remark,
     )
 
 

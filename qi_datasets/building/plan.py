@@ -1,17 +1,20 @@
 """What a set is to become: its images chosen, its options checked, before anything is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from qi_datasets.builder import Builder
 from qi_datasets.building.selection import NAMED, official_selection, select
 from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
-from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.imagenet import IMAGENET_VAL, val_wnid
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.progress import bar_over
 from qi_datasets.registry import builder_of, spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.sources import Source, SourceImage
+from qi_datasets.sources import DemoSource, Source, SourceImage
+from qi_datasets.sources.base import size_of
 from qi_datasets.specs import BORDER, QI, QUADRANT, SPEC_VERSION
-from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest import Manifest, SourceRecord
 
 Splits = Mapping[str, Mapping[str, int]]
 """Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
@@ -35,6 +38,7 @@ class Plan:
     images: by split, in row order; empty for a set that needs none.
     canonical: all of it as the spec table says.
     recipe: what its pixels are compared with.
+    found_by_name: how many images of the recipe the source has under their names; the others have the right bytes.
     """
 
     builder: Builder
@@ -43,6 +47,12 @@ class Plan:
     images: Mapping[str, list[SourceImage]]
     canonical: bool
     recipe: Recipe | None = None
+    found_by_name: int = 0
+
+    @property
+    def found_by_content(self) -> int:
+        """How many images of the recipe were found by their bytes."""
+        return sum(map(len, self.images.values())) - self.found_by_name
 
     @property
     def spec(self) -> SetSpec:
@@ -102,8 +112,12 @@ def plan_set(
     return Plan(builder, wanted, source, images, canonical)
 
 
-def plan_recipe(recipe: Recipe, source: Source | None = None) -> Plan:
+def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool = False) -> Plan:
     """The plan that makes a recipe's set again: its images, whatever their layout in `source`, its borders, its size.
+
+    Images are found by their names, and by their content where the source has no such name.
+
+    progress: show a bar while images are looked for, if standard error is a terminal.
 
     Raises TooFewImagesError, which names the images that the source lacks, StoredSetError for a recipe of another data
     version, UnknownSetError, OptionError.
@@ -124,14 +138,45 @@ def plan_recipe(recipe: Recipe, source: Source | None = None) -> Plan:
             f"{spec.name} is made from images, and a recipe holds none: give imagenet_val=PATH, or demo=True for a "
             "recipe of demo pictures"
         )
-    chosen = {split: [record.name for record in records] for split, records in manifest.sources.items()}
-    missing = [name for names in chosen.values() for name in names if name not in source.names]
+    records = [record for members in manifest.sources.values() for record in members]
+    found = {record.name: source.image(record.name) for record in records if record.name in source.names}
+    by_name = len(found)
+    if not isinstance(source, DemoSource):
+        found |= found_by_content([record for record in records if record.name not in found], source, found, progress)
+    missing = [record.name for record in records if record.name not in found]
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise TooFewImagesError(
             f"{spec.name}: {source} lacks {len(missing)} images of the recipe: {', '.join(missing[:NAMED])}{more}"
         )
-    from_val = source.collection == IMAGENET_VAL
-    canonical = from_val and builder.size == spec.size and chosen == official_selection(spec)
-    images = {split: [source.image(name) for name in names] for split, names in chosen.items()}
-    return Plan(builder, borders, source, images, canonical, recipe)
+    chosen = {split: [record.name for record in members] for split, members in manifest.sources.items()}
+    images = {split: [found[name] for name in names] for split, names in chosen.items()}
+    told = source.collection == IMAGENET_VAL or not by_name
+    canonical = told and builder.size == spec.size and chosen == official_selection(spec)
+    return Plan(builder, borders, source, images, canonical, recipe, by_name)
+
+
+def found_by_content(
+    wanted: Sequence[SourceRecord], source: Source, taken: Collection[str], progress: bool
+) -> dict[str, SourceImage]:
+    """Returns the images of a source that have the bytes of these records, by the names of the records.
+
+    Args:
+        wanted: the records.
+        source: the images; only those of a wanted size are read, where sizes take no reading.
+        taken: names of images that are left out.
+        progress: whether a bar is shown.
+    """
+    names = {(record.bytes, record.sha256): record for record in wanted}
+    sizes = {record.bytes for record in wanted}
+    images = (source.image(name) for name in source.names if name not in taken) if wanted else ()
+    candidates = [image for image in images if (size := size_of(image.location)) is None or size in sizes]
+    found: dict[str, SourceImage] = {}
+    with bar_over("finding images by content", len(candidates), "image", progress) as bar:
+        for image, data in source.contents(candidates):
+            bar.update()
+            record = names.pop((len(data), sha256_hex(data)), None) if len(data) in sizes else None
+            if record is not None:
+                wnid = val_wnid(record.name) or record.wnid
+                found[record.name] = SourceImage(record.name, wnid, image.location)
+    return found

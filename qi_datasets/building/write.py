@@ -36,8 +36,10 @@ BATCH = 16
 """Sources that a worker takes at a time: few, so that memory stays flat; enough that handing over is cheap."""
 
 
-def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Manifest:
+def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> tuple[Manifest, tuple[str, ...]]:
     """Writes everything that belongs to the set into an empty folder, and reads back what can be counted.
+
+    Returns the manifest, and a line for each image of which the set does not hold all.
 
     plan: the set.
     staging: the folder.
@@ -52,7 +54,8 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
             for border in plan.borders
             for split in plan.images or spec.splits
         }
-        sources = write_rows(plan, staging, writers, engine, progress)
+        remarks: list[str] = []
+        sources = write_rows(plan, staging, writers, engine, progress, remarks)
     splits = [writer.written for writer in writers.values()]
     configs = {
         spec.config_of(border): ConfigRecord(
@@ -80,11 +83,16 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> Mani
         manifest = replace(manifest, pixels=VERIFIED, verified_against=plan.recipe.where)
     if spec.digests and not spec.needs_images and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
-    return complete(staging, plan.builder, manifest, splits)
+    return complete(staging, plan.builder, manifest, splits), tuple(remarks)
 
 
 def write_rows(
-    plan: Plan, staging: Path, writers: Mapping[tuple[int, str], SplitWriter], engine: Engine, progress: bool
+    plan: Plan,
+    staging: Path,
+    writers: Mapping[tuple[int, str], SplitWriter],
+    engine: Engine,
+    progress: bool,
+    remarks: list[str],
 ) -> dict[str, list[SourceRecord]]:
     """Writes the rows of all splits and borders, and gives the records of their sources, by split.
 
@@ -93,6 +101,7 @@ def write_rows(
     writers: by border and split.
     engine: where sources are decoded and encoded.
     progress: show a bar, if standard error is a terminal.
+    remarks: gets a line for each image of which the set does not hold all.
     """
     sources: dict[str, list[SourceRecord]] = {}
     with ExitStack() as stack:
@@ -118,6 +127,7 @@ def write_rows(
             sources[split] = []
             for source in islice(encoded, len(members)):
                 sources[split].append(source.decoded.record)
+                remarks += filter(None, [source.decoded.remark])
                 for border, rows in source.rows.items():
                     for row in rows:
                         writers[border, split].write(row)

@@ -18,17 +18,19 @@ SHORT = 12
 EPILOG = """
 \b
 PATH may be any of these; the layout is recognised:
-  a flat folder of ILSVRC2012_val_*.JPEG
-  class folders: n01440764/ILSVRC2012_val_00000293.JPEG
-  an ImageNet root that holds val/
-  Kaggle's root, or its ILSVRC/Data/CLS-LOC/val
-  ILSVRC2012_img_val.tar, or a folder that holds it
-  a folder or fsspec URL of the Hub's imagenet-1k Parquet shards
+  a folder with ILSVRC2012_val_*.JPEG at any depth: flat, by class, val/, Kaggle's
+  ILSVRC2012_img_val.tar, a .tar.gz of these files, or a folder that holds one
+  imagenet-object-localization-challenge.zip, as Kaggle gives it
+  webdataset shards, also behind URLs: hf://datasets/timm/imagenet-1k-wds
+  Parquet shards of the Hub's imagenet-1k, also behind URLs, or its cache
+  what datasets writes: save_to_disk, Arrow files of its cache
+  TFRecord files of TensorFlow Datasets
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
 
 \b
-RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH and made
-into the same set; each image whose file or decoder differs is named, and exit status 1 says that some do.
+RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH, by name
+or, where names are lost, by content, and made into the same set; each image whose file or decoder differs is named, and
+exit status 1 says that some do.
 """
 
 
@@ -94,6 +96,7 @@ def main(
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
+    from qi_datasets.pixels.decoding import decoder_warning
     from qi_datasets.sources import OnePassSource
     from qi_datasets.storage.location import default_output, output_of
 
@@ -111,10 +114,10 @@ def main(
         dask=dask,
     )
     root = default_output() if output is None else output_of(output)
-    source = request.source()
+    source = request.source(unnamed=recipe is not None)
     if source is not None and not quiet:
         say(f"source: {source}")
-    for warning in source.warnings if source is not None else ():
+    for warning in (*source.warnings, *filter(None, [decoder_warning()])) if source is not None else ():
         say(f"warning: {warning}", err=True)
     if recipe is not None:
         make_again(recipe, source, root, Engine(workers, dask), force, quiet)

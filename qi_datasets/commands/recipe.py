@@ -44,14 +44,18 @@ def make_again(
 
     where, manifest = manifest_at(location)
     with at_hand(source, lambda: wanted_by_recipe(manifest), not quiet) as readable:
-        plan = plan_recipe(Recipe(where, manifest), readable)
+        plan = plan_recipe(Recipe(where, manifest), readable, progress=not quiet)
         built = build_set(plan, root, engine=engine, force=force, progress=not quiet)
+    for remark in built.remarks:
+        click.echo(f"warning: {remark}", err=True)
     found = compare(built.manifest, manifest)
     for difference in found.differences:
         click.echo(str(difference), err=quiet)
     if not quiet:
         number = len(found.differences)
         click.echo(f"{built.folder}: {number or 'no'} difference{'' if number == 1 else 's'} from {where}")
+        if found.decoders:
+            click.echo(f"images: {plan.found_by_name} by name, {plan.found_by_content} by content; {found.decoders}")
         click.echo(f"{folder_name(built.folder)}: {built.manifest.knowledge}")
     if not found.same_pixels:
         raise click.exceptions.Exit(DIFFERENT)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError, OptionError, name_some, one_line
+from qi_datasets.sources.reading import open_regular
 
 State = Mapping[str, Tensor]
 
@@ -63,6 +64,10 @@ def read_state(path: str) -> State:
     file = Path(path).expanduser()
     if not file.is_file():
         raise OptionError(f"weights are none, default or a file, and {path!r} is no file")
+    try:
+        open_regular(str(file)).close()  # which names a pointer of git-lfs
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     content = read_safetensors(file) if file.suffix == ".safetensors" else read_pickled(file)
     state = find_state(content)
     if state is None:

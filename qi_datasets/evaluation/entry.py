@@ -25,6 +25,7 @@ from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import QI, SPEC_VERSION, SPECS
 from qi_datasets.storage.manifest import DEMO, OFFICIAL, PINNED, UNVERIFIED, VERIFIED
 
@@ -244,7 +245,8 @@ def read_json(path: Path) -> dict[str, Any]:
             raise EntryError(f"{path} is missing; an entry is {ENTRY} and {PREDICTIONS}, in one folder")
         if path.stat().st_size > MOST_BYTES:
             raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refused, parse_float=finite)
+        with open_regular(str(path)) as file:
+            content = json.loads(file.read().decode(), parse_constant=refused, parse_float=finite)
     except (OSError, ValueError, RecursionError) as error:
         raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}") from error
     if not isinstance(content, dict):

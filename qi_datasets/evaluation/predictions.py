@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, one_line
+from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 PREDICTIONS = "predictions.parquet"
@@ -125,6 +126,7 @@ class Predictions:
         try:
             if not path.is_file():
                 raise EntryError(f"{path} is missing; an entry is entry.json and {PREDICTIONS}, in one folder")
+            open_regular(str(path)).close()  # which names a pointer of git-lfs
             if path.stat().st_size > MOST_BYTES or pq.read_metadata(path).num_rows > MOST_ROWS:
                 raise EntryError(f"{path} is larger than any evaluation of {task} can be")
             table = pq.read_table(path)

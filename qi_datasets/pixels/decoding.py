@@ -3,7 +3,7 @@
 import io
 import logging
 
-from PIL import Image
+from PIL import Image, features
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """What Pillow may take a file for: for others it calls programs, or decoders that hardly anybody tests."""
@@ -14,6 +14,27 @@ MOST_PIXELS = 100_000_000
 
 # Pillow logs some damage before it raises; without a handler that becomes a line of its own on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+USUAL_DECODER = "libjpeg-turbo"
+"""The library behind every wheel of Pillow since 9; all of its versions give the same pixels."""
+
+
+def jpeg_decoder() -> tuple[str, str]:
+    """Returns the name and the version of the library with which Pillow decodes JPEG files."""
+    turbo = bool(features.check("libjpeg_turbo"))
+    return USUAL_DECODER if turbo else "libjpeg", features.version("libjpeg_turbo" if turbo else "jpg") or "unknown"
+
+
+def decoder_warning() -> str:
+    """Returns a line on a decoder that gives other pixels than the usual one, "" for the usual one."""
+    name, version = jpeg_decoder()
+    if name == USUAL_DECODER:
+        return ""
+    return (
+        f"Pillow decodes JPEG with {name} {version} here, not {USUAL_DECODER}: pixels will differ from the official "
+        "ones, by up to 9 levels in a patch; install Pillow's own wheel (pip install --force-reinstall pillow)"
+    )
 
 
 class TooManyPixelsError(ValueError):

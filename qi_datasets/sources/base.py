@@ -1,5 +1,6 @@
 """What every source offers: names of images, and for a chosen one where its bytes lie."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,25 @@ from PIL import Image
 
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection
-from qi_datasets.sources.reading import decode_image, read_image
+from qi_datasets.sources.reading import decode_image, decode_with_remark, read_image
 
 NAMED = 3
 """How many images a warning names before it counts the rest."""
+
+
+def size_of(location: object) -> int | None:
+    """Returns the bytes of an image file where that takes no reading, else None."""
+    if isinstance(location, FileLocation):
+        try:
+            return os.stat(location.path).st_size  # noqa: PTH116
+        except OSError:
+            return None
+    size = getattr(location, "size", None)
+    return size if isinstance(size, int) and isinstance(location, SpanLocation) else None
+
+
+class UnnamedError(SourceError):
+    """A source holds images, but nothing tells which images of ImageNet val they are."""
 
 
 class Location(Protocol):
@@ -94,6 +110,10 @@ class SourceImage:
     def held(self) -> "SourceImage":
         """The same image with its bytes in memory, for workers that can't reach its file."""
         return replace(self, location=HeldLocation(self.read(), str(self.location)))
+
+    def decode_with_remark(self, data: bytes) -> tuple[Image.Image, str]:
+        """As `decode`, and a line on what the file holds and the picture does not; "" if all of it was taken."""
+        return decode_with_remark(data, self.location)
 
     def decode(self, data: bytes) -> Image.Image:
         """The picture in `data`, fully decoded, no EXIF rotation; SourceError when it is damaged or no image."""

@@ -1,5 +1,7 @@
-"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet files."""
+"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet and Arrow
+files."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,11 +24,19 @@ def list_members(archive: str) -> Iterator[Member]:
     """Yields the files in an archive, in its order; reads names and sizes, not the files themselves.
 
     Args:
-        archive: path of a tar (a webdataset's shard is one), a zip, or a Parquet file with a column `image`.
+        archive: path of a tar (a webdataset's shard is one), a zip, or a Parquet or Arrow file with a column
+            `image`.
 
     Raises:
         SourceError: The archive is damaged, or can't be read.
     """
+    if archive.lower().endswith(".arrow"):
+        from qi_datasets.sources.arrow import image_spans
+
+        for path, start, size in image_spans(archive):
+            name = os.path.basename(path or "")
+            yield Member(name, size, SpanLocation(archive, start, size, f"{name} in {archive}"))
+        return
     if archive.lower().endswith(".parquet"):
         from qi_datasets.sources.shards import CellLocation, image_cells
 

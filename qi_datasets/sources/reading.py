@@ -1,25 +1,41 @@
 """The one place where files of a source are opened: regular files alone, and of an image no more than a cap."""
 
 import errno
+import io
 import os
 import stat
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.pixels.decoding import FORMATS, TooManyPixelsError, decoded
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that git-lfs has left in the place of a large one."""
+
+POINTER_REMEDY = "it is a pointer of git-lfs, not the file itself; run git lfs pull where it was cloned"
+
+_BITS = 8
+
+_LONGEST_POINTER = 1024
+"""Bytes that such a file may have (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+
 LARGEST_IMAGE = 50_000_000
 """Bytes of an image file, at most."""
 
 
-def open_regular(path: str) -> BinaryIO:
-    """A file, open for reading; OSError for anything but a regular file, once links are followed."""
+def open_regular(path: str) -> io.BufferedReader:
+    """A file, open for reading; OSError for a pointer of git-lfs, and for what leads to no regular file."""
     # A pipe or a device may give no end, or wait for ever; opening some of them does something already.
     if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode):
+            if found.st_size < _LONGEST_POINTER and file.peek(len(LFS_POINTER)).startswith(LFS_POINTER):
+                file.close()
+                raise OSError(errno.EINVAL, POINTER_REMEDY, path)
             return file
         file.close()
     raise OSError(errno.EINVAL, "it is no regular file, but a pipe, a device, or a folder", path)
@@ -74,21 +90,48 @@ def decode_image(data: bytes, where: object) -> Image.Image:
 
     where: what messages call the image.
     """
+    return decode_with_remark(data, where)[0]
+
+
+def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
+    """As `decode_image`, and a line on what the file holds and the picture does not; "" if all of it was taken."""
     check_image_size(len(data), where)
     try:
         image = decoded(data)
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(
-                f"its grey values have more than 8 bits, mode {image.mode}, which RGB would cut off; convert it"
-            )
-        return image if image.mode == "RGB" else image.convert("RGB")
+        if not image.mode.startswith(("I", "F")):
+            remark = _lost(data, image)
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            return rgb, f"{where} {remark}" if remark else ""
     except TooManyPixelsError as error:
         raise SourceError(f"{where} is too large: {error}; make it smaller, or remove it") from error
     except UnidentifiedImageError as error:
+        if data.startswith(LFS_POINTER):
+            raise SourceError(f"{where} is no image: {POINTER_REMEDY}") from error
+        kind = " but HEIC or AVIF" if data[4:8] == b"ftyp" else ""
+        remedy = "convert it" if kind else "replace it"
         raise SourceError(
-            f"{where} is no image file ({', '.join(FORMATS)} are read); replace it, or remove it"
+            f"{where} is no image file{kind} ({', '.join(FORMATS)} are read); {remedy}, or remove it"
         ) from error
     except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
         raise SourceError(
             f"{where} cannot be decoded as an image ({one_line(error)}); replace the file with an intact copy"
         ) from error
+    raise SourceError(
+        f"{where} has grey values of more than 8 bits (mode {image.mode}), which RGB would cut off; convert it to 8 "
+        "bits, or remove it"
+    )
+
+
+def _lost(data: bytes, image: Image.Image) -> str:
+    """What becomes of a picture that RGB of 8 bits can't hold; "" if nothing is lost."""
+    if image.has_transparency_data:
+        clear = np.asarray(image.convert("RGBA"))
+        if (clear[..., :3][clear[..., 3] == 0] != 0).any():
+            return "has colours in places that are wholly transparent, which are taken as they are; flatten it first"
+    if image.format == "PNG" and data[24] > _BITS:
+        return (
+            f"has {data[24]} bits per channel, of which the upper {_BITS} are taken; convert it to {_BITS} bits first"
+        )
+    if getattr(image, "is_animated", False):
+        return "has several frames, of which the first is taken; give that frame alone"
+    return ""

@@ -1,12 +1,13 @@
 """Recognises what lies at a path: the first layout of the list below that is there."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from qi_datasets.errors import SourceError
-from qi_datasets.sources.base import Source
+from qi_datasets.sources.base import Source, UnnamedError
 from qi_datasets.sources.copies import with_warnings_of_copies
 from qi_datasets.sources.folders import (
     AnyFolder,
@@ -19,8 +20,10 @@ from qi_datasets.sources.folders import (
     is_built_set,
 )
 from qi_datasets.sources.one_pass import find_compressed, is_compressed
+from qi_datasets.sources.refused import refuse
 from qi_datasets.sources.splits import of_validation
 from qi_datasets.sources.tar import TarSource
+from qi_datasets.sources.unnamed import find_unnamed
 from qi_datasets.sources.walk import TRAINING, walk
 from qi_datasets.sources.webdataset import WebdatasetSource
 from qi_datasets.sources.zip import ZipSource
@@ -31,12 +34,14 @@ LAYOUTS = (
 )
 
 
-def open_source(place: str | Path) -> Source:
-    """The source at a path or fsspec URL, its layout recognised; only names are read, no picture.
+def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
+    """The source at a path or fsspec URL, its layout recognised; names are read, and a few pictures to judge by.
 
     Where several layouts are present, the first wins: flat folder, class folders, root with `val/`, Kaggle, validation
     files in other folders, tar, archives, any folder of images. Raises SourceError for a path without images that can
     be used.
+
+    unnamed: take images of which nothing tells which of ImageNet's they are, to be found by their content.
     """
     url = str(place)
     if url.startswith("file://"):
@@ -59,7 +64,14 @@ def open_source(place: str | Path) -> Source:
         raise SourceError(f"{url!r} is no path: {error}; give the folder or archive that holds {LAYOUTS}") from error
     if not there:
         raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}")
-    source = _in_file(path) if path.is_file() else _in_folder(path)
+    try:
+        source = _in_file(path) if path.is_file() else _in_folder(path)
+    except UnnamedError:
+        if not unnamed:
+            raise
+        source = None
+    if source is None and unnamed:
+        source = find_unnamed([str(path)] if path.is_file() else list(_files_below(str(path))), str(path))
     if source is None:
         raise SourceError(f"no images in {path}; give the folder or archive that holds {LAYOUTS}")
     return with_warnings_of_copies(source)
@@ -67,14 +79,13 @@ def open_source(place: str | Path) -> Source:
 
 def _in_file(path: Path) -> Source | None:
     """The source in a single file, None if it holds no images."""
-    place = str(path)
-    if path.suffix.lower() in image_suffixes():
+    place, ending = str(path), path.suffix.lower()
+    refuse([place])
+    if ending in image_suffixes():
         raise SourceError(f"{path} is one image; give the folder that holds it and others")
-    if path.suffix == ".parquet":
-        from qi_datasets.sources.shards import ShardSource
-
-        return ShardSource.find(place)
-    if path.suffix.lower() == ".zip":
+    if ending in (".parquet", ".arrow") or is_tfrecord(place):
+        return _in_tables([place], place)
+    if ending == ".zip":
         return ZipSource.find(place) or find_compressed(place)
     if is_compressed(place):
         return find_compressed(place)
@@ -84,41 +95,72 @@ def _in_file(path: Path) -> Source | None:
 def _in_folder(path: Path) -> Source | None:
     """The source in a folder, of the first layout that is there; None if there are no images."""
     built = [folder.name for folder in (path, *sorted(path.iterdir())) if is_built_set(folder)]
-    source = (
+    source: Source | None = (
         FlatFolder.find(path)
         or ClassFolders.find(path)
         or ImageNetRoot.find(path)
         or Kaggle.find(path)
         or NestedFolders.find(path)
         or TarSource.find(path)
-        or (None if built else _in_archives(path))
-        or AnyFolder.find(path)
     )
+    if source is not None:
+        return source
+    files = list(_files_below(str(path)))
+    source = (None if built else _in_archives(files, str(path))) or AnyFolder.find(path)
     if source is None and built:
         raise SourceError(f"{path} holds sets that were built ({', '.join(built)}), not images to build from")
+    if source is None:
+        refuse(files)
     return source
 
 
-def _in_archives(folder: Path) -> Source | None:
-    """The source in the archives below a folder, those of the validation split where their names tell; None without."""
-    from qi_datasets.sources.shards import ShardSource
+def _files_below(top: str) -> Iterator[str]:
+    """The files below a folder, those of training folders aside."""
+    for inside, names in walk(top, TRAINING):
+        yield from (os.path.join(top, inside, name) for name in names if not name.startswith("."))
 
-    place = str(folder)
-    files = [
-        os.path.join(place, inside, name) for inside, names in walk(place, TRAINING) for name in names if name[0] != "."
-    ]
+
+def is_tfrecord(file: str) -> bool:
+    """Whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
+    return "tfrecord" in os.path.basename(file).lower()
+
+
+def _in_archives(files: Sequence[str], top: str) -> Source | None:
+    """The source in archives, those of the validation split where their names tell; None without."""
     zips = [file for file in files if file.lower().endswith(".zip")]
-    tars = _chosen([file for file in files if file.endswith(".tar")], place)
-    packed = _chosen([file for file in files if file.lower().endswith((".tar.gz", ".tgz"))], place)
+    tars = _of_split((file for file in files if file.lower().endswith(".tar")), top)
+    packed = _of_split((file for file in files if file.lower().endswith((".tar.gz", ".tgz"))), top)
     return (
         next(filter(None, map(ZipSource.find, zips)), None)
-        or (WebdatasetSource.find(tars, place) if tars else None)
-        or ShardSource.find(place)
+        or (WebdatasetSource.find(tars, top) if tars else None)
+        or _in_tables(files, top)
         or next(filter(None, map(find_compressed, [*packed, *zips])), None)
     )
 
 
-def _chosen(files: list[str], top: str) -> list[str]:
-    """The files of the validation split, or all of them where their names tell no split."""
-    validation, unnamed = of_validation(files, top)
-    return validation or unnamed
+def _in_tables(files: Sequence[str], top: str) -> Source | None:
+    """The source in Parquet, Arrow or TFRecord files, None without."""
+    records = _of_split(filter(is_tfrecord, files), top)
+    parquet = [file for file in files if file.endswith(".parquet")]
+    arrow = [file for file in files if file.endswith(".arrow")]
+    source: Source | None = None
+    # Each takes a while to import, and every worker that opens another layout would pay for it.
+    if parquet:
+        from qi_datasets.sources.shards import ShardSource
+
+        source = ShardSource.of_files(parquet, top)
+    if source is None and arrow:
+        from qi_datasets.sources.arrow import ArrowSource, has_images
+
+        source = ArrowSource.find(_of_split(arrow, top, has_images), top)
+    if source is None and records:
+        from qi_datasets.sources.tfrecord import TFRecordSource
+
+        source = TFRecordSource.find(records, top)
+    return source
+
+
+def _of_split(files: Iterable[str], top: str, is_right: Callable[[str], bool] = bool) -> list[str]:
+    """The files of the validation split; where their names tell no split, those of which `is_right` holds."""
+    validation, unnamed = of_validation(list(files), top)
+    return validation or list(filter(is_right, unnamed))

@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, by_name
+from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, UnnamedError, by_name
 from qi_datasets.sources.reading import open_regular
 from qi_datasets.sources.splits import of_validation
 
@@ -90,30 +90,27 @@ class ShardSource(ArchiveSource):
 
     @classmethod
     def find(cls, url: str) -> Self | None:
-        """The source, or None without Parquet files of a validation split at or below `url`."""
-        shards = validation_shards(url)
-        if not shards:
-            return None
-        images = by_name((pair for shard in shards for pair in listed(shard)), url)
-        return cls.of_images(url, images)
+        """The source, or None without Parquet files of a validation split at or below a URL."""
+        try:
+            fs, path = fsspec.url_to_fs(url)
+            found = [path] if fs.isfile(path) else sorted(fs.find(path))
+        except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
+            raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
+        files = [fs.unstrip_protocol(file) for file in found if file.endswith(".parquet")]
+        return cls.of_files(files, url)
 
+    @classmethod
+    def of_files(cls, files: Sequence[str], top: str) -> Self | None:
+        """The source of the validation split among Parquet files at or below `top`, None without.
 
-def validation_shards(url: str) -> list[str]:
-    """URLs of the Parquet files at or below `url` that hold the validation split.
-
-    Their names, or their folders' names, say so; where no name mentions any split, their columns do.
-    """
-    try:
-        fs, path = fsspec.url_to_fs(url)
-        if fs.isfile(path):
-            return [fs.unstrip_protocol(path)]
-        files = [file for file in sorted(fs.find(path)) if file.endswith(".parquet")]
-        validation, unnamed = of_validation(files, path)
-        return [fs.unstrip_protocol(file) for file in validation] or [
-            shard for shard in map(fs.unstrip_protocol, unnamed) if is_of_imagenet(shard)
-        ]
-    except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
-        raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
+        Their names, or their folders' names, say so; where no name mentions any split, their columns do.
+        """
+        if list(files) == [top]:
+            shards = [top]
+        else:
+            validation, unnamed = of_validation(files, top)
+            shards = validation or list(filter(is_of_imagenet, unnamed))
+        return cls.of_images(top, by_name((pair for shard in shards for pair in listed(shard)), top))
 
 
 @contextmanager
@@ -141,19 +138,36 @@ def _field(shard: pq.ParquetFile, group: int, name: str) -> pa.ChunkedArray:
     return pa.chunked_array([chunk.field(name) for chunk in column.chunks], column.type.field(name).type)
 
 
-def has_images(shard: pq.ParquetFile) -> bool:
-    """Whether a Parquet file has a column `image` of `bytes` and `path`, as the Hub stores images."""
-    schema = shard.schema_arrow
+def has_image_column(schema: pa.Schema) -> bool:
+    """Whether a table has a column `image` of `bytes` and `path`, as the Hub and `datasets` store images."""
     if schema.names.count("image") != 1 or not pa.types.is_struct(schema.field("image").type):
         return False
     fields = {field.name: field.type for field in schema.field("image").type}
     return fields.get("bytes") in BYTES and fields.get("path") in TEXT
 
 
+def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
+    """Returns the name, the synset ("" if not told) and the file's name of an image, by the path that its row has.
+
+    Raises UnnamedError for a path that is empty, or no name of ImageNet's.
+    """
+    file = posixpath.basename(path or "")
+    names = IMAGENET_VAL.named(file)
+    if names:
+        return (*names, file)
+    if path:
+        raise UnnamedError(f"{where} holds {path!r}, which is no name of an ImageNet validation file")
+    raise UnnamedError(
+        f"{where} holds images without names: `map` of datasets writes images again, as JPEG of quality 75, so that "
+        "names and pixels are gone; give the files that it was made from, or cast the column to Image(decode=False) "
+        "before `map`"
+    )
+
+
 def is_of_imagenet(url: str) -> bool:
     """Whether a Parquet file has a column of images, so that it may be a shard."""
     with opened(url) as shard:
-        return has_images(shard)
+        return has_image_column(shard.schema_arrow)
 
 
 def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
@@ -171,7 +185,7 @@ def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
 
 def require_images(shard: pq.ParquetFile, url: str) -> None:
     """SourceError for a Parquet file without a column of images."""
-    if not has_images(shard):
+    if not has_image_column(shard.schema_arrow):
         raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
 
 
@@ -181,8 +195,5 @@ def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
         require_images(shard, url)
         for group in range(shard.num_row_groups):
             for row, path in enumerate(cells(shard, group, "path")):
-                file = posixpath.basename(path or "")
-                names = IMAGENET_VAL.named(file)
-                if names is None:
-                    raise SourceError(f"{url} holds {path!r}, which is no name of an ImageNet validation file")
-                yield names[0], SourceImage(*names, CellLocation(url, group, row, file))
+                name, wnid, file = image_of_row(path, url)
+                yield name, SourceImage(name, wnid, CellLocation(url, group, row, file))

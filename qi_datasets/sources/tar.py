@@ -9,7 +9,7 @@ from typing import BinaryIO, ClassVar, Self, cast
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, by_name, refuse_outside
+from qi_datasets.sources.base import ArchiveSource, SourceImage, SpanLocation, UnnamedError, by_name, refuse_outside
 from qi_datasets.sources.reading import open_archive
 
 TAR_NAME = "ILSVRC2012_img_val.tar"
@@ -45,7 +45,7 @@ class TarSource(ArchiveSource):
             return None
         images = by_name(((image.name, image) for image in validation_members(archive)), str(archive))
         if not images:
-            raise SourceError(f"{archive} holds no ILSVRC2012_val_*.JPEG; is it {TAR_NAME}?")
+            raise UnnamedError(f"{archive} holds no ILSVRC2012_val_*.JPEG; is it {TAR_NAME}?")
         return cls.of_images(str(archive), images)
 
 

@@ -34,11 +34,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that differs between two builds. images: how many sources both have. configs: those that both have."""
+    """All that differs between two builds.
+
+    images: how many sources both have.
+    configs: those that both have.
+    decoders: which library decoded JPEG files here, and which there.
+    """
 
     differences: tuple[Difference, ...]
     images: int
     configs: tuple[str, ...]
+    decoders: str = ""
 
     @property
     def same(self) -> bool:
@@ -70,10 +76,11 @@ def compare(ours: Manifest, theirs: Manifest) -> Comparison:
     configs = tuple(name for name in ours.configs if name in theirs.configs)
     differences: list[Difference] = []
     images = 0
+    decoders = f"decoded by {ours.decoder} here, {theirs.decoder} there"
     for split in dict.fromkeys((*ours.sources, *theirs.sources)):
         one, other = ours.sources.get(split, []), theirs.sources.get(split, [])
         images += len({source.name for source in one} & {source.name for source in other})
-        differences += _different_images(split, one, other)
+        differences += _different_images(split, one, other, decoders)
     if ours.columns and theirs.columns and ours.columns != theirs.columns:
         names = [name for name in ours.columns | theirs.columns if ours.columns.get(name) != theirs.columns.get(name)]
         kinds = [f"{ours.columns.get(name, 'none')} here, {theirs.columns.get(name, 'none')} there" for name in names]
@@ -81,7 +88,7 @@ def compare(ours: Manifest, theirs: Manifest) -> Comparison:
     explained = {difference.where.partition("/")[0] for difference in differences if not difference.same_pixels}
     for config in configs:
         differences += _different_digests(ours, theirs, config, explained)
-    return Comparison(tuple(differences), images, configs)
+    return Comparison(tuple(differences), images, configs, decoders if images else "")
 
 
 def _different_sets(ours: Manifest, theirs: Manifest) -> Iterator[Difference]:
@@ -93,7 +100,9 @@ def _different_sets(ours: Manifest, theirs: Manifest) -> Iterator[Difference]:
         yield Difference(SET, "", f"{', '.join(ours.configs)} here, {', '.join(theirs.configs)} there")
 
 
-def _different_images(split: str, ours: list[SourceRecord], theirs: list[SourceRecord]) -> Iterator[Difference]:
+def _different_images(
+    split: str, ours: list[SourceRecord], theirs: list[SourceRecord], decoders: str
+) -> Iterator[Difference]:
     known = {source.name: source for source in theirs}
     for source in ours:
         where, other = f"{split}/{source.name}", known.get(source.name)
@@ -104,7 +113,7 @@ def _different_images(split: str, ours: list[SourceRecord], theirs: list[SourceR
             sizes = f"{source.bytes} bytes here, {other.bytes} there"
             yield Difference(FILE, where, sizes + ("; the pixels are the same" if same else ""), same)
         elif source.patch_sha256 != other.patch_sha256:
-            yield Difference(DECODER, where, "the same file gives other pixels")
+            yield Difference(DECODER, where, f"the same file gives other pixels ({decoders})")
     names = {source.name for source in ours}
     for source in theirs:
         if source.name not in names:

@@ -9,9 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-from PIL import features as pillow_features
-
 from qi_datasets.errors import NewerSetError, StoredSetError, one_line
+from qi_datasets.pixels.decoding import USUAL_DECODER, jpeg_decoder
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
@@ -130,6 +129,13 @@ class Manifest:
     def demo(self) -> bool:
         """Whether the set is made from the built-in demo pictures."""
         return self.layout == DemoSource.layout
+
+    @property
+    def decoder(self) -> str:
+        """The library that decoded the set's JPEG files, and its version: "libjpeg-turbo 3.2.0"."""
+        if "libjpeg_turbo" in self.libraries:
+            return f"{USUAL_DECODER} {self.libraries['libjpeg_turbo']}"
+        return f"libjpeg {self.libraries['jpg']}" if "jpg" in self.libraries else "an unknown decoder"
 
     @property
     def pictures(self) -> tuple[int, int]:
@@ -282,8 +288,8 @@ def columns_of(spec: SetSpec) -> dict[str, str]:
 def library_versions() -> dict[str, str]:
     """Versions of what may influence pixels or files: Python, the libraries, and Pillow's JPEG decoder."""
     found = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-    decoder = "libjpeg_turbo" if pillow_features.check("libjpeg_turbo") else "jpg"
-    return found | {decoder: pillow_features.version(decoder) or "unknown"}
+    name, number = jpeg_decoder()
+    return found | {"libjpeg_turbo" if name == USUAL_DECODER else "jpg": number}
 
 
 def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:

@@ -43,6 +43,7 @@ def check_against(folder: Place, against: str | Path) -> Measured:
     found = compare(manifest, other)
     status = Status.PASS if found.same else Status.WARN if found.same_pixels else Status.FAIL
     figure = f"{len(found.configs)} configs, {found.images} images"
+    figure += f", {found.decoders}" if found.decoders else ""
     numbers = {"configs": len(found.configs), "images": found.images, "differences": len(found.differences)}
     cause = "" if found.same else str(found)
     check = Check(name, NAME, status, figure, meaning, cause=cause, numbers=numbers)

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import SEAL, text_of
+from qi_datasets.verification.verify import verify
 from tests import pictures
 from tests.publishing.client import Client
 from tests.publishing.hub import Hub
@@ -71,7 +72,8 @@ def test_another_patch_of_the_same_file_is_a_decoder(qi_build, small_qi: Path, f
     result = qi_build("--imagenet-val", flat_folder, "--recipe", recipe, "--output", tmp_path / "out", "--quiet")
 
     assert result.exit_code == 1
-    assert result.stderr == f"decoder: test/{name}: the same file gives other pixels\n"
+    both = "decoded by {0} here, {0} there".format(Manifest.read(small_qi / "qi").decoder)
+    assert result.stderr == f"decoder: test/{name}: the same file gives other pixels ({both})\n"
     assert result.stdout == ""
 
 
@@ -144,3 +146,74 @@ def test_what_was_verified_so_passes_verification(qi_build, small_qi: Path, flat
     qi_build("--imagenet-val", flat_folder, "--recipe", small_qi / "qi", "--output", tmp_path)
     report = verify(tmp_path / "qi", only="integrity")
     assert report.passed, [check.cause for check in report.checks]
+
+
+def test_images_that_lost_their_names_are_found_by_their_content(
+    qi_build, small_qi: Path, album: dict[str, bytes], tmp_path: Path
+):
+    recipe = small_qi / "qi"
+    contents = list(album.values())
+    folder = tmp_path / "images"
+    for number, content in enumerate(contents):
+        pictures.write(folder / f"{number}.jpg", content)
+    pictures.write(tmp_path / "unnamed.parquet", pictures.shard([(None, content) for content in contents]))
+    pictures.tar([(f"{number}.jpg", content) for number, content in enumerate(contents)], tmp_path / "unnamed.tar")
+
+    for number, place in enumerate((folder, tmp_path / "unnamed.parquet", tmp_path / "unnamed.tar")):
+        result = qi_build("--imagenet-val", place, "--recipe", recipe, "--output", tmp_path / f"out{number}")
+        assert result.exit_code == 0, result.output
+        assert "images: 0 by name, 12 by content; decoded by" in result.stdout
+        ours, theirs = Manifest.read(tmp_path / f"out{number}" / "qi"), Manifest.read(recipe)
+        assert ours.sources == theirs.sources
+        assert ours.default_config.digest == theirs.default_config.digest
+
+
+def test_an_image_that_has_neither_its_name_nor_its_bytes_is_missing(
+    qi_build, small_qi: Path, album: dict[str, bytes], tmp_path: Path
+):
+    name = Manifest.read(small_qi / "qi").sources["test"][0].name
+    folder = pictures.flat({n: data for n, data in album.items() if n != name}, tmp_path / "images")
+
+    result = qi_build("--imagenet-val", folder, "--recipe", small_qi / "qi", "--output", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert f"lacks 1 images of the recipe: {name}" in result.stderr
+    Path(folder, "renamed.jpg").write_bytes(album[name])
+    result = qi_build("--imagenet-val", folder, "--recipe", small_qi / "qi", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+
+
+def test_a_build_with_another_decoder_warns_first_and_both_are_named(
+    qi_build, small_qi: Path, flat_folder: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(features, "check", lambda name: name != "libjpeg_turbo")
+    monkeypatch.setattr(features, "version", lambda name: "9.6")
+    name = Manifest.read(small_qi / "qi").sources["test"][1].name
+    other = altered(small_qi / "qi" / "manifest.json", tmp_path / "recipe.json", "test", 1, patch_sha256="0" * 64)
+
+    result = qi_build("--imagenet-val", flat_folder, "--recipe", other, "--output", tmp_path / "out")
+
+    usual = Manifest.read(small_qi / "qi").decoder
+    assert usual.startswith("libjpeg-turbo ")
+    assert result.stderr.startswith("warning: Pillow decodes JPEG with libjpeg 9.6 here, not libjpeg-turbo: ")
+    both = f"decoded by libjpeg 9.6 here, {usual} there"
+    assert f"decoder: test/{name}: the same file gives other pixels ({both})" in result.stdout
+    assert f"images: 12 by name, 0 by content; {both}" in result.stdout
+    assert Manifest.read(tmp_path / "out" / "qi").decoder == "libjpeg 9.6"
+    monkeypatch.undo()
+    report = verify(tmp_path / "out" / "qi", only="integrity", against=small_qi)
+    assert f"decoded by libjpeg 9.6 here, {usual} there" in report.check("qi", "against").figure
+
+
+def test_an_image_of_which_a_part_is_lost_is_named(qi_build, album: dict[str, bytes], tmp_path: Path):
+    clear = Image.new("RGBA", (60, 60), (200, 10, 10, 0))
+    file = io.BytesIO()
+    clear.save(file, "PNG")
+    names = list(album)
+    folder = pictures.flat(album | {name: file.getvalue() for name in names[:1]}, tmp_path / "images")
+
+    result = qi_build(
+        "--imagenet-val", folder, "--set", "qi", "--per-split", 5, "--border", 0, "--output", tmp_path / "o"
+    )
+
+    assert f"warning: {folder}/{names[0]}.JPEG has colours in places that are wholly transparent" in result.output

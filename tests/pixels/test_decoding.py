@@ -1,27 +1,29 @@
-"""Image files in memory are decoded to the pixels that went in."""
+"""The library that decodes JPEG files is a fact of a build, and one that gives other pixels is named."""
 
-import numpy as np
 import pytest
-from PIL import Image
+from PIL import features
 
-from qi_datasets.pixels.decoding import decoded
-from tests import pictures
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_pixels_and_mode_are_those_of_the_file(mode: str) -> None:
-    picture = pictures.picture(3).convert(mode)
-
-    image = decoded(pictures.encoded(picture, "PNG"))
-
-    assert (image.mode, image.format) == (mode, "PNG")
-    np.testing.assert_array_equal(np.asarray(image), np.asarray(picture))
+from qi_datasets.pixels.decoding import decoder_warning, jpeg_decoder
+from qi_datasets.storage.manifest import library_versions
 
 
-def test_damage_shows_at_once_and_not_when_pixels_are_asked_for() -> None:
-    data = pictures.encoded(pictures.picture(3), "PNG")
+def pretend(turbo: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "check", lambda name: turbo if name == "libjpeg_turbo" else True)
+    monkeypatch.setattr(features, "version", {"libjpeg_turbo": "3.1.0", "jpg": "9.6"}.get)
 
-    with pytest.raises((OSError, SyntaxError)):
-        decoded(data[: len(data) // 2])
-    with pytest.raises(Image.UnidentifiedImageError):
-        decoded(b"Hello")
+
+def test_the_usual_decoder_is_no_reason_for_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(True, monkeypatch)
+
+    assert jpeg_decoder() == ("libjpeg-turbo", "3.1.0")
+    assert decoder_warning() == ""
+    assert library_versions()["libjpeg_turbo"] == "3.1.0"
+
+
+def test_another_decoder_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(False, monkeypatch)
+
+    assert jpeg_decoder() == ("libjpeg", "9.6")
+    assert decoder_warning().startswith("Pillow decodes JPEG with libjpeg 9.6 here, not libjpeg-turbo: ")
+    assert library_versions()["jpg"] == "9.6"
+    assert "libjpeg_turbo" not in library_versions()

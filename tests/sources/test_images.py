@@ -166,3 +166,59 @@ def test_a_span_is_read_from_its_place(tmp_path: Path) -> None:
 
     assert SpanLocation(str(path), 3, 4, "member").read() == b"3456"
     assert str(SpanLocation(str(path), 3, 4, "member of the archive")) == "member of the archive"
+
+
+def test_each_message_names_the_true_remedy() -> None:
+    deep = Image.fromarray(np.linspace(0, 60_000, 600).reshape(20, 30).astype(np.uint16))
+    remedies = {
+        pictures.encoded(deep, "PNG"): "convert it to 8 bits, or remove it",
+        pictures.encoded(PICTURE)[:-300]: "replace the file with an intact copy",
+        b"\0\0\0\x1cftypheic" + bytes(50): "is no image file but HEIC or AVIF .* convert it, or remove it",
+        b"<html>": "replace it, or remove it",
+    }
+
+    for data, remedy in remedies.items():
+        with pytest.raises(SourceError, match=remedy):
+            IMAGE.decode(data)
+
+
+def transparent(colour: tuple[int, int, int], alpha: int) -> Image.Image:
+    image = PICTURE.convert("RGBA")
+    image.paste((*colour, alpha), (2, 3, 9, 9))
+    return image
+
+
+def deep_rgb() -> bytes:
+    """A PNG of 16 bits per channel, which Pillow reads and does not write."""
+    lines = b"".join(b"\0" + bytes(6 * 5) for _ in range(4))
+    chunks = [(b"IHDR", struct.pack(">2I5B", 5, 4, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    made = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+REMARKS = {
+    "hidden colours": (pictures.encoded(transparent((200, 10, 10), 0), "PNG"), "colours in places that are wholly"),
+    "hidden colours, WebP": (
+        pictures.encoded(transparent((9, 9, 9), 0), "WEBP", lossless=True, exact=True),
+        "colours in",
+    ),
+    "black under transparency": (pictures.encoded(transparent((0, 0, 0), 0), "PNG"), ""),
+    "half transparent": (pictures.encoded(transparent((200, 10, 10), 128), "PNG"), ""),
+    "16 bits per channel": (deep_rgb(), "has 16 bits per channel"),
+    "frames": (
+        pictures.encoded(PICTURE, "GIF", save_all=True, append_images=[PICTURE.rotate(90)]),
+        "several frames",
+    ),
+    "a photograph": (pictures.encoded(PICTURE), ""),
+}
+
+
+@pytest.mark.parametrize(("data", "remark"), REMARKS.values(), ids=REMARKS)
+def test_what_a_picture_cannot_hold_is_said(data: bytes, remark: str) -> None:
+    decoded, said = IMAGE.decode_with_remark(data)
+
+    assert decoded.mode == "RGB"
+    assert (remark in said) if remark else said == ""
+    assert not said or said.startswith("somewhere/picture.jpg has ")

@@ -84,7 +84,7 @@ BROKEN = {
     "cut off": (pictures.shard(ROWS)[:-20], "cannot read .*validation.parquet as Parquet"),
     "of something else": (without_images(), "has no column image"),
     "of other images": (pictures.shard([("cat.jpg", b"a")]), "holds 'cat.jpg'"),
-    "without names": (pictures.shard([(None, b"a")]), "holds None"),
+    "without names": (pictures.shard([(None, b"a")]), "holds images without names: .* JPEG of quality 75"),
 }
 
 

@@ -1,0 +1,31 @@
+"""Images in archives that tell no names of ImageNet's: a recipe finds them by their content."""
+
+import os
+from collections.abc import Sequence
+from typing import ClassVar
+
+from qi_datasets.sources.base import ArchiveSource, SourceImage
+from qi_datasets.sources.folders import image_suffixes
+from qi_datasets.sources.members import list_members
+
+_ARCHIVES = (".tar", ".zip", ".parquet", ".arrow")
+
+
+class UnnamedSource(ArchiveSource):
+    """Images under names of the archives' own. names: name -> SourceImage."""
+
+    layout: ClassVar[str] = "images without names"
+
+
+def find_unnamed(files: Sequence[str], where: str) -> UnnamedSource | None:
+    """Returns the source of all images in these archives, None for none; what is no archive is left out."""
+    images: dict[str, SourceImage] = {}
+    for file in files:
+        if not file.lower().endswith(_ARCHIVES):
+            continue
+        for number, member in enumerate(list_members(file)):
+            if member.name and os.path.splitext(member.name)[1].lower() not in image_suffixes():
+                continue
+            name = f"{file.removeprefix(where).lstrip('/')}/{number}/{member.name}".lstrip("/")
+            images[name] = SourceImage(name, "", member.location)
+    return UnnamedSource(where, images) if images else None
