@@ -13,6 +13,7 @@ import torch
 import torchvision
 
 from qi_datasets.errors import ModelError
+from qi_datasets.evaluation.checkpoints import read_state
 from qi_datasets.evaluation.models import opened
 
 NET = "shufflenet_v2_x0_5"
@@ -150,3 +151,11 @@ def test_a_damaged_file_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "cut.pth").write_bytes((tmp_path / "net.pth").read_bytes()[:10_000])
     with pytest.raises(ModelError, match=r"cut.pth can't be read as a state dict; is it whole"):
         opened(NET, f"{tmp_path}/cut.pth")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_pointer_of_git_lfs_says_what_to_do(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+
+    with pytest.raises(ModelError, match="run git lfs pull"):
+        read_state(str(tmp_path / name))

@@ -134,6 +134,8 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "too large": (ENTRY, b" " * 6_000_000, "larger than any entry"),
     "no Parquet": (PREDICTIONS, b"PAR1 or not", "can't be read as Parquet"),
     "an empty file": (PREDICTIONS, b"", "can't be read as Parquet"),
+    "a pointer": (ENTRY, b"version https://git-lfs.github.com/spec/v1\noid x", "run git lfs pull"),
+    "a pointer to Parquet": (PREDICTIONS, b"version https://git-lfs.github.com/spec/v1\noid x", "run git lfs pull"),
 }
 
 

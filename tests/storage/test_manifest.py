@@ -251,3 +251,10 @@ def test_pixels_of_a_set_without_pinned_digests_are_unverified(small_qi: Path) -
 
     assert manifest.pixels == "unverified"
     assert manifest.borders == {0, 16}
+
+
+def test_a_pointer_of_git_lfs_in_the_place_of_a_manifest_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+
+    with pytest.raises(StoredSetError, match="run git lfs pull"):
+        Manifest.read(tmp_path)
