@@ -1,17 +1,29 @@
-"""`qi-publish`: sets become data sets of the Hub."""
+"""`qi-publish`: sets become data sets of the Hub, entries results of their models, a board becomes a Space."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from qi_datasets.commands.console import command, table
 
 if TYPE_CHECKING:
     from qi_datasets.publishing.plan import Publication
+    from qi_datasets.publishing.proposal import Proposal, Sent
     from qi_datasets.publishing.publish import Published
 
 MEGABYTE = 1e6
+PATH = click.Path(path_type=Path)
+
+COMMON = {"timeout", "dry_run", "yes", "quiet"}
+MODES = {
+    "entry": {"model_id", "dataset_id", "results", "direct", *COMMON},
+    "site": {"repo_id", *COMMON},
+    "sets": {"out", "repo_id", "names", "private", "gated", "recipe_only", "revision", "tag", *COMMON},
+}
+"""What is published -> the options that have an effect."""
 
 EPILOG = """
 \b
@@ -24,45 +36,90 @@ The data version is a tag. Other pixels under a version that is published are re
 and the tag stays where it is. Log in first: hf auth login.
 
 \b
+An entry of qi-eval goes to the Hub's benchmarks, and into a repository of entries, as pull requests:
+  qi-publish --entry FOLDER --model-id ORG/MODEL --dataset-id ORG/NAME --results ORG/RESULTS
+A board that qi-leaderboard --space wrote becomes a Space:
+  qi-publish --site SITE --repo-id ORG/SPACE
+
+\b
 Exit status: 0 published, or nothing to do; 1 a set fails a check; 2 wrong usage or input, or the Hub refuses.
 """
 
 
 @command(EPILOG)
 @click.argument("out", required=False)
-@click.option("--repo-id", metavar="ORG/NAME", required=True, help="The repository.")
+@click.option("--repo-id", metavar="ORG/NAME", help="The repository.")
 @click.option("--set", "names", metavar="NAME", multiple=True, help="Publish this set only; repeatable [default: all].")
 @click.option("--private/--public", "private", default=None, help="Who sees it [default: as the set's terms allow].")
 @click.option("--gated", type=click.Choice(["auto", "manual"]), help="Let in who agrees to the terms, or each by hand.")
 @click.option("--recipe-only", is_flag=True, help="Card and manifest alone: others who have the images make the set.")
 @click.option("--revision", metavar="BRANCH", default="main", show_default=True, help="The branch to publish to.")
 @click.option("--tag", metavar="TAG", help="A further tag of your own, beside the data version's.")
+@click.option("--entry", metavar="FOLDER", type=PATH, help="Send an entry, instead of publishing sets.")
+@click.option("--model-id", metavar="ORG/MODEL", help="Whose .eval_results/ get the entry's values [default: it says].")
+@click.option("--dataset-id", metavar="ORG/NAME", help="The benchmark: the set on the Hub that it was evaluated on.")
+@click.option("--results", metavar="ORG/RESULTS", help="The repository of entries that gets this one.")
+@click.option("--direct", is_flag=True, help="Commit to main, instead of opening pull requests.")
+@click.option("--site", metavar="SITE", type=PATH, help="Put a board into the Space --repo-id.")
 @click.option("--timeout", metavar="SECONDS", type=float, help="How long the Hub may be silent [default: 60].")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done; nothing is written.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no tables; needs --yes or --dry-run.")
 def main(
     out: str | None,
-    repo_id: str,
+    repo_id: str | None,
     names: tuple[str, ...],
     private: bool | None,
     gated: str | None,
     recipe_only: bool,
     revision: str,
     tag: str | None,
+    entry: Path | None,
+    model_id: str | None,
+    dataset_id: str | None,
+    results: str | None,
+    direct: bool,
+    site: Path | None,
     timeout: float | None,
     dry_run: bool,
     yes: bool,
     quiet: bool,
 ) -> None:
-    """Publish the sets in OUT, default $QI_DATASETS_HOME or the cache, after checking them."""
+    """Publish the sets in OUT, default $QI_DATASETS_HOME or the cache, after checking them; or an entry, or a board."""
+    check_usage("entry" if entry else "site" if site else "sets")
     if quiet and not (yes or dry_run):
         raise click.UsageError("--quiet needs --yes or --dry-run.")
     if recipe_only and private is None and gated is not None:
         raise click.UsageError("--recipe-only publishes no pixels, so --gated has no use.")
 
-    from qi_datasets.publishing.publish import publish
     from qi_datasets.storage.hub import SILENCE
+
+    silence = SILENCE if timeout is None else timeout
+
+    def agreed_to(proposals: Sequence["Proposal"]) -> bool:
+        if not quiet:
+            show_proposals(proposals)
+        return all(one.is_done for one in proposals) or yes or click.confirm("Send?", abort=True)
+
+    if entry is not None:
+        from qi_datasets.publishing.entry import publish_entry
+
+        sent = publish_entry(
+            entry, model_id=model_id, dataset_id=dataset_id, results=results, direct=direct,
+            dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet,
+        )  # fmt: skip
+        report_sent(sent, dry_run=dry_run, quiet=quiet)
+        return
+    if site is not None:
+        from qi_datasets.publishing.site import publish_site
+
+        put = publish_site(
+            site, str(repo_id), dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet
+        )  # fmt: skip
+        report_sent([put], dry_run=dry_run, quiet=quiet)
+        return
+
+    from qi_datasets.publishing.publish import publish
 
     def agreed(publications: Sequence["Publication"]) -> bool:
         if not quiet:
@@ -74,7 +131,7 @@ def main(
 
     done = publish(
         out,
-        repo_id,
+        str(repo_id),
         names or None,
         private=private,
         gated=gated,
@@ -83,7 +140,7 @@ def main(
         tag=tag,
         dry_run=dry_run,
         confirm=agreed,
-        timeout=SILENCE if timeout is None else timeout,
+        timeout=silence,
         progress=not quiet,
     )
     if dry_run:
@@ -93,6 +150,48 @@ def main(
         return
     for one in done:
         report(one)
+
+
+def check_usage(mode: str) -> None:
+    """Raises click's error for options that have no effect on what is published, and for a repository that lacks.
+
+    mode: a key of `MODES`.
+    """
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    flags = {one.name: one.opts[0] for one in context.command.params}
+    if further := [flags[name] for name in given if name not in {mode, *MODES[mode]}]:
+        raise click.UsageError(f"{further[0]} has no use {'for sets' if mode == 'sets' else f'with --{mode}'}.")
+    if mode != "entry" and context.params["repo_id"] is None:
+        raise click.UsageError("Missing option '--repo-id'.")
+
+
+def show_proposals(proposals: Sequence["Proposal"]) -> None:
+    """What is to be sent where."""
+    for one in proposals:
+        kind = "commit to main" if one.direct else "pull request"
+        state = "nothing to do" if one.is_done else f"{kind}: {one.title}"
+        click.echo(f"{one.place.page}{'' if one.head else ' (new)'}: {state}")
+        rows = [[path, f"{one.files[path].bytes / MEGABYTE:.3f}", "write"] for path in one.add]
+        rows += [[path, "", "delete"] for path in one.delete]
+        if rows and not one.is_done:
+            listed = table(["file", "MB", ""], rows, right=frozenset({"MB"}))
+            click.echo("\n".join(f"  {line}" for line in listed.splitlines()))
+
+
+def report_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
+    """What was sent, and where it can be seen. dry_run: nothing was; the plan is shown instead."""
+    if dry_run:
+        if not quiet:
+            show_proposals([one.proposal for one in sent])
+            click.echo("nothing was written (--dry-run)")
+        return
+    for one in sent:
+        if one.changed:
+            click.echo(f"{one.proposal.title}: {one.address}")
+        else:
+            where = "is proposed already" if one.proposal.number else "is there already"
+            click.echo(f"{one.proposal.title}: nothing to do, it {where}: {one.address}")
 
 
 def show(publications: Sequence["Publication"]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,9 @@ UNSEALED = ("seals", "seconds")
 
 COMPUTED = ("version", "predictions", "figures", *UNSEALED)
 """What `Entry.of` makes of settings, predictions and seconds."""
+
+MOST_FIELDS = 12
+"""Fields of a section in which numbers may have lost their fraction."""
 
 CLOSE = 1e-9
 """Relative difference of figures that another processor may round in another way."""
@@ -134,11 +138,16 @@ class Entry:
             self.predictions.write(unfinished)
             unfinished.replace(target / PREDICTIONS)
             unfinished = target / f".{ENTRY}.{os.getpid()}"
-            unfinished.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            unfinished.write_text(self.text, encoding="utf-8")
             unfinished.replace(target / ENTRY)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
         return target / ENTRY
+
+    @property
+    def text(self) -> str:
+        """The text of `entry.json`."""
+        return json.dumps(self.content, indent=1, allow_nan=False) + "\n"
 
     @property
     def task(self) -> str:
@@ -246,12 +255,48 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MOST_BYTES:
             raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)")
         with open_regular(str(path)) as file:
-            content = json.loads(file.read().decode(), parse_constant=refused, parse_float=finite)
+            # Editors of Windows put a byte order mark before the text.
+            text = file.read().decode("utf-8-sig")
+        content = json.loads(text, parse_constant=refused, parse_float=finite)
     except (OSError, ValueError, RecursionError) as error:
         raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}") from error
     if not isinstance(content, dict):
         raise EntryError(f"{path} is no JSON object")
+    return as_sealed(content)
+
+
+def as_sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """What an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
+    seals = content.get("seals")
+    if not isinstance(seals, dict):
+        return content
+    for name, seal in seals_of(content).items():
+        if name in seals and seals[name] != seal:
+            fields = sorted(fields_of_whole_numbers("", content[name]))[:MOST_FIELDS]
+            chosen = (some for count in range(len(fields), 0, -1) for some in combinations(fields, count))
+            variants = (with_fractions("", content[name], frozenset(some)) for some in chosen)
+            found = next((one for one in variants if seals_of({name: one})[name] == seals[name]), content[name])
+            content = {**content, name: found}
     return content
+
+
+def fields_of_whole_numbers(name: str, value: Any) -> set[str]:
+    """The names of the fields that hold integers, somewhere below a value that bears a name."""
+    if isinstance(value, dict):
+        return {field for inner, at in value.items() for field in fields_of_whole_numbers(inner, at)}
+    if isinstance(value, list):
+        return {field for at in value for field in fields_of_whole_numbers(name, at)}
+    return {name} if isinstance(value, int) and not isinstance(value, bool) else set()
+
+
+def with_fractions(name: str, value: Any, fields: frozenset[str]) -> Any:
+    """The value, with the integers of some fields as floating-point numbers."""
+    if isinstance(value, dict):
+        return {inner: with_fractions(inner, at, fields) for inner, at in value.items()}
+    if isinstance(value, list):
+        return [with_fractions(name, at, fields) for at in value]
+    whole = isinstance(value, int) and not isinstance(value, bool) and name in fields
+    return float(value) if whole else value
 
 
 def refused(constant: str) -> float:

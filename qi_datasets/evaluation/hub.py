@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.errors import HubError, OptionError, OutputError, one_line
 from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.figures import Figures
@@ -28,6 +28,9 @@ FRAMEWORK = "qi-datasets"
 
 SETTINGS = {"padding": "padding", "pool": "pooling", "background": "background"}
 """Field of a model -> how its value is called."""
+
+MOST_BYTES = 100_000
+"""Of a file of results."""
 
 DIGITS = 4
 """Decimal places of a value."""
@@ -212,3 +215,39 @@ def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def tasks_in(path: Path) -> list[str]:
+    """Returns the ids of the tasks of an `eval.yaml`; HubError for a file that is none."""
+    content = read_yaml(path)
+    tasks = content.get("tasks") if isinstance(content, dict) else None
+    if not isinstance(tasks, list):
+        raise HubError(f"{path.name} defines no tasks")
+    return [str(task.get("id")) for task in tasks if isinstance(task, dict)]
+
+
+def results_in(path: Path) -> list[dict[str, Any]]:
+    """Returns the results in a file; HubError for one that is none of results."""
+    found = read_yaml(path)
+    if not isinstance(found, list) or not all(isinstance(data_set_of(one), dict) for one in found):
+        raise HubError(f"{path.name} is no list of results of the Hub's kind")
+    return found
+
+
+def data_set_of(result: object) -> object:
+    """Returns what a result says of its data set."""
+    return result.get("dataset") if isinstance(result, dict) else None
+
+
+def read_yaml(path: Path) -> Any:
+    """Returns what a file of others says, read without running anything of it; HubError if it can't be read."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES // 1000} kB")
+        text = path.read_text(encoding="utf-8")
+        # An anchor can stand for more than a memory holds.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("it has aliases")
+        return yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise HubError(f"{path.name} can't be read as YAML: {one_line(error)[:100]}") from error

@@ -1,8 +1,8 @@
 """Finds the entries below some places and reads each one; whatever is wrong with one is its reason, never an error."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,9 @@ from qi_datasets.evaluation.predictions import MOST_BYTES, PREDICTIONS
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
 from qi_datasets.specs import QI
+from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import Place, entries_below, fetch, file_size, folder_name, joined, place_of
+from qi_datasets.storage.published import open_requests
 from qi_datasets.storage.scratch import scratch_folder
 
 LARGEST = {ENTRY: MOST_JSON_BYTES, PREDICTIONS: MOST_BYTES}
@@ -38,6 +40,7 @@ class Found:
     content: what `entry.json` says
     scores: init -> location score of each source, (N,), in [-1, 1], of entries on `qi` at all seven borders
     constant: whether every margin is 0, as of a network that sees no difference
+    pull_request: the number of the open pull request that proposes it; None for what is published
     """
 
     name: str
@@ -45,6 +48,7 @@ class Found:
     content: Mapping[str, Any]
     scores: Mapping[str, NDArray[np.float64]]
     constant: bool
+    pull_request: int | None = None
 
     @property
     def task(self) -> str:
@@ -81,36 +85,62 @@ class Collection:
 
 
 def collect(
-    places: Iterable[str | Path], *, leave_out: Path | None = None, twice: bool = False, progress: bool = False
+    places: Iterable[str | Path],
+    *,
+    leave_out: Path | None = None,
+    twice: bool = False,
+    pull_requests: bool = False,
+    progress: bool = False,
 ) -> Collection:
     """Every entry below the places, read and computed again.
 
     places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
     leave_out: a folder that is not searched
     twice: whether an evaluation may be there twice; else the younger one is refused
+    pull_requests: whether new entries count that open pull requests on the Hub propose
     progress: show a bar on a terminal
 
     Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
     """
-    folders = sorted({found for place in places for found in folders_of(place, leave_out)}, key=str)
+    places = list(places)
+    listed = {(name, place): None for given in places for name, place in folders_of(given, leave_out)}
+    numbers: dict[tuple[str, Place], int | None] = {**listed, **(proposed(places, listed) if pull_requests else {})}
+    folders = sorted(numbers, key=lambda one: (numbers[one] is not None, str(one)))
     found: list[Found] = []
     refused: list[Refused] = []
     valid: list[Found] = []
     with bar_over("entries", len(folders), "entry", progress) as bar:
         for name, place in folders:
             try:
-                one = read(name, place)
+                one = replace(read(name, place), pull_request=numbers[name, place])
             except QIDatasetsError as error:
                 refused.append(Refused(name, one_line(error)[:LONGEST_REASON]))
             else:
                 valid.append(one)
             bar.update()
     seen = Known()
-    # Of two evaluations of the same the older stays: a copy is younger than what it was made from.
-    for one in sorted(valid, key=lambda one: (one.content["date"], one.name)):
+    # Of two evaluations of the same the older stays: a copy is younger than what it was made from, and proposed last.
+    for one in sorted(valid, key=lambda one: (one.pull_request is not None, one.content["date"], one.name)):
         reason = "" if twice else seen.trouble(one)
         refused.append(Refused(one.name, reason)) if reason else found.append(one)
     return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")))
+
+
+def proposed(places: Iterable[str | Path], known: Iterable[tuple[str, Place]]) -> dict[tuple[str, Place], int | None]:
+    """Name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
+
+    places: as of `collect`
+    known: names and places of what is published
+    """
+    names = {name for name, _ in known}
+    found: dict[tuple[str, Place], int | None] = {}
+    for place in filter(None, map(HubPlace.parse, places)):
+        for request in open_requests(place):
+            # Whoever opens a pull request without entries spoils nothing.
+            with suppress(OptionError):
+                at_request = str(HubPlace(place.repo_id, f"refs/pr/{request.num}"))
+                found |= {one: request.num for one in folders_of(at_request) if one[0] not in names}
+    return found
 
 
 def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[str, Place]]:

@@ -5,39 +5,84 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import yaml
 
 from qi_datasets.errors import OptionError, OutputError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.board import Board
-from qi_datasets.leaderboard.collection import Collection, Found, collect, on_this_machine
+from qi_datasets.leaderboard.collection import Collection, Found, Refused, collect, on_this_machine
+from qi_datasets.leaderboard.hub import Compared, compare_with_hub
 from qi_datasets.leaderboard.page import Downloads, render, slug
 from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.storage.card import TAGS
 
-PAGE, CSV, JSON = "index.html", "entries.csv", "entries.json"
+PAGE, CSV, JSON, CARD = "index.html", "entries.csv", "entries.json", "README.md"
 DOWNLOADS = "downloads"
 """The folder beside the page that holds the entries' files."""
+
+SPACE = {
+    "title": "Which networks read location?",
+    "emoji": "\N{COMPASS}",
+    "colorFrom": "blue",
+    "colorTo": "gray",
+    "sdk": "static",
+    "app_file": PAGE,
+    "pinned": False,
+    "license": "mit",
+    "short_description": "From how far away do networks read location?",
+    "tags": ["leaderboard", *TAGS],
+}
+"""The head of the card of a static Space, as the Hub's documentation has it (spaces-config-reference)."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a text begins that a spreadsheet takes for a formula."""
 
 
-def build(places: Iterable[str | Path], output: Path, *, link: bool = False, progress: bool = False) -> Collection:
+@dataclass(frozen=True)
+class Site:
+    """What a site was made of: what was found, and what the Hub's ranking says of it."""
+
+    collection: Collection
+    compared: Sequence[Compared]
+
+    @property
+    def refused(self) -> Sequence[Refused]:
+        """The entries that are not on the page."""
+        return self.collection.refused
+
+
+def build(
+    places: Iterable[str | Path],
+    output: Path,
+    *,
+    link: bool = False,
+    space: bool = False,
+    hub: str | None = None,
+    pull_requests: bool = False,
+    progress: bool = False,
+) -> Site:
     """Reads the entries below the places and writes the page and its downloads into `output`, which is made.
 
     places: as of `collection.collect`
     output: a folder; files of its own in it are replaced, others are left alone
     link: whether the page links to the entries where they lie, in folders of this machine, instead of copying them
+    space: whether a card is written too that makes the folder a static Space of the Hub
+    hub: ORG/NAME of a benchmark of the Hub, whose ranking the page has too
+    pull_requests: whether what open pull requests on the Hub propose counts
 
-    Returns what was found, the refused entries with it. Raises OptionError, OutputError.
+    Returns what was found, the refused entries with it. Raises OptionError, OutputError, HubError.
     """
     output = Path(output).absolute()
-    collection = collect(places, leave_out=output, progress=progress)
+    collection = collect(places, leave_out=output, pull_requests=pull_requests, progress=progress)
     board = Board.of(collection)
+    compared = compare_with_hub(board, hub, pull_requests=pull_requests) if hub is not None else []
     try:
         output.mkdir(parents=True, exist_ok=True)
         downloads = linked(board.entries, output) if link else copied(board.entries, output / DOWNLOADS)
@@ -45,9 +90,31 @@ def build(places: Iterable[str | Path], output: Path, *, link: bool = False, pro
         write(output / PAGE, render(board, downloads))
         write(output / CSV, as_csv(table))
         write(output / JSON, json.dumps(table, indent=1, allow_nan=False) + "\n")
+        if space:
+            write(output / CARD, space_card())
     except OSError as error:
         raise OutputError(f"cannot write {output}: {error.strerror or error}; choose another output folder") from error
-    return collection
+    return Site(collection, compared)
+
+
+def compared_alone(
+    places: Iterable[str | Path], hub: str, *, pull_requests: bool = False, progress: bool = False
+) -> Site:
+    """As `build`, without a page: what the Hub's ranking says of the entries."""
+    collection = collect(places, pull_requests=pull_requests, progress=progress)
+    return Site(collection, compare_with_hub(Board.of(collection), hub, pull_requests=pull_requests))
+
+
+def is_site_file(name: str) -> bool:
+    """Whether a relative path is one of a site's files."""
+    return name in (PAGE, CSV, JSON, CARD) or name.startswith(f"{DOWNLOADS}/")
+
+
+def space_card() -> str:
+    """The card of the Space that shows the page."""
+    head = yaml.safe_dump(SPACE, sort_keys=False, allow_unicode=True)
+    text = "One static page, made by `qi-leaderboard`: every figure follows from the entries' predictions."
+    return f"---\n{head}---\n\n{text}\n"
 
 
 def write(path: Path, text: str) -> None:

@@ -1,17 +1,23 @@
 """Checks a submission: valid entries, in folders of plain names, which leave what is published as it is."""
 
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.about import DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, UNSEALED
+from qi_datasets.evaluation.faults import faults_of
 from qi_datasets.evaluation.predictions import PREDICTIONS
-from qi_datasets.leaderboard.collection import Collection, Found, Known, Refused, collect
+from qi_datasets.leaderboard.archive import unpacked
+from qi_datasets.leaderboard.collection import LARGEST, Collection, Found, Known, Refused, collect
+from qi_datasets.storage.hub import MAIN, HubPlace, connection
+from qi_datasets.storage.published import fetched, tree
+from qi_datasets.storage.scratch import scratch_folder
 
 README = "README.md"
 """May stand beside entries, and in the folder of all of them."""
@@ -22,65 +28,165 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 @dataclass(frozen=True)
 class Checked:
-    """What a submission holds. new, unchanged: names of valid entries; refused: the others, and why."""
+    """What a submission holds.
+
+    new, unchanged: names of valid entries
+    refused: what is wrong, a reason each; an entry may have several
+    repeated: of `rerun`, what was repeated, and what could not be
+    """
 
     new: tuple[str, ...]
     unchanged: tuple[str, ...]
     refused: tuple[Refused, ...]
+    repeated: tuple[str, ...] = ()
 
 
-def check(folder: Path, published: Iterable[str | Path] = (), *, progress: bool = False) -> Checked:
-    """Checks one entry's folder, or a folder of them.
+def check(
+    submission: str | Path,
+    published: Iterable[str | Path] = (),
+    *,
+    rerun: int = 0,
+    output: str | Path | None = None,
+    trust: bool = False,
+    progress: bool = False,
+) -> Checked:
+    """Checks one entry's folder, or a folder of them, and says everything that is wrong.
 
     Args:
-        folder: Of an entry; or of all entries, where each published one must still be.
-        published: Places of the published entries, as of `collection.collect`.
-        progress: Show a bar on a terminal.
+        submission: A folder of an entry, or of all entries, where each published one must still be; a zip file of one
+            or several; or `hf://datasets/ORG/RESULTS@refs/pr/N`, a pull request.
+        published: Places of the published entries, as of `collection.collect`; of a pull request by default its main.
+        rerun: How many random parts of the predictions of each new entry are repeated.
+        output: Where the sets are, for `rerun`; as of `evaluate`.
+        trust: Whether code from a model's repository may run, for `rerun`.
+        progress: Show bars on a terminal.
 
     Raises:
-        OptionError: Where there is no folder, or nothing that could be an entry.
+        OptionError: Where there is no such place, or nothing that could be an entry.
     """
-    folder = folder.absolute()
-    if not folder.is_dir():
-        raise OptionError(f"{folder} is no folder; check takes an entry's folder, or a folder of entries")
-    there = collect([folder], twice=True, progress=progress)
-    before = collect(published, progress=progress) if (published := list(published)) else Collection((), ())
-    old: dict[str, Found] = {one.name.rpartition("/")[2]: one for one in before.found}
-    known = Known()
-    for one in before.found:
-        known.trouble(one)
-    new: list[str] = []
-    unchanged: list[str] = []
-    refused = list(there.refused)
-    for one in there.found:
-        name = one.name.rpartition("/")[2]
-        change = altered(old[name].content, one.content) if name in old else known.trouble(one)
-        if reason := named_plainly(one) or beside(one) or change:
-            refused.append(Refused(one.name, reason))
+    published = list(published)
+    with submitted(submission) as (folder, further):
+        place = HubPlace.parse(submission)
+        if place is not None and not published and further is not None:
+            published = [str(HubPlace(place.repo_id))] if has_entries(HubPlace(place.repo_id)) else []
+        there = collect([folder], twice=True, progress=progress)
+        before = collect(published, progress=progress) if published else Collection((), ())
+        old: dict[str, Found] = {one.name.rpartition("/")[2]: one for one in before.found}
+        known = Known()
+        for one in before.found:
+            known.trouble(one)
+        new: list[Found] = []
+        unchanged: list[str] = []
+        refused: list[Refused] = list(further or ())
+        for bad in there.refused:
+            at = folder if (folder / ENTRY).exists() or (folder / PREDICTIONS).exists() else folder / bad.name
+            reasons = [*faults_of(at), *form_faults(at)] or [bad.reason]
+            refused += [Refused(bad.name, one.replace(f"{at}/", "")) for one in reasons]
+        for one in there.found:
+            name = one.name.rpartition("/")[2]
+            change = altered(old[name].content, one.content) if name in old else known.trouble(one)
+            if reasons := [*form_faults(Path(one.place)), *filter(None, [change])]:
+                refused += [Refused(one.name, reason) for reason in reasons]
+            elif name in old:
+                unchanged.append(one.name)
+            else:
+                new.append(one)
+        if place is None and not (folder / ENTRY).exists():
+            names = [*(one.name for one in there.found), *(one.name for one in there.refused)]
+            here = {name.rpartition("/")[2] for name in names}
+            refused += [
+                Refused(name, "it is published, but gone here; put it back") for name in old if name not in here
+            ]
+        repeated: list[str] = []
+        for one in new if rerun else ():
+            from qi_datasets.leaderboard.rerun import repeat
+
+            done = repeat(Path(one.place), rerun, output=output, trust=trust, progress=progress)
+            repeated += [f"{one.name}: {line}" for line in done.lines]
+            refused += [Refused(one.name, line) for line in done.differences]
+    bad_names = {one.name for one in refused}
+    names = [one.name for one in new if one.name not in bad_names]
+    in_order = sorted(refused, key=lambda one: one.name)
+    return Checked(tuple(names), tuple(unchanged), tuple(in_order), tuple(repeated))
+
+
+@contextmanager
+def submitted(submission: str | Path) -> Iterator[tuple[Path, Sequence[Refused] | None]]:
+    """The folder of what is submitted, while the block runs, and what is wrong beside its entries.
+
+    submission: as of `check`
+    """
+    place = HubPlace.parse(submission)
+    if place is not None:
+        with scratch_folder() as scratch, connection():
+            yield scratch, fetched_changes(place, scratch)
+        return
+    path = Path(submission).expanduser().absolute()
+    if path.is_file() and path.suffix.lower() == ".zip":
+        with scratch_folder() as scratch:
+            top = scratch / path.stem
+            top.mkdir()
+            yield unpacked(path, top), ()
+        return
+    if not path.is_dir():
+        raise OptionError(
+            f"{path} is no folder and no zip file; check takes an entry's folder, a folder of entries, a zip file, or "
+            "hf://datasets/ORG/RESULTS@refs/pr/N"
+        )
+    yield path, ()
+
+
+def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
+    """Fetches the entries that a pull request adds or changes; what it changes beside them is refused.
+
+    place: the pull request
+    folder: where the entries go
+    """
+    if place.revision == MAIN:
+        raise OptionError(f"{place} is no pull request; give {place.repo_id}@refs/pr/N, or a folder of its entries")
+    main = {file.path: file.blob_id for file in tree(HubPlace(place.repo_id))}
+    there = {file.path: file for file in tree(place)}
+    changed = [path for path, file in there.items() if main.get(path) != file.blob_id]
+    refused = [Refused(path, "it is published, but gone here; put it back") for path in main if path not in there]
+    for path in changed:
+        parent, _, name = path.rpartition("/")
+        most = LARGEST.get(name, 1_000_000)
+        if not parent or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
+            refused.append(Refused(path, "it is no part of an entry; a pull request adds entries alone"))
+        elif there[path].size > most:
+            refused.append(Refused(path, f"it is larger than {most // 1000} kB"))
         else:
-            (unchanged if name in old else new).append(one.name)
-    if not (folder / ENTRY).exists():
-        names = [*(one.name for one in there.found), *(one.name for one in there.refused)]
-        here = {name.rpartition("/")[2] for name in names}
-        refused += [Refused(name, "it is published, but gone here; put it back") for name in old if name not in here]
-    return Checked(tuple(new), tuple(unchanged), tuple(sorted(refused, key=attrgetter("name", "reason"))))
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(fetched(place, path), folder / path)
+    return refused
 
 
-def named_plainly(one: Found) -> str:
-    """Why an entry's folder can't be called so; "" if it can."""
-    name = one.name.rpartition("/")[2]
-    plain = PLAIN.fullmatch(name) is not None
-    return "" if plain else "its folder's name must be MODEL-REVISION, of letters, digits, dots, dashes and underscores"
+def has_entries(place: HubPlace) -> bool:
+    """Whether there are entries on main."""
+    return any(file.path.endswith(f"/{ENTRY}") for file in tree(place))
 
 
-def beside(one: Found) -> str:
-    """What is in an entry's folder beside its files; "" if there is nothing."""
-    names = sorted(path.name for path in Path(one.place).iterdir())
+def form_faults(folder: Path) -> list[str]:
+    """What is wrong with the name of an entry's folder, and with what lies in it."""
+    return [*named_plainly(folder.name), *beside(folder)]
+
+
+def named_plainly(name: str) -> Iterator[str]:
+    """Yields why an entry's folder can't be called so."""
+    if PLAIN.fullmatch(name) is None:
+        yield "its folder's name must be MODEL-REVISION, of letters, digits, dots, dashes and underscores"
+
+
+def beside(folder: Path) -> Iterator[str]:
+    """Yields what is in an entry's folder beside its files, and files that are links."""
+    names = sorted(path.name for path in folder.iterdir())
     further = [name for name in names if name not in (ENTRY, PREDICTIONS, README)]
-    links = [name for name in names if Path(one.place, name).is_symlink()]
+    links = [name for name in names if (folder / name).is_symlink()]
     if further:
-        return f"its folder holds {further[0]!r}; an entry is {ENTRY} and {PREDICTIONS}"
-    return f"{links[0]} is a link; put the file itself there" if links else ""
+        more = f" and {len(further) - 1} more" if len(further) > 1 else ""
+        yield f"its folder holds {further[0][:80]!r}{more}; an entry is {ENTRY} and {PREDICTIONS}"
+    for name in links:
+        yield f"{name[:80]} is a link; put the file itself there"
 
 
 def altered(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def access_of(place: HubPlace) -> Access:
 
 def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
     """The branches and tags of a repository, by name, with their commits."""
-    refs = asked(lambda: HfApi().list_repo_refs(place.repo_id, repo_type="dataset"), place)
+    refs = asked(lambda: HfApi().list_repo_refs(place.repo_id, repo_type=place.repo_type), place)
     return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
 
 

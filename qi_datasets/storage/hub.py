@@ -29,6 +29,10 @@ MAIN = "main"
 BENCHMARK = "eval.yaml"
 """The file that makes a data set of the Hub a benchmark."""
 
+PREFIXES = {"dataset": "datasets/", "model": "", "space": "spaces/"}
+"""Kind of a repository -> how its address begins."""
+
+_KINDS = {"dataset": "data set", "model": "model", "space": "Space"}
 _LOCATION = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^@]+?))?/?")
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LONGEST_REPO_ID = 96
@@ -54,7 +58,7 @@ _BY_KIND: dict[type[BaseException], str] = {
     GatedRepoError: "{repo} is gated: visit {page}, agree to its terms there, and {login}",
     RevisionNotFoundError: "{repo} has no revision {revision!r}; see {page}/tree/main",
     RemoteEntryNotFoundError: "{place} holds no set of this package; see {page}",
-    RepositoryNotFoundError: "the Hub has no data set {repo}, or not for you: check the name, and {login}",
+    RepositoryNotFoundError: "the Hub has no {kind} {repo}, or not for you: check the name, and {login}",
 }
 """What errors of the client mean to a person, the narrower kinds first."""
 
@@ -78,10 +82,11 @@ _BY_STATUS = {
 
 @dataclass(frozen=True)
 class HubPlace:
-    """A repository of data sets on the Hub at a revision: a branch, a tag or a commit."""
+    """A repository on the Hub at a revision: a branch, a tag or a commit. repo_type: dataset, model or space."""
 
     repo_id: str
     revision: str = MAIN
+    repo_type: str = "dataset"
 
     def __post_init__(self) -> None:
         if not _REPO_ID.fullmatch(str(self.repo_id)) or "--" in self.repo_id or len(self.repo_id) > _LONGEST_REPO_ID:
@@ -102,10 +107,10 @@ class HubPlace:
     @property
     def page(self) -> str:
         """The address that a person visits."""
-        return f"{constants.ENDPOINT}/datasets/{self.repo_id}"
+        return f"{constants.ENDPOINT}/{PREFIXES[self.repo_type]}{self.repo_id}"
 
     def __str__(self) -> str:
-        return f"hf://datasets/{self.repo_id}@{self.revision}"
+        return f"hf://{PREFIXES[self.repo_type]}{self.repo_id}@{self.revision}"
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,7 @@ def _told(error: BaseException, place: HubPlace) -> str:
         status=status,
         place=place,
         repo=place.repo_id,
+        kind=_KINDS[place.repo_type],
         page=place.page,
         revision=place.revision,
         hub=constants.ENDPOINT,

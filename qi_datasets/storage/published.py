@@ -17,6 +17,7 @@ from huggingface_hub import (
     hf_raise_for_status,
     is_offline_mode,
 )
+from huggingface_hub.community import Discussion
 from huggingface_hub.hf_api import RepoFile
 
 from qi_datasets.errors import HubError, StoredSetError
@@ -121,7 +122,7 @@ def fetched(place: HubPlace, name: str) -> Path:
             lambda: hf_hub_download(
                 place.repo_id,
                 name,
-                repo_type="dataset",
+                repo_type=place.repo_type,
                 revision=place.revision,
                 etag_timeout=SILENCE,
                 library_name=LIBRARY,
@@ -164,11 +165,23 @@ def tree(place: HubPlace) -> list[RepoFile]:
     """Every file at a place of the Hub."""
     listed = asked(
         lambda: list(
-            HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type="dataset")
+            HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type=place.repo_type)
         ),
         place,
     )
     return [entry for entry in listed if isinstance(entry, RepoFile)]
+
+
+def open_requests(place: HubPlace) -> list[Discussion]:
+    """The open pull requests of a repository, the newest first."""
+    return asked(
+        lambda: list(
+            HfApi().get_repo_discussions(
+                place.repo_id, repo_type=place.repo_type, discussion_type="pull_request", discussion_status="open"
+            )
+        ),
+        place,
+    )
 
 
 def manifest_at(location: str | Path) -> tuple[str, Manifest]:

@@ -97,9 +97,9 @@ def test_what_is_refused_is_named(
 
     found = check(submitted, [published])
 
-    assert [one.name for one in found.refused] == [name]
-    assert reason in found.refused[0].reason
-    assert str(submitted) not in found.refused[0].reason
+    assert {one.name for one in found.refused} == {name}
+    assert any(reason in one.reason for one in found.refused)
+    assert not any(str(submitted) in one.reason for one in found.refused)
 
 
 def test_a_linked_file_is_refused(submitted: Path, published: Path) -> None:

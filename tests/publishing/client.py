@@ -22,7 +22,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 LOUD = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-COMMANDS = {"qi-publish": "publish", "qi-build": "build", "qi-verify": "verify"}
+COMMANDS = {"qi-publish": "publish", "qi-build": "build", "qi-verify": "verify", "qi-leaderboard": "leaderboard"}
 
 
 @dataclass(frozen=True)

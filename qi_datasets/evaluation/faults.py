@@ -1,0 +1,127 @@
+"""Everything that is wrong with an entry, where `Entry.read` stops at the first thing. Needs no torch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from qi_datasets.errors import EntryError, one_line
+from qi_datasets.evaluation.about import check_about
+from qi_datasets.evaluation.entry import (
+    ENTRY,
+    OLDER,
+    Entry,
+    check_data,
+    check_predictions,
+    first_difference,
+    major_version,
+    read_json,
+    schema,
+    seals_of,
+)
+from qi_datasets.evaluation.figures import figures_of
+from qi_datasets.evaluation.invariants import check_reach, check_rows
+from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
+
+MOST = 20
+"""Lines about one thing, such as the schema."""
+
+LONGEST = 240
+"""Characters of a line."""
+
+
+def faults_of(folder: str | Path) -> list[str]:
+    """Returns a line for each thing that is wrong with the entry in a folder; [] for a valid one."""
+    folder = Path(folder)
+    try:
+        Entry.read(folder)
+    except EntryError as error:
+        first = one_line(error)
+    else:
+        return []
+    found = [one[:LONGEST] for one in iter_faults(folder)]
+    # What can't be told apart below is at least what reading stops at.
+    return list(dict.fromkeys(found or [first[:LONGEST]]))
+
+
+def iter_faults(folder: Path) -> Iterator[str]:
+    """Yields what is wrong, in the order of reading; what can't be looked at any more is left out."""
+    try:
+        content = read_json(folder / ENTRY)
+    except EntryError as error:
+        yield one_line(error)
+        if not (folder / PREDICTIONS).is_file():
+            yield f"{PREDICTIONS} is missing"
+        return
+    if major_version(content) == OLDER:
+        return
+    broken = list(of_schema(content))
+    yield from limited(broken)
+    if broken:
+        return
+    yield from caught(lambda: check_about(content))
+    yield from caught(lambda: check_data(content["data"]))
+    yield from of_predictions(content, folder)
+    yield from of_seals(content)
+
+
+def of_schema(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yields each field that is not of the published schema."""
+    errors = sorted(
+        Draft202012Validator(schema()).iter_errors(content), key=lambda one: list(map(str, one.absolute_path))
+    )
+    for error in errors:
+        field = ".".join(map(str, error.absolute_path)) or "the entry"
+        yield f"{field}: {' '.join(error.message[:2000].split())[:200]}"
+
+
+def of_predictions(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """Yields what the predictions contradict."""
+    try:
+        predictions = Predictions.read(folder / PREDICTIONS, content["task"])
+    except EntryError as error:
+        yield one_line(error)
+        return
+    yield from caught(lambda: check_predictions(content, predictions))
+    rows = list(caught(lambda: check_rows(content, predictions)))
+    yield from rows
+    if rows:
+        return
+    figures = figures_of(content, predictions)
+    yield from limited(list(figure_differences("figures", content["figures"], figures)))
+    yield from caught(lambda: check_reach(content, figures))
+
+
+def figure_differences(where: str, said: Any, found: Any) -> Iterator[str]:
+    """Yields every figure that differs, with both values."""
+    if isinstance(said, dict) and isinstance(found, dict) and said.keys() == found.keys():
+        for name in found:
+            yield from figure_differences(f"{where}.{name}", said[name], found[name])
+    elif line := first_difference(where, said, found):
+        yield line
+
+
+def of_seals(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yields every section that was changed after it was sealed."""
+    seals = seals_of(content)
+    for section, seal in seals.items():
+        if content["seals"].get(section) != seal:
+            yield f"the section {section} was changed after the entry was written (its seal differs)"
+    for section in content["seals"].keys() - seals.keys():
+        yield f"the section {section!r} has a seal, but is gone"
+
+
+def caught(check: Callable[[], object]) -> Iterator[str]:
+    """Yields the words of an EntryError that a check raises."""
+    try:
+        check()
+    except EntryError as error:
+        yield one_line(error)
+
+
+def limited(lines: list[str]) -> Iterator[str]:
+    """Yields the first lines, and how many more there are."""
+    yield from lines[:MOST]
+    if len(lines) > MOST:
+        yield f"and {len(lines) - MOST} more of this kind"

@@ -1,0 +1,133 @@
+"""Repeats a random part of an entry's predictions, where its network can be made."""
+
+import random
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qi_datasets.errors import QIDatasetsError, one_line
+from qi_datasets.evaluation.about import ABOUT
+from qi_datasets.evaluation.again import TELLING, arguments_of
+from qi_datasets.evaluation.design import design_of
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.evaluate import evaluated, read
+from qi_datasets.evaluation.inits import SCRATCH
+from qi_datasets.evaluation.models import DEFAULT, NONE, TIMM, names
+from qi_datasets.leaderboard.words import alone
+from qi_datasets.storage.hub import HubPlace, connection
+from qi_datasets.storage.published import fetched
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What came of it. lines: what was repeated, and what could not be. differences: what came out otherwise."""
+
+    lines: tuple[str, ...]
+    differences: tuple[str, ...] = ()
+
+
+def repeat(
+    folder: Path, parts: int, *, output: str | Path | None = None, trust: bool = False, progress: bool = False
+) -> Repeated:
+    """Repeats random parts of an entry's predictions: an init, a border and a seed each.
+
+    Args:
+        folder: Of the entry.
+        parts: How many parts are repeated.
+        output: Where the sets are, as of `evaluate`.
+        trust: Whether code from the model's repository may run.
+        progress: Show bars on a terminal.
+    """
+    entry = Entry.read(folder)
+    protocol = entry.content["protocol"]
+    cases = [
+        (init, border, seed)
+        for init, settings in protocol["inits"].items()
+        for border in protocol["borders"]
+        for seed in settings["seeds"]
+        if init != SCRATCH
+    ]
+    if not cases:
+        return Repeated(("not repeated: it was trained from scratch; qi-eval MODEL --check FOLDER does so",))
+    # Who submits must not know which parts will be repeated.
+    chosen = random.SystemRandom().sample(cases, min(parts, len(cases)))
+    try:
+        model, weights = network_of(entry.content, trust=trust)
+        lines, different = [], []
+        for init, border, seed in sorted(chosen):
+            share = share_that_differs(entry, model, weights, (init, border, seed), output=output, progress=progress)
+            where = f"init {init}, border {border}, seed {seed}"
+            lines.append(f"repeated {where}: {share:.1%} of the answers differ")
+            if share > TELLING:
+                different.append(f"{where}: {share:.1%} of the answers differ when it is repeated")
+    except QIDatasetsError as error:
+        return Repeated((f"not repeated: {one_line(error)[:200]}",))
+    return Repeated(tuple(lines), tuple(different))
+
+
+class NotRepeatableError(QIDatasetsError):
+    """A network that can't be made here."""
+
+
+def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
+    """Returns the model and the weights of an entry as `evaluate` takes them; NotRepeatableError if there are none.
+
+    content: what the entry says
+    trust: whether code from the model's repository may run
+    """
+    name, weights = content["model"]["name"], content["model"]["weights"]
+    model_id = content.get(ABOUT, {}).get("model_id")
+    by_library = name in names() or name.startswith(TIMM)
+    if by_library and weights in (NONE, DEFAULT):
+        return name, weights
+    if model_id is None:
+        raise NotRepeatableError("neither its library nor a repository (model_id) has the network")
+    if not by_library and not trust:
+        raise NotRepeatableError(f"the network is code of {model_id}; --trust runs it, once you have read it")
+    place = HubPlace(model_id, repo_type="model")
+    with connection():
+        if weights not in (NONE, DEFAULT):
+            weights = str(fetched(place, plain(weights)))
+        if not by_library:
+            file, _, factory = name.rpartition(":")
+            if not file.endswith(".py"):
+                raise NotRepeatableError(f"{name!r} names no file of {model_id}")
+            name = f"{fetched(place, plain(file))}:{factory}"
+    return name, weights
+
+
+def plain(name: str) -> str:
+    """Returns a name that is one of a file, without folders; NotRepeatableError for others."""
+    if "/" in name or name.startswith("."):
+        raise NotRepeatableError(f"{name!r} is no name of a file")
+    return name
+
+
+def share_that_differs(
+    entry: Entry, model: str, weights: str, case: tuple[str, int, int], *, output: str | Path | None, progress: bool
+) -> float:
+    """Returns the share of a case's answers that another run gives otherwise; 1.0 if the network has other weights.
+
+    entry: the entry
+    model, weights, output, progress: as of `evaluate`
+    case: init, border and seed
+    """
+    init, border, seed = case
+    arguments = arguments_of(alone(entry.content, init)) | {"borders": None, "weights": weights, "device": None}
+    limit = arguments.pop("limit")
+    design = design_of(model, local=entry.content["run"]["local"], **arguments)
+    design = replace(design, borders=[border], inits={init: {**design.inits[init], "seeds": [seed]}})
+    data = read(design, output, limit, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="qi-rerun-") as folder:
+        again = evaluated(design, data, Path(folder), progress)
+    seeds = entry.content["protocol"]["inits"][init]["seeds"]
+    sealed = entry.content["model"]["weights_sha256"][init][seeds.index(seed)]
+    same_data = entry.content["data"]["digests"] == again.content["data"]["digests"]
+    if not same_data:
+        raise NotRepeatableError("the sets here are others than those that it was measured on")
+    if again.content["model"]["weights_sha256"][init] != [sealed]:
+        return 1.0
+    there = entry.predictions.where(init=init, border=border, seed=seed).column("prediction")
+    return float((there != again.predictions.column("prediction")).mean())

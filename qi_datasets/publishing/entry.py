@@ -1,0 +1,178 @@
+"""`publish_entry`: an entry's results go to its model's repository, and the entry itself to a repository of entries."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml, is_offline_mode
+
+from qi_datasets.errors import HubError, OptionError, PublishError
+from qi_datasets.evaluation.about import ABOUT
+from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.hub import FOLDER, Source, results_in, results_name, results_of, tasks_in
+from qi_datasets.evaluation.predictions import PREDICTIONS
+from qi_datasets.leaderboard.submission import PLAIN
+from qi_datasets.publishing.content import local_file
+from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
+from qi_datasets.storage.hub import BENCHMARK, MAIN, SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.published import PublishedSet, fetched, published_set, tree
+
+
+def publish_entry(
+    folder: str | Path,
+    *,
+    model_id: str | None = None,
+    dataset_id: str | None = None,
+    results: str | None = None,
+    direct: bool = False,
+    dry_run: bool = False,
+    confirm: Callable[[Sequence[Proposal]], bool] | None = None,
+    timeout: float = SILENCE,
+    progress: bool = False,
+) -> tuple[Sent, ...]:
+    """Sends an entry to the Hub, after every figure of it was computed again.
+
+    Args:
+        folder: Of the entry; its name is MODEL-REVISION.
+        model_id: "ORG/MODEL", the repository that gets `.eval_results/`; default what the entry says; none if it says
+            none.
+        dataset_id: "ORG/NAME", the benchmark; default the one of the results that `qi-eval --dataset-id` wrote.
+        results: "ORG/RESULTS", a data set of entries, one folder each, that gets this one.
+        direct: Commit to main, instead of opening pull requests.
+        dry_run: Only read, and return what would be done.
+        confirm: Called with what is to be done before anything is written; False ends it.
+        timeout: Seconds for which the Hub may be silent.
+        progress: Show bars on a terminal.
+
+    Returns:
+        What was sent where, the entry before its results.
+
+    Raises:
+        EntryError: For an entry that its own predictions contradict.
+        PublishError: For one that was measured on other data than the benchmark's.
+        HubError: For what the Hub refuses. OptionError: For bad arguments.
+    """
+    if is_offline_mode():
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+    folder = Path(folder).expanduser().absolute()
+    entry = Entry.read(folder)
+    model_id = model_id or entry.content.get(ABOUT, {}).get("model_id")
+    if model_id is None and results is None:
+        raise OptionError("an entry goes to the repository of its model or to one of results: give model_id or results")
+    if model_id is not None:
+        entry = entry.described(model_id=model_id)
+        dataset_id = dataset_id or dataset_said(folder)
+    with connection(timeout):
+        user = str(asked(HfApi().whoami, HubPlace(model_id or str(results)))["name"])
+        proposals = []
+        if results is not None:
+            proposals.append(plan_entry(entry, folder, HubPlace(results), direct=direct))
+        if model_id is not None and dataset_id is not None:
+            source = source_of(entry.content, folder, results, user)
+            benchmark = published_set(HubPlace(dataset_id))
+            check_benchmark(entry.content, benchmark)
+            made = results_of(entry, dataset_id, revision=benchmark.commit, source=source)
+            check_tasks(made, benchmark)
+            proposals.append(plan_results(entry.content, made, HubPlace(model_id, MAIN, "model"), direct=direct))
+        if dry_run or not (confirm is None or confirm(proposals)):
+            return tuple(Sent(one, one.address, changed=False) for one in proposals)
+        return tuple(send(one, progress=progress) for one in proposals)
+
+
+def dataset_said(folder: Path) -> str:
+    """Returns the benchmark of the results that lie beside an entry; OptionError without any."""
+    found: set[str] = set()
+    for path in sorted((folder / FOLDER).glob("*.yaml")):
+        found |= {str(one.get("dataset", {}).get("id")) for one in results_in(path)}
+    if len(found) != 1:
+        raise OptionError(
+            "the results need their benchmark: give dataset_id=ORG/NAME, the data set that the network was evaluated on"
+        )
+    return found.pop()
+
+
+def source_of(content: Mapping[str, Any], folder: Path, results: str | None, user: str) -> Source | None:
+    """Returns where an entry's results can be looked up: its predictions, else the code or the paper."""
+    if results is not None:
+        return Source(f"{HubPlace(results).page}/tree/{MAIN}/{folder.name}", "predictions of every image", user)
+    about = content.get(ABOUT, {})
+    return next((Source(about[name], name, user) for name in ("code", "paper") if name in about), None)
+
+
+def check_benchmark(content: Mapping[str, Any], benchmark: PublishedSet) -> None:
+    """Raises PublishError unless an entry was measured on all of a published set, to the digest."""
+    data, manifest, place = content["data"], benchmark.manifest, benchmark.place
+    if (data["set"], data["data_version"]) != (manifest.name, manifest.spec_version):
+        raise PublishError(
+            f"the entry was measured on {data['set']} {data['data_version']}, and {place.repo_id} is {manifest.name} "
+            f"{manifest.spec_version}; evaluate the network on that"
+        )
+    if data["limit"] is not None:
+        raise PublishError(f"the entry is of {data['limit']} sources a split, and results are of all; leave limit out")
+    for split, record in manifest.default_config.splits.items():
+        if data["digests"].get(split, record.digest) != record.digest:
+            raise PublishError(
+                f"the entry was measured on other pictures than {place.repo_id} has (the digests of {split} differ); "
+                "evaluate the network on that set, or name the one that it was evaluated on"
+            )
+
+
+def check_tasks(made: Sequence[EvalResultEntry], benchmark: PublishedSet) -> None:
+    """Raises PublishError unless the benchmark's `eval.yaml` defines the tasks of all results."""
+    place = HubPlace(benchmark.place.repo_id, benchmark.commit)
+    if BENCHMARK not in {file.path for file in tree(place)}:
+        raise PublishError(
+            f"{place.repo_id} is no benchmark: it has no {BENCHMARK}; its owner publishes it again with qi-publish"
+        )
+    tasks = tasks_in(fetched(place, BENCHMARK))
+    for one in made:
+        if one.task_id not in tasks:
+            raise PublishError(f"{place.repo_id} has no task {one.task_id!r}; its {BENCHMARK} has {', '.join(tasks)}")
+
+
+def plan_results(
+    content: Mapping[str, Any], made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool
+) -> Proposal:
+    """Returns the plan of adding results to a model's repository; other results in their file stay.
+
+    content: what the entry says.
+    made: its results.
+    place: the model's repository.
+    direct: whether main itself shall change.
+    """
+    name, kept = results_name(content), []
+    head = HubPlace(place.repo_id, MAIN, place.repo_type)
+    if name in {file.path for file in tree(head)}:
+        ours = {(one.dataset_id, one.task_id) for one in made}
+        there = results_in(fetched(head, name))
+        kept = [one for one in there if (one["dataset"].get("id"), one["dataset"].get("task_id")) not in ours]
+    text = yaml.safe_dump(
+        [*kept, *eval_result_entries_to_yaml(list(made))], sort_keys=False, allow_unicode=True, width=1000
+    )
+    return plan_proposal(place, {name: local_file(text.encode())}, f"Results on {made[0].dataset_id}", direct=direct)
+
+
+def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> Proposal:
+    """Returns the plan of adding an entry to a repository of entries.
+
+    entry: what is sent of it.
+    folder: where it lies.
+    place: the repository.
+    direct: whether main itself shall change.
+    """
+    name = folder.name
+    if PLAIN.fullmatch(name) is None:
+        raise OptionError(
+            f"an entry's folder is called MODEL-REVISION, of letters, digits, dots and dashes, not {name!r}"
+        )
+    files = {
+        f"{name}/{ENTRY}": local_file(entry.text.encode()),
+        f"{name}/{PREDICTIONS}": local_file((folder / PREDICTIONS).read_bytes()),
+    }
+    proposal = plan_proposal(place, files, f"Entry {name}", direct=direct)
+    if proposal.there & files.keys() and f"{name}/{PREDICTIONS}" in proposal.add:
+        raise PublishError(
+            f"{place.repo_id} has another entry {name}; published entries stay, so give the folder a name of its own"
+        )
+    return proposal

@@ -1,0 +1,94 @@
+"""`publish_site`: a board becomes a static Space of the Hub."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from huggingface_hub import HfApi, is_offline_mode
+
+from qi_datasets.errors import HubError, NotOnHubError, OptionError, PublishError
+from qi_datasets.leaderboard.site import CARD, DOWNLOADS, PAGE, is_site_file
+from qi_datasets.publishing.content import LocalFile, local_file
+from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
+from qi_datasets.publishing.remote import refs_of
+from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.published import LIBRARY
+
+TITLE = "The leaderboard"
+
+
+def publish_site(
+    site: str | Path,
+    repo_id: str,
+    *,
+    dry_run: bool = False,
+    confirm: Callable[[Sequence[Proposal]], bool] | None = None,
+    timeout: float = SILENCE,
+    progress: bool = False,
+) -> Sent:
+    """Puts a board into a Space, which is made if it is not there; files of others in it stay.
+
+    Args:
+        site: The folder that `qi-leaderboard --space` wrote.
+        repo_id: "ORG/SPACE".
+        dry_run: Only read, and return what would be done.
+        confirm: Called with what is to be done before anything is written; False ends it.
+        timeout: Seconds for which the Hub may be silent.
+        progress: Show bars on a terminal.
+
+    Raises:
+        OptionError: For a folder that is no such site. PublishError: For a Space that holds something else.
+        HubError: For what the Hub refuses.
+    """
+    if is_offline_mode():
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+    files, place = files_of(Path(site).expanduser().absolute()), HubPlace(repo_id, MAIN, "space")
+    with connection(timeout):
+        asked(HfApi().whoami, place)
+        proposal = plan_site(place, files)
+        if dry_run or not (confirm is None or confirm([proposal])):
+            return Sent(proposal, proposal.address, changed=False)
+        if not proposal.head:
+            make_space(place)
+            proposal = plan_site(place, files)
+        return send(proposal, progress=progress)
+
+
+def files_of(site: Path) -> dict[str, LocalFile]:
+    """Returns the files of a site by their paths; OptionError for a folder that is none."""
+    for name in (PAGE, CARD):
+        if not (site / name).is_file():
+            raise OptionError(f"{site} has no {name}; write the site with qi-leaderboard ENTRIES --output SITE --space")
+    paths = {path.relative_to(site).as_posix(): path for path in site.rglob("*") if path.is_file()}
+    paths = {name: path for name, path in paths.items() if is_site_file(name) and not path.is_symlink()}
+    if not any(name.startswith(f"{DOWNLOADS}/") for name in paths):
+        raise OptionError(f"{site} has no {DOWNLOADS}, and links to files of this machine; write it without --link")
+    return {name: local_file(path.read_bytes()) for name, path in sorted(paths.items())}
+
+
+def plan_site(place: HubPlace, files: dict[str, LocalFile]) -> Proposal:
+    """Returns what is to happen to the Space; PublishError for one that holds something else."""
+    try:
+        proposal = plan_proposal(place, files, TITLE, direct=True, belongs=is_site_file)
+    except NotOnHubError:
+        return Proposal(place, TITLE, files, tuple(files), (), direct=True, head="")
+    strange = [path for path in proposal.there if not (is_site_file(path) or path.startswith("."))]
+    # A new Space has a page of its own, and a style for it.
+    if strange and PAGE not in files.keys() & proposal.there:
+        raise PublishError(f"{place.repo_id} holds other files, such as {sorted(strange)[0]}; choose another Space")
+    return proposal
+
+
+def make_space(place: HubPlace) -> None:
+    """Makes a static Space; one that was made meanwhile will do."""
+
+    def made() -> bool | None:
+        with suppress(HubError):
+            return bool(refs_of(place)[0]) or None
+        return None
+
+    def make() -> bool:
+        HfApi(library_name=LIBRARY).create_repo(place.repo_id, repo_type="space", space_sdk="static")
+        return True
+
+    asked(make, place, done=made)
