@@ -23,8 +23,8 @@ from qi_datasets.evaluation.inits import (
 from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened, own_weights
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
+from qi_datasets.networks.devices import checked_device
 from qi_datasets.networks.variants import PaddingVariant
-from qi_datasets.verification.verify import checked_device
 
 DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
 

@@ -71,7 +71,19 @@ _VIEWS = {
 }
 _VIEWS |= {"mT", "movedim", "view", "reshape", "view_as", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
 _VIEWS |= {"expand", "expand_as", "contiguous", "detach", "data", "to", "type", "float", "double", "half", "bfloat16"}
-_VIEWS |= {"diagonal", "unfold", "as_strided", "cpu", "cuda", "pixel_shuffle", "identity", "dropout", "positive"}
+_VIEWS |= {
+    "diagonal",
+    "unfold",
+    "as_strided",
+    "cpu",
+    "cuda",
+    "pixel_shuffle",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "alpha_dropout",
+}
 # Tagged as pointwise, but there is another function of that name that is not, or they answer something else than a map.
 _NOT_POINTWISE = {"max", "min", "equal", "frexp", "rrelu", "clone"}
 
@@ -130,7 +142,10 @@ class RuledTensor(Tensor):
     """Base of the tensor types: subclasses have `rules` and `overwrite`, and are made by `_make_wrapper_subclass`."""
 
     rules: Rules
+    is_written_elsewhere = False
+    """Whether ordinary tensors share its memory, so that it must be written in place."""
     _seen_by: "list[tuple[weakref.ref[RuledTensor], int]] | None" = None
+    _outdated_by = ""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -144,20 +159,28 @@ class RuledTensor(Tensor):
             raise UnsupportedOperationError(
                 f"{operator.name}(out=...) can't write into a {cls.__name__}; let it return its result"
             )
+        for one in (*args, *(args[0] if args and isinstance(args[0], tuple | list) else ()), *kwargs.values()):
+            if isinstance(one, RuledTensor) and one._outdated_by:
+                raise UnsupportedOperationError(
+                    f"{operator.name} can't read a {cls.__name__} into a view of which {one._outdated_by} has written;"
+                    " write into a copy (clone)"
+                )
         in_place = operator.in_place or bool(kwargs.get("inplace"))
-        if kwargs.get("inplace"):
-            kwargs["inplace"] = False
         target = args[0] if args else kwargs.get("input")
         rule = cls.rules.get(operator.name)
         if in_place and isinstance(target, RuledTensor):
-            if rule is None or target.is_shared():
-                return target.write(operator.name, func, args, kwargs)
-            found = rule(operator.func, *args, **kwargs)
+            found = NotImplemented
+            if rule is not None and not target.is_written_elsewhere:
+                plain = {**kwargs, "inplace": False} if "inplace" in kwargs else kwargs
+                found = rule(operator.func, *args, **plain)
             if found is NotImplemented:
-                return target.write(operator.name, func, args, kwargs)
-            target.overwrite(found)
+                target.write(operator.name, func, args, kwargs)
+            else:
+                target.overwrite(found)
+            target._outdate_views(operator.name)
             return target
-        if rule is not None and not in_place:
+        is_memory = operator.name in _VIEWS and getattr(target, "is_written_elsewhere", False)
+        if rule is not None and not in_place and not is_memory:
             found = rule(operator.func, *(args[::-1] if operator.is_reversed else args), **kwargs)
             if found is not NotImplemented:
                 if operator.name in _VIEWS and isinstance(target, RuledTensor):
@@ -173,7 +196,9 @@ class RuledTensor(Tensor):
         )
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Raises `UnsupportedOperationError`: a function that torch functions don't show has no rule."""
         raise UnsupportedOperationError(
             f"{func} can't be computed on a {cls.__name__}: it is called below torch's functions"
@@ -186,17 +211,17 @@ class RuledTensor(Tensor):
         """Takes the state of `value`, a result of a rule, as an in-place function does."""
         raise NotImplementedError
 
-    def write(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Writes in place where no rule does, or views see it. Raises `UnsupportedOperationError` if it can't."""
-        raise UnsupportedOperationError(
-            f"{name} can't write into this {type(self).__name__}: views of it would not see that"
-        )
+    def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
+        """Writes in place where no rule does. Raises `UnsupportedOperationError` if it can't."""
+        raise UnsupportedOperationError(f"{name} can't write into a {type(self).__name__}: no rule says what changes")
 
-    def is_shared(self) -> bool:
-        """Returns whether another tensor that still exists may see what is written into this one."""
+    def _outdate_views(self, name: str) -> None:
+        """Notes that what sees this tensor's memory is not what it would be; it can't be read any more."""
         seen_by = [(view, call) for ref, call in self._seen_by or () if (view := ref()) is not None]
         own = {call for view, call in seen_by if view is self}
-        return any(call not in own for _, call in seen_by)
+        for view, call in seen_by:
+            if call not in own:
+                view._outdated_by = name
 
     def _is_seen_by(self, views: Sequence[Any]) -> None:
         """Notes that these see what is written into this tensor. Pieces of one call don't overlap one another."""
@@ -300,7 +325,8 @@ _unsupported: ContextVar[list[str] | None] = ContextVar("unsupported", default=N
 @contextmanager
 def record_unsupported() -> Iterator[list[str]]:
     """Collects the names of functions that were computed without a rule, in the order of the first call of each."""
-    token = _unsupported.set(names := [])
+    names: list[str] = []
+    token = _unsupported.set(names)
     try:
         yield names
     finally:

@@ -96,13 +96,22 @@ class CornerNetwork:
 
         Raises `ModelError` for features that are not finite, and when one image does not fit the memory.
         """
-        both, labels = patches.repeat_interleave(2, dim=0), torch.arange(2 * len(patches)) % 2
-        size = self._fitting(both) if batch is None else batch
-        answers = in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
+        size = self._fitting(patches) if batch is None else batch
+        local = self._local
+        if isinstance(local, LocalEvaluation):
+            pairs = max(1, size // 2)
+            answers = in_passes(lambda rows: self._both(local, patches[rows]), len(patches), pairs)
+        else:
+            both, labels = patches.repeat_interleave(2, dim=0), torch.arange(2 * len(patches)) % 2
+            answers = in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
         features: Features = answers.numpy().reshape(len(patches), 2, -1)
         if not np.isfinite(features).all():
             raise ModelError(f"the network's features are not finite numbers at border {self.corners.border}")
         return features
+
+    def _both(self, local: LocalEvaluation, patches: Tensor) -> Tensor:
+        """Features (N, 2 * F) of each patch in both corners, what is the same in both being computed once."""
+        return self._run(lambda: local.at_all_places(patches).transpose(0, 1).flatten(1))
 
     def _fitting(self, images: Tensor) -> int:
         if self._local is not None:

@@ -11,7 +11,8 @@ from pkgutil import resolve_name
 from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError, one_line
+from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.networks.devices import checked_device, threads_for
 from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.hub import HubPlace
@@ -240,7 +241,7 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
         return not_checked(stored, missing)
     check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(stored.spec.separability)
     try:
-        with threads_for(options):
+        with threads_for(full=options.full):
             return check(stored, options)
     except (StoredSetError, OptionError) as error:
         return not_checked(stored, str(error))
@@ -263,34 +264,3 @@ def missing_for_networks(stored: StoredSet) -> str:
         if stored.spec.needs_images and not stored.manifest.sources.get(split):
             return f"the manifest names no sources of {split}"
     return ""
-
-
-@contextmanager
-def threads_for(options: NetworkOptions) -> Iterator[None]:
-    """One thread for the default run, torch's own number for the long one; as before after.
-
-    The default's networks are so small that two threads gain a fifth, and lose minutes waiting for each other wherever
-    other programs run.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    if not options.full:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def checked_device(name: str | None) -> str:
-    """The device that torch is to use, by default a GPU if there is one; OptionError when it can't be used."""
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(f"torch can't use the device {name!r}: {one_line(error)[:200]}") from error
-    return name

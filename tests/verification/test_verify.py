@@ -12,7 +12,6 @@ from qi_datasets.errors import NotBuiltError, OptionError, UnknownSetError
 from qi_datasets.storage.manifest_file import text_of
 from qi_datasets.verification import verify as module
 from qi_datasets.verification.report.report import Report, Status
-from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.verify import verify
 
 
@@ -103,16 +102,6 @@ def test_without_torch_integrity_runs_and_the_rest_is_not_checked(monkeypatch, g
         assert "pip install 'qi-datasets[torch]'" in check.cause
     assert len(report.having(Status.PASS)) > 20
     assert verify(good, ["rook"], only="integrity").exit_status == 0
-
-
-@pytest.mark.parametrize(("full", "threads"), [(False, 1), (True, 2)])
-def test_the_default_run_takes_one_thread_and_gives_the_others_back(full, threads):
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(2)
-    with module.threads_for(NetworkOptions(full=full)):
-        assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
 
 
 def test_a_failure_counts_more_than_what_was_not_checked(monkeypatch, good):

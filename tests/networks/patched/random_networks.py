@@ -1,10 +1,11 @@
 """Hypothesis draws small networks of every layer, padding, stride and bias."""
 
 import torch
+import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.networks.local.networks import Branches, Crop, perturbed, pooled
+from tests.networks.patched.networks import Apply, Branches, Crop, perturbed, pooled
 
 CHANNELS = 3
 UP_TO_2, UP_TO_3, UP_TO_4 = (st.integers(1, most) for most in (2, 3, 4))
@@ -54,8 +55,36 @@ def crops(draw):
     return Crop(draw(st.integers(0, 2)), draw(st.integers(0, 2)), draw(UP_TO_3))
 
 
+@st.composite
+def gates(draw):
+    """What is computed of the whole image and goes back to every position: gates, and norms of images."""
+    return draw(
+        st.sampled_from(
+            [
+                Apply(lambda x: x * x.mean((2, 3), keepdim=True).sigmoid()),
+                Apply(lambda x: x / (1 + x.norm(p=2, dim=(2, 3), keepdim=True))),
+                Apply(lambda x: x * F.hardsigmoid(F.adaptive_max_pool2d(x, 1))),
+                nn.GroupNorm(1, CHANNELS),
+            ]
+        )
+    )
+
+
+def scales():
+    """Other numbers of rows and columns."""
+    return st.sampled_from([nn.Upsample(scale_factor=1.3), nn.Upsample(scale_factor=1.2, mode="bilinear")])
+
+
 LAYERS = st.one_of(
-    *[convolutions()] * 4, pools(), pools(), borders(), branches(), crops(), st.builds(lambda: nn.BatchNorm2d(CHANNELS))
+    *[convolutions()] * 4,
+    pools(),
+    pools(),
+    borders(),
+    branches(),
+    crops(),
+    gates(),
+    scales(),
+    st.builds(lambda: nn.BatchNorm2d(CHANNELS)),
 )
 ACTIVATIONS = st.sampled_from([nn.ReLU(), nn.ReLU(inplace=True), nn.Sigmoid(), nn.Identity()])
 

@@ -6,12 +6,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qi_datasets.networks.convert import to_full_conv
-from qi_datasets.networks.local import LocalNetwork, local_features, obstacle_to_proof
+from qi_datasets.networks.local import LocalNetwork, corners_proved_equal, local_features
 from qi_datasets.networks.receptive_field import receptive_field
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.networks.variants import with_global_max_pool
-from tests.networks.local.networks import patches_of, whole_images
-from tests.networks.local.random_networks import random_networks
+from tests.networks.patched.networks import patches_of, whole_images
+from tests.networks.patched.random_networks import random_networks
 from tests.networks.random_networks import networks
 
 CASES = {"network": random_networks(), "border": st.integers(0, 24), "displacement": st.integers(0, 24)}
@@ -27,7 +27,7 @@ def check(network, border, displacement):
         local = [local_features(network, patches, place, place, side) for place in places]
     for one, other in zip(dense, local, strict=True):
         assert is_equal(one, other)
-    if obstacle_to_proof(network, side, PATCH, displacement) is None:
+    if corners_proved_equal(network, side, PATCH, displacement):
         assert is_equal(*dense)
 
 
@@ -97,7 +97,7 @@ def test_full_convolution_is_proved_if_it_is_exact(network, border, displacement
     stride = receptive_field(network).stride
     # Where branches meet, the patch's window may be cropped at a narrow border.
     if exact and border >= 2 * stride and displacement % stride == 0:
-        assert obstacle_to_proof(network, PATCH + displacement + 2 * border, PATCH, displacement) is None
+        assert corners_proved_equal(network, PATCH + displacement + 2 * border, PATCH, displacement)
 
 
 @pytest.mark.filterwarnings("ignore:whole maps")

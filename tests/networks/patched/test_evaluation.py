@@ -10,8 +10,8 @@ from torchvision.models.vgg import cfgs, make_layers
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork, local_features
 from qi_datasets.networks.tolerance import is_equal
-from tests.networks.local import networks
-from tests.networks.local.networks import KINDS, patches_of, perturbed, pooled, small, whole_images
+from tests.networks.patched import networks
+from tests.networks.patched.networks import KINDS, patches_of, perturbed, pooled, small, whole_images
 
 PATCH, DISPLACEMENT = 56, 64
 
@@ -191,32 +191,36 @@ def test_patches_are_not_written_into():
     assert torch.equal(patches, before)
 
 
-def test_the_blank_canvas_is_no_larger_than_what_the_edges_reach(monkeypatch):
-    sides = []
+def test_the_black_canvas_is_stored_as_its_edges_are():
     network = small("residual").float()
-    network[0].register_forward_pre_hook(lambda _, images: sides.append(images[0].shape[-1]))
-    hooks = network[0]._forward_pre_hooks
-    network[0]._forward_pre_hooks = type(hooks)()
-    evaluation = LocalEvaluation(network, 4096 + 24, patch=(8, 8), places=[(2048, 2048)])
-    assert evaluation._plan.blank_side < 150
+    large = LocalEvaluation(network, 4096 + 24, patch=(8, 8), places=[(2048, 2048)])
     small_image = LocalEvaluation(network, 512 + 24, patch=(8, 8), places=[(256, 256)])
-    assert is_equal(evaluation(patches_of(2), 2048, 2048), small_image(patches_of(2), 256, 256))
+    assert is_equal(large(patches_of(2), 2048, 2048), small_image(patches_of(2), 256, 256))
 
 
-def test_what_is_proved_equal_is_computed_once(monkeypatch):
-    counts = []
-    convolve = nn.functional.conv2d
-    monkeypatch.setattr(nn.functional, "conv2d", lambda *args, **named: counts.append(1) or convolve(*args, **named))
+def test_what_is_proved_equal_is_computed_once():
     network = small("going down")
     for border, shared in ((64, True), (0, False)):
         places = [(border, border), (border + 16, border + 16)]
         evaluation = LocalEvaluation(network, 24 + 2 * border, patch=(8, 8), places=places)
-        evaluation.at_all_places(patches_of(2))
-        counts.clear()
-        evaluation(patches_of(2), *places[0])
-        once = len(counts)
-        evaluation.at_all_places(patches_of(2))
-        assert (len(counts) - once == once) == shared
+        with torch.inference_mode():
+            first, second = evaluation._answers(patches_of(2), places)
+        assert (first is second) == shared
+
+
+def test_backgrounds_are_kept_for_further_batches(monkeypatch):
+    """They are not where weights change, or what comes before is of each image's own."""
+    network, patches = small("residual"), patches_of(3)
+    evaluation = LocalEvaluation(network, 60, patch=(8, 8), places=[(26, 26)], batch=1)
+    evaluation(patches, 26, 26)
+    kept = {key: list(found) for key, found in evaluation._kept._found.items()}
+    evaluation(patches, 26, 26)
+    assert kept
+    assert kept.keys() == evaluation._kept._found.keys()
+    with torch.no_grad():
+        evaluation._network[0].weight.add_(0.1)
+        network[0].weight.add_(0.1)
+    assert is_equal(evaluation(patches, 26, 26), network(whole_images(patches, 26, 26, 60)).detach())
 
 
 @pytest.mark.parametrize("wrong", [{"y": -1}, {"x": 13}, {"side": 7}, {"y": [0, 13, 0]}])

@@ -13,7 +13,7 @@ from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork, local_features
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.networks.variants import with_global_max_pool
-from tests.networks.local.networks import KINDS, Apply, patches_of, perturbed, pooled, small, whole_images
+from tests.networks.patched.networks import KINDS, Apply, patches_of, perturbed, pooled, small, whole_images
 
 TOLERANCE = 1e-11
 BORDER, SIDE = 6, 36
@@ -197,7 +197,7 @@ def test_what_is_drawn_at_random_is_drawn_for_whole_maps():
     )
     evaluation = check_training(network)
     assert not evaluation.local
-    assert evaluation.reasons == ["_1: it draws at random, for each image and position"]
+    assert evaluation.reasons == ["dropout2d"]
 
 
 def test_a_place_outside_is_refused():

@@ -1,0 +1,37 @@
+"""What torch computes on: the device that was asked for, and how many threads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qi_datasets.errors import OptionError, one_line
+
+
+@contextmanager
+def threads_for(*, full: bool) -> Iterator[None]:
+    """One thread for a short run, torch's own number for a long one (`full`); as before after.
+
+    The networks of short runs are so small that two threads gain a fifth, and lose minutes waiting for each other
+    wherever other programs run.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if not full:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def checked_device(name: str | None) -> str:
+    """Returns the device that torch is to use, by default a GPU if there is one; OptionError if it can't be used."""
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(f"torch can't use the device {name!r}: {one_line(error)[:200]}") from error
+    return name

@@ -1,0 +1,271 @@
+"""Operations that read a window of positions, or any one position, for each output."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qi_datasets.networks.operators import Pair, Window
+from qi_datasets.networks.patched import axes
+from qi_datasets.networks.patched.axes import PADDING, Axis
+from qi_datasets.networks.patched.tensor import OUTSIDE, Function, Once, Patched, Place, size_of
+
+Span = tuple[Pair, Pair]
+Marks = tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]
+
+
+def slide(
+    x: Patched,
+    compute: Function,
+    window: Window,
+    whole: Function,
+    *,
+    fill: float = 0.0,
+    order_matters: bool = True,
+    marks: Marks = (None, None),
+    finish: Callable[[Tensor, Any, Any], Tensor] | None = None,
+) -> Any:
+    """Returns the maps that a window operation computes; NotImplemented where it has no output.
+
+    compute: the operation without padding, of maps (n, *channels, h, w)
+    whole: the operation with its padding
+    fill: the padding's value
+    order_matters, marks: as in `axes.slide`, marks for rows and for columns
+    finish: what is then made of outputs of which the marks of rows and of columns are given
+    """
+    counts = window.count(0, x.sides[0]), window.count(1, x.sides[1])
+    if min(counts) < 1:
+        return NotImplemented
+    padding = _padding_stored(x, window, counts, fill)
+    folds = [
+        axes.slide(
+            x.axes[axis],
+            (window.kernel[axis], window.stride[axis], window.dilation[axis]),
+            window.padding[axis][0],
+            counts[axis],
+            padding[axis],
+            order_matters=order_matters,
+            marks=marks[axis],
+        )
+        for axis in (0, 1)
+    ]
+    spans = [_along(place, lambda axis, span: _outputs(window, axis, span, counts[axis])) for place in x.places]
+    reads = [(_inputs(window, 0, rows), _inputs(window, 1, columns)) for rows, columns in spans]
+    keys = [
+        (x.key(place, rows, columns, padding), *_parts(marks, span))
+        for place, (rows, columns), span in zip(x.places, reads, spans, strict=True)
+    ]
+    sizes = [(key, size_of(span)) for key, span in zip(keys, spans, strict=True)]
+    stored = len(folds[0].source) * len(folds[1].source) // (window.stride[0] * window.stride[1])
+    if x.is_cheaper_whole(sizes, stored, counts[0] * counts[1]):
+        return _slide_whole(x.as_whole(), whole, counts)
+    once, places = Once(), []
+
+    def made(place: Place, read: Span, span: Span) -> Tensor:
+        found = compute(x.block(place, read[0], read[1], fill, padding))
+        return found if finish is None else finish(found, *_parts(marks, span))
+
+    def around(background: Tensor) -> Tensor:
+        found = compute(axes.pick(background, folds[0].source, folds[1].source, fill))
+        found = axes.pick(found, folds[0].kept, folds[1].kept)
+        if finish is None:
+            return found
+        return finish(found, *(_stored_marks(one, fold.axis) for one, fold in zip(marks, folds, strict=True)))
+
+    for place, read, span, key in zip(x.places, reads, spans, keys, strict=True):
+        values = once(key, made, place, read, span)
+        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
+    return x.with_places(places, (folds[0].axis, folds[1].axis))
+
+
+def _background(x: Patched, place: Place, once: Once, around: Function) -> Tensor | None:
+    if place.background is None:
+        return None
+    found: Tensor = once(("background", id(place.background)), x.batch.background, around, place.background)
+    return found
+
+
+def _slide_whole(x: Patched, whole: Function, counts: Pair) -> Patched:
+    once = Once()
+    places = [Place((0, counts[0]), (0, counts[1]), once(id(one.values), whole, one.values), None) for one in x.places]
+    return Patched(places, (Axis.unfolded(counts[0]), Axis.unfolded(counts[1])), x.letters, x.batch)
+
+
+def take(
+    x: Patched,
+    rows: tuple[int, ...] | None,
+    columns: tuple[int, ...] | None,
+    fill: float = 0.0,
+    *,
+    endless: bool = False,
+) -> Any:
+    """Returns the maps that have these rows and columns of `x`, in this order (None: all).
+
+    PADDING in the place of a position is `fill`, or what maps of an `endless` black canvas are.
+    """
+    index = tuple((*range(side),) if one is None else one for one, side in zip((rows, columns), x.sides, strict=True))
+    if not all(index):
+        return NotImplemented
+    padding = OUTSIDE
+    if endless:
+        padding = x.axes[0].endless or 0, x.axes[1].endless or 0
+    elif any(PADDING in one for one in index):
+        padding = _endless(x, fill)
+    folds = [axes.take(*one) for one in zip(x.axes, index, padding, strict=True)]
+    once, places = Once(), []
+
+    def around(background: Tensor) -> Tensor:
+        return axes.pick(background, folds[0].source, folds[1].source, fill)
+
+    def made(place: Place, hull: Span, inner: Any) -> Tensor:
+        return axes.pick(x.block(place, hull[0], hull[1]), inner[0], inner[1], fill)
+
+    for place in x.places:
+        span: Span = (0, len(index[0])), (0, len(index[1]))
+        if not x.is_whole:
+            span = _along(place, lambda axis, window: _readers(index[axis], window))
+        # A step over a window leaves some of it; what is taken in another order may need it all over.
+        read = [one[start:stop] for one, (start, stop) in zip(index, span, strict=True)]
+        hull = _hull(read[0]), _hull(read[1])
+        inner = [
+            tuple(p - lo if p != PADDING else PADDING for p in one) for one, (lo, _) in zip(read, hull, strict=True)
+        ]
+        outside = None
+        if any(PADDING in one for one in inner):
+            outside = id(place.background), *(f.axis.stored[slice(*s)] for f, s in zip(folds, span, strict=True))
+        key = x.key(place, hull[0], hull[1]), tuple(inner), outside
+        values = once(key, made, place, hull, inner)
+        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
+    return x.with_places(places, (folds[0].axis, folds[1].axis))
+
+
+def combine_positions(x: Patched, matrices: tuple[Tensor, Tensor]) -> Patched:
+    """Returns the maps whose rows and columns are weighted sums of those of `x`.
+
+    matrices: (outputs, inputs) for rows and for columns, float64
+    """
+    on = [one.to(x.places[0].values.device) for one in matrices]
+    reads = [[_support(row) for row in one] for one in on]
+    folds = [_fold_matrix(axis, one) for axis, one in zip(x.axes, on, strict=True)]
+    once, places = Once(), []
+
+    def around(background: Tensor) -> Tensor:
+        return _weighted(background, folds[0][1], folds[1][1])
+
+    def made(place: Place, hull: Span, parts: Any) -> Tensor:
+        return _weighted(x.block(place, hull[0], hull[1]), parts[0], parts[1])
+
+    for place in x.places:
+        span: Span = (0, len(reads[0])), (0, len(reads[1]))
+        if not x.is_whole:
+            span = _along(place, lambda axis, window: _meeting(reads[axis], window))
+        rows, columns = (one[start:stop] for one, (start, stop) in zip(reads, span, strict=True))
+        hull = (min(rows)[0], max(stop for _, stop in rows)), (min(columns)[0], max(stop for _, stop in columns))
+        parts = [one[slice(*s), slice(*h)] for one, s, h in zip(on, span, hull, strict=True)]
+        key = x.key(place, hull[0], hull[1]), *(tuple(one.flatten().tolist()) for one in parts)
+        values = once(key, made, place, hull, parts)
+        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
+    return x.with_places(places, (folds[0][0], folds[1][0]))
+
+
+def _weighted(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    found = torch.einsum("ph,...hw,qw->...pq", rows.to(maps.dtype), maps, columns.to(maps.dtype))
+    if maps.ndim == 4 and maps.is_contiguous(memory_format=torch.channels_last):
+        return found.contiguous(memory_format=torch.channels_last)
+    return found
+
+
+def _fold_matrix(axis: Axis, matrix: Tensor) -> tuple[Axis, Tensor]:
+    """How weighted sums are stored, those of equal weights of equal positions once; and these weights."""
+    columns = max([*axis.stored, axis.endless or 0]) + 1
+    onto = torch.zeros(len(axis), columns, dtype=matrix.dtype, device=matrix.device)
+    onto[torch.arange(len(axis)), torch.tensor(axis.stored)] = 1
+    stored = matrix @ onto
+    # Sums of weights differ by rounding where they are the same in exact arithmetic.
+    seen = [tuple(round(one, 12) for one in row) for row in stored.tolist()]
+    if axis.endless is not None:
+        seen.append(tuple(float(k == axis.endless) for k in range(columns)))
+        stored = torch.cat([stored, stored.new_tensor([seen[-1]])])
+    numbers = {one: number for number, one in enumerate(dict.fromkeys(seen))}
+    firsts = [seen.index(one) for one in numbers]
+    endless = None if axis.endless is None else numbers[seen.pop()]
+    return Axis(tuple(numbers[one] for one in seen), endless), stored[torch.tensor(firsts)]
+
+
+def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pair:
+    """What padding is stored as, if the operation reads any."""
+    sizes = zip(window.padding, counts, window.stride, window.reach, x.sides, strict=True)
+    if any(
+        before > 0 or (count - 1) * stride + reach - before > side for (before, _), count, stride, reach, side in sizes
+    ):
+        return _endless(x, fill)
+    return OUTSIDE
+
+
+def _endless(x: Patched, fill: float) -> Pair:
+    """What padding is stored as: the row and the column of endless black, if these are `fill` all along."""
+    rows, columns = x.axes[0].endless, x.axes[1].endless
+    if x.is_whole or rows is None or columns is None:
+        return OUTSIDE
+    with torch.no_grad():
+        for one in {id(place.background): place.background for place in x.places}.values():
+            if one is None or not bool((one[..., rows, :] == fill).all() and (one[..., columns] == fill).all()):
+                return OUTSIDE
+    return rows, columns
+
+
+def _along(place: Place, of: Callable[[int, Pair], Pair]) -> Span:
+    """What a function makes of a window's rows (axis 0) and columns (axis 1)."""
+    return of(0, place.rows), of(1, place.columns)
+
+
+def _outputs(window: Window, axis: int, span: Pair, count: int) -> Pair:
+    """The outputs that read a position of the span; one beside it, if there are none."""
+    stride, before = window.stride[axis], window.padding[axis][0]
+    first = -(-(span[0] + before - window.reach[axis] + 1) // stride)
+    last = (span[1] - 1 + before) // stride + 1
+    first = min(max(first, 0), count - 1)
+    return first, max(min(last, count), first + 1)
+
+
+def _inputs(window: Window, axis: int, span: Pair) -> Pair:
+    stride, before = window.stride[axis], window.padding[axis][0]
+    return span[0] * stride - before, (span[1] - 1) * stride - before + window.reach[axis]
+
+
+def _parts(marks: Marks, span: Span) -> tuple[Any, Any]:
+    rows, columns = (None if one is None else one[slice(*s)] for one, s in zip(marks, span, strict=True))
+    return rows, columns
+
+
+def _stored_marks(marks: tuple[Any, ...] | None, axis: Axis) -> tuple[Any, ...] | None:
+    """The marks of what an axis stores; None for endless black's."""
+    if marks is None:
+        return None
+    found = dict(zip(axis.stored, marks, strict=True))
+    return tuple(found.get(number) for number in range(max([*found, axis.endless or 0]) + 1))
+
+
+def _readers(index: tuple[int, ...], span: Pair) -> Pair:
+    """From the first to the last output that takes a position of the span; one beside it, if there are none."""
+    found = [k for k, one in enumerate(index) if span[0] <= one < span[1]]
+    if found:
+        return found[0], found[-1] + 1
+    nearest = min(range(len(index)), key=lambda k: abs(index[k] - span[0]))
+    return nearest, nearest + 1
+
+
+def _hull(index: tuple[int, ...]) -> Pair:
+    inside = [one for one in index if one != PADDING]
+    return (min(inside), max(inside) + 1) if inside else (0, 1)
+
+
+def _support(weights: Tensor) -> Pair:
+    found = weights.nonzero()[:, 0]
+    return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 1)
+
+
+def _meeting(reads: list[Pair], span: Pair) -> Pair:
+    found = [k for k, (start, stop) in enumerate(reads) if start < span[1] and stop > span[0]]
+    return (found[0], found[-1] + 1) if found else (0, 1)
