@@ -54,11 +54,22 @@ class _FillingNumpyFormatter(_FillingFormatter):
 class _FillingTorchFormatter(_FillingFormatter):
     options = "torch_tensor_kwargs"
     channels_first = True
+    torch_tensor_kwargs: dict[str, Any]
 
     def _made_of(self, array: Pixels) -> Any:
         import torch
 
         return torch.from_numpy(array)
+
+    def _recursive_tensorize(self, data_struct: Any) -> Any:
+        """Formats integers and text as the stock formatter does, which looks for videos in each of them first."""
+        if isinstance(data_struct, str):
+            return data_struct
+        if isinstance(data_struct, np.signedinteger) and not self.torch_tensor_kwargs:
+            import torch
+
+            return torch.tensor(data_struct, dtype=torch.int64)
+        return super()._recursive_tensorize(data_struct)
 
 
 class _FillingJaxFormatter(_FillingFormatter):

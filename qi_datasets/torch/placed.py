@@ -1,17 +1,19 @@
 """Items and batches that remember which rectangle of them is not black, so that only it travels between processes.
 
-A DataLoader collates in its worker processes, and a batch of wide borders would go through shared memory black by
-black. An item of a set's class is an ordinary tuple of an ordinary tensor, of a type that `default_collate` has a rule
-for: `collate_items` joins the rectangles. The batch that it makes is a tensor, whole and usable where it is, whose
-pickle is the rectangles and their places; what the main process unpickles is an ordinary tensor.
+A DataLoader asks a set's class for the items of a batch at once, and collates them in its worker processes. The items
+are of a type that `default_collate` has a rule for, `collate_items`: it joins the rectangles. The batch is a tensor
+that is painted when a worker looks at it; its pickle is the rectangles and their places, and what the main
+process unpickles is an ordinary tensor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torchvision import transforms as v1
@@ -76,7 +78,11 @@ class Places:
         n, c, h, w = content.shape
         if (h, w) == (self.height, self.width):
             return content
-        images = black(n, c, self.height, self.width, content)
+        return self.paint(black(n, c, self.height, self.width, content), content)
+
+    def paint(self, images: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
+        """Copies the rectangles to their places in images (n, c, height, width), and returns these."""
+        h, w = content.shape[-2:]
         if len(set(self.y)) == len(set(self.x)) == 1:
             images[:, :, self.y[0] : self.y[0] + h, self.x[0] : self.x[0] + w] = content
             return images
@@ -94,84 +100,83 @@ def black(n: int, c: int, height: int, width: int, like: torch.Tensor) -> torch.
     return torch.from_numpy(memory).view(like.dtype).view(n, c, height, width)
 
 
-class Item(tuple[Any, ...]):
-    """An image, a tensor (c, height, width), and its label, in an ordinary tuple but for what it remembers.
+class Item(Sequence[Any]):
+    """An image, a tensor (c, height, width), and its label, as a sequence whose image is made when it is asked for.
 
-    Attributes:
+    Args:
         content: The image's rectangle, (c, h, w).
         y, x: Row and column of its top-left pixel.
-        version: Of the image when it was filled: painted on, it has another.
+        size: Height and width of the image.
+        label: Of the image.
     """
 
-    content: torch.Tensor
-    y: int
-    x: int
-    version: int | None
+    def __init__(self, content: torch.Tensor, y: int, x: int, size: tuple[int, int], label: Any) -> None:
+        self.content, self.y, self.x, self.size, self.label = content, y, x, size, label
+        self.is_looked_at = False
 
-    @classmethod
-    def placed(cls, content: torch.Tensor, y: int, x: int, height: int, width: int, label: Any) -> Self:
-        """Returns the item of an image that is black but for its content."""
-        plain = content.as_subclass(torch.Tensor)
-        image = Places((y,), (x,), height, width).fill(plain[None])[0]
-        if isinstance(content, tv_tensors.Image):
-            image = tv_tensors.Image(image)
-        item = cls((image, label))
-        item.content, item.y, item.x, item.version = plain, y, x, version_of(image)
-        return item
+    @cached_property
+    def image(self) -> torch.Tensor:
+        """The image; changes in place stay."""
+        self.is_looked_at = True
+        plain = self.content.as_subclass(torch.Tensor)
+        image = Places((self.y,), (self.x,), *self.size).fill(plain[None])[0]
+        return tv_tensors.Image(image) if isinstance(self.content, tv_tensors.Image) else image
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether the image is still black but for its content."""
-        return self.version is not None and self.version == version_of(self[0])
+    def pair(self) -> tuple[Any, Any]:
+        """The image and its label."""
+        return self.image, self.label
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.label if index in (1, -1) else self.pair()[index]
+
+    def __len__(self) -> int:
+        return 2
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return tuple, (tuple(self),)
+        return tuple, (self.pair(),)
 
 
-def version_of(tensor: torch.Tensor) -> int | None:
-    """Returns the number of changes in place, None where PyTorch does not count them."""
-    return None if tensor.is_inference() else tensor._version
-
-
-def collate_items(batch: Sequence[Item], *, collate_fn_map: Mapping[Any, Callable[..., Any]] | None = None) -> Any:
+def collate_items(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., Any]] | None = None) -> Any:
     """Joins items of a set's class as `default_collate` does: [images (n, c, height, width), labels].
 
     It stands in PyTorch's `default_collate_fn_map`, so that every DataLoader without a `collate_fn` of its own uses it.
     """
-    if len({(item[0].shape, item.content.shape, item.content.dtype) for item in batch}) > 1 or not all(
-        item.is_unchanged for item in batch
-    ):
-        return collate([tuple(item) for item in batch], collate_fn_map=collate_fn_map)  # type: ignore[arg-type]
-    height, width = batch[0][0].shape[-2:]
-    places = Places(tuple(item.y for item in batch), tuple(item.x for item in batch), height, width)
-    labels = collate([item[1] for item in batch], collate_fn_map=collate_fn_map)  # type: ignore[arg-type]
-    return [images_here(torch.stack([item.content for item in batch]), places), labels]
-
-
-def images_here(content: torch.Tensor, places: Places) -> torch.Tensor:
-    """Returns the images of a batch, in a worker process as a tensor that travels as its rectangles."""
-    images = places.fill(content)
-    return images if get_worker_info() is None else TravellingTensor.of(images, content, places)
+    join = partial(collate, collate_fn_map=collate_fn_map)  # type: ignore[arg-type]
+    if not all(type(item) is Item and not item.is_looked_at for item in batch):
+        return join([tuple(item) for item in batch])
+    if len({(item.size, item.content.shape, item.content.dtype) for item in batch}) > 1:
+        return join([item.pair() for item in batch])
+    places = Places(tuple(item.y for item in batch), tuple(item.x for item in batch), *batch[0].size)
+    content = torch.stack([item.content.as_subclass(torch.Tensor) for item in batch])
+    images = places.fill(content) if get_worker_info() is None else TravellingTensor.of(content, places)
+    return [images, join([item.label for item in batch])]
 
 
 class TravellingTensor(torch.Tensor):
-    """A batch in a worker process: whatever is computed of it is an ordinary tensor, and so is what arrives."""
+    """A batch in a worker process: painted when it is looked at; what is computed of it, or arrives, is ordinary."""
 
-    # What is computed of it has its own pixels.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    rectangles: tuple[torch.Tensor, Places]
-    version: int | None
+    rectangles: tuple[torch.Tensor, Places] | None
 
     @classmethod
-    def of(cls, images: torch.Tensor, content: torch.Tensor, places: Places) -> "TravellingTensor":
-        """Returns the images, with what they are made of."""
-        batch = images.as_subclass(cls)
-        batch.rectangles, batch.version = (content, places), version_of(images)
+    def of(cls, content: torch.Tensor, places: Places) -> "TravellingTensor":
+        """Returns the batch of these rectangles, (n, c, h, w), at their places."""
+        n, c, _, _ = content.shape
+        batch = black(n, c, places.height, places.width, content).as_subclass(cls)
+        batch.rectangles = content, places
         return batch
 
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Paints the batches among the arguments, then calls the function as if they were ordinary tensors."""
+        with torch._C.DisableTorchFunctionSubclass():
+            for value in tree_leaves((args, kwargs)):
+                if type(value) is TravellingTensor and value.rectangles is not None:
+                    (content, places), value.rectangles = value.rectangles, None
+                    places.paint(value.as_subclass(torch.Tensor), content)
+            return func(*args, **(kwargs or {}))
+
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        if self.version is None or self.version != version_of(self):
+        if self.rectangles is None:
             return torch.Tensor.as_subclass, (self.as_subclass(torch.Tensor), torch.Tensor)
         content, places = self.rectangles
         return places.fill, (content,)

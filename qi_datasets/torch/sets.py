@@ -152,9 +152,10 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 
     def __getitem__(self, index_: int) -> tuple[Any, Any]:
         """Image and label of a row, transformed. IndexError beyond the last row."""
-        return self.item(self.rows[index(index_)])
+        item = self.item(self.rows[index(index_)])
+        return item.pair() if isinstance(item, Item) else item
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any] | Item]:
         """Items of several rows, which a DataLoader asks for at once."""
         if type(self).__getitem__ is not StoredSet.__getitem__:
             return [self[number] for number in indices]
@@ -162,7 +163,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
         return [self.item(row) for row in rows]
 
-    def item(self, row: dict[str, Any]) -> tuple[Any, Any]:
+    def item(self, row: dict[str, Any]) -> tuple[Any, Any] | Item:
         """Image and label of a row, transformed: without the border where that gives the same, which is added then."""
         image, label = self.picture(row), row["label"]
         placed = placed_of(image)
@@ -171,7 +172,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
             return self.transformed(image, label)
         h, w, _ = placed.content.shape
         part, label = self.transformed(crop_with_patch(image, placed.y, placed.x, h, w), label)
-        return Item.placed(part, placed.y, placed.x, placed.height, placed.width, label)
+        return Item(part, placed.y, placed.x, (placed.height, placed.width), label)
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row."""

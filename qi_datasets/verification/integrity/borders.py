@@ -52,6 +52,7 @@ class Borders:
         image = as_built(stored, row) if row is not None else None
         if row is None or image is None:
             return
+        unbordered = whole(row.image)
         for config, rows in self.rows.items():
             border = stored.border(config)
             if number not in rows or is_sampled(config, chunk.split, number) or not BORDER.low < border <= BORDER.high:
@@ -59,7 +60,7 @@ class Borders:
             values = rows[number]
             if chunk.files.png(image.bordered(border)) == stored_bytes(values):
                 self.find(chunk, config, number, differing_columns(stored, row, border, values))
-                shown = whole(row.image).bordered(border)
+                shown = unbordered.bordered(border)
                 self.digests[config][number] = digest_of(stored, number, values, shown, row.box)
 
     def compare_images(self, chunk: Chunk) -> None:

@@ -90,7 +90,9 @@ class KnownFiles:
 
     def png(self, image: Placed) -> bytes:
         """The file of an image."""
-        if self.content is None or not np.array_equal(self.content, image.content):
+        if self.content is not image.content and (
+            self.content is None or not np.array_equal(self.content, image.content)
+        ):
             self.content, self.encoder = image.content, PatchEncoder(image.content)
         return self.encoder.png(image.y, image.x, image.height, image.width)
 
