@@ -75,7 +75,7 @@ class Folded:
 
 
 @lru_cache(4096)
-def slide(
+def fold_slide(
     axis: Axis,
     taps: tuple[int, int, int],
     before: int,
@@ -127,7 +127,7 @@ def slide(
 
 
 @lru_cache(4096)
-def take(axis: Axis, positions: tuple[int, ...], padding: int = PADDING) -> Folded:
+def fold_take(axis: Axis, positions: tuple[int, ...], padding: int = PADDING) -> Folded:
     """Returns how the map is stored that has these positions of the input, in this order; PADDING for padding."""
     read = [padding if one == PADDING else axis.stored[one] for one in positions]
     numbers = {one: number for number, one in enumerate(dict.fromkeys(read))}
@@ -138,7 +138,7 @@ def take(axis: Axis, positions: tuple[int, ...], padding: int = PADDING) -> Fold
 
 
 @lru_cache(4096)
-def join(axes: tuple[Axis, ...]) -> tuple[tuple[tuple[int, ...] | None, ...], Axis]:
+def join_axes(axes: tuple[Axis, ...]) -> tuple[tuple[tuple[int, ...] | None, ...], Axis]:
     """Returns, for maps of one size, which stored positions of each the joint map stores (None: all), and its axis."""
     if all(axis == axes[0] for axis in axes):
         return (None,) * len(axes), axes[0]

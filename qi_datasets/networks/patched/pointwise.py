@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, RuledTensor, pointwise_functions
-from qi_datasets.networks.patched import axes
-from qi_datasets.networks.patched.axes import Axis
+from qi_datasets.networks.patched.axes import Axis, join_axes, pick
 from qi_datasets.networks.patched.tensor import Once, Patched, PerImage, Place, size_of
 
 _UNCHANGED = (
@@ -99,7 +98,7 @@ def _combine(operands: Sequence[Any], like: Patched, compute: Callable[..., Tens
         joined = like.axes
         picks: tuple[Any, Any] = ((None,) * len(mapped), (None,) * len(mapped))
     else:
-        found = [axes.join(tuple(one.axes[axis] for one in mapped)) for axis in (0, 1)]
+        found = [join_axes(tuple(one.axes[axis] for one in mapped)) for axis in (0, 1)]
         joined, picks = (found[0][1], found[1][1]), (found[0][0], found[1][0])
     once, places = Once(), []
 
@@ -150,9 +149,9 @@ def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
 
 def _background(one: Any, number: int, index: Any) -> Any:
     if isinstance(one, Patched):
-        return axes.pick(one.places[number].background, *index)  # type: ignore[arg-type]
+        return pick(one.places[number].background, *index)  # type: ignore[arg-type]
     if isinstance(one, Fixed):
-        return axes.pick(one.values, *index)
+        return pick(one.values, *index)
     return one.parts[number] if isinstance(one, PerImage) else one
 
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, Window
-from qi_datasets.networks.patched import axes
-from qi_datasets.networks.patched.axes import PADDING, Axis
+from qi_datasets.networks.patched.axes import PADDING, Axis, fold_slide, fold_take, pick
 from qi_datasets.networks.patched.tensor import OUTSIDE, Function, Once, Patched, Place, size_of
 
 Span = tuple[Pair, Pair]
@@ -31,7 +30,7 @@ def slide(
     compute: the operation without padding, of maps (n, *channels, h, w)
     whole: the operation with its padding
     fill: the padding's value
-    order_matters, marks: as in `axes.slide`, marks for rows and for columns
+    order_matters, marks: as in `fold_slide`, marks for rows and for columns
     finish: what is then made of outputs of which the marks of rows and of columns are given
     """
     counts = window.count(0, x.sides[0]), window.count(1, x.sides[1])
@@ -39,7 +38,7 @@ def slide(
         return NotImplemented
     padding = _padding_stored(x, window, counts, fill)
     folds = [
-        axes.slide(
+        fold_slide(
             x.axes[axis],
             (window.kernel[axis], window.stride[axis], window.dilation[axis]),
             window.padding[axis][0],
@@ -67,8 +66,8 @@ def slide(
         return found if finish is None else finish(found, *_parts(marks, span))
 
     def around(background: Tensor) -> Tensor:
-        found = compute(axes.pick(background, folds[0].source, folds[1].source, fill))
-        found = axes.pick(found, folds[0].kept, folds[1].kept)
+        found = compute(pick(background, folds[0].source, folds[1].source, fill))
+        found = pick(found, folds[0].kept, folds[1].kept)
         if finish is None:
             return found
         return finish(found, *(_stored_marks(one, fold.axis) for one, fold in zip(marks, folds, strict=True)))
@@ -112,14 +111,14 @@ def take(
         padding = x.axes[0].endless or 0, x.axes[1].endless or 0
     elif any(PADDING in one for one in index):
         padding = _endless(x, fill)
-    folds = [axes.take(*one) for one in zip(x.axes, index, padding, strict=True)]
+    folds = [fold_take(*one) for one in zip(x.axes, index, padding, strict=True)]
     once, places = Once(), []
 
     def around(background: Tensor) -> Tensor:
-        return axes.pick(background, folds[0].source, folds[1].source, fill)
+        return pick(background, folds[0].source, folds[1].source, fill)
 
     def made(place: Place, hull: Span, inner: Any) -> Tensor:
-        return axes.pick(x.block(place, hull[0], hull[1]), inner[0], inner[1], fill)
+        return pick(x.block(place, hull[0], hull[1]), inner[0], inner[1], fill)
 
     for place in x.places:
         span: Span = (0, len(index[0])), (0, len(index[1]))
