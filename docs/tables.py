@@ -18,7 +18,7 @@ def results() -> str:
     with FIGURES.open(encoding="utf-8", newline="") as file:
         entries = [row for row in csv.DictReader(file) if row["task"] == "qi" and row["init"]]
     entries.sort(key=lambda row: (row["init"], row["model.padding"], float(row["figures.location_score.value"] or 2)))
-    head = ["network", "init", "padding", *(str(border) for border in BORDERS), "reach", "location score"]
+    head = ["network", "init", "padding", *(str(border) for border in BORDERS), "reach at 75 %", "location score"]
     lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3), *map(line, entries)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -31,7 +31,7 @@ def line(entry: dict[str, str]) -> list[str]:
         entry["init"],
         entry["model.padding"],
         *(cell(entry, border) for border in BORDERS),
-        entry["figures.reach"] or "none",
+        entry["figures.reach_75"] or "none",
         f"{float(score):.2f}" if score else "",
     ]
 

@@ -8,7 +8,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
+# README's commands are run by CI, its script by the tests of evaluation.
 BLOCK = re.compile(r"(?:<!-- (not run|command|script): ([^\n]*) -->\n)?```(\w+)\n(.*?)\n```", re.DOTALL)
 
 
@@ -24,7 +25,7 @@ class Block:
 def blocks(page: str) -> list[Block]:
     """The blocks of a page, in order."""
     found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
-    return [Block(language, text, why if mark == "not run" else "") for mark, why, language, text in found]
+    return [Block(language, text, f"{mark}: {why}" if mark else "") for mark, why, language, text in found]
 
 
 def commands(text: str) -> list[list[str]]:

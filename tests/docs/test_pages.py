@@ -45,4 +45,12 @@ def test_blocks_have_a_language_and_a_reason(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert text.count("\n```\n") + text.endswith("\n```") == len(blocks(page))
     assert all(block.language in ("python", "sh", "toml") for block in blocks(page))
-    assert len(re.findall("<!-- not run", text)) == sum(bool(block.skipped) for block in blocks(page))
+    assert len(re.findall("<!-- (not run|command|script): ", text)) == sum(bool(b.skipped) for b in blocks(page))
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_is_linked_is_there(page: str) -> None:
+    """Those of the documentation are checked as it is built."""
+    links = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", (ROOT / page).read_text(encoding="utf-8"))
+    local = [link for link in map("".join, links) if "://" not in link]
+    assert [link for link in local if not (ROOT / link.partition("#")[0]).exists()] == []
