@@ -43,8 +43,10 @@ def types(session: nox.Session) -> None:
     for folder in MAPPED:
         shutil.copytree(ROOT / folder, site / "qi_datasets" / folder)
     shutil.copytree(ROOT / "qi_datasets", site / "qi_datasets", dirs_exist_ok=True)
+    shutil.copy(ROOT / "tests" / "user_types.py", site)
     session.chdir(site)
-    session.run(sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "qi_datasets")
+    config = str(ROOT / "pyproject.toml")
+    session.run(sys.executable, "-m", "mypy", "--config-file", config, "-p", "qi_datasets", "-m", "user_types")
 
 
 @nox.session

@@ -171,7 +171,7 @@ def look_at(model: str, output: str | None, entry: Path | None, plot: Path | Non
     from qi_datasets.specs import SPECS
 
     choices = ("task", "seeds", "limit", "weights", "padding", "pool", "background", "batch_norm", "mean", "std")
-    lists = {name: options[name] or None for name in ("borders", "init")}
+    lists: dict[str, Any] = {name: options[name] or None for name in ("borders", "init")}
     given.check_arguments(**{name: options[name] for name in choices}, **lists)
     given.check_model(model)
     given.check_plot(plot)

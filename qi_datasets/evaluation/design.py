@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.arguments import check_arguments
+from qi_datasets.evaluation.arguments import Background, Pool, check_arguments
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.inits import (
     CALIBRATED,
@@ -22,7 +22,7 @@ from qi_datasets.evaluation.inits import (
 )
 from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened, own_weights
 from qi_datasets.evaluation.tasks import TASKS, Task
-from qi_datasets.evaluation.variants import Background, Facts, Pool, Variant, facts_of
+from qi_datasets.evaluation.variants import Facts, Variant, facts_of
 from qi_datasets.networks.devices import checked_device
 from qi_datasets.networks.variants import PaddingVariant
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.about import ABOUT, about_of
-from qi_datasets.evaluation.arguments import check_arguments, check_entry
+from qi_datasets.evaluation.arguments import Background, Pool, check_arguments, check_entry
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.data import Evaluated
 from qi_datasets.evaluation.design import design_of
@@ -20,7 +20,6 @@ from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work
-from qi_datasets.evaluation.variants import Background, Pool
 from qi_datasets.evaluation.work import Unit, Workplace, check_same
 from qi_datasets.networks.variants import PaddingVariant
 from qi_datasets.progress import bar_over

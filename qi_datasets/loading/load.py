@@ -39,7 +39,8 @@ from qi_datasets.storage.location import (
     set_folder,
     set_name,
 )
-from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.staging import standing
 from qi_datasets.storage.steady import read_steadily, stamp
 

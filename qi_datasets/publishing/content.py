@@ -11,7 +11,8 @@ from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, whole_card
 from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace
-from qi_datasets.storage.manifest import MANIFEST, FileRecord, Manifest
+from qi_datasets.storage.manifest import FileRecord, Manifest
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.parquet import file_record
 
 

@@ -9,7 +9,7 @@ from qi_datasets.publishing.content import Content
 from qi_datasets.publishing.remote import Remote, manifest_of, same
 from qi_datasets.storage.compare import Difference, compare
 from qi_datasets.storage.hub import MAIN, HubPlace
-from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.published import tree
 
 _ENDING = ".parquet"

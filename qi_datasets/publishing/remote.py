@@ -10,7 +10,8 @@ from qi_datasets.errors import NotOnHubError, PublishError, StoredSetError
 from qi_datasets.publishing.access import Access
 from qi_datasets.publishing.content import LocalFile
 from qi_datasets.storage.hub import MAIN, HubPlace, asked
-from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.published import kept, published_set, tree
 
 

@@ -24,7 +24,8 @@ from qi_datasets.errors import HubError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
 from qi_datasets.storage.location import Place, place_of, set_name
-from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.parquet import file_record
 from qi_datasets.storage.scratch import scratch_folder
 

@@ -16,7 +16,7 @@ from qi_datasets.errors import OutputError
 from qi_datasets.progress import tell
 from qi_datasets.storage.exchange import exchanged
 from qi_datasets.storage.location import Place, replace_below
-from qi_datasets.storage.manifest import MANIFEST
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.scratch import scratch_folder
 
 _LOCK = ".{}.lock"

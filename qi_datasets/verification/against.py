@@ -5,7 +5,8 @@ from pathlib import Path
 from qi_datasets.errors import OptionError, StoredSetError, one_line
 from qi_datasets.storage.compare import compare
 from qi_datasets.storage.location import Place, exists, folder_name, joined, place_of
-from qi_datasets.storage.manifest import MANIFEST, Manifest
+from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table
 
 NAME = "against"

@@ -26,7 +26,8 @@ from qi_datasets.storage.location import (
     place_of,
     read_bytes,
 )
-from qi_datasets.storage.manifest import MANIFEST, Manifest, library_versions
+from qi_datasets.storage.manifest import Manifest, library_versions
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.published import whole_copy
 from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.against import check_against

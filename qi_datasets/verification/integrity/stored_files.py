@@ -13,7 +13,8 @@ from qi_datasets.storage.card import CARD, card_text, front_matter
 from qi_datasets.storage.croissant import CROISSANT, description
 from qi_datasets.storage.hub import BENCHMARK
 from qi_datasets.storage.location import entries_below, is_system_file, joined, read_bytes
-from qi_datasets.storage.manifest import MANIFEST, FileRecord
+from qi_datasets.storage.manifest import FileRecord
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.parquet import file_names
 from qi_datasets.storage.schema import HUB_METADATA, schema_of
 from qi_datasets.verification.integrity.chunk import Examined

@@ -10,7 +10,8 @@ from qi_datasets.imagenet import val_wnid
 from qi_datasets.registry import specs
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import set_name
-from qi_datasets.storage.manifest import GENERATED, MANIFEST, PINNED, VERIFIED, with_pixels
+from qi_datasets.storage.manifest import GENERATED, PINNED, VERIFIED, with_pixels
+from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.verification.integrity.chunk import Examined
 from qi_datasets.verification.stored import StoredSet
 

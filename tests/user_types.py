@@ -1,0 +1,19 @@
+"""A user's script, of which `nox -s types` checks that the main calls have types; it is never run."""
+
+from pathlib import Path
+from typing import Any, assert_type
+
+from torch import nn
+
+from qi_datasets import build_dataset, evaluate, provenance, publish, verify
+from qi_datasets.building.dataset import Built
+from qi_datasets.evaluation.entry import Entry
+from qi_datasets.publishing.publish import Published
+from qi_datasets.verification.report.report import Report
+
+assert_type(build_dataset("qi", demo=True, output=Path("sets")), Built)
+assert_type(evaluate(nn.Flatten(), output="sets"), Entry)
+assert_type(verify("sets", only="integrity"), Report)
+assert_type(verify("sets").passed, bool)
+assert_type(publish("sets", "lab/qi", dry_run=True), tuple[Published, ...])
+assert_type(provenance("sets/qi"), dict[str, Any])
