@@ -22,6 +22,8 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
+_SIZES = struct.Struct("<3H")
+_LONGEST_ENTRY = _ENTRY.size + 3 * 0xFFFF
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 65_535
 _FULL = 0xFFFFFFFF
@@ -108,21 +110,23 @@ def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" =
         file.seek(start)
         data, at, left = b"", 0, size
         for _ in range(entries):
-            while len(data) - at < _ENTRY.size or len(data) - at < _entry_size(data, at):
+            # No entry is longer, name, extra fields and comment included.
+            if len(data) - at < _LONGEST_ENTRY and left:
                 piece = file.read(min(_PIECE, left))
                 if not piece:
                     raise ValueError("its directory is cut off")
                 left -= len(piece)
                 data, at = data[at:] + piece, 0
+            name_size, extra_size, comment_size = _SIZES.unpack_from(data, at + 28)
             name = at + _ENTRY.size
-            if wanted is None or wanted.search(data[name : name + int.from_bytes(data[at + 28 : at + 30], "little")]):
+            if wanted is None or wanted.search(data[name : name + name_size]):
                 member = _member(data, at)
                 refuse_outside(member.name, where)
                 if member.offset + _LOCAL.size + member.packed > start:
                     raise ValueError(f"{member.name} lies outside of it")
                 if not member.name.endswith("/"):
                     yield member
-            at += _entry_size(data, at)
+            at = name + name_size + extra_size + comment_size
     except (ValueError, struct.error) as error:
         raise SourceError(f"{where} is cut off or damaged ({error}); fetch it again") from error
     except OSError as error:
@@ -151,12 +155,6 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
     if start + size > end or entries * _ENTRY.size > size:
         raise ValueError("its directory lies outside of it")
     return entries, size, start
-
-
-def _entry_size(data: bytes, at: int) -> int:
-    """How many bytes of the directory an entry takes."""
-    name, extra, comment = struct.unpack_from("<3H", data, at + 28)
-    return int(_ENTRY.size + name + extra + comment)
 
 
 def _member(data: bytes, at: int) -> ZipMember:
