@@ -105,6 +105,19 @@ def val_wnid(name: str) -> str:
     return wnids()[_val_labels()[number - 1]] if 1 <= number <= IMAGENET_VAL.images else ""
 
 
+def are_of_synsets(groups: Sequence[tuple[Sequence[str], str]]) -> bool:
+    """Whether the validation images with these ids, in groups, all have the synset of their group."""
+    import numpy as np
+
+    digits = "".join([name[-8:] for names, _ in groups for name in names]).encode()
+    numbers = (np.frombuffer(digits, np.uint8).reshape(-1, 8) - ord("0")) @ 10 ** np.arange(8)[::-1]
+    told = np.repeat([label_of(wnid) for _, wnid in groups], [len(names) for names, _ in groups])
+    labels = np.asarray(_val_labels())
+    return bool(numbers.size and numbers.min() > 0 and numbers.max() <= labels.size) and bool(
+        (labels[numbers - 1] == told).all()
+    )
+
+
 def _train_wnid(name: str) -> str:
     """The synset of a training image, whose path ends like n01440764/n01440764_10026.JPEG."""
     return name.rpartition("/")[2].partition("_")[0]

@@ -1,7 +1,8 @@
 """ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import ClassVar, Self, TypeAlias
 from PIL import Image
 
 from qi_datasets.errors import SourceError
-from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection
+from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection, are_of_synsets
 from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import NAMED, FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import open_regular
@@ -21,6 +22,12 @@ _Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
+
+_ID = 23
+"""Characters of an id."""
+
+_ALL_USUAL = re.compile(r"(?:ILSVRC2012_val_\d{8}\.JPEG\0)+", re.ASCII)
+"""Names of files as ImageNet writes them, a null byte behind each."""
 
 _UNREAD = frozenset(
     (
@@ -45,12 +52,16 @@ def _ending(name: str) -> str:
 
 @dataclass
 class _Validation:
-    """What folders hold of ImageNet's validation files, and pictures of other names beside them."""
+    """What folders hold of ImageNet's validation files, and pictures of other names beside them.
 
+    whole: path, ids and synset of each folder that holds nothing but files that are named as ImageNet does.
+    """
+
+    whole: list[tuple[str, list[str], str]] = field(default_factory=list)
     found: list[_Found] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
-    def add(self, inside: str, files: Iterable[str], wnid: str = "") -> None:
+    def add(self, inside: str, files: Sequence[str], wnid: str = "") -> None:
         """Sorts the files of one folder.
 
         Args:
@@ -58,6 +69,10 @@ class _Validation:
             files: Their names.
             wnid: The synset that the folder's name gives, "" if none.
         """
+        # There may be 50,000 names: one by one they would take five times as long as listing them.
+        if files and _ALL_USUAL.fullmatch("\0".join(files) + "\0"):
+            self.whole.append((inside, [file[:_ID] for file in files], wnid))
+            return
         prefix, named = f"{inside}/" if inside else "", IMAGENET_VAL.named
         for file in files:
             names = named(file)
@@ -65,6 +80,27 @@ class _Validation:
                 self.found.append((names[0], prefix + file, names[1] or wnid))
             elif _ending(file) in image_suffixes() | _UNREAD and not file.startswith("."):
                 self.others.append(prefix + file)
+
+    @property
+    def names(self) -> dict[str, str] | None:
+        """Id -> folder, if all files are named as ImageNet does, none is there twice, and no folder contradicts it."""
+        told = [(ids, wnid) for _, ids, wnid in self.whole if wnid]
+        if self.found or (told and not are_of_synsets(told)):
+            return None
+        folders: dict[str, str] = {}
+        for inside, ids, _ in self.whole:
+            folders.update(dict.fromkeys(ids, inside))
+        return folders if len(folders) == sum(len(ids) for _, ids, _ in self.whole) else None
+
+    @property
+    def all_found(self) -> list[_Found]:
+        """All files, one by one."""
+        usual = (
+            (name, f"{inside}/{name}.JPEG" if inside else f"{name}.JPEG", wnid)
+            for inside, ids, wnid in self.whole
+            for name in ids
+        )
+        return [*self.found, *usual]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -86,11 +122,18 @@ def counted(names: Sequence[str], noun: str) -> str:
 
 @dataclass(frozen=True)
 class _FileSource(Source):
-    """Image files below a folder. names: image name -> (path below the folder, synset)."""
+    """Image files below a folder.
+
+    names: image name -> (path below the folder, synset), or the folder of a file that is named as ImageNet does.
+    """
 
     def located(self, name: str) -> SourceImage:
         """The image of that name."""
-        path, wnid = self.names[name]
+        found: str | tuple[str, str] = self.names[name]
+        if isinstance(found, str):
+            last = found.rpartition("/")[2]
+            found = (f"{found}/{name}.JPEG" if found else f"{name}.JPEG", last if WNID.fullmatch(last) else "")
+        path, wnid = found
         return SourceImage(name, wnid, FileLocation(os.path.join(self.where, path)))
 
     @classmethod
@@ -121,7 +164,9 @@ class _FileSource(Source):
     @classmethod
     def of_validation(cls, folder: Path, files: _Validation) -> Self | None:
         """The source of ImageNet's validation files, None if there are none."""
-        return cls.of(folder, files.found, IMAGENET_VAL, files.warnings)
+        if names := files.names:
+            return cls(str(folder), names, IMAGENET_VAL, files.warnings)
+        return cls.of(folder, files.all_found, IMAGENET_VAL, files.warnings)
 
 
 def _are_same(name: str, one: FileLocation, other: FileLocation) -> bool:

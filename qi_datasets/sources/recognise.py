@@ -94,7 +94,6 @@ def _in_file(path: Path) -> Source | None:
 
 def _in_folder(path: Path) -> Source | None:
     """The source in a folder, of the first layout that is there; None if there are no images."""
-    built = [folder.name for folder in (path, *sorted(path.iterdir())) if is_built_set(folder)]
     source: Source | None = (
         FlatFolder.find(path)
         or ClassFolders.find(path)
@@ -105,6 +104,7 @@ def _in_folder(path: Path) -> Source | None:
     )
     if source is not None:
         return source
+    built = [folder.name for folder in (path, *sorted(path.iterdir())) if is_built_set(folder)]
     files = list(_files_below(str(path)))
     source = (None if built else _in_archives(files, str(path))) or AnyFolder.find(path)
     if source is None and built:
