@@ -30,11 +30,12 @@ class Outcome(StrEnum):
 class BuiltSet:
     """A set on disk.
 
-    folder: where it lies.
-    manifest: as it stands there.
-    seconds: how long it took.
-    outcome: what was done for it.
-    remarks: a line for each image of which the set does not hold all.
+    Attributes:
+        folder: Where it lies.
+        manifest: As it stands there.
+        seconds: How long it took.
+        outcome: What was done for it.
+        remarks: A line for each image of which the set does not hold all.
     """
 
     folder: Place
@@ -60,14 +61,17 @@ def build_set(
     A set of an earlier version of this package is refreshed: its images stay, labels, card and manifest are written
     again.
 
-    plan: the set, its images chosen and its options checked.
-    output: a folder, or an fsspec URL.
-    engine: where sources are decoded and encoded, default one thread per core; it never changes a byte.
-    force: make it again, whatever is there.
-    progress: show a bar, if standard error is a terminal.
+    Args:
+        plan: The set, its images chosen and its options checked.
+        output: A folder, or an fsspec URL.
+        engine: Where sources are decoded and encoded, default one thread per core; it never changes a byte.
+        force: Make it again, whatever is there.
+        progress: Show a bar, if standard error is a terminal.
 
-    Raises SourceError for an image that is damaged, OutputError when the folder can't be written or holds another set
-    that must not vanish silently, NewerSetError when a later version of this package wrote it; then nothing is changed.
+    Raises:
+        SourceError: For an image that is damaged.
+        OutputError: When the folder can't be written or holds another set that must not vanish silently.
+        NewerSetError: When a later version of this package wrote it; then nothing is changed.
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
@@ -93,10 +97,12 @@ def build_set(
 def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
     """Refreshes the set in a folder, without its source, if an earlier version of this package wrote it; else None.
 
-    progress: show a bar, if standard error is a terminal.
+    Args:
+        progress: Show a bar, if standard error is a terminal.
 
-    Raises StoredSetError for a set that is damaged or holds files of somebody else's, OutputError when the folder can't
-    be written.
+    Raises:
+        StoredSetError: For a set that is damaged or holds files of somebody else's.
+        OutputError: When the folder can't be written.
     """
     start = time.perf_counter()
     if not exists(folder):

@@ -97,7 +97,8 @@ class BuildRequest:
     def source(self, *, unnamed: bool = False) -> Source | None:
         """The images; for the demo, the usual number of pictures, or more if they are asked for.
 
-        unnamed: take images of which nothing tells which of ImageNet's they are, too.
+        Args:
+            unnamed: Take images of which nothing tells which of ImageNet's they are, too.
         """
         if not self.demo:
             return None if self.imagenet_val is None else open_source(self.imagenet_val, unnamed=unnamed)
@@ -164,9 +165,10 @@ class BuildRequest:
 class Built:
     """What `build_dataset` made or found.
 
-    sets: by name, in the order of the spec table or of the request.
-    root: where they are.
-    notes: a line for each set that was left out.
+    Attributes:
+        sets: By name, in the order of the spec table or of the request.
+        root: Where they are.
+        notes: A line for each set that was left out.
     """
 
     sets: Mapping[str, BuiltSet]
@@ -213,23 +215,29 @@ def build_dataset(
 ) -> Built:
     """Builds sets, or finds that they are there: all that the command `qi-build` can.
 
-    sets: a name or several, default all; without images those that need none.
-    imagenet_val: ImageNet's validation images in any layout, or other images; only ever read.
-    demo: take built-in procedural pictures in their place.
-    output: a folder or an fsspec URL, default `$QI_DATASETS_HOME` or the platform's cache folder.
-    borders: pixels per side of the borders of `qi`, default the official seven; 0 is always built.
-    canvas: side of the template of `qi` in pixels, default the official one.
-    per_split: number of sources per split of `qi`, drawn from the images that are there; default the official ones.
-    shifted_images: the same for `shifted`, after those of `qi`, unless it is built alone from images of one's own; 0
-        leaves it out.
-    workers: threads, default one per core.
-    dask: address of the scheduler of a Dask cluster that does the work instead.
-    force: build again, whatever is there.
-    progress: show bars, if standard error is a terminal.
+    Args:
+        sets: A name or several, default all; without images those that need none.
+        imagenet_val: ImageNet's validation images in any layout, or other images; only ever read.
+        demo: Take built-in procedural pictures in their place.
+        output: A folder or an fsspec URL, default `$QI_DATASETS_HOME` or the platform's cache folder.
+        borders: Pixels per side of the borders of `qi`, default the official seven; 0 is always built.
+        canvas: Side of the template of `qi` in pixels, default the official one.
+        per_split: Number of sources per split of `qi`, drawn from the images that are there; default the
+            official ones.
+        shifted_images: The same for `shifted`, after those of `qi`, unless it is built alone from images of
+            one's own; 0 leaves it out.
+        workers: Threads, default one per core.
+        dask: Address of the scheduler of a Dask cluster that does the work instead.
+        force: Build again, whatever is there.
+        progress: Show bars, if standard error is a terminal.
 
-    Returns the built sets with their digests. Raises OptionError for an argument that is wrong or without effect,
-    SourceError for images that are missing or damaged, OutputError when a set can't be written or must not be
-    replaced; then nothing is changed.
+    Returns:
+        The built sets with their digests.
+
+    Raises:
+        OptionError: For an argument that is wrong or without effect.
+        SourceError: For images that are missing or damaged.
+        OutputError: When a set can't be written or must not be replaced; then nothing is changed.
     """
     request = BuildRequest(
         sets=(sets,) if isinstance(sets, str) else tuple(sets or ()),
@@ -250,12 +258,13 @@ def build_requested(
 ) -> Built:
     """Builds what is asked for. Without images, sets made from them that an earlier version left are refreshed.
 
-    request: what is asked for.
-    source: the images, None without any.
-    root: where the sets go.
-    engine: where sources are decoded and encoded.
-    force: make them again, whatever is there.
-    progress: show bars, if standard error is a terminal.
+    Args:
+        request: What is asked for.
+        source: The images, None without any.
+        root: Where the sets go.
+        engine: Where sources are decoded and encoded.
+        force: Make them again, whatever is there.
+        progress: Show bars, if standard error is a terminal.
     """
     with at_hand(source, request.wanted, progress) as readable:
         plans, notes = request.plans(readable)

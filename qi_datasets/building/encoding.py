@@ -23,13 +23,14 @@ PHOTOGRAPH = 100 * 100
 class DecodedSource:
     """What Pillow's part makes of one source: little, so that handing it over is cheap.
 
-    image: the source.
-    size: bytes of its file.
-    sha256: of its file, in hex.
-    patch_sha256: of its patch, in hex; it shows later whether a file or a decoder differs.
-    rows: at border 0.
-    photographs: by row, the PNG file of an image that is stored as a photograph, else None.
-    remark: what the file holds and the picture does not, "" if all of it was taken.
+    Attributes:
+        image: The source.
+        size: Bytes of its file.
+        sha256: Of its file, in hex.
+        patch_sha256: Of its patch, in hex; it shows later whether a file or a decoder differs.
+        rows: At border 0.
+        photographs: By row, the PNG file of an image that is stored as a photograph, else None.
+        remark: What the file holds and the picture does not, "" if all of it was taken.
     """
 
     image: SourceImage
@@ -47,7 +48,11 @@ class DecodedSource:
 
 
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
-    """The rows of one source. Raises SourceError for a file that is missing or damaged."""
+    """The rows of one source.
+
+    Raises:
+        SourceError: For a file that is missing or damaged.
+    """
     data = image.read()
     picture, remark = image.decode_with_remark(data)
     patch = builder.patch(picture)
@@ -107,8 +112,9 @@ class RowEncoder:
     def encode(self, row: Row, source: str, png: bytes | None = None) -> EncodedRow:
         """The row as it is stored.
 
-        source: the source's name, or the row's number, for the digest.
-        png: the image's file, where it is known already.
+        Args:
+            source: The source's name, or the row's number, for the digest.
+            png: The image's file, where it is known already.
         """
         image = row.image
         if image.content is not self.content:

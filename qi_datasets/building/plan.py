@@ -32,13 +32,15 @@ class Recipe:
 class Plan:
     """What a set is to become: worked out and checked before anything is written.
 
-    builder: of the set, for its size.
-    borders: pixels, one for each config.
-    source: where its images come from; None for a set that needs none.
-    images: by split, in row order; empty for a set that needs none.
-    canonical: all of it as the spec table says.
-    recipe: what its pixels are compared with.
-    found_by_name: how many images of the recipe the source has under their names; the others have the right bytes.
+    Attributes:
+        builder: Of the set, for its size.
+        borders: Pixels, one for each config.
+        source: Where its images come from; None for a set that needs none.
+        images: By split, in row order; empty for a set that needs none.
+        canonical: All of it as the spec table says.
+        recipe: What its pixels are compared with.
+        found_by_name: How many images of the recipe the source has under their names; the others have the right
+            bytes.
     """
 
     builder: Builder
@@ -81,15 +83,16 @@ def plan_set(
 ) -> Plan:
     """Selects a set's images and checks its options.
 
-    spec: the set.
-    source: its images; None for a set that needs none.
-    splits: sizes that differ from the spec table's.
-    official: demand the official selection of an ImageNet val source; otherwise the same order runs over the images
-        that are there.
-    borders: pixels, default the official ones; 0 is always among them.
-    size: side of the images at border 0 in pixels, default the official one.
-
     Raises OptionError or SourceError.
+
+    Args:
+        spec: The set.
+        source: Its images; None for a set that needs none.
+        splits: Sizes that differ from the spec table's.
+        official: Demand the official selection of an ImageNet val source; otherwise the same order runs over
+            the images that are there.
+        borders: Pixels, default the official ones; 0 is always among them.
+        size: Side of the images at border 0 in pixels, default the official one.
     """
     builder = builder_of(spec, size)
     asked = spec.borders if borders is None else tuple(BORDER.check(border) for border in borders)
@@ -117,10 +120,11 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
 
     Images are found by their names, and by their content where the source has no such name.
 
-    progress: show a bar while images are looked for, if standard error is a terminal.
+    Raises TooFewImagesError, which names the images that the source lacks, StoredSetError for a recipe of another
+    data version, UnknownSetError, OptionError.
 
-    Raises TooFewImagesError, which names the images that the source lacks, StoredSetError for a recipe of another data
-    version, UnknownSetError, OptionError.
+    Args:
+        progress: Show a bar while images are looked for, if standard error is a terminal.
     """
     manifest = recipe.manifest
     spec = spec_named(manifest.name)

@@ -39,12 +39,14 @@ BATCH = 16
 def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> tuple[Manifest, tuple[str, ...]]:
     """Writes everything that belongs to the set into an empty folder, and reads back what can be counted.
 
-    Returns the manifest, and a line for each image of which the set does not hold all.
+    Args:
+        plan: The set.
+        staging: The folder.
+        engine: Where sources are decoded and encoded.
+        progress: Show a bar, if standard error is a terminal.
 
-    plan: the set.
-    staging: the folder.
-    engine: where sources are decoded and encoded.
-    progress: show a bar, if standard error is a terminal.
+    Returns:
+        The manifest, and a line for each image of which the set does not hold all.
     """
     spec = plan.spec
     with ExitStack() as stack:
@@ -96,12 +98,13 @@ def write_rows(
 ) -> dict[str, list[SourceRecord]]:
     """Writes the rows of all splits and borders, and gives the records of their sources, by split.
 
-    plan: the set.
-    staging: the folder, where copies of images may lie meanwhile.
-    writers: by border and split.
-    engine: where sources are decoded and encoded.
-    progress: show a bar, if standard error is a terminal.
-    remarks: gets a line for each image of which the set does not hold all.
+    Args:
+        plan: The set.
+        staging: The folder, where copies of images may lie meanwhile.
+        writers: By border and split.
+        engine: Where sources are decoded and encoded.
+        progress: Show a bar, if standard error is a terminal.
+        remarks: Gets a line for each image of which the set does not hold all.
     """
     sources: dict[str, list[SourceRecord]] = {}
     with ExitStack() as stack:

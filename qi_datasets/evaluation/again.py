@@ -19,7 +19,8 @@ SAME = ("task", "model", "transform", "data", "protocol")
 def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments with which `evaluate` repeats an evaluation, beside model, weights, output and device.
 
-    content: what its entry says. Raises OptionError for an entry that one call can't give.
+    Args:
+        content: What its entry says. Raises OptionError for an entry that one call can't give.
     """
     inits, model = content["protocol"]["inits"], content["model"]
     counts = {len(settings["seeds"]) for init, settings in inits.items() if init in (RANDOM, SCRATCH)}

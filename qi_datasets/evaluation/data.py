@@ -32,12 +32,14 @@ ROWS = 100
 class Evaluated:
     """What is evaluated on.
 
-    facts: what an entry says of it
-    sources: by split, their names in order
-    images: by split; of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the images
-        (N, C, H, W); uint8; of `shifted` nothing: `read_shifted` reads them
-    labels: by split, (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both corners
-    stored: the set
+    Attributes:
+        facts: What an entry says of it.
+        sources: By split, their names in order.
+        images: By split; of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the
+            images (N, C, H, W); uint8; of `shifted` nothing: `read_shifted` reads them.
+        labels: By split, (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both
+            corners.
+        stored: The set.
     """
 
     facts: Mapping[str, Any]
@@ -50,7 +52,9 @@ class Evaluated:
 def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
     """The set below an output place, or at it; sets that need no images are made on first use.
 
-    Raises NotBuiltError when it is not there, StoredSetError for another version of the data.
+    Raises:
+        NotBuiltError: When it is not there.
+        StoredSetError: For another version of the data.
     """
     folder = set_place(spec, output)
     if not exists(folder):
@@ -69,12 +73,14 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
 def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, progress: bool) -> Evaluated:
     """The patches of `qi`.
 
-    stored: the set
-    splits: which of its splits
-    limit: sources per split, from the first; None for all
-    progress: show a bar on a terminal
+    Args:
+        stored: The set.
+        splits: Which of its splits.
+        limit: Sources per split, from the first; None for all.
+        progress: Show a bar on a terminal.
 
-    Raises StoredSetError for rows that are not what they must be.
+    Raises:
+        StoredSetError: For rows that are not what they must be.
     """
     sources, images = {}, {}
     counts = {split: limited(len(stored.manifest.sources[split]), limit) for split in splits}
@@ -97,11 +103,14 @@ def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, p
 def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
     """Sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
 
-    stored: the set
-    split: its split
-    start, stop: the first source, and the one after the last
+    Args:
+        stored: The set.
+        split: Its split.
+        start: The first source, and the one after the last.
+        stop: The first source, and the one after the last.
 
-    Raises StoredSetError for rows that are not what they must be.
+    Raises:
+        StoredSetError: For rows that are not what they must be.
     """
     config = stored.default_config
     rows = stored.rows(config, split, 2 * start, 2 * stop)
@@ -168,7 +177,8 @@ def shifted_sources(stored: StoredSet, limit: int | None) -> Evaluated:
 def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
     """Bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
 
-    Raises StoredSetError for rows that are not those of which the manifest has the digests.
+    Raises:
+        StoredSetError: For rows that are not those of which the manifest has the digests.
     """
     (split,), config = stored.spec.splits, stored.default_config
     rows = stored.rows(config, split, start, stop)
@@ -190,10 +200,11 @@ def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.n
 def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:
     """StoredSetError unless a split's rows are those whose digest is in the manifest.
 
-    stored: the set
-    split: its split
-    digests: of the rows
-    whole_split: whether these are all of its rows: nothing is known of a part
+    Args:
+        stored: The set.
+        split: Its split.
+        digests: Of the rows.
+        whole_split: Whether these are all of its rows: nothing is known of a part.
     """
     config = stored.default_config
     if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:

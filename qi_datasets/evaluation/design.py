@@ -80,10 +80,11 @@ def design_of(
 def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
     """How many networks an init has; OptionError where `seeds` does not fit.
 
-    model: what makes the networks
-    kind: the init
-    kinds: all inits of the evaluation
-    seeds: as of `evaluate`
+    Args:
+        model: What makes the networks.
+        kind: The init.
+        kinds: All inits of the evaluation.
+        seeds: As of `evaluate`.
     """
     if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
         raise OptionError(f"seeds={seeds} has no effect on init {', '.join(kinds)}; leave it out")
@@ -99,10 +100,11 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
 def statistics_of(task: Task, facts: Facts, kind: str, batch_norm: str | None) -> str:
     """What becomes of batch norm in an init.
 
-    task: what is evaluated
-    facts: what is known of the network
-    kind: the init
-    batch_norm: as of `evaluate`
+    Args:
+        task: What is evaluated.
+        facts: What is known of the network.
+        kind: The init.
+        batch_norm: As of `evaluate`.
     """
     if not facts.keeps_statistics:
         return NO_STATISTICS

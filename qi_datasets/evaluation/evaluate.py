@@ -54,35 +54,47 @@ def evaluate(
 ) -> Entry:
     """Evaluates a network on a set; on `qi`: from how far away it reads where things are.
 
-    model: a module; a function without arguments that makes one; or a name (torchvision's classifiers, `bagnet33`,
-        `timm:NAME`, `package.module:factory`, `path/to/file.py:factory`). Images are (N, 3, H, W), answers (N, F)
-    task: `qi`, `shifted`, `red_green`, `rook` or `corner`
-    output: where the sets are, the folder that `qi-build` wrote; by default as for `load_dataset`
-    borders: of `qi`, pixels per side; by default the official seven
-    init: `random`, `pretrained`, `given` (the module as it is), `scratch` (trained), or several of them; by default
-        `given` for a module, `pretrained` where there are weights, else `random`
-    seeds: networks of `random` and `scratch`; by default 5 and 3
-    limit: sources of each split, for a quick look; such figures are on no track
-    entry: folder for the entry; a run that was cut off goes on there, and several processes share the work
-    local: compute only what differs from the blank canvas, where the layers allow it; the figures are the same
-    weights: `none`, `default` (those of the library), or the file of a state dict
-    padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, on the same weights
-    pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries
-    background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too
-    batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`
-    mean, std: of each channel in [0, 1], with which pictures are normalised; by default those that the library says of
-        its weights, else ImageNet's
-    device: of torch; by default a GPU if there is one
-    progress: show bars on a terminal
-    name: what people call the network, at most 80 characters; by default what it is made from
-    paper, code: https links
-    authors: who made the network, or who ran it
-    model_id: ORG/MODEL, its repository on the Hub
-    notes: what else a reader should know; these six may be changed later (`Entry.described`)
+    Args:
+        model: A module; a function without arguments that makes one; or a name (torchvision's classifiers,
+            `bagnet33`, `timm:NAME`, `package.module:factory`, `path/to/file.py:factory`). Images are (N, 3, H, W),
+            answers (N, F).
+        task: `qi`, `shifted`, `red_green`, `rook` or `corner`.
+        output: Where the sets are, the folder that `qi-build` wrote; by default as for `load_dataset`.
+        borders: Of `qi`, pixels per side; by default the official seven.
+        init: `random`, `pretrained`, `given` (the module as it is), `scratch` (trained), or several of them; by
+            default `given` for a module, `pretrained` where there are weights, else `random`.
+        seeds: Networks of `random` and `scratch`; by default 5 and 3.
+        limit: Sources of each split, for a quick look; such figures are on no track.
+        entry: Folder for the entry; a run that was cut off goes on there, and several processes share the work.
+        local: Compute only what differs from the blank canvas, where the layers allow it; the figures are the
+            same.
+        weights: `none`, `default` (those of the library), or the file of a state dict.
+        padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, on the same weights.
+        pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries.
+        background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too.
+        batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`.
+        mean: Of each channel in [0, 1], with which pictures are normalised; by default those that the library
+            says of its weights, else ImageNet's.
+        std: Of each channel in [0, 1], with which pictures are normalised; by default those that the library
+            says of its weights, else ImageNet's.
+        device: Of torch; by default a GPU if there is one.
+        progress: Show bars on a terminal.
+        name: What people call the network, at most 80 characters; by default what it is made from.
+        paper: https links.
+        code: https links.
+        authors: Who made the network, or who ran it.
+        model_id: ORG/MODEL, its repository on the Hub.
+        notes: What else a reader should know; these six may be changed later (`Entry.described`).
 
-    Returns the `Entry`, whose figures follow from its predictions; it is written if `entry` is given. Raises
-    OptionError for bad arguments, ModelError for a network that can't be made or evaluated, NotBuiltError and
-    StoredSetError for the set, OutputError for the folder.
+    Returns:
+        The `Entry`, whose figures follow from its predictions; it is written if `entry` is given.
+
+    Raises:
+        OptionError: For bad arguments.
+        ModelError: For a network that can't be made or evaluated.
+        NotBuiltError: For the set.
+        StoredSetError: For the set.
+        OutputError: For the folder.
     """
     check_arguments(task, limit=limit)
     check_entry(entry)
@@ -102,8 +114,11 @@ def evaluate(
 def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
     """What a design is evaluated on; errors as of `evaluate`.
 
-    design: what is evaluated how
-    output, limit, progress: as of `evaluate`
+    Args:
+        design: What is evaluated how.
+        output: As of `evaluate`.
+        limit: As of `evaluate`.
+        progress: As of `evaluate`.
     """
     return TASKS[design.task].read(output, design, limit, progress)
 
@@ -113,11 +128,12 @@ def evaluated(
 ) -> Entry:
     """The entry in a folder: begun, gone on with, or finished already.
 
-    design: what is evaluated how
-    data: what is evaluated on
-    folder: of the entry
-    progress: show a bar on a terminal
-    about: words about the network; an entry that is finished already gets these
+    Args:
+        design: What is evaluated how.
+        data: What is evaluated on.
+        folder: Of the entry.
+        progress: Show a bar on a terminal.
+        about: Words about the network; an entry that is finished already gets these.
     """
     place, settings = Workplace(folder), settings_of(design, data.facts)
     if not place.finished:
@@ -147,7 +163,10 @@ def evaluated(
 def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
     """The entry of what is there in a folder: of the borders at which every init and seed has answered.
 
-    Work goes on there afterwards as before. Raises OptionError where no border is complete.
+    Work goes on there afterwards as before.
+
+    Raises:
+        OptionError: Where no border is complete.
     """
     place = Workplace(folder)
     if place.finished:

@@ -40,10 +40,11 @@ DIGITS = 4
 class Ranked:
     """A figure that the Hub ranks.
 
-    id: of its task in `eval.yaml`
-    inits: those of which it is taken
-    value: of the figures of one init; from 0 to 100, more is better; None where there is none
-    notes: what a reader should see beside it
+    Attributes:
+        id: Of its task in `eval.yaml`.
+        inits: Those of which it is taken.
+        value: Of the figures of one init; from 0 to 100, more is better; None where there is none.
+        notes: What a reader should see beside it.
     """
 
     id: str
@@ -206,7 +207,12 @@ def results_text(results: Sequence[EvalResultEntry]) -> str:
 
 
 def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
-    """Writes the results below an entry's folder, and returns the file. Raises OptionError, OutputError."""
+    """Writes the results below an entry's folder, and returns the file.
+
+    Raises:
+        OptionError: A bad argument.
+        OutputError: The folder can't be written.
+    """
     text = results_text(results_of(entry, dataset_id))
     path = folder / results_name(entry.content)
     try:

@@ -102,10 +102,11 @@ def sources_digest(names: Sequence[str]) -> str:
 def check_block(block: Block, rows: Predictions, sources: Sequence[str], predictions: Predictions) -> None:
     """EntryError unless the rows are those of the block: its values, its sources, each label once per pair.
 
-    block: what the rows must be
-    rows: those that stand in the block's place
-    sources: the names of the entry's sources, in order
-    predictions: all rows of the entry
+    Args:
+        block: What the rows must be.
+        rows: Those that stand in the block's place.
+        sources: The names of the entry's sources, in order.
+        predictions: All rows of the entry.
     """
     wanted = block.each * len(sources)
     placed = len(rows) == wanted and all((rows.column(name) == value).all() for name, value in block.keys.items())
@@ -145,9 +146,11 @@ def check_values(content: Content, block: Block, rows: Predictions) -> None:
 def check_verdict(content: Content, init: str, border: int, rows: Predictions) -> None:
     """EntryError where an equal border is answered by two classes, or one is called proved that is not equal.
 
-    content: the entry's settings
-    init, border: whose rows these are
-    rows: of all seeds
+    Args:
+        content: The entry's settings.
+        init: Whose rows these are.
+        border: Whose rows these are.
+        rows: Of all seeds.
     """
     where = f"init {init}, border {border}"
     equal = (rows.column("difference") < tolerance_of(content)).all()

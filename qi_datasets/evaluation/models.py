@@ -51,16 +51,18 @@ class Transform:
 class Model:
     """A network that can be made, or one that is there.
 
-    name: what an entry calls it
-    weights: none, default, given, or the name of the file of weights
-    make: makes it for images of a side in pixels, with the random weights that torch's state draws; or, asked for by a
-        second argument, with its own
-    state: its own weights, where `make` doesn't have them
-    transform: how it wants its images
-    whole: whether it is a classifier, whose head and pooling are replaced; else its answers are taken as they are
-    sized: whether `make` makes another network for each side
-    anew: whether each call of `make` makes it anew, so that there can be several seeds
-    fixed: whether a function makes it with the same weights, whatever the seed
+    Attributes:
+        name: What an entry calls it.
+        weights: None, default, given, or the name of the file of weights.
+        make: Makes it for images of a side in pixels, with the random weights that torch's state draws; or,
+            asked for by a second argument, with its own.
+        state: Its own weights, where `make` doesn't have them.
+        transform: How it wants its images.
+        whole: Whether it is a classifier, whose head and pooling are replaced; else its answers are taken as
+            they are.
+        sized: Whether `make` makes another network for each side.
+        anew: Whether each call of `make` makes it anew, so that there can be several seeds.
+        fixed: Whether a function makes it with the same weights, whatever the seed.
     """
 
     name: str
@@ -96,12 +98,15 @@ class Model:
 def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
     """A model by name, by the place of a factory, as a factory, or as a module.
 
-    model: a name of torchvision's classifiers or "bagnet33"; "timm:NAME"; "package.module:factory" or
-        "path/to/file.py:factory"; a function without arguments that makes a module; or a module
-    weights: "none", "default" (those that its library takes by default), or the path of a file, a state dict as torch
-        or safetensors writes it
+    Args:
+        model: A name of torchvision's classifiers or "bagnet33"; "timm:NAME"; "package.module:factory" or
+            "path/to/file.py:factory"; a function without arguments that makes a module; or a module.
+        weights: "none", "default" (those that its library takes by default), or the path of a file, a state
+            dict as torch or safetensors writes it.
 
-    Raises ModelError for what can't be made or loaded, OptionError for an unknown name and weights without effect.
+    Raises:
+        ModelError: For what can't be made or loaded.
+        OptionError: For an unknown name and weights without effect.
     """
     if isinstance(model, torch.export.ExportedProgram):
         raise OptionError("an exported program takes images of one size; give the module that it was exported from")
@@ -174,7 +179,11 @@ def own_weights(model: Model, side: int) -> Model:
 
 
 def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
-    """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own. Raises OptionError."""
+    """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own.
+
+    Raises:
+        OptionError: A bad argument.
+    """
     for name, values in (("mean", channels("mean", mean)), ("std", channels("std", std))):
         if values is not None:
             changed: dict[str, Any] = {name: values}
@@ -241,7 +250,11 @@ def timm_model(name: str, weights: str) -> Model:
 def factory_at(place: str) -> Callable[[], Any]:
     """Returns the function that `package.module:factory` or `path/to/file.py:factory` names.
 
-    A file imports its neighbours, as when Python runs it. Raises OptionError and ModelError as `opened`.
+    A file imports its neighbours, as when Python runs it.
+
+    Raises:
+        OptionError: As `opened`.
+        ModelError: As `opened`.
     """
     where, _, name = place.rpartition(":")
     beside = [f"{Path(where).absolute().parent}"] if where.endswith(".py") else []

@@ -46,17 +46,18 @@ ReadData = Callable[[str | Path | None, Design, int | None, bool], Evaluated]
 class Task:
     """A task: which inits and borders it takes, how its data are read, and what its units are.
 
-    name: of the set
-    summary: the question that it answers, in one line
-    read: gives what is evaluated on
-    work: gives the units of an evaluation in its place
-    canvas: rows and columns of the images, without border
-    borders: those that are usual, in pixels
-    modes, shifts: what views there are, and how far they are moved, in pixels
-    head: whether classifiers keep their heads
-    widens: whether networks of patches get wider borders
-    calibrates: whether random networks' batch norms are calibrated by default
-    settings: constants of its protocol, for the entry
+    Attributes:
+        name: Of the set.
+        summary: The question that it answers, in one line.
+        read: Gives what is evaluated on.
+        work: Gives the units of an evaluation in its place.
+        canvas: Rows and columns of the images, without border.
+        borders: Those that are usual, in pixels.
+        modes, shifts: What views there are, and how far they are moved, in pixels.
+        head: Whether classifiers keep their heads.
+        widens: Whether networks of patches get wider borders.
+        calibrates: Whether random networks' batch norms are calibrated by default.
+        settings: Constants of its protocol, for the entry.
     """
 
     name: str

@@ -51,10 +51,12 @@ def images_of(spec: SetSpec) -> torch.Tensor:
 class Moment:
     """A rook net after some epochs of training.
 
-    filter: (5, 5).
-    responses: (2, H + 4, W + 4), of both images, after ReLU: at every place where the filter meets the image.
-    probabilities: (2, 2), image by class.
-    loss: cross-entropy, mean of the two images.
+    Attributes:
+        filter: (5, 5).
+        responses: (2, H + 4, W + 4), of both images, after ReLU: at every place where the filter meets the
+            image.
+        probabilities: (2, 2), image by class.
+        loss: Cross-entropy, mean of the two images.
     """
 
     filter: Array

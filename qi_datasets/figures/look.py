@@ -24,10 +24,11 @@ DOTS_PER_INCH = 200
 class Look:
     """Colours of a figure. The series are those of Okabe and Ito, which the colour-blind tell apart, by brightness too.
 
-    name: "light" or "dark".
-    paper, ink, soft, line: of the background, of text, of text that matters less, and of grids.
-    series: of curves and labels, in order.
-    heat, difference: names of matplotlib's colour maps for values from 0, and for values around 0.
+    Attributes:
+        name: "light" or "dark".
+        paper, ink, soft, line: Of the background, of text, of text that matters less, and of grids.
+        series: Of curves and labels, in order.
+        heat, difference: Names of matplotlib's colour maps for values from 0, and for values around 0.
     """
 
     name: LookName
@@ -92,7 +93,11 @@ LOOKS: dict[str, Look] = {
 
 @contextmanager
 def looking(name: str) -> Iterator[Look]:
-    """Figures that are made in the block have this look. Raises OptionError for an unknown name."""
+    """Figures that are made in the block have this look.
+
+    Raises:
+        OptionError: For an unknown name.
+    """
     if name not in LOOKS:
         raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {name!r}")
     with mpl.rc_context(LOOKS[name].settings):

@@ -42,11 +42,12 @@ _FILE = re.compile(rf"(?:{re.escape(FOLDER)}/)?([A-Za-z0-9_][A-Za-z0-9._-]*\.ya?
 class Claim:
     """A result in a model's repository.
 
-    model_id: the repository
-    file: the path of the results there
-    pull_request: the number of the open pull request that holds it; None for what is on main
-    task_id, value, revision, source: what it says; the revision is a commit of the benchmark
-    rank: on the Hub; None where the Hub does not rank it
+    Attributes:
+        model_id: The repository.
+        file: The path of the results there.
+        pull_request: The number of the open pull request that holds it; None for what is on main.
+        task_id, value, revision, source: What it says; the revision is a commit of the benchmark.
+        rank: On the Hub; None where the Hub does not rank it.
     """
 
     model_id: str
@@ -140,10 +141,11 @@ def claims_of(
 ) -> list[Claim]:
     """Returns every result on a benchmark, of the models that the Hub ranks and of those that entries name.
 
-    ranking: the Hub's
-    entries: those of the board
-    dataset_id: the benchmark
-    pull_requests: whether results of open pull requests count
+    Args:
+        ranking: The Hub's.
+        entries: Those of the board.
+        dataset_id: The benchmark.
+        pull_requests: Whether results of open pull requests count.
     """
     ranks: dict[tuple[str, str, int | None], list[DatasetLeaderboardEntry]] = {}
     for one in ranking:

@@ -74,8 +74,9 @@ class NotRepeatableError(QIDatasetsError):
 def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
     """Returns the model and the weights of an entry as `evaluate` takes them; NotRepeatableError if there are none.
 
-    content: what the entry says
-    trust: whether code from the model's repository may run
+    Args:
+        content: What the entry says.
+        trust: Whether code from the model's repository may run.
     """
     name, weights = content["model"]["name"], content["model"]["weights"]
     model_id = content.get(ABOUT, {}).get("model_id")
@@ -110,9 +111,13 @@ def share_that_differs(
 ) -> float:
     """Returns the share of a case's answers that another run gives otherwise; 1.0 if the network has other weights.
 
-    entry: the entry
-    model, weights, output, progress: as of `evaluate`
-    case: init, border and seed
+    Args:
+        entry: The entry.
+        model: As of `evaluate`.
+        weights: As of `evaluate`.
+        output: As of `evaluate`.
+        progress: As of `evaluate`.
+        case: Init, border and seed.
     """
     init, border, seed = case
     arguments = arguments_of(alone(entry.content, init)) | {"borders": None, "weights": weights, "device": None}

@@ -48,7 +48,8 @@ class TooManyPixelsError(ValueError):
 def decoded(data: bytes) -> Image.Image:
     """The image in the bytes of a file, fully decoded, in the file's own mode.
 
-    Raises TooManyPixelsError for a huge one, and whatever Pillow raises.
+    Raises:
+        TooManyPixelsError: For a huge one, and whatever Pillow raises.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)

@@ -23,11 +23,12 @@ HUGE_PAGES = 1 << 22
 class Placed:
     """An image that is black (0) outside one rectangle, kept as that rectangle and its place.
 
-    content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB).
-    y, x: row and column of its top-left pixel.
-    height, width: of the image.
-
     Raises OptionError for content of another shape or type, and for content that reaches beyond the image.
+
+    Attributes:
+        content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB).
+        y, x: Row and column of its top-left pixel.
+        height, width: Of the image.
     """
 
     content: Pixels
@@ -66,8 +67,11 @@ class Placed:
     def crop(self, y: int, x: int, height: int, width: int) -> "Placed":
         """A rectangle of the image, black where it reaches beyond it.
 
-        y, x: row and column of its top-left pixel, also negative ones.
-        height, width: of the rectangle.
+        Args:
+            y: Row and column of its top-left pixel, also negative ones.
+            x: Row and column of its top-left pixel, also negative ones.
+            height: Of the rectangle.
+            width: Of the rectangle.
         """
         h, w, _ = self.content.shape
         top, left = min(max(y - self.y, 0), h), min(max(x - self.x, 0), w)
@@ -132,11 +136,14 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
     """A square part of an image, (side, side[, c]).
 
-    image: (h, w[, c]).
-    y, x: the window's first row and column.
-    side: of the window, in pixels.
+    Args:
+        image: (h, w[, c]).
+        y: The window's first row and column.
+        x: The window's first row and column.
+        side: Of the window, in pixels.
 
-    Raises OptionError for a window that reaches beyond the image.
+    Raises:
+        OptionError: For a window that reaches beyond the image.
     """
     height, width = image.shape[:2]
     if not (0 <= y <= height - side and 0 <= x <= width - side):
@@ -153,7 +160,9 @@ def centre(image: Pixels, side: int) -> Pixels:
 def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
     """The central window's content moved by `shift` pixels down and right; what enters is the base's own content.
 
-    base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises OptionError when the base has no room for it.
+    Args:
+        base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises OptionError when the base has no room
+            for it.
     """
     height, width = base.shape[:2]
     return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)

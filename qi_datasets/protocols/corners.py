@@ -91,10 +91,12 @@ class CornerNetwork:
     def features(self, patches: Tensor, batch: int | None = None) -> Features:
         """Features (N, 2, F) of a frozen network, float32 or float64.
 
-        patches: (N, 3, h, w), on any device
-        batch: images in a pass, None for what suits the device; halved when memory is short
+        Args:
+            patches: (N, 3, h, w), on any device.
+            batch: Images in a pass, None for what suits the device; halved when memory is short.
 
-        Raises `ModelError` for features that are not finite, and when one image does not fit the memory.
+        Raises:
+            ModelError: For features that are not finite, and when one image does not fit the memory.
         """
         size = self._fitting(patches) if batch is None else batch
         local = self._local
@@ -126,8 +128,9 @@ class CornerNetwork:
 def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
     """What a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
 
-    answer: gives the answers (n, F) to some of the images; MemoryError where these are too many. The passes are then
-        halved; `ModelError` when one image is too many.
+    Args:
+        answer: Gives the answers (n, F) to some of the images; MemoryError where these are too many. The passes
+            are then halved; `ModelError` when one image is too many.
     """
     answers: list[Tensor] = []
     done = 0
@@ -148,7 +151,8 @@ def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tenso
 def said(call: Callable[[], Answer], where: str) -> Answer:
     """What a call of a network gives. What goes wrong in there becomes a `ModelError` of one line, or a MemoryError.
 
-    where: what the network was called on, for the message
+    Args:
+        where: What the network was called on, for the message.
     """
     held = io.StringIO()
     try:

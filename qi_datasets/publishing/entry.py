@@ -136,10 +136,11 @@ def plan_results(
 ) -> Proposal:
     """Returns the plan of adding results to a model's repository; other results in their file stay.
 
-    content: what the entry says.
-    made: its results.
-    place: the model's repository.
-    direct: whether main itself shall change.
+    Args:
+        content: What the entry says.
+        made: Its results.
+        place: The model's repository.
+        direct: Whether main itself shall change.
     """
     name, kept = results_name(content), []
     head = HubPlace(place.repo_id, MAIN, place.repo_type)
@@ -156,10 +157,11 @@ def plan_results(
 def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> Proposal:
     """Returns the plan of adding an entry to a repository of entries.
 
-    entry: what is sent of it.
-    folder: where it lies.
-    place: the repository.
-    direct: whether main itself shall change.
+    Args:
+        entry: What is sent of it.
+        folder: Where it lies.
+        place: The repository.
+        direct: Whether main itself shall change.
     """
     name = folder.name
     if PLAIN.fullmatch(name) is None:

@@ -20,14 +20,15 @@ _LOOKED_AT = 100
 class Proposal:
     """What is to happen to one repository.
 
-    place: the repository, at main.
-    title: of the commit, and of the pull request.
-    files: all that must be there, by path.
-    add, delete: paths that are written, and that go.
-    direct: whether main itself is changed.
-    head: the commit that main is at; "" where the repository is still to be made.
-    there: paths that main has.
-    number: of the open pull request that has all of it already; None without one.
+    Attributes:
+        place: The repository, at main.
+        title: Of the commit, and of the pull request.
+        files: All that must be there, by path.
+        add, delete: Paths that are written, and that go.
+        direct: Whether main itself is changed.
+        head: The commit that main is at; "" where the repository is still to be made.
+        there: Paths that main has.
+        number: Of the open pull request that has all of it already; None without one.
     """
 
     place: HubPlace

@@ -19,12 +19,14 @@ from qi_datasets.storage.published import kept, published_set, tree
 class Remote:
     """A repository.
 
-    place: with the branch that is published to.
-    access: its settings; None for a repository that is still to be made.
-    branches, tags: name -> commit.
-    head: the commit that the next one follows: of the branch, else of main; "" where that is still to be made.
-    files: what lies there, by path.
-    manifest: of the set there; None without one.
+    Attributes:
+        place: With the branch that is published to.
+        access: Its settings; None for a repository that is still to be made.
+        branches, tags: Name -> commit.
+        head: The commit that the next one follows: of the branch, else of main; "" where that is still to be
+            made.
+        files: What lies there, by path.
+        manifest: Of the set there; None without one.
     """
 
     place: HubPlace
@@ -48,7 +50,11 @@ def same(entry: RepoFile, file: LocalFile) -> bool:
 
 
 def remote_at(place: HubPlace) -> Remote:
-    """The repository at a place, whose revision is a branch. Raises HubError."""
+    """The repository at a place, whose revision is a branch.
+
+    Raises:
+        HubError: The Hub can't be reached, or refuses.
+    """
     try:
         access = access_of(place)
     except NotOnHubError:
@@ -73,7 +79,11 @@ def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def manifest_of(repo_id: str, commit: str) -> Manifest:
-    """The manifest at a commit. Raises PublishError for one that this package did not write."""
+    """The manifest at a commit.
+
+    Raises:
+        PublishError: For one that this package did not write.
+    """
     place = HubPlace(repo_id, commit)
     try:
         local = kept(place, commit) / MANIFEST

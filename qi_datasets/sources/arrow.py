@@ -23,7 +23,11 @@ class ArrowSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """The source of these files; None for none. Raises SourceError for one that is not of ImageNet's images."""
+        """The source of these files; None for none.
+
+        Raises:
+            SourceError: For one that is not of ImageNet's images.
+        """
         return cls.of_images(where, by_name((pair for file in files for pair in _listed(file)), where))
 
 
@@ -46,7 +50,8 @@ def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
 
     Arrow maps a file into memory as it is, so that the address of a value is its place in the file.
 
-    Raises SourceError for a file that is damaged, compressed, or has no images.
+    Raises:
+        SourceError: For a file that is damaged, compressed, or has no images.
     """
     with _opened(path) as (stream, mapped):
         if not has_image_column(stream.schema):

@@ -58,9 +58,10 @@ class FileLocation:
 class SpanLocation:
     """A part of a larger file that is never unpacked.
 
-    path: of the file.
-    offset, size: in bytes.
-    label: what messages call it.
+    Attributes:
+        path: Of the file.
+        offset, size: In bytes.
+        label: What messages call it.
     """
 
     path: str
@@ -124,11 +125,13 @@ class SourceImage:
 class Source(ABC):
     """A folder, archive or generator of images. It is only ever read.
 
-    where: what messages call it.
-    names: image name -> what the layout needs to find it (its type is the layout's own).
-    collection: what the names belong to; None for images of any other kind, which are named by their relative path.
-    warnings: what a user should know of the source, one line each.
-    on_shared_files: whether other machines that see the same file system can read the images by themselves.
+    Attributes:
+        where: What messages call it.
+        names: Image name -> what the layout needs to find it (its type is the layout's own).
+        collection: What the names belong to; None for images of any other kind, which are named by their
+            relative path.
+        warnings: What a user should know of the source, one line each.
+        on_shared_files: Whether other machines that see the same file system can read the images by themselves.
     """
 
     layout: ClassVar[str]
@@ -192,7 +195,8 @@ def refuse_outside(member: str, where: str) -> None:
 def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """One warning that names images to which a layout gives another synset than their collection; none if it doesn't.
 
-    given: image name and the layout's synset, "" if it gives none.
+    Args:
+        given: Image name and the layout's synset, "" if it gives none.
     """
     wrong = sorted(
         (name, wnid, known) for name, wnid in given if wnid and (known := collection.wnid(name)) not in ("", wnid)

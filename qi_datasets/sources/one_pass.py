@@ -49,9 +49,10 @@ _OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
 class Wanted:
     """Which images a pass copies.
 
-    names: these; None for the first ones by `order`.
-    most: how many, where no names are given.
-    order: the place of a name in the order that selections follow.
+    Attributes:
+        names: These; None for the first ones by `order`.
+        most: How many, where no names are given.
+        order: The place of a name in the order that selections follow.
     """
 
     names: frozenset[str] | None
@@ -81,9 +82,11 @@ class Part(Protocol):
 class OnePassSource(Source):
     """An archive whose images are known after a pass over it. names: empty until then.
 
-    parts: its files.
-    lasting: whether what was copied of a part is worth keeping when the pass is stopped, since it came from afar.
-    kind: the layout.
+    Attributes:
+        parts: Its files.
+        lasting: Whether what was copied of a part is worth keeping when the pass is stopped, since it came from
+            afar.
+        kind: The layout.
     """
 
     layout: ClassVar[str] = "compressed tar"
@@ -206,7 +209,8 @@ class _Reversed:
 def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], object], share: float) -> None:
     """Copies what is to be kept of one part into a folder, or takes what is there if an earlier pass finished it.
 
-    share: how much of all images is wanted, from 0 to 1.
+    Args:
+        share: How much of all images is wanted, from 0 to 1.
     """
     if (folder / _DONE).exists():
         for name, wnid in json.loads((folder / _DONE).read_text(encoding="utf-8")):

@@ -57,11 +57,14 @@ def _without_waiting(path: str, flags: int) -> int:
 def read_image(path: str, where: object, offset: int = 0, size: int | None = None) -> bytes:
     """The bytes of an image file, or of one inside a larger file.
 
-    path: of the file.
-    where: what messages call the image.
-    offset, size: where it lies inside a larger file, in bytes; size None for all the rest.
+    Args:
+        path: Of the file.
+        where: What messages call the image.
+        offset: Where it lies inside a larger file, in bytes; size None for all the rest.
+        size: Where it lies inside a larger file, in bytes; size None for all the rest.
 
-    Raises SourceError for too large a file, and for one that ends too early.
+    Raises:
+        SourceError: For too large a file, and for one that ends too early.
     """
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size
@@ -88,7 +91,8 @@ def check_image_size(size: int, where: object) -> None:
 def decode_image(data: bytes, where: object) -> Image.Image:
     """The RGB picture in an image file, no EXIF rotation; SourceError when it is damaged, too large, or no image.
 
-    where: what messages call the image.
+    Args:
+        where: What messages call the image.
     """
     return decode_with_remark(data, where)[0]
 

@@ -49,7 +49,8 @@ class RemotePart:
     def in_ranges(self, share: float) -> "RangeFile | None":
         """Returns the file to be read in ranges where that fetches fewer bytes, else None.
 
-        share: how much of the images is wanted, from 0 to 1.
+        Args:
+            share: How much of the images is wanted, from 0 to 1.
         """
         if not self.label.endswith(_PLAIN):
             return None

@@ -32,10 +32,11 @@ MOST_ROWS, MOST_BYTES = 1_000_000, 2_000_000_000
 class CellLocation:
     """One cell of the image column of a Parquet file.
 
-    url: of the file.
-    row_group: its number.
-    row: the cell's number within that.
-    member: the name of the image file.
+    Attributes:
+        url: Of the file.
+        row_group: Its number.
+        row: The cell's number within that.
+        member: The name of the image file.
     """
 
     url: str
@@ -149,7 +150,8 @@ def has_image_column(schema: pa.Schema) -> bool:
 def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
     """Returns the name, the synset ("" if not told) and the file's name of an image, by the path that its row has.
 
-    Raises UnnamedError for a path that is empty, or no name of ImageNet's.
+    Raises:
+        UnnamedError: For a path that is empty, or no name of ImageNet's.
     """
     file = posixpath.basename(path or "")
     names = IMAGENET_VAL.named(file)
@@ -173,7 +175,8 @@ def is_of_imagenet(url: str) -> bool:
 def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
     """Row group, row, name ("" if it has none) and bytes of each image of a shard; the bytes are read for their number.
 
-    Raises SourceError for a shard without images.
+    Raises:
+        SourceError: For a shard without images.
     """
     with opened(url) as shard:
         require_images(shard, url)

@@ -52,7 +52,11 @@ class TFRecordSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """The source of these files; None for none. Raises SourceError for damaged ones, and for those of others."""
+        """The source of these files; None for none.
+
+        Raises:
+            SourceError: For damaged ones, and for those of others.
+        """
         images = (
             (named[0], SourceImage(named[0], named[1], location))
             for file in files
@@ -71,7 +75,11 @@ def masked_crc(data: bytes) -> int:
 
 
 def image_records(path: str) -> Iterator[RecordLocation]:
-    """Yields where the image of each record is; reads names and lengths. Raises SourceError for a damaged file."""
+    """Yields where the image of each record is; reads names and lengths.
+
+    Raises:
+        SourceError: For a damaged file.
+    """
     with open_archive(path) as file:
         size, at = os.fstat(file.fileno()).st_size, 0
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""

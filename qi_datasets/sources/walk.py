@@ -13,7 +13,8 @@ TRAINING = re.compile(r"(ILSVRC2012_img_)?train(ing)?", re.IGNORECASE)
 def scanned(folder: str) -> tuple[list[str], list[str]]:
     """Returns the names of the folders and of the files in a folder, links followed, each list sorted.
 
-    Raises SourceError for a folder that can't be read, and for a link that can't be followed.
+    Raises:
+        SourceError: For a folder that can't be read, and for a link that can't be followed.
     """
     folders, files = [], []
     try:
@@ -29,7 +30,11 @@ def scanned(folder: str) -> tuple[list[str], list[str]]:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a folder, or a link to one. Raises SourceError for a link that leads nowhere."""
+    """Whether an entry is a folder, or a link to one.
+
+    Raises:
+        SourceError: For a link that leads nowhere.
+    """
     if not entry.is_symlink():
         return entry.is_dir()
     try:

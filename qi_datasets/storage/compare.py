@@ -17,10 +17,11 @@ _NAMED = 5
 class Difference:
     """One thing that differs.
 
-    kind: one of the words above.
-    where: the image's name and split, or the split's, or "" for the set.
-    text: what it is in the one build and in the other.
-    same_pixels: whether the pixels are the same all the same.
+    Attributes:
+        kind: One of the words above.
+        where: The image's name and split, or the split's, or "" for the set.
+        text: What it is in the one build and in the other.
+        same_pixels: Whether the pixels are the same all the same.
     """
 
     kind: str
@@ -36,9 +37,10 @@ class Difference:
 class Comparison:
     """All that differs between two builds.
 
-    images: how many sources both have.
-    configs: those that both have.
-    decoders: which library decoded JPEG files here, and which there.
+    Attributes:
+        images: How many sources both have.
+        configs: Those that both have.
+        decoders: Which library decoded JPEG files here, and which there.
     """
 
     differences: tuple[Difference, ...]

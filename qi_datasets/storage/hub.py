@@ -117,8 +117,9 @@ class HubPlace:
 class _Client:
     """What is not public of the Hub's client.
 
-    httpx: the library by which it sends its requests
-    factory: makes its sessions
+    Attributes:
+        httpx: The library by which it sends its requests.
+        factory: Makes its sessions.
     """
 
     httpx: Any
@@ -180,11 +181,12 @@ def asked(
 ) -> Result:
     """What a call of the Hub's client returns, tried again where that may help; else HubError in one line.
 
-    call: the call.
-    place: what it is about, for the message.
-    done: finds out after a failed try whether the call took effect all the same; gives what the call would have
-        returned, else None. A lost answer is no lost request.
-    again: False for calls that the client itself tries again.
+    Args:
+        call: The call.
+        place: What it is about, for the message.
+        done: Finds out after a failed try whether the call took effect all the same; gives what the call would
+            have returned, else None. A lost answer is no lost request.
+        again: False for calls that the client itself tries again.
     """
     message, kind, httpx = "", HubError, _client().httpx
     for wait in (*WAITS, None) if again else (None,):

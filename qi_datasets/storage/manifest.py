@@ -63,11 +63,12 @@ class ConfigRecord:
 class SourceRecord:
     """One source image.
 
-    name: in its source.
-    wnid: its synset, "" if that is not known.
-    bytes: of its file.
-    sha256: of its file.
-    patch_sha256: of its patch: a mismatch then shows which of the two differs.
+    Attributes:
+        name: In its source.
+        wnid: Its synset, "" if that is not known.
+        bytes: Of its file.
+        sha256: Of its file.
+        patch_sha256: Of its patch: a mismatch then shows which of the two differs.
     """
 
     name: str
@@ -89,20 +90,21 @@ class FileRecord:
 class Manifest:
     """What `manifest.json` says.
 
-    manifest_version: of its own form, see `MANIFEST_VERSION`.
-    name: of the set.
-    spec_version: of the data.
-    package_version: of the package that wrote it.
-    canonical: whether the set is the official one, all of it.
-    pixels: what is known of them, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
-    layout: of the source.
-    size: side of the images at border 0.
-    configs: by name, the default one first.
-    sources: by split, in row order.
-    files: by path relative to the set's folder.
-    libraries: name -> version of what made the set.
-    verified_against: what the pixels were compared with, where `pixels` is "verified".
-    columns: name -> type of the columns beside `image`; empty in manifests of older versions.
+    Attributes:
+        manifest_version: Of its own form, see `MANIFEST_VERSION`.
+        name: Of the set.
+        spec_version: Of the data.
+        package_version: Of the package that wrote it.
+        canonical: Whether the set is the official one, all of it.
+        pixels: What is known of them, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
+        layout: Of the source.
+        size: Side of the images at border 0.
+        configs: By name, the default one first.
+        sources: By split, in row order.
+        files: By path relative to the set's folder.
+        libraries: Name -> version of what made the set.
+        verified_against: What the pixels were compared with, where `pixels` is "verified".
+        columns: Name -> type of the columns beside `image`; empty in manifests of older versions.
     """
 
     manifest_version: int = field(default=MANIFEST_VERSION, kw_only=True)
@@ -242,7 +244,9 @@ class Manifest:
     def read(cls, folder: Place) -> Self:
         """The manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
-        Raises StoredSetError for one that is missing or can't be understood, NewerSetError for a later version.
+        Raises:
+            StoredSetError: For one that is missing or can't be understood.
+            NewerSetError: For a later version.
         """
         path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
         try:

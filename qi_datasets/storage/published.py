@@ -66,7 +66,12 @@ def published_set(place: HubPlace) -> PublishedSet:
     """The set at a place of the Hub, at the commit that its revision names now.
 
     One request, which shows too whether the caller may read the files; the manifest of a commit is kept. With
-    HF_HUB_OFFLINE, what the revision named when it was last asked for. Raises HubError, NotOnHubError, StoredSetError.
+    HF_HUB_OFFLINE, what the revision named when it was last asked for.
+
+    Raises:
+        HubError: The Hub can't be reached, or refuses.
+        NotOnHubError: It is not there.
+        StoredSetError: It is not as its manifest says.
     """
     if is_offline_mode():
         commit = last_commit(place)
@@ -138,8 +143,12 @@ def fetched(place: HubPlace, name: str) -> Path:
 def whole_copy(place: HubPlace) -> Iterator[Path]:
     """A folder of this machine, named after the set, with every file that lies at a place of the Hub.
 
-    Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files are
-    fetched once, and stay in the Hub's cache. Raises HubError and StoredSetError.
+    Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files
+    are fetched once, and stay in the Hub's cache.
+
+    Raises:
+        HubError: The Hub can't be reached, or refuses.
+        StoredSetError: It is not as its manifest says.
     """
     with connection():
         found = published_set(place)

@@ -15,7 +15,9 @@ NAME = "against"
 def other_build(against: str | Path, name: str) -> Manifest | None:
     """The manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
 
-    against: a manifest, a set's folder, or a folder or URL of sets. Raises OptionError when it is none of these.
+    Args:
+        against: A manifest, a set's folder, or a folder or URL of sets. Raises OptionError when it is none of
+            these.
     """
     place = place_of(against)
     try:

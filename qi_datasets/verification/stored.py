@@ -112,8 +112,11 @@ class StoredSet:
 
         `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
 
-        config, split: of the rows.
-        start, stop: the first row, and the one after the last.
+        Args:
+            config: Of the rows.
+            split: Of the rows.
+            start: The first row, and the one after the last.
+            stop: The first row, and the one after the last.
         """
         rows: list[dict[str, Any]] = []
         first = 0
@@ -136,7 +139,11 @@ class StoredSet:
     def images(self, config: str, split: str, start: int, stop: int) -> Pixels:
         """Images of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read.
 
-        config, split, start, stop: as for `rows`.
+        Args:
+            config: As for `rows`.
+            split: As for `rows`.
+            start: As for `rows`.
+            stop: As for `rows`.
         """
         rows = self.rows(config, split, start, stop)
         try:
@@ -153,7 +160,11 @@ class StoredSet:
     def labels(self, config: str, split: str, start: int, stop: int) -> np.ndarray:
         """Labels of a split, (rows,) int64.
 
-        config, split, start, stop: as for `rows`.
+        Args:
+            config: As for `rows`.
+            split: As for `rows`.
+            start: As for `rows`.
+            stop: As for `rows`.
         """
         return np.array([row["label"] for row in self.rows(config, split, start, stop)], np.int64)
 

@@ -60,20 +60,28 @@ def verify(
 ) -> Report:
     """Proves that stored sets are what the specification says, and that they measure what they claim.
 
-    out: the folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the platform's
-        cache. Where nothing is built there, the sets that need no images are made in a temporary folder and verified.
-    sets: folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its official size.
-    only: "integrity" (no torch needed) or "separability".
-    seeds: trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
-    full: the paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored byte
-        decoded.
-    device: of torch, default a GPU if there is one.
-    progress: show bars on a terminal.
-    against: another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names each image
-        that differs, and whether its file or the decoder does.
+    Args:
+        out: The folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the
+            platform's cache. Where nothing is built there, the sets that need no images are made in a temporary
+            folder and verified.
+        sets: Folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its
+            official size.
+        only: "integrity" (no torch needed) or "separability".
+        seeds: Trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
+        full: The paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored
+            byte decoded.
+        device: Of torch, default a GPU if there is one.
+        progress: Show bars on a terminal.
+        against: Another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names
+            each image that differs, and whether its file or the decoder does.
 
-    Returns a Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
-    Raises OptionError for a wrong argument, UnknownSetError and NotBuiltError for a set that is not there.
+    Returns:
+        A Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
+
+    Raises:
+        OptionError: For a wrong argument.
+        UnknownSetError: For a set that is not there.
+        NotBuiltError: For a set that is not there.
     """
     start = time.perf_counter()
     if only is not None and only not in PARTS:
@@ -200,10 +208,11 @@ def is_toy(name: str) -> bool:
 def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
     """The checks of one set: integrity, then networks where integrity leaves something to measure.
 
-    folder: of the set.
-    options: for networks.
-    only: "integrity", "separability", or None for both.
-    torch_is_there: whether networks can be run.
+    Args:
+        folder: Of the set.
+        options: For networks.
+        only: "integrity", "separability", or None for both.
+        torch_is_there: Whether networks can be run.
     """
     try:
         stored = StoredSet.open(folder)
@@ -229,10 +238,11 @@ def is_broken(check: Check) -> bool:
 def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool) -> Measured:
     """The set's network checks, or the line that says why they could not be made.
 
-    stored: the set.
-    options: for networks.
-    broken: the checks whose failure leaves nothing to measure.
-    torch_is_there: whether networks can be run.
+    Args:
+        stored: The set.
+        options: For networks.
+        broken: The checks whose failure leaves nothing to measure.
+        torch_is_there: Whether networks can be run.
     """
     if not torch_is_there:
         return not_checked(stored, NEEDS_TORCH)
