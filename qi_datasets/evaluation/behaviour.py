@@ -66,14 +66,14 @@ def noise(side: int) -> Tensor:
 
 def takes(network: nn.Module, images: Tensor) -> bool:
     """Returns whether a network runs on images, and with weights of their layout."""
-    laid_out = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    laid_out = network.to(memory_format=torch.channels_last)
     try:
         with torch.inference_mode():
             said(lambda: laid_out(images), "")
     except (ModelError, MemoryError):
         return False
     finally:
-        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        network.to(memory_format=torch.contiguous_format)
     return True
 
 

@@ -147,7 +147,7 @@ def prepared(
         without_parametrizations(network)
     made = varied(network, model, variant, head=head)
     for parameter in made.parameters():  # scripted modules have no `requires_grad_` of their own
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     return Prepared(made, digest)
 
 

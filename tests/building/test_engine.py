@@ -202,7 +202,7 @@ def test_an_interrupted_run_ends_soon_and_without_a_traceback_of_its_threads() -
 def test_a_damaged_image_among_many_leaves_no_traceback(tmp_path: Path) -> None:
     script = (
         "from tests.building.test_engine import refuse_seven, results; from qi_datasets.building.engine import Engine\n"
-        "from qi_datasets import *\n"
+        "from qi_datasets.errors import QIDatasetsError\n"
         "try: results(Engine(2), refuse_seven, range(1000))\n"
         "except QIDatasetsError as error: print(error)"
     )
