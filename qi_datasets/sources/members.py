@@ -1,5 +1,6 @@
 """Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet and Arrow
-files."""
+files.
+"""
 
 import os
 from collections.abc import Iterator

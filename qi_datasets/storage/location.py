@@ -91,7 +91,7 @@ def joined(place: Place, name: str) -> Place:
 
 
 def file_system(place: Place) -> tuple[Any, str]:
-    """fsspec's file system and its path for a place."""
+    """Returns the file system of fsspec, and its path, for a place."""
     if isinstance(place, Path):
         return LocalFileSystem(), str(place)
     fs, path = fsspec.url_to_fs(place)
