@@ -242,6 +242,16 @@ def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
     return _combine(operands, like, together)
 
 
+@Patched.rules.register("stack")
+@PerImage.rules.register("stack")
+def stack(func: Any, tensors: Any, dim: int = 0) -> Any:
+    """Puts maps or values one after another in a dimension of their own."""
+    dim %= tensors[0].ndim + 1
+    if dim == 0 or not all(isinstance(one, Patched | PerImage) for one in tensors):
+        return NotImplemented
+    return torch.cat([one.unsqueeze(dim) for one in tensors], dim)
+
+
 @PerImage.rules.register("cat")
 def cat_per_image(func: Any, tensors: Any, dim: int = 0) -> Any:
     """Puts values of each image one after another."""

@@ -166,6 +166,9 @@ LOCAL |= {
     "variance": Apply(lambda x: x * torch.var_mean(x, (1, 2, 3), keepdim=True)[0]),
     "largest of all": Apply(lambda x: x - x.amax((1, 2, 3), keepdim=True) + x.amin((2, 3), keepdim=True)),
     "gate by weights": nn.Sequential(ECA()),
+    "stacked": Apply(
+        lambda x: torch.stack([x, x.relu()], 1).sum(1) * torch.stack([x.mean((2, 3))] * 2, 1).sum(1)[..., None, None]
+    ),
     "chosen": Apply(lambda x: torch.where(x > 0, x, 0.1 * x.mean((2, 3), keepdim=True))),
 }
 
