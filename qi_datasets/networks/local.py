@@ -200,7 +200,10 @@ class LocalNetwork:
         with record_unsupported() as reasons:
             answer = self.network(Patched.of_images(windows, [place for place, _ in groups], self.side, batch))
         self.reasons = reasons
-        whole: Tensor = answer.whole() if isinstance(answer, Patched | PerImage) else answer
+        if isinstance(answer, Patched | PerImage):
+            answer.check_gradient()
+            return answer.whole()
+        whole: Tensor = answer
         return whole
 
 

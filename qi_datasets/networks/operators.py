@@ -160,6 +160,8 @@ class RuledTensor(Tensor):
                 f"{operator.name}(out=...) can't write into a {cls.__name__}; let it return its result"
             )
         for one in (*args, *(args[0] if args and isinstance(args[0], tuple | list) else ()), *kwargs.values()):
+            if isinstance(one, RuledTensor):
+                one.check_gradient()
             if isinstance(one, RuledTensor) and one._outdated_by:
                 raise UnsupportedOperationError(
                     f"{operator.name} can't read a {cls.__name__} into a view of which {one._outdated_by} has written;"
@@ -206,6 +208,18 @@ class RuledTensor(Tensor):
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"{type(self).__name__}{tuple(self.shape)}"
+
+    def check_gradient(self) -> None:
+        """Raises `UnsupportedOperationError` for the answer of a `torch.autograd.Function`, which loses gradients."""
+        if torch.is_grad_enabled():
+            with torch._C.DisableTorchFunctionSubclass():
+                function = self.grad_fn
+            if function is not None:
+                name = type(function).__name__.removesuffix("Backward")
+                raise UnsupportedOperationError(
+                    f"{name} is an autograd function of the network's own, through which a {type(self).__name__} has no"
+                    " gradient; let the network call torch functions"
+                )
 
     def overwrite(self, value: Any) -> None:
         """Takes the state of `value`, a result of a rule, as an in-place function does."""

@@ -137,6 +137,11 @@ class Once:
         return self._found[key]
 
 
+def _made(cls: Any, shape: Any, like: Tensor, parts: Sequence[Tensor]) -> Any:
+    wants = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+    return torch.Tensor._make_wrapper_subclass(cls, shape, dtype=like.dtype, device=like.device, requires_grad=wants)
+
+
 class PerImage(RuledTensor):
     """One vector (or more) for each image, (N, ...): `parts` (n, ...), one for each place, shared as in `Place`."""
 
@@ -147,7 +152,7 @@ class PerImage(RuledTensor):
         """Makes the tensor without memory of its own."""
         one = parts[0]
         shape = (batch.count, *one.shape[1:])
-        return torch.Tensor._make_wrapper_subclass(cls, shape, dtype=one.dtype, device=one.device)
+        return _made(cls, shape, one, parts)
 
     def __init__(self, parts: Sequence[Tensor], batch: Batch) -> None:
         self.parts, self.batch = tuple(parts), batch
@@ -204,7 +209,7 @@ class Patched(RuledTensor):
         channels = iter(one.shape[1:-2])
         sizes = {"N": batch.count, "H": len(axes[0]), "W": len(axes[1])}
         shape = tuple(next(channels) if letter == "C" else sizes[letter] for letter in layout)
-        return torch.Tensor._make_wrapper_subclass(cls, shape, dtype=one.dtype, device=one.device)
+        return _made(cls, shape, one, [place.values for place in places])
 
     def __init__(self, places: Sequence[Place], axes: tuple[Axis, Axis], layout: str, batch: Batch) -> None:
         self.places, self.axes, self.letters, self.batch = tuple(places), axes, layout, batch

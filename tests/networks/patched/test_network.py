@@ -200,6 +200,29 @@ def test_what_is_drawn_at_random_is_drawn_for_whole_maps():
     assert evaluation.reasons == ["dropout2d"]
 
 
+class Swish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x.sigmoid()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * (x.sigmoid() * (1 + x * (1 - x.sigmoid())))
+
+
+@pytest.mark.parametrize("layers", [[nn.AdaptiveAvgPool2d(1), nn.Flatten()], []], ids=["inside", "at the end"])
+def test_gradients_are_never_lost(layers):
+    """In an autograd function of the network's own they would be; without gradients it is computed."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Apply(Swish.apply), *layers).double()
+    with pytest.raises(OptionError, match="Swish is an autograd function of the network's own"):
+        LocalNetwork(network, SIDE)(patches_of(2), 3, 3)
+    with torch.no_grad():
+        found = LocalNetwork(network, SIDE)(patches_of(2), 3, 3)
+        assert is_equal(found, network(whole_images(patches_of(2), 3, 3, SIDE)))
+
+
 def test_a_place_outside_is_refused():
     with pytest.raises(OptionError, match="row 29, column 0"):
         LocalNetwork(small("plain"), SIDE)(patches_of(2), [0, 29], 0)
