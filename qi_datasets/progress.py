@@ -1,6 +1,7 @@
 """The one progress bar, and what is said beside it."""
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -17,6 +18,37 @@ def bar_over(name: str, total: int, unit: str, progress: bool, *, scaled: bool =
         scaled: Write thousands and millions as k and M.
     """
     return tqdm(total=total, desc=name, unit=unit, unit_scale=scaled, disable=None if progress else True, leave=False)
+
+
+def is_watched() -> bool:
+    """Returns whether somebody sees a bar: on a terminal, or in a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+class Teller:
+    """Says how far work is where nobody sees a bar: a line a minute, and one for each border that is done."""
+
+    MINUTE = 60.0
+
+    def __init__(self, name: str, total: int, progress: bool) -> None:
+        self.done = 0
+        self._name, self._total, self._speaks = name, total, progress and not is_watched()
+        self._border, self._last = "", time.monotonic()
+
+    def count(self, border: str = "") -> None:
+        """Counts a part of the work, of some border."""
+        self.done += 1
+        if not self._speaks:
+            return
+        if border != self._border and self._border:
+            self._say(f"border {int(self._border)} is done")
+        elif time.monotonic() - self._last > self.MINUTE:
+            self._say(f"{self.done} of at most {self._total} parts are done")
+        self._border = border
+
+    def _say(self, text: str) -> None:
+        self._last = time.monotonic()
+        print(f"{self._name}: {text}", file=sys.stderr, flush=True)
 
 
 def tell(text: str, progress: bool) -> None:

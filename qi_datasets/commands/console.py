@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec
@@ -16,6 +16,7 @@ import click
 
 from qi_datasets.commands.signals import StoppedError, stopped_by_signals
 from qi_datasets.errors import QIDatasetsError, one_line, printable
+from qi_datasets.evaluation.wording import text_table
 
 P = ParamSpec("P")
 
@@ -105,16 +106,5 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:
-    """A plain text table; the columns named in `right` are aligned to the right."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    aligned = [
-        [
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(header, line, widths, strict=True)
-        ]
-        for line in lines
-    ]
-    aligned.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(line).rstrip() for line in aligned)
+table = text_table
+"""A plain text table."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, fail, say, table
+from qi_datasets.commands.console import command, fail, say, table, wrapped
 from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ MODEL is one of these (qi-eval --list names them):
   a classifier of torchvision, such as resnet18, or bagnet33
   timm:NAME (extra timm)
   package.module:factory or path/to/file.py:factory, a function without arguments that makes your torch.nn.Module
+
+\b
+Columns on qi:
+  verdict      reads; not detected; equal: the same features in both corners
+               for every test picture; proved: for any picture
+  accuracy %   right answers of a linear probe; 50 is chance
+  interval     of the accuracy, above 50 exactly where it reads
+  p            after Holm's correction over seven borders
+  difference   of a feature between the corners, of the largest feature
+  channels %   share of features that differ between the corners
+On shifted: consistency (pairs of moved pictures that get one answer), top-1
+  over shifts, classes that are answered, largest change of a logit.
 
 \b
 More machines: the same command started several times on one --entry folder shares its work, and
@@ -121,7 +133,8 @@ def main(
     except StoppedError as error:
         if entry is None or not entry.exists():
             raise
-        fail(f"stopped by {error}; the same command goes on where it was", error.exit_status, error)
+        done = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+        fail(f"stopped by {error}{done}; the same command goes on where it was", error.exit_status, error)
     if made is not None:
         report(made, entry, plot, dataset_id, quiet=not show_progress)
 
@@ -137,7 +150,7 @@ def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str
     if plot is not None:
         from qi_datasets.evaluation.curve import plot as draw
 
-        draw(made, plot)
+        draw([made.content], plot)
     if dataset_id is not None and entry is not None:
         from qi_datasets.evaluation.hub import write_results
 
@@ -300,20 +313,27 @@ def show_list() -> None:
 
 
 def show(made: "Entry") -> None:
-    """The entry's figures in a table, and on `qi` as a curve."""
+    """The entry's figures in tables, on `qi` as a curve, and what they say in a sentence."""
     from qi_datasets.evaluation.curve import drawn
+    from qi_datasets.evaluation.wording import borders_run, is_poor, number, reach
     from qi_datasets.specs import QI, SHIFTED
 
-    for init, figures in made.figures.items():
+    click.echo(made.table())
+    for figures in made.figures.values():
         if made.task == QI.name:
-            show_quadrant(init, figures)
+            score = figures["location_score"]
+            click.echo(
+                f"reach at 75 % {reach(figures, 'reach_75')}, "
+                f"location score {number(score) if score else f'unknown ({borders_run(figures)})'}, "
+                f"reach {reach(figures)}"
+            )
         elif made.task == SHIFTED.name:
-            show_shifted(figures)
-        else:
-            rows = [[name, figure_text(value)] for name, value in figures.items()]
-            click.echo(table([init, "figure"], rows))
+            if not any(moved["labelled"] for moved in figures.values()):
+                click.echo("no top-1: the images' classes are not known, or the network has others than ImageNet's")
+            if any(map(is_poor, figures.values())):
+                click.echo("warning: fewer than 10 classes are answered, so that consistency says little")
     if made.task == QI.name:
-        click.echo("\n".join(drawn(made)))
+        click.echo("\n".join(drawn(made.content)))
     data = made.content["data"]
     click.echo(
         f"{made.content['model']['name']} on {data['set']} {data['data_version']}, track {data['track']}, "
@@ -321,56 +341,7 @@ def show(made: "Entry") -> None:
     )
     if caveat := data.get("caveat"):
         say(f"note: {caveat}")
-
-
-def show_quadrant(init: str, figures: Mapping[str, Any]) -> None:
-    """One init of an entry on `qi`."""
-    from qi_datasets.evaluation.wording import borders_run, p_value, percent, percent_interval, reach
-
-    rows = [
-        [
-            border,
-            at["verdict"],
-            percent(at["accuracy"]),
-            percent_interval(at),
-            p_value(at["corrected_p"]),
-            f"{at['difference']:.1e}",
-            f"{100 * at['channels']:.0f}",
-        ]
-        for border, at in figures["borders"].items()
-    ]
-    header = ["border", "verdict", "accuracy %", "interval", "p", "difference", "channels %"]
-    click.echo(f"init {init}")
-    click.echo(table(header, rows, right=frozenset(header) - {"verdict", "interval"}))
-    score = figures["location_score"]
-    click.echo(
-        f"reach at 75 % {reach(figures, 'reach_75')}, "
-        f"location score {figure_text(score) if score else f'unknown ({borders_run(figures)})'}, "
-        f"reach {reach(figures)}"
-    )
-
-
-def show_shifted(figures: Mapping[str, Any]) -> None:
-    """One init of an entry on `shifted`."""
-    rows = [
-        [
-            mode,
-            figure_text(moved["consistency"]),
-            figure_text(moved["diagonal"]) if moved["diagonal"] else "-",
-            f"{moved['largest_change']:.3g}",
-        ]
-        for mode, moved in figures.items()
-    ]
-    click.echo(table(["mode", "consistency", "top-1 over shifts", "largest change of a logit"], rows))
-    if not any(moved["labelled"] for moved in figures.values()):
-        click.echo("no top-1: the images' classes are not known, or the network has others than ImageNet's")
-
-
-def figure_text(value: Any) -> str:
-    """A figure, with its interval if it has one."""
-    if isinstance(value, dict):
-        return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
-    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
+    say(wrapped(f"{made}"))
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.arguments import CHANNELS
 from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.corners import said
+from qi_datasets.protocols.corners import Corners, said
 from qi_datasets.specs import QUADRANT
 
 APART = 1e-4
@@ -46,6 +46,29 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
             "(track_running_stats), or take out what mixes the batch"
         )
     return contiguous
+
+
+def knows_places(network: nn.Module, border: int) -> bool:
+    """Returns whether a network answers otherwise to the same patch in another corner, at some border.
+
+    At one from which on no window meets both patch and edge, only a network that keeps places does: one whose head is
+    flattened from a map, which has coordinates among its channels, or adds learned places. A bound by the receptive
+    field does not hold for it.
+    """
+    corners, count = Corners(border), 2
+    patches = noise(QUADRANT.canvas)[:count, :, : QUADRANT.patch, : QUADRANT.patch]
+    device = next(iter(network.parameters()), torch.empty(0)).device
+    with torch.inference_mode():
+        first, second = (
+            said(
+                lambda label=label: network(  # type: ignore[misc]
+                    corners.images(patches, torch.full((count,), label)).contiguous().to(device)
+                ),
+                f"on an image of {corners.side} x {corners.side}",
+            )
+            for label in (0, 1)
+        )
+    return differ(first, second)
 
 
 def is_opaque(network: nn.Module) -> bool:

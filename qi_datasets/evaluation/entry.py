@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from html import escape
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OutputError, one_line
 from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
+from qi_datasets.evaluation.curve import figure_of
 from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
+from qi_datasets.evaluation.wording import methods, sentence, table_of
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import QI, SPEC_VERSION, SPECS
@@ -165,6 +168,37 @@ class Entry:
         if self.task != QI.name or init not in self.content["protocol"]["inits"]:
             raise EntryError(f"this entry of {self.task} has no scores by source for init {init!r}")
         return quadrant_scores(self.content, init, self.predictions.where(init=init))
+
+    def __str__(self) -> str:
+        return "\n".join(sentence(self.content, init) for init in self.figures)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sentences, and the tables as text."""
+        said = "".join(f"<p>{escape(line)}</p>" for line in f"{self}".splitlines())
+        return f"{said}<pre>{escape(self.table())}</pre>"
+
+    def table(self, form: str = "text") -> str:
+        """Returns the figures as tables, one for each init.
+
+        Args:
+            form: "text", "markdown" or "latex" (with the package booktabs).
+
+        Raises:
+            OptionError: For another form.
+        """
+        return table_of(self.content, form)
+
+    def methods(self) -> str:
+        """Returns how the entry was measured, ready to be pasted into an article."""
+        return methods(self.content)
+
+    def plot(self) -> Any:
+        """Returns a figure of matplotlib: accuracy against border on `qi`, top-1 against shift on `shifted`.
+
+        Raises:
+            MissingExtraError: Without matplotlib.
+        """
+        return figure_of([self.content])
 
     def __repr__(self) -> str:
         model, data = self.content["model"], self.content["data"]

@@ -22,7 +22,7 @@ from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, set
 from qi_datasets.evaluation.tasks import TASKS, Work
 from qi_datasets.evaluation.work import Unit, Workplace, check_same
 from qi_datasets.networks.variants import PaddingVariant
-from qi_datasets.progress import bar_over
+from qi_datasets.progress import Teller, bar_over, is_watched
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     device: str | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     name: str | None = None,
     paper: str | None = None,
     code: str | None = None,
@@ -78,7 +78,7 @@ def evaluate(
         std: Of each channel in [0, 1], with which pictures are normalised; by default those that the library
             says of its weights, else ImageNet's.
         device: Of torch; by default a GPU if there is one.
-        progress: Show bars on a terminal.
+        progress: Show bars, or lines where there is no terminal; by default bars on terminals and in notebooks.
         name: What people call the network, at most 80 characters; by default what it is made from.
         paper: https links.
         code: https links.
@@ -98,6 +98,7 @@ def evaluate(
     """
     check_arguments(task, limit=limit)
     check_entry(entry)
+    progress = is_watched() if progress is None else progress
     design = design_of(
         model, task, borders, init, seeds, local,
         weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
@@ -140,11 +141,17 @@ def evaluated(
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
         with deterministic(), bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
+            teller = Teller(f"{design.task}, {design.model.name}", work.size, progress)
 
-            def count(_: Unit) -> None:
+            def count(unit: Unit) -> None:
                 bar.update()
+                teller.count(unit.name.split("-")[1] if len(design.borders) > 1 else "")
 
-            place.work(work.open_units, count)
+            try:
+                place.work(work.open_units, count)
+            except KeyboardInterrupt as stop:
+                stop.add_note(f"{teller.done} of at most {work.size} parts were done")
+                raise
         with place.finishing():
             if not place.finished:
                 made = put_together(settings, work)

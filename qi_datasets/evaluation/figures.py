@@ -133,12 +133,13 @@ def shifted(content: Content, init: str, rows: Predictions) -> Figures:
 def moved(rows: Predictions, shifts: list[int]) -> Figures:
     """The figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
     on_diagonal = rows.column("pair") < 0
-    answers = rows.column("prediction")
+    answers, seeds = rows.column("prediction"), np.unique(rows.column("seed"))
     labels = rows.column("label")[on_diagonal].reshape(len(shifts), -1)[0]
     known = labels >= 0
     first, second = (~on_diagonal & (rows.column("side") == side) for side in (0, 1))
     figures: Figures = {
         "labelled": int(known.sum()),
+        "classes": float(np.mean([len(np.unique(answers[rows.column("seed") == seed])) for seed in seeds])),
         "top1": None,
         "diagonal": None,
         "consistency": as_figure(consistency(answers[first], answers[second], rows.column("source")[first])),

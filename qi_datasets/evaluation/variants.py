@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool
-from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque
+from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque, knows_places
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.random_weights import seeded
@@ -111,8 +111,17 @@ def facts_of(
         field = None if opaque else receptive_field(made)
     except OptionError:
         field = None
+    if field is not None and field.bounded and not head:
+        beyond = [border for border in borders_at(sides, further) if border >= field.size - 1]
+        if beyond and QUADRANT.displacement % field.stride == 0 and knows_places(made, beyond[0]):
+            field = None
     phase = "swin" in model.name or (field is not None and QUADRANT.displacement % field.stride != 0)
     return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque)
+
+
+def borders_at(sides: Sequence[int], further: int) -> list[int]:
+    """The borders of images of `qi` of these sides, with the further border."""
+    return [(side - QUADRANT.canvas) // 2 + further for side in sorted(sides)]
 
 
 def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:

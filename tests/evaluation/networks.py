@@ -84,7 +84,9 @@ class Patches(nn.Module):
 
 
 class Stopping(nn.Module):
-    """A network that asks its own process to end when it sees a patch."""
+    """A network that asks its own process to end when it sees a patch, but for the looks before the work."""
+
+    seen = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,6 +95,8 @@ class Stopping(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The features of the network inside."""
         if not isinstance(images, fx.Proxy) and images.count_nonzero():
+            Stopping.seen += 1
+        if Stopping.seen > 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return self.inner(images)
 

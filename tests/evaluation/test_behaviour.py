@@ -149,3 +149,40 @@ def test_a_function_that_loads_weights_is_one_network(sets: Path, tmp_path: Path
             evaluate(make, output=sets, borders=[0], limit=4, init=init)
     with warnings.catch_warnings(action="ignore"):
         assert opened(networks.reader).anew
+
+
+def rows_of(maps: Tensor) -> Tensor:
+    """A channel that is the place of each row."""
+    count, _, height, width = maps.shape
+    return torch.linspace(-1, 1, height).view(1, 1, height, 1).expand(count, 1, height, width)
+
+
+KEEPS_PLACES: dict[str, Callable[[], nn.Module]] = {
+    "a map of 4 x 4, flattened": lambda: nn.Sequential(
+        networks.layers(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(192, 16)
+    ),
+    "coordinates": lambda: Doing(
+        lambda net, x: largest(net.with_rows(torch.cat([net.body(x), rows_of(net.body(x))], 1))),
+        with_rows=nn.Conv2d(13, 8, 1),
+    ),
+    "learned places": lambda: Doing(
+        lambda net, x: largest(net.body(x) + F.interpolate(net.places.weight.view(1, 12, 8, 8), size=x.shape[2] // 4)),
+        places=nn.Embedding(12, 64),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", KEEPS_PLACES.values(), ids=KEEPS_PLACES)
+def test_a_network_that_keeps_places_reads_beyond_its_windows(make: Callable[[], nn.Module], sets: Path) -> None:
+    """No receptive field bounds it, so that its entry says none and is not refused."""
+    torch.manual_seed(0)
+    entry = evaluate(make(), output=sets, borders=[0, 64])
+
+    assert entry.content["model"]["receptive_field"] is None
+    assert entry.figures["given"]["borders"]["64"]["accuracy"] > 0.8
+
+
+def test_a_network_that_forgets_places_has_its_receptive_field(sets: Path) -> None:
+    for last in (nn.AdaptiveMaxPool2d(1), nn.AdaptiveAvgPool2d(1)):
+        entry = evaluate(nn.Sequential(networks.layers(), last, nn.Flatten()), output=sets, borders=[0, 64], limit=4)
+        assert entry.content["model"]["receptive_field"] == 7

@@ -10,7 +10,7 @@ from tests.evaluation import entries
 
 
 def test_marks_stand_at_their_accuracy() -> None:
-    lines = drawn(entries.entry())
+    lines = drawn(entries.entry().content)
 
     assert lines[0].split() == ["100", "%", "|", "●", "●", "●"]
     fifty = next(line for line in lines if line.startswith("  50 %"))
@@ -24,7 +24,7 @@ def test_only_qi_has_a_curve() -> None:
     entry = entries.entry()
     other = Entry({**entry.content, "task": "rook"}, entry.predictions)
     with pytest.raises(OptionError, match="an entry of rook has no accuracy against border"):
-        curves_of(other)
+        curves_of(other.content)
 
 
 def test_the_papers_curves_are_at_the_official_borders() -> None:
