@@ -1,7 +1,7 @@
 """What a page shows: tracks, the network's figures on both sets in one row, and which networks the first figure has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +23,13 @@ class Board:
 
     tracks: Sequence[Track]
     refused: Sequence[Refused]
+    again: Mapping[str, Sequence[Found]] = field(default_factory=dict)
+    """Key of an entry -> further runs of the same evaluation."""
 
     @classmethod
     def of(cls, collection: Collection) -> "Board":
         """The board of a collection."""
-        return cls(tracks_of(collection.found), collection.refused)
+        return cls(tracks_of(collection.found), collection.refused, collection.again)
 
     def of_task(self, *tasks: str) -> list[Track]:
         """The tracks of these tasks."""
@@ -60,6 +62,10 @@ class Board:
             for row in track.rows:
                 rows.setdefault(network_key(track, row), []).append(row)
         return rows
+
+    def crops(self, track: Track, rows: Sequence[Row]) -> list[Figures | None]:
+        """What `crop` gives for each of some rows."""
+        return [self.crop(track, row) for row in rows]
 
     def crop(self, track: Track, row: Row) -> Figures | None:
         """A network's figures on `shifted`, in the mode `crop`, on the same track; None where it has no entry there.

@@ -4,6 +4,7 @@ Nothing is told by colour alone: each series has a shape of its own, and a lette
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import log2
 from typing import Any
 
@@ -16,6 +17,7 @@ from qi_datasets.leaderboard.words import OWN, row_name, short
 from qi_datasets.specs import SHIFT
 
 LETTERS = "ABCDEFGH"
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LEAST_SHARE = 0.45
 """Where the axis of accuracies on `qi` begins: chance is 0.5."""
 
@@ -64,25 +66,41 @@ def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, 
     return [Line(style, points, dashed=True)] if theirs else []
 
 
-def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
-    """Accuracy against border: a line for each row, the paper's dashed in the same colour."""
+def letter(number: int) -> str:
+    """Returns what stands for the series of a number: A to Z, then A2 and so on."""
+    turn, place = divmod(number, len(ALPHABET))
+    return f"{ALPHABET[place]}{turn + 1 if turn else ''}"
+
+
+def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequence[Row] | None = None) -> Chart:
+    """Accuracy against border: a line for each row, the paper's dashed in the same colour.
+
+    Args:
+        frame: The size of the figure.
+        rows: All that can be drawn.
+        title: What a screen reader says.
+        drawn: Those that are seen at first; all by default.
+    """
+    seen = rows if drawn is None else drawn
     borders = sorted({int(border) for row in rows for border in row.figures["borders"]})
     axis = border_axis(borders)
     lines: list[Line] = []
-    ends = []
+    natural: list[float] = []
     for style, row in enumerate(rows):
-        if row.model["padding"] == OWN:
-            lines += paper_line(frame, style, axis, row.model["name"], row.init)
-        line = curve(frame, style, axis, row.figures["borders"])
-        x, y = map(float, line.points.split()[-1].split(","))
-        ends.append((x, y))
-        lines.append(line)
+        of_paper = paper_line(frame, style, axis, row.model["name"], row.init) if row.model["padding"] == OWN else []
+        own = curve(frame, style, axis, row.figures["borders"])
+        natural.append(float(own.points.split()[-1].split(",")[1]))
+        lines += [replace(line, series=style, hidden=row not in seen) for line in (*of_paper, own)]
     # Where lines end together their labels stand one below the other, in the order of the scores.
-    heights = spread([y + 0.01 * number for number, (_, y) in enumerate(ends)], LINE_HEIGHT, frame.floor)
+    shown = [number for number, row in enumerate(rows) if row in seen]
+    heights = dict(zip(shown, spread([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True))
     texts = []
     for number, row in enumerate(rows):
-        text = f"{LETTERS[number]} {short(row_name(row))}" if frame.labels else LETTERS[number]
-        texts.append(Label(frame.end + 12, round(heights[number] + 4, 1), text, row_name(row)))
+        text = f"{letter(number)} {short(row_name(row))}" if frame.labels else letter(number)
+        height = round(heights.get(number, natural[number]) + 4, 1)
+        texts.append(
+            Label(frame.end + 12, height, text, row_name(row), number, natural[number], hidden=number not in heights)
+        )
     chance = joined([frame.place(0, share_place(0.5)), frame.place(1, share_place(0.5))])
     return Chart(
         frame,
@@ -95,6 +113,13 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
         [chance],
         texts,
     )
+
+
+def sparkline(row: Row) -> str:
+    """Returns the points of a row's accuracies in 72 x 20 pixels, for a figure beside its name."""
+    shares = {int(border): at["accuracy"] for border, at in row.figures["borders"].items()}
+    places = border_axis(sorted(shares))
+    return joined((round(1 + 70 * x, 1), round(21 - 20 * share_place(shares[b], 0.5), 1)) for b, x in places.items())
 
 
 def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:

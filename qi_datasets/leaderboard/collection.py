@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OptionError, QIDatasetsError, one_line
-from qi_datasets.evaluation.about import DESCRIBING
+from qi_datasets.evaluation.about import ABOUT, DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.entry import MOST_BYTES as MOST_JSON_BYTES
 from qi_datasets.evaluation.figures import Figures
@@ -82,6 +82,8 @@ class Collection:
 
     found: Sequence[Found]
     refused: Sequence[Refused]
+    again: Mapping[str, Sequence[Found]] = field(default_factory=dict)
+    """Key of an entry -> further runs of the same evaluation, by other people."""
 
 
 def collect(
@@ -119,11 +121,15 @@ def collect(
                 valid.append(one)
             bar.update()
     seen = Known()
+    again: dict[str, list[Found]] = {}
     # Of two evaluations of the same the older stays: a copy is younger than what it was made from, and proposed last.
     for one in sorted(valid, key=lambda one: (one.pull_request is not None, one.content["date"], one.name)):
+        if not twice and (original := seen.original(one)) is not None:
+            again.setdefault(original.key, []).append(one)
+            continue
         reason = "" if twice else seen.trouble(one)
         refused.append(Refused(one.name, reason)) if reason else found.append(one)
-    return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")))
+    return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")), again)
 
 
 def proposed(places: Iterable[str | Path], known: Iterable[tuple[str, Place]]) -> dict[tuple[str, Place], int | None]:
@@ -211,21 +217,34 @@ class Known:
     """The evaluations that were seen, so that none is taken twice."""
 
     def __init__(self) -> None:
-        self._evaluations: dict[str, str] = {}
+        self._evaluations: dict[str, Found] = {}
         self._answers: dict[str, str] = {}
 
     def trouble(self, one: Found) -> str:
         """Notes an entry, and gives ""; or why not: an evaluation in it was seen, or its answers under another name."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         if twice := next((self._evaluations[key] for key in evaluations if key in self._evaluations), None):
-            return f"it is a duplicate of {twice}: the same network, protocol and data"
+            return (
+                f"it is a duplicate of {twice.name}: the same network, protocol and data; another run is given its "
+                "authors with qi-eval --describe FOLDER --authors NAME"
+            )
         # Networks that see no difference all answer alike.
         answers = [] if one.constant else [one.content["predictions"]["sha256"]]
         if twice := next((self._answers[key] for key in answers if key in self._answers), None):
             return f"its predictions are those of {twice}, to the bit"
-        self._evaluations |= dict.fromkeys(evaluations, one.name)
+        self._evaluations |= dict.fromkeys(evaluations, one)
         self._answers |= dict.fromkeys(answers, one.name)
         return ""
+
+    def original(self, one: Found) -> Found | None:
+        """The entry whose evaluation somebody else ran again, as another names its authors; None for no such run."""
+        evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
+        known = {known.key: known for key in evaluations if (known := self._evaluations.get(key)) is not None}
+        authors = one.content.get(ABOUT, {}).get("authors")
+        if len(known) != 1 or not all(key in self._evaluations for key in evaluations) or authors is None:
+            return None
+        found = next(iter(known.values()))
+        return None if found.content.get(ABOUT, {}).get("authors") == authors else found
 
 
 def evaluation_of(content: Mapping[str, Any], init: str) -> list[Any]:

@@ -61,6 +61,9 @@ class Label:
     y: float
     text: str
     title: str = ""
+    series: int | None = None
+    natural: float = 0
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class Line:
     marks: Mapping[str, str] = field(default_factory=dict)
     band: str = ""
     dashed: bool = False
+    series: int | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)

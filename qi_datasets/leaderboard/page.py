@@ -3,20 +3,34 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from qi_datasets.cards import template
 from qi_datasets.evaluation import wording
+from qi_datasets.evaluation.about import network_name
+from qi_datasets.evaluation.entry import VERSION
+from qi_datasets.evaluation.hub import invariance
 from qi_datasets.evaluation.inits import INITS
 from qi_datasets.leaderboard import words
 from qi_datasets.leaderboard.board import Board, chosen
-from qi_datasets.leaderboard.charts import LETTERS, accuracy_chart, entry_chart, reach_chart, shift_chart
+from qi_datasets.leaderboard.charts import (
+    LETTERS,
+    accuracy_chart,
+    entry_chart,
+    letter,
+    reach_chart,
+    shift_chart,
+    sparkline,
+)
 from qi_datasets.leaderboard.collection import Found
 from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, shape
+from qi_datasets.leaderboard.hub import Compared
 from qi_datasets.leaderboard.ranking import Row, Track
-from qi_datasets.specs import CROP
+from qi_datasets.specs import CROP, SPEC_VERSION
+from qi_datasets.storage.hub import HubPlace
 
 TEMPLATE = "leaderboard.html.jinja"
 STYLES = ("look.css", "leaderboard.css")
@@ -24,16 +38,31 @@ SCRIPTS = ("tablesort/tablesort.min.js", "leaderboard.js")
 LICENCES = ("tablesort/LICENCE",)
 
 LONGEST_SLUG = 60
+MOST_CURVES = 60
+"""Networks whose curves can be chosen."""
+
+KINDS = {
+    "random": "Networks with random weights, never trained",
+    "pretrained": "Pretrained networks",
+    "given": "Networks as their authors brought them",
+    "scratch": "Networks trained on the set itself",
+}
+"""Init -> what its table is called."""
+
+LINKS = (("The paper", "https://arxiv.org/abs/2003.07064"),)
+"""Where the header leads: what, and the address."""
 
 Downloads = Mapping[str, tuple[str, str]]
 """Key of an entry -> where its two files are, as seen from the page."""
 
 
-def render(board: Board, downloads: Downloads) -> str:
-    """The page as text; the same board gives the same text."""
+def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = (), hub: str | None = None) -> str:
+    """The page as text; the same board gives the same text. compared: what the Hub's ranking says of it."""
     style, script = "\n".join(map(resource, STYLES)), "\n".join([licences(), *map(resource, SCRIPTS)])
     rows = [row for track in board.tracks for row in track.rows]
     first = chosen(board.quadrant[0].rows) if board.quadrant else []
+    drawable = words.complete(board.quadrant[0].rows)[:MOST_CURVES] if board.quadrant else []
+    drawable = sorted({*drawable, *first}, key=lambda row: (-(row.score or 0), words.row_name(row)))
     text: str = template(TEMPLATE).render(
         board=board,
         words=words,
@@ -43,12 +72,26 @@ def render(board: Board, downloads: Downloads) -> str:
         script=script,
         slugs={found.key: slug(found) for found in board.entries},
         downloads=downloads,
-        letters=LETTERS,
         shape=shape,
         inits=[init for init in INITS if any(row.init == init for row in rows)],
         paddings=sorted({row.model["padding"] for row in rows}),
         chosen=first,
-        accuracy=in_both(accuracy_chart, first, "Accuracy against border") if first else None,
+        drawable=drawable,
+        accuracy=tuple(accuracy_chart(frame, drawable, "Accuracy against border", first) for frame in (WIDE, NARROW))
+        if first
+        else None,
+        by_init=by_init,
+        has=has,
+        INITS=KINDS,
+        letter=letter,
+        sparkline=sparkline,
+        invariance=invariance,
+        network_name=network_name,
+        compared=compared,
+        links=(*LINKS, *([("Data card and specification", HubPlace(hub).page)] if hub else [])),
+        version=version("qi-datasets"),
+        protocol=VERSION,
+        data_version=SPEC_VERSION,
         fields=[
             (track, in_both(reach_chart, whole, "Reach at 75 % against receptive field", WHOLE))
             for track in board.quadrant
@@ -93,9 +136,20 @@ def in_both(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart
     return draw(wide, rows, title), draw(NARROW, rows, title)
 
 
-def borders_of(track: Track) -> list[int]:
-    """Every border that a row of a track has."""
-    return sorted({int(border) for row in track.rows for border in row.figures["borders"]})
+def borders_of(rows: Iterable[Row]) -> list[int]:
+    """Every border that one of some rows has."""
+    return sorted({int(border) for row in rows for border in row.figures["borders"]})
+
+
+def by_init(track: Track) -> list[tuple[str, list[Row]]]:
+    """The rows of a track by init: a table each, since ranks hold within one."""
+    groups = [(init, [row for row in track.rows if row.init == init]) for init in INITS]
+    return [(init, rows) for init, rows in groups if rows]
+
+
+def has(rows: Iterable[Row], name: str) -> bool:
+    """Whether one of some rows says something of its network."""
+    return any(row.model[name] is not None for row in rows)
 
 
 def chart_of(found: Found) -> Chart:

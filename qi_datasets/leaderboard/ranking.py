@@ -115,7 +115,9 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
         scored = [row for row in those if row.score is not None]
         places = ranks([row.found.scores[row.init] for row in scored])
         ranked += [
-            Row(row.found, init, rank, len(scored)) for row, rank in sorted(zip(scored, places, strict=True), key=order)
+            # A network alone has nobody to be compared with.
+            Row(row.found, init, rank if len(scored) > 1 else None, len(scored))
+            for row, rank in sorted(zip(scored, places, strict=True), key=order)
         ]
         ranked += sorted((row for row in those if row.score is None), key=lambda row: row.found.name)
     return ranked

@@ -53,6 +53,11 @@ class Site:
     compared: Sequence[Compared]
 
     @property
+    def found(self) -> Sequence[Found]:
+        """The entries on the page."""
+        return self.collection.found
+
+    @property
     def refused(self) -> Sequence[Refused]:
         """The entries that are not on the page."""
         return self.collection.refused
@@ -87,7 +92,7 @@ def build(
         output.mkdir(parents=True, exist_ok=True)
         downloads = linked(board.entries, output) if link else copied(board.entries, output / DOWNLOADS)
         table = table_of(board)
-        write(output / PAGE, render(board, downloads))
+        write(output / PAGE, render(board, downloads, compared, hub))
         write(output / CSV, as_csv(table))
         write(output / JSON, json.dumps(table, indent=1, allow_nan=False) + "\n")
         if space:

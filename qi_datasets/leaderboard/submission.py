@@ -84,7 +84,7 @@ def check(
             refused += [Refused(bad.name, one.replace(f"{at}/", "")) for one in reasons]
         for one in there.found:
             name = one.name.rpartition("/")[2]
-            change = altered(old[name].content, one.content) if name in old else known.trouble(one)
+            change = altered(old[name].content, one.content) if name in old else trouble(known, one)
             if reasons := [*form_faults(Path(one.place)), *filter(None, [change])]:
                 refused += [Refused(one.name, reason) for reason in reasons]
             elif name in old:
@@ -164,6 +164,11 @@ def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
 def has_entries(place: HubPlace) -> bool:
     """Whether there are entries on main."""
     return any(file.path.endswith(f"/{ENTRY}") for file in tree(place))
+
+
+def trouble(known: Known, one: Found) -> str:
+    """Why a new entry is refused beside those that are known; "" for one that isn't, or that was run again."""
+    return "" if known.original(one) is not None else known.trouble(one)
 
 
 def form_faults(folder: Path) -> list[str]:

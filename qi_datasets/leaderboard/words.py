@@ -6,11 +6,13 @@ from typing import Any
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
+from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.again import arguments_of
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.inits import GIVEN
 from qi_datasets.evaluation.wording import NOTHING
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
+from qi_datasets.leaderboard.collection import Found
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.specs import QI, SPECS
 from qi_datasets.storage.manifest import DEMO, OFFICIAL, UNVERIFIED
@@ -34,7 +36,7 @@ SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
 def row_name(row: Row) -> str:
     """A row in words, such as "resnet18 (exact padding, random)"."""
     padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
-    return f"{row.model['name']} ({padding}{row.init})"
+    return f"{network_name(row.content)} ({padding}{row.init})"
 
 
 def short(name: str) -> str:
@@ -62,6 +64,15 @@ def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int =
         return NOTHING
     value, low, high = (f"{scale * figure[name]:.{digits}f}".replace("-", MINUS) for name in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
+
+
+def agreement(found: Found, again: Found) -> str:
+    """Returns what another run of an evaluation gave, in words."""
+    if found.content["predictions"]["sha256"] == again.content["predictions"]["sha256"]:
+        return "the same answers"
+    scores = [figures.get("location_score") for figures in again.figures.values()]
+    texts = [interval(score) for score in scores if score]
+    return f"other answers, location score {', '.join(texts)}" if texts else "other answers"
 
 
 def small(number: float) -> str:

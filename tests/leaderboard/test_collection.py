@@ -96,9 +96,23 @@ def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:
     found = collect([tmp_path])
 
     assert [one.name for one in found.found] == ["a", "c"]
-    assert [(one.name, one.reason) for one in found.refused] == [
-        ("b", "it is a duplicate of a: the same network, protocol and data")
-    ]
+    (refused,) = found.refused
+    assert (refused.name, refused.reason[:64]) == (
+        "b",
+        "it is a duplicate of a: the same network, protocol and data; anot",
+    )
+
+
+def test_what_others_ran_again_is_no_duplicate(tmp_path: Path) -> None:
+    network(1).described(authors="Ada").write(tmp_path / "first")
+    for name, authors in (("second", "Bob"), ("third", "Ada")):
+        network(1).described(authors=authors).write(tmp_path / name)
+        entries.rewrite(tmp_path / name, put("date", "2025-03-01"), seal=True)
+
+    found = collect([tmp_path])
+    assert [one.name for one in found.found] == ["first"]
+    assert {key: [one.name for one in runs] for key, runs in found.again.items()} == {found.found[0].key: ["second"]}
+    assert [one.name for one in found.refused] == ["third"]
 
 
 def test_of_two_duplicates_the_older_stays(tmp_path: Path) -> None:

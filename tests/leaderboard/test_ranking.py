@@ -65,7 +65,7 @@ def test_rows_stand_by_init_rank_and_value(tmp_path: Path) -> None:
         ("b", "random", 2, 4),
         ("a", "random", 4, 4),
         ("f", "random", None, 0),
-        ("e", "given", 1, 1),
+        ("e", "given", None, 1),
     ]
     assert [row.score for row in track.rows[:4]] == pytest.approx([0, 3 / 7 * 29 / 30, 3 / 7, 1])
 
@@ -91,8 +91,8 @@ def test_what_was_measured_on_other_data_is_ranked_apart(
     tracks = tracks_of(collect([tmp_path]).found)
 
     assert [[(row.found.name, row.rank) for row in track.rows] for track in tracks] in (
-        [[("a", 1)], [("b", 1)]],
-        [[("b", 1)], [("a", 1)]],
+        [[("a", None)], [("b", None)]],
+        [[("b", None)], [("a", None)]],
     )
     names = [track.name for track in tracks]
     assert names == sorted(names, key=["official", "unverified", "demo", "other"].index)
