@@ -70,6 +70,7 @@ class SetSpec:
     count_option: the argument that sets the number of sources per split.
     borders: the border of each config in pixels, or () for the one config `default`.
     takes_border: whether loading adds any border.
+    takes_grid: whether loading shows each source in every cell of a grid.
     views: what `load_dataset(mode=...)` computes of the stored image.
     size_option: the argument that chooses another size, if there is one.
     label_in_digest: whether row digests cover the label.
@@ -99,6 +100,7 @@ class SetSpec:
     count_option: str = "per_split"
     borders: tuple[int, ...] = ()
     takes_border: bool = False
+    takes_grid: bool = False
     views: tuple[str, ...] = ()
     size_option: IntegerOption | None = None
     label_in_digest: bool = True

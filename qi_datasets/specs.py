@@ -28,6 +28,9 @@ BORDER = IntegerOption("border", default=0, low=0, high=4096)
 BORDER_COLUMNS = ("x", "y", "border")
 """Columns, of sets that have them, to which a border adds itself."""
 
+GRID = IntegerOption("grid", default=2, low=2, high=9)
+"""Cells per side of a grid view of `qi`."""
+
 SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
 """Pixels by which a view of `shifted` moves its content, down and to the right."""
 
@@ -51,6 +54,10 @@ class QuadrantGeometry:
     def displacement(self) -> int:
         """Between the two corners, per axis: a multiple of every usual total stride."""
         return self.canvas - self.patch
+
+    def grid_side(self, grid: int) -> int:
+        """Side of the canvas of a grid of so many cells per side, in pixels; that of two is the canvas of `qi`."""
+        return self.displacement * (grid - 1) + self.patch
 
 
 QUADRANT = QuadrantGeometry()
@@ -170,6 +177,7 @@ QI = SetSpec(
     rows_per_source=2,
     borders=(0, 16, 32, 64, 128, 256, 512),
     takes_border=True,
+    takes_grid=True,
     licence=IMAGENET_TERMS,
     publishable=False,
     integrity=("balance", "place", "background", "patch", "displacement", "constant"),
@@ -182,6 +190,15 @@ QI = SetSpec(
     },
     selection_digest="5156abcbc44e880a2f04134a716aad9b809c355c3d7efcacfbc44650aa7acc70",
 )
+
+DEMO_GRID_DIGESTS: Mapping[tuple[int, int], str] = MappingProxyType(
+    {
+        (2, 0): "5182099cae8ece13a751d5b323c29eed88f8a409c87a481284b5c82a5a3598f3",
+        (3, 0): "a35d704cdb441e403300d9ddcaab8f095f669d01b263e9ece195ca92fa77f209",
+        (3, 16): "29ad11e0a0ad898f24980db26a706c8ed10c972ea3ad7e5f174ca05f28ec33d0",
+    }
+)
+"""Cells per side, border -> pinned digest of the split `test` of a grid view of the demo pictures."""
 
 SHIFTED = SetSpec(
     name="shifted",

@@ -102,7 +102,11 @@ def draw_curve(axes: Axes, borders: Sequence[int], figures: Any, name: str, colo
     """Draws an init's accuracy with its intervals, and squares where the corners are equal."""
     there = [(place, figures[f"{border}"]) for place, border in enumerate(borders) if f"{border}" in figures]
     places = [place for place, _ in there]
-    values, low, high = (np.array([100 * at[key] for _, at in there]) for key in ("accuracy", "low", "high"))
+    values = np.array([100 * at["accuracy"] for _, at in there])
+    # Where the corners are equal there is nothing to estimate, and no interval.
+    low, high = (
+        np.array([100 * at["accuracy" if at[key] is None else key] for _, at in there]) for key in ("low", "high")
+    )
     axes.errorbar(
         places, values, [values - low, high - values], marker=marker, ms=7, capsize=4, color=colour, label=name
     )

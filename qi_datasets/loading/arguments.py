@@ -8,17 +8,20 @@ from typing import Any
 import datasets
 
 from qi_datasets.errors import OptionError, UnknownSetError, one_line
+from qi_datasets.loading.grid import COLUMNS as GRID_COLUMNS
+from qi_datasets.loading.grid import gridded
 from qi_datasets.loading.pairs import COLUMNS as PAIR_COLUMNS
 from qi_datasets.loading.pairs import paired
 from qi_datasets.loading.views import with_border, with_shift
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import BORDER, BORDER_COLUMNS, PAIRS, SHIFT
+from qi_datasets.specs import BORDER, BORDER_COLUMNS, GRID, PAIRS, SHIFT
 
 CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
     "border": lambda spec: spec.takes_border,
     "size": lambda spec: spec.size_option is not None and spec.size_option.name == "size",
     "canvas": lambda spec: spec.size_option is not None and spec.size_option.name == "canvas",
+    "grid": lambda spec: spec.takes_grid,
     "mode": lambda spec: bool(spec.views),
     "shift": lambda spec: bool(spec.views),
     "imagenet_val": lambda spec: spec.needs_images,
@@ -53,15 +56,26 @@ def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
 
 
 def checked_view(
-    spec: SetSpec, name: str | None = None, border: int | None = None, mode: str | None = None, shift: int | None = None
+    spec: SetSpec,
+    name: str | None = None,
+    border: int | None = None,
+    mode: str | None = None,
+    shift: int | None = None,
+    grid: int | None = None,
+    canvas: int | None = None,
 ) -> View | None:
     """What shows the stored set as asked for; None for the stored images as they are.
 
     spec: the set.
     name: of a config, None for the default one.
-    border, mode, shift: as of `load_dataset`.
+    border, mode, shift, grid, canvas: as of `load_dataset`.
     """
     pixels = checked_border(spec, name, border)
+    if grid is not None:
+        cells = GRID.check(grid)
+        if canvas is not None:
+            raise OptionError(f"grid={grid} has a canvas of its own; leave canvas={canvas!r} out")
+        return partial(gridded, grid=cells, border=pixels)
     if mode is not None and mode not in spec.views:
         hint = nearest(mode, dict.fromkeys(spec.views))
         raise OptionError(f"{spec.name} has no mode {mode!r}{hint}; there are {', '.join(spec.views)}")
@@ -155,17 +169,26 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
             raise OptionError(f"{option}={value!r} has no effect with streaming=True; leave it out")
     stored = ("image", "label", *spec.columns)
     if (columns := stock.get("columns")) is not None:
-        check_columns(columns, PAIR_COLUMNS if view is paired else stored)
+        check_columns(columns, columns_of(view) or stored)
     if (features := stock.get("features")) is not None:
         image = features.get("image", datasets.Image())
         if view is not None and image not in (datasets.Image(), datasets.Image(decode=False)):
             raise OptionError(f"features: image must be datasets.Image() under a view, not {image!r}")
-    if isinstance(view, partial) and view.func is with_border:
-        moved = set(BORDER_COLUMNS).intersection(re.findall(r"\w+", str(stock.get("filters"))))
-        for name in moved.intersection(spec.columns):
+    if isinstance(view, partial) and view.func in (with_border, gridded):
+        moved = {*BORDER_COLUMNS, *(("label",) if view.func is gridded else ())}.intersection(
+            re.findall(r"\w+", str(stock.get("filters")))
+        )
+        for name in moved.intersection(stored):
             raise OptionError(
-                f"filters sees {name} as it is stored, without the border; load the set and filter it by {name} then"
+                f"filters sees {name} as it is stored, not as it is seen; load the set and filter it by {name} then"
             )
+
+
+def columns_of(view: View | None) -> tuple[str, ...]:
+    """The columns of a view that makes its own rows, () of one that keeps the stored ones."""
+    if view is paired:
+        return PAIR_COLUMNS
+    return GRID_COLUMNS if isinstance(view, partial) and view.func is gridded else ()
 
 
 def check_columns(columns: object, known: Iterable[str]) -> None:

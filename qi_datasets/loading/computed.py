@@ -19,7 +19,7 @@ from qi_datasets.loading.formats import register_formats
 from qi_datasets.pixels.decoding import decoded
 from qi_datasets.pixels.geometry import SHIFTS, Pixels, Placed, whole, window
 from qi_datasets.pixels.placed_image import MODES, image_of
-from qi_datasets.specs import SHIFTED_GEOMETRY
+from qi_datasets.specs import QUADRANT, SHIFTED_GEOMETRY
 
 UNCHANGED = ".border_0.png"
 """Suffix of the path of an image that is as it was stored; whatever rewrites an image drops its path."""
@@ -163,8 +163,28 @@ class WindowImage(ComputedImage):
         return whole(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
 
 
+@dataclass
+class GridImage(ComputedImage):
+    """The patch of a stored `qi` image in a cell of a grid; each row has its own place (`y`, `x`: the first pixel).
+
+    grid: K, cells per side.
+    border: black pixels on all four sides of the canvas, which has 64 K - 8 pixels per side.
+    """
+
+    grid: int
+    border: int
+    _type: str = field(default="GridImage", init=False, repr=False)
+    pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
+
+    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+        """Returns the patch on its canvas."""
+        patch = pixels(stored)[: QUADRANT.patch, : QUADRANT.patch]
+        side = QUADRANT.grid_side(self.grid) + 2 * self.border
+        return Placed(patch, cell["y"], cell["x"], side, side)
+
+
 with warnings.catch_warnings(action="ignore"):  # it is marked as experimental
-    for _kind in (BorderedImage, ShiftedImage, WindowImage):
+    for _kind in (BorderedImage, ShiftedImage, WindowImage, GridImage):
         register_feature(_kind, _kind.__name__)
 register_formats()
 

@@ -21,9 +21,9 @@ from qi_datasets.loading.arguments import (
     check_stock,
     checked_side,
     checked_view,
+    columns_of,
     named_splits,
 )
-from qi_datasets.loading.pairs import paired
 from qi_datasets.loading.provenance import with_provenance
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
@@ -52,6 +52,7 @@ def load_dataset(
     split: str | None = None,
     streaming: bool = False,
     border: int | None = None,
+    grid: int | None = None,
     size: int | None = None,
     canvas: int | None = None,
     mode: str | None = None,
@@ -70,6 +71,8 @@ def load_dataset(
     streaming: read rows as they are asked for, as in `datasets`.
     border: black pixels added per side when an image is read, 0 to 4096, built or not; `x`, `y`, `border` fit (`qi`,
         `rook`).
+    grid: K from 2 to 9: each picture in each of K x K cells, label = row x K + column, columns `row` and `column`
+        (`qi`).
     size: side of the images in pixels (`corner`).
     canvas: side of the template in pixels (`qi`).
     mode: what is seen of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
@@ -90,9 +93,9 @@ def load_dataset(
     OutputError).
     """
     spec = spec_named(path)
-    given = {"border": border, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
+    given = {"border": border, "grid": grid, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
     check_concerned(spec, given | {"imagenet_val": imagenet_val})
-    view = checked_view(spec, name, border, mode, shift)
+    view = checked_view(spec, name, border, mode, shift, grid, canvas)
     side = checked_side(spec, size, canvas)
     check_split(spec, split, streaming)
     check_stock(spec, stock, view, streaming)
@@ -129,7 +132,7 @@ def load_dataset(
         return with_provenance(rows, spec, manifest)
 
     # The pairs' columns are made of others.
-    shown = stock.pop("columns", None) if view is paired or (repo and streaming) else None
+    shown = stock.pop("columns", None) if columns_of(view) or (repo and streaming) else None
     try:
         loaded = read_published() if repo else read_steadily(folder, read)
     except (DatasetGenerationError, pa.ArrowInvalid) as error:

@@ -1,15 +1,13 @@
 """The pairs of `shifted`: five rows for each stored one, which all share its image's bytes."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import datasets
 import numpy as np
 import pyarrow as pa
-from datasets.table import InMemoryTable, Table
 
 from qi_datasets.loading.computed import WindowImage, from_stock
+from qi_datasets.loading.expanded import expanded
 from qi_datasets.loading.views import AnyDataset, streamed
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
@@ -34,11 +32,8 @@ def paired(dataset: AnyDataset) -> AnyDataset:
     if isinstance(dataset, datasets.IterableDataset):
         # One stored row at a time: then the table's order, by k, is the order by source.
         return streamed(dataset, step, features, rows=1)
-    info = dataset.info.copy()
-    info.features = features
     order = np.arange(len(dataset) * SHIFTED_GEOMETRY.pairs).reshape(SHIFTED_GEOMETRY.pairs, -1).T.ravel()
-    indices = InMemoryTable(pa.table({"indices": pa.array(order, pa.uint64())}))
-    return datasets.Dataset(_ComputedTable(dataset.data, (step,)), info, dataset.split, indices)
+    return expanded(dataset, step, features, order)
 
 
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
@@ -58,41 +53,3 @@ def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> 
     for image, y, x in (("image_a", *_OFFSETS[:2]), ("image_b", *_OFFSETS[2:])):
         columns[image] = features[image].column(photos.is_null(), **shared, y=columns[y], x=columns[x])
     return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
-
-
-_Step = Callable[[pa.Table], pa.Table]
-"""What is done to a table: picklable."""
-
-
-class _ComputedTable(InMemoryTable):  # type: ignore[misc]
-    """A table that shares its buffers with the one it is computed from.
-
-    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
-    process nor a fingerprint gets five copies of every image.
-    """
-
-    def __init__(self, base: Table, steps: tuple[_Step, ...]) -> None:
-        table = base.table
-        for step in steps:
-            table = step(table)
-        super().__init__(table)
-        self.base, self.steps = base, steps
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _ComputedTable, (self.base, self.steps)
-
-
-def _stock_method(name: str) -> Callable[..., _ComputedTable]:
-    def method(self: _ComputedTable, *args: Any, **kwargs: Any) -> _ComputedTable:
-        return _ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
-
-    return method
-
-
-def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
-    return getattr(InMemoryTable(table), name)(*args, **kwargs).table
-
-
-for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_columns", "drop", "select"):
-    # What `Dataset` calls to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
-    setattr(_ComputedTable, _name, _stock_method(_name))

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError, one_line
-from qi_datasets.loading.computed import BorderedImage, ComputedImage, stored_file
+from qi_datasets.loading.computed import BorderedImage, ComputedImage, GridImage, stored_file
 from qi_datasets.pixels.geometry import Placed, whole
 from qi_datasets.registry import nearest
 from qi_datasets.torch.placed import Places
@@ -122,7 +122,7 @@ class _StoredRows(Dataset[Batch]):
         stored = stored_file(cell) if isinstance(self.image, ComputedImage) else None
         if stored is not None:
             return self.image.placed(stored, cell)
-        if isinstance(self.image, BorderedImage):
+        if isinstance(self.image, BorderedImage | GridImage):
             raise OptionError("the view's images were rewritten (by map?) and have their border; load a fresh view")
         return whole(np.asarray(self.image.decode_example(cell)))
 

@@ -19,7 +19,7 @@ from qi_datasets.loading.load import load_dataset
 from qi_datasets.pixels.placed_image import placed_of
 from qi_datasets.registry import nearest, specs
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import BORDER, CORNER, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
+from qi_datasets.specs import BORDER, CORNER, GRID, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
 from qi_datasets.torch.patch import INFO, INFO_SIZE, crop_with_patch, own_patch, transforming
 from qi_datasets.torch.placed import Item, can_precede_border
 
@@ -63,6 +63,9 @@ def arguments_of(spec: SetSpec) -> Iterator[Argument]:
     if option := spec.size_option:
         meaning = f"side without border in pixels, {option.low} to {option.high}, default {option.default}"
         yield Argument(option.name, None, int | None, meaning, keyword_only=True)
+    if spec.takes_grid:
+        meaning = f"cells per side, {GRID.low} to {GRID.high}: each picture in each cell of a grid, row by row"
+        yield Argument("grid", None, int | None, meaning, keyword_only=True)
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -127,7 +130,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         self.border: int = self.options.get("border", 0)
         loaded = load_dataset(self.spec.name, split=self.split, output=root, **self.options)
         self.rows = loaded.select_columns(list(self.columns))
-        self.classes = list(self.spec.labels)
+        self.classes = list(self.rows.features["label"].names)
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
 
     def _bound(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ SPLITS = {
     "shifted": lambda output: load_dataset("shifted", mode="zero", shift=9, split="test", output=output),
     "bases": lambda output: load_dataset("shifted", split="test", output=output),
     "red_green": lambda output: load_dataset("red_green", split="validation[:5]", output=output),
+    "a grid": lambda output: load_dataset("qi", grid=3, border=5, split="test", output=output),
     "grey, of a border": lambda output: load_dataset("rook", border=5, split="train", output=output),
     "grey": lambda output: load_dataset("rook", split="train", output=output),
     "written out": lambda output: as_stock(qi(output, 3)),

@@ -30,6 +30,7 @@ from qi_datasets.torch import (
 
 CASES: dict[str, tuple[type, dict[str, Any], str, dict[str, Any]]] = {
     "qi": (QuadrantImageNet, {"split": "test", "border": 32}, "qi", {"split": "test", "border": 32}),
+    "qi in a grid": (QuadrantImageNet, {"grid": 3, "border": 1}, "qi", {"split": "train", "grid": 3, "border": 1}),
     "qi by default": (QuadrantImageNet, {}, "qi", {"split": "train"}),
     "crop": (ShiftedImageNet, {"shift": -8}, "shifted", {"split": "test", "mode": "crop", "shift": -8}),
     "zero": (ShiftedImageNet, {"mode": "zero", "shift": 8}, "shifted", {"split": "test", "mode": "zero", "shift": 8}),
@@ -223,3 +224,13 @@ def test_what_there_is_not_is_an_error(call: Any, error: type[Exception], output
 def test_pairs_are_for_load_dataset(output: Path) -> None:
     with pytest.raises(OptionError, match="two images a row"):
         ShiftedImageNet(output, mode="pairs")
+
+
+def test_a_grid_has_a_class_for_each_cell_and_patches_in_their_places(output: Path) -> None:
+    data = QuadrantImageNet(output, grid=3, border=2)
+
+    assert data.classes == [f"row_{row}_column_{column}" for row in range(3) for column in range(3)]
+    assert data.targets[:9] == list(range(9))
+    assert data[5][0].info["patch"] == (130, 66, 56, 56)
+    with pytest.raises(OptionError, match="canvas of its own"):
+        QuadrantImageNet(output, grid=3, canvas=112)

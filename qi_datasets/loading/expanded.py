@@ -1,0 +1,65 @@
+"""Data sets of several rows for each stored one, which all share its image's bytes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from datasets.table import InMemoryTable, Table
+from numpy.typing import NDArray
+
+Step = Callable[[pa.Table], pa.Table]
+"""What is done to a table: picklable."""
+
+
+class ComputedTable(InMemoryTable):  # type: ignore[misc]
+    """A table that shares its buffers with the one it is computed from.
+
+    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
+    process nor a fingerprint gets five copies of every image.
+    """
+
+    def __init__(self, base: Table, steps: tuple[Step, ...]) -> None:
+        table = base.table
+        for step in steps:
+            table = step(table)
+        super().__init__(table)
+        self.base, self.steps = base, steps
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ComputedTable, (self.base, self.steps)
+
+
+def _stock_method(name: str) -> Callable[..., ComputedTable]:
+    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
+        return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
+
+    return method
+
+
+def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
+    return getattr(InMemoryTable(table), name)(*args, **kwargs).table
+
+
+for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_columns", "drop", "select"):
+    # What `Dataset` calls to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
+    setattr(ComputedTable, _name, _stock_method(_name))
+
+
+def expanded(
+    dataset: datasets.Dataset, step: Step, features: datasets.Features, order: NDArray[np.integer]
+) -> datasets.Dataset:
+    """Returns a data set of the rows that a step makes of the stored table.
+
+    Args:
+        dataset: the stored rows, as they were loaded.
+        step: makes the new table.
+        features: of the new rows.
+        order: numbers of the new table's rows, in the order of the result; others are left out.
+    """
+    info = dataset.info.copy()
+    info.features = features
+    indices = InMemoryTable(pa.table({"indices": pa.array(order, pa.uint64())}))
+    return datasets.Dataset(ComputedTable(dataset.data, (step,)), info, dataset.split, indices)
