@@ -52,6 +52,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--output", metavar="OUT", help="Where the sets are [default: $QI_DATASETS_HOME, or the cache].")
 @click.option("--entry", metavar="FOLDER", type=PATH, help="Where the entry goes; work that was cut off goes on there.")
 @click.option("--border", "borders", metavar="N", type=int, multiple=True, help="Of qi; repeatable [default: seven].")
+@click.option("--grid", metavar="K", type=int, help="Of qi: in which of K x K cells, 2 to 9, is location read?")
 @click.option(
     "--init",
     metavar="KIND",
@@ -103,6 +104,7 @@ def main(
     refresh: Path | None,
     check: Path | None,
     plot: Path | None,
+    grid: int | None,
     dataset_id: str | None,
     describe: Path | None,
     quiet: bool,
@@ -125,6 +127,12 @@ def main(
         return
     look_at(model, output, entry, plot, options)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
+    if grid is not None:
+        from qi_datasets.commands.grid import run_on_grid
+
+        with importable_here():
+            run_on_grid(model, grid, output, entry, plot, options, progress=show_progress)
+        return
     options["local"] = not options.pop("dense")
     options |= {name: options[name] or None for name in ("borders", "init")}
     try:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,8 +15,9 @@ from qi_datasets.building.dataset import build_dataset
 from qi_datasets.errors import NotBuiltError, OptionError, OutputError
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import evaluate
+from qi_datasets.evaluation.grid import SETTINGS, GridEntry, evaluate_grid
 from qi_datasets.figures.convolution import corner_paddings, rook_training, shift_and_convolve
-from qi_datasets.figures.curves import MARKERS, Measured, accuracy_by_border, curves_in, data_efficiency
+from qi_datasets.figures.curves import MARKERS, Measured, accuracy_by_border, curves_in, data_efficiency, location_map
 from qi_datasets.figures.look import LOOKS, LookName
 from qi_datasets.figures.samples import qi_borders, qi_samples
 from qi_datasets.leaderboard.collection import collect
@@ -35,6 +37,7 @@ FILM_QUALITY = 85
 
 DEMO_STRIDES, DEMO_CHANNELS = (2,) * 6, (3, 32, 32, 64, 64, 64, 64)
 DEMO_PADDINGS: tuple[PaddingVariant, ...] = ("own", "full", "exact")
+DEMO_GRID = 3
 DEMO_LIMIT = 40
 """Pictures of each split on which the demo's network is evaluated."""
 
@@ -45,10 +48,12 @@ class Material:
 
     output: where the sets are, as of `load_dataset`.
     entries: evaluated networks.
+    grids: networks evaluated on grids.
     """
 
     output: str | Path | None = None
     entries: Sequence[Measured] = ()
+    grids: Sequence[GridEntry] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,26 @@ def by_border(material: Material, look: LookName) -> Iterator[Figure]:
     yield accuracy_by_border(page, look=look)
 
 
+def maps_of(material: Material, look: LookName) -> Iterator[Figure]:
+    """A map for each init of each evaluation on a grid."""
+    for made in material.grids:
+        for init, figures in made.figures.items():
+            padding = "" if made.content["padding"] == "own" else f", {made.content['padding']}"
+            title = f"{made.content['model']}, {init}{padding}, border {made.content['border']}"
+            yield location_map(np.array(figures["shares"]), title=title, bits=figures["bits"]["value"], look=look)
+
+
+def write_map(made: GridEntry, file: Path) -> None:
+    """Draws the map of an evaluation's first init into a file. Raises OptionError and OutputError if it can't."""
+    figure = next(maps_of(Material(grids=[made]), "light"))
+    try:
+        figure.savefig(file)
+    except ValueError as error:
+        raise OptionError(f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
+
+
 FIGURES: dict[str, Drawing] = {
     "rook-training": Drawing(
         one(lambda _, look: rook_training(look=look)), film=lambda epoch, look: rook_training(epoch, look=look)
@@ -95,6 +120,7 @@ FIGURES: dict[str, Drawing] = {
     "qi-samples": Drawing(one(lambda material, look: qi_samples(output=material.output, look=look))),
     "qi-borders": Drawing(one(lambda material, look: qi_borders(output=material.output, look=look))),
     "accuracy-by-border": Drawing(by_border, lines=True),
+    "location-map": Drawing(maps_of, lines=True),
     "data-efficiency": Drawing(one(lambda _, look: data_efficiency(look=look)), lines=True),
 }
 """Every figure, by the name of its files."""
@@ -117,7 +143,7 @@ def write_figures(
         names: of the figures, by default all.
         looks: "light" and "dark", by default both.
         output: where the sets are, as of `load_dataset`.
-        entries: folders or `hf://` places of entries, for the curves.
+        entries: folders or `hf://` places of entries, for the curves; folders of `qi-eval --grid`, for the maps.
         demo: build the sets from demo pictures, and evaluate a network, for the figures that need them.
         progress: show a bar on a terminal.
 
@@ -170,18 +196,26 @@ def material_of(
     if demo:
         with tempfile.TemporaryDirectory(prefix="qi-figures-") as scratch:
             material = Material(scratch)
-            if {"qi-samples", "qi-borders", "accuracy-by-border"} & set(chosen):
+            if {"qi-samples", "qi-borders", "accuracy-by-border", "location-map"} & set(chosen):
                 build_dataset([QI.name], demo=True, borders=[0], output=scratch, progress=progress)
             if "accuracy-by-border" in chosen:
                 material = replace(material, entries=demo_entries(scratch, progress=progress))
+            if "location-map" in chosen:
+                network = QuadrantNet("same")
+                made = evaluate_grid(network, DEMO_GRID, scratch, limit=DEMO_LIMIT, progress=progress)
+                material = replace(material, grids=[made])
             yield material
         return
-    found = collect(entries, progress=progress) if entries else None
+    grids = [place for place in entries if Path(place, SETTINGS).is_file()]
+    others = [place for place in entries if place not in grids]
+    found = collect(others, progress=progress) if others else None
     for refused in found.refused if found else ():
         notes.append(f"the entry {refused.name} is refused: {refused.reason}")
     if "accuracy-by-border" in chosen and not any(each.task == QI.name for each in (found.found if found else ())):
         notes.append("accuracy-by-border has the paper's curves alone, since no entry on qi was given")
-    yield Material(output, tuple(found.found) if found else ())
+    if "location-map" in chosen and not grids:
+        notes.append("location-map is left out, since no evaluation of qi-eval --grid was given")
+    yield Material(output, tuple(found.found) if found else (), [GridEntry.read(place) for place in grids])
 
 
 def demo_entries(output: str | Path, *, progress: bool) -> list[Entry]:

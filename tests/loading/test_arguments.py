@@ -67,6 +67,7 @@ def side_is(side: int) -> Effect:
 
 OURS: dict[str, tuple[Any, set[str], Effect]] = {
     "border": (4, {"rook", QI}, lambda rows, _: rows[0]["image"].width in (32 + 8, 120 + 8)),
+    "grid": (3, {QI}, side_is(184)),
     "size": (9, {"corner"}, side_is(9)),
     "canvas": (128, {QI}, side_is(128)),
     "mode": ("crop", {SHIFTED}, side_is(224)),

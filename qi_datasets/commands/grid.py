@@ -1,0 +1,105 @@
+"""`qi-eval --grid`: in which cells of a grid a network reads where pictures stand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qi_datasets.commands.console import say, table
+
+if TYPE_CHECKING:
+    from qi_datasets.evaluation.grid import GridEntry
+
+EFFECTIVE = (
+    *("model", "task", "grid", "output", "entry", "borders", "init", "seeds", "limit", "plot", "dense", "quiet"),
+    *("weights", "padding", "pool", "background", "batch_norm", "mean", "std", "device"),
+)
+"""Parameters of the command that a grid takes."""
+
+
+def run_on_grid(
+    model: str,
+    grid: int,
+    output: str | None,
+    entry: Path | None,
+    plot: Path | None,
+    options: Mapping[str, Any],
+    *,
+    progress: bool,
+) -> None:
+    """Evaluates a network on a grid of `qi`, and shows where it reads.
+
+    Args:
+        model, output, entry, plot: as of the command.
+        grid: cells per side.
+        options: further ones of the command.
+        progress: show a bar on a terminal, and the figures in the end.
+    """
+    from click.core import ParameterSource
+
+    from qi_datasets.specs import GRID, QI
+
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in EFFECTIVE and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} has no effect with --grid.")
+    GRID.check(grid)
+    if options["task"] != QI.name:
+        raise click.UsageError(f"--grid is for --task {QI.name}.")
+    if len(options["borders"]) > 1 or len(options["init"]) > 1:
+        raise click.UsageError("--grid takes one --border and one --init.")
+    from qi_datasets.evaluation.grid import evaluate_grid
+
+    names = ("seeds", "limit", "weights", "padding", "pool", "background", "batch_norm", "mean", "std", "device")
+    made = evaluate_grid(
+        model,
+        grid,
+        output,
+        *(options["borders"] or (0,)),
+        init=next(iter(options["init"]), None),
+        local=not options["dense"],
+        progress=progress,
+        **{name: options[name] for name in names},
+    )
+    if entry is not None:
+        made.write(entry)
+    if plot is not None:
+        from qi_datasets.figures.write import write_map
+
+        write_map(made, plot)
+    if progress:
+        show(made)
+        if entry is not None:
+            say(f"written to {entry}")
+
+
+def show(made: "GridEntry") -> None:
+    """Prints the figures of an evaluation, and the map of where."""
+    content = made.content
+    for init, figures in made.figures.items():
+        rows = [
+            [
+                "right answers",
+                interval(figures["accuracy"], 100, " %"),
+                f"{100 / content['grid'] ** 2:.1f} % by guessing",
+            ],
+            ["bits of location", interval(figures["bits"], 1, ""), f"of {figures['possible_bits']:.2f}"],
+        ]
+        say(table([init, "value (95 % interval)", ""], rows))
+        say("right answers in each cell, in %:")
+        for row in figures["shares"]:
+            say("".join(f"{100 * share:6.0f}" for share in row))
+    data = content["data"]
+    say(
+        f"{content['model']}, padding {content['padding']}, border {content['border']}, grid {content['grid']} x "
+        f"{content['grid']} of qi {data['data_version']}, track {data['track']}, {data['evaluated']} sources"
+    )
+
+
+def interval(figure: Mapping[str, float], times: float, unit: str) -> str:
+    """A figure and its interval as text."""
+    low, high = times * figure["low"], times * figure["high"]
+    digits = 1 if unit else 2
+    return f"{times * figure['value']:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"

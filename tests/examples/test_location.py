@@ -1,0 +1,53 @@
+"""The lecture runs from top to bottom, from nothing, and says what it is meant to show."""
+
+from pathlib import Path
+
+import pytest
+
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("torch")
+pytest.importorskip("ipykernel")
+
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "location.ipynb"
+
+
+@pytest.fixture(scope="module")
+def lecture(tmp_path_factory: pytest.TempPathFactory):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    folder = tmp_path_factory.mktemp("lecture")
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def printed(lecture, wanted: str) -> str:
+    """What the first cell that holds `wanted` prints."""
+    cell = next(cell for cell in lecture.cells if cell.cell_type == "code" and wanted in cell.source)
+    return "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
+
+
+def test_full_convolution_never_tells_the_corners_apart_and_same_padding_does(lecture) -> None:
+    solved = {line.split(":")[0].strip(): int(line.split()[1]) for line in printed(lecture, "train_rook").splitlines()}
+
+    assert solved["full"] == 0
+    assert solved["same"] > 40
+
+
+def test_the_mended_network_reads_nothing_and_the_one_before_does(lecture) -> None:
+    assert "border   0" in printed(lecture, "own = evaluate")
+    assert "reads" in printed(lecture, "own = evaluate")
+    assert "reads" not in printed(lecture, "mended = to_full_conv")
+    assert "bits of location on the grid: 0.00" in printed(lecture, "mended = to_full_conv")
+
+
+def test_every_figure_is_shown(lecture) -> None:
+    drawing = [cell for cell in lecture.cells if cell.cell_type == "code" and "\nfigures." in f"\n{cell.source}"]
+    pictures = [cell for cell in drawing if any("image/png" in output.get("data", {}) for output in cell.outputs)]
+
+    assert len(pictures) == len(drawing) == 6
+
+
+def test_it_is_stored_without_outputs() -> None:
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells)
