@@ -36,6 +36,9 @@ exit status 1 says that some do.
 
 @command(EPILOG)
 @click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only ever read.")
+@click.option("--imagenet-train", metavar="PATH", help="ImageNet's training images, of which subset lists the names.")
+@click.option("--per-class", metavar="N", type=int, help="With --links: images of each class in the tree.")
+@click.option("--links", metavar="DIR", help="With --set subset: make a tree of links to its images, for ImageFolder.")
 @click.option("--demo", is_flag=True, help="Built-in procedural pictures in place of ImageNet.")
 @click.option(
     "--output",
@@ -73,6 +76,9 @@ exit status 1 says that some do.
 @click.argument("paths", nargs=-1, metavar="")
 def main(
     imagenet_val: str | None,
+    imagenet_train: str | None,
+    per_class: int | None,
+    links: str | None,
     demo: bool,
     output: str | None,
     sets: tuple[str, ...],
@@ -93,6 +99,13 @@ def main(
         raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
 
     from qi_datasets.building.copying import assumed
+
+    if imagenet_train is not None or "subset" in sets:
+        list_subset(sets, imagenet_train, per_class, links, output, quiet=quiet)
+        return
+    if per_class is not None or links is not None:
+        raise click.UsageError("--per-class and --links go with --imagenet-train PATH --set subset.")
+
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
@@ -135,6 +148,44 @@ def main(
         say(f"warning: {warning}", err=quiet)
     if not quiet:
         report(built)
+
+
+def list_subset(
+    sets: tuple[str, ...],
+    imagenet_train: str | None,
+    per_class: int | None,
+    links: str | None,
+    output: str | None,
+    *,
+    quiet: bool,
+) -> None:
+    """Lists training images, and makes a tree of links to some; arguments as of the command."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    takes = ("sets", "imagenet_train", "per_class", "links", "output", "quiet")
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name not in takes:
+            raise click.UsageError(f"{parameter.opts[0]} has no effect on subset.")
+    if imagenet_train is None or set(sets) - {"subset"}:
+        raise click.UsageError("subset is made alone: --imagenet-train PATH --set subset.")
+    if (per_class is None) != (links is None):
+        raise click.UsageError("--links DIR and --per-class N go together.")
+    from qi_datasets.building.subset import link_subset, read_subset, write_subset
+    from qi_datasets.sources.training import open_training
+
+    images = open_training(imagenet_train)
+    built = write_subset(images, output)
+    if not quiet:
+        say(f"source: {images}")
+        facts = built.facts
+        say(f"subset: {facts['images']} names of {facts['classes']} classes, the smallest of {facts['smallest_class']}")
+        say(f"digest {facts['digest'][:SHORT]}, in {built.folder}")
+    if links is not None and per_class is not None:
+        count = link_subset(images, read_subset(per_class, output), links)
+        if not quiet:
+            say(f"{count} links in {links}")
 
 
 def report(built: "Built") -> None:

@@ -25,6 +25,9 @@ CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
     "mode": lambda spec: bool(spec.views),
     "shift": lambda spec: bool(spec.views),
     "imagenet_val": lambda spec: spec.needs_images,
+    # `subset`, which is no row of the table of sets, takes these.
+    "imagenet_train": lambda spec: False,
+    "per_class": lambda spec: False,
 }
 """Those of our arguments that concern some sets only, and which these are; the others concern every set."""
 

@@ -12,6 +12,7 @@ from datasets.exceptions import DatasetGenerationError
 from qi_datasets.building.build import build_set
 from qi_datasets.building.copying import at_hand, wanted_by
 from qi_datasets.building.plan import plan_set
+from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
 from qi_datasets.loading import hub
 from qi_datasets.loading.arguments import (
@@ -25,6 +26,7 @@ from qi_datasets.loading.arguments import (
     named_splits,
 )
 from qi_datasets.loading.provenance import with_provenance
+from qi_datasets.loading.subset import load_subset
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
@@ -59,6 +61,8 @@ def load_dataset(
     shift: int | None = None,
     output: str | Path | None = None,
     imagenet_val: str | Path | None = None,
+    imagenet_train: str | Path | None = None,
+    per_class: int | None = None,
     repo_id: str | None = None,
     revision: str | None = None,
     **stock: Any,
@@ -81,6 +85,8 @@ def load_dataset(
     output: the folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
     imagenet_val: where ImageNet's validation images are; the set is built from them, without borders, unless it is
         there.
+    imagenet_train: where ImageNet's training images are, in class folders or archives (`subset`).
+    per_class: images of each class (`subset`): 50, 100, 250, 500, or any other number.
     repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
         images that is not built here. Files are checked; a stream fetches each when its rows are due.
     revision: of that repository: a data version such as "1.0.0", a branch or a commit, default main.
@@ -92,9 +98,17 @@ def load_dataset(
     on this set, UnknownSetError, NotBuiltError, StoredSetError, HubError, and what building raises (SourceError,
     OutputError).
     """
+    if path == SUBSET:
+        views = {"border": border, "grid": grid, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
+        places = {"name": name, "imagenet_val": imagenet_val, "repo_id": repo_id, "revision": revision}
+        return load_subset(
+            per_class, imagenet_train, split=split, streaming=streaming, output=output, **views, **places, **stock
+        )
     spec = spec_named(path)
     given = {"border": border, "grid": grid, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
-    check_concerned(spec, given | {"imagenet_val": imagenet_val})
+    check_concerned(
+        spec, given | {"imagenet_val": imagenet_val, "imagenet_train": imagenet_train, "per_class": per_class}
+    )
     view = checked_view(spec, name, border, mode, shift, grid, canvas)
     side = checked_side(spec, size, canvas)
     check_split(spec, split, streaming)

@@ -73,7 +73,7 @@ def _fit(inputs: Tensor, target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         return loss
 
     with torch.enable_grad():
-        optimizer.step(objective)
+        optimizer.step(objective)  # type: ignore[no-untyped-call]
         objective()
     steepest = max(float(each.grad.abs().max()) for each in (weights, bias) if each.grad is not None)
     if steepest > 10 * FLAT * len(inputs):

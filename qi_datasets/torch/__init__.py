@@ -17,6 +17,7 @@ try:
     from qi_datasets.torch.batches import PaddedBatches, padded_batches
     from qi_datasets.torch.patch import OnPatch
     from qi_datasets.torch.sets import Corner, QuadrantImageNet, RedGreen, Rook, ShiftedImageNet
+    from qi_datasets.torch.subset import ImageNetSubset
 except ImportError as error:
     raise missing_extra(f"qi_datasets.torch needs PyTorch and torchvision ({error})", "torch") from error
 
@@ -27,6 +28,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "Corner",
+    "ImageNetSubset",
     "OnPatch",
     "PaddedBatches",
     "QuadrantImageNet",

@@ -163,7 +163,11 @@ def test_every_argument_is_in_these_tables() -> None:
 
     # What comes from the Hub is in the tests of that.
     ours -= {"repo_id", "revision"}
-    assert ours == {*EVERYWHERE, *CONCERNS} - {"repo_id", "revision"} == {*OURS, "path", "name", "imagenet_val"}
+    assert (
+        ours
+        == {*EVERYWHERE, *CONCERNS} - {"repo_id", "revision"}
+        == {*OURS, "path", "name", "imagenet_val", "imagenet_train", "per_class"}
+    )
     assert theirs - {"revision"} == {*STOCK, *WITHOUT_EFFECT} | {"path", "name", "split", "streaming"}
     assert {*STOCK_EFFECTS} == {*STOCK}
 

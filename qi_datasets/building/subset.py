@@ -1,0 +1,171 @@
+"""`subset` on disk: a Parquet of names, a card, and links to images (cards/specification.md, "subset")."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from qi_datasets.builders.subset import Listed, ordered
+from qi_datasets.cards import template
+from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceError, StoredSetError
+from qi_datasets.imagenet import wnids
+from qi_datasets.pixels.digests import sha256_hex
+from qi_datasets.set_spec import IntegerOption
+from qi_datasets.sources.training import NAMED, TrainingImages, open_training
+from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.location import default_output
+from qi_datasets.storage.staging import locked, replaced_whole
+
+SUBSET = "subset"
+LIST, FACTS, CARD, TEMPLATE = "train.parquet", "subset.json", "README.md", "subset.md.jinja"
+PER_CLASS = IntegerOption("per_class", default=50, low=1, high=1300)
+"""Images of each class; no class of ImageNet has more."""
+
+OFFICIAL_LISTS = (50, 100, 250, 500)
+SCHEMA = pa.schema({"name": pa.string(), "wnid": pa.string(), "label": pa.int16(), "rank": pa.int16()})
+
+
+@dataclass(frozen=True)
+class BuiltSubset:
+    """The lists on disk.
+
+    folder: where they lie.
+    facts: `images`, `classes`, `smallest_class`, `digest` and `data_version`, as `subset.json` has them.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+
+def build_subset(imagenet_train: str | Path, output: str | Path | None = None) -> BuiltSubset:
+    """Lists ImageNet's training images in the order of `subset`, and writes names, synsets, labels and ranks.
+
+    Args:
+        imagenet_train: where they are, as of `open_training`; only names are read.
+        output: folder of sets; the list goes to its folder `subset`, in place of one that is there.
+
+    Raises:
+        SourceError: for images that are not the training images of all 1000 classes.
+        OutputError: if the folder can't be written.
+    """
+    return write_subset(open_training(imagenet_train), output)
+
+
+def write_subset(images: TrainingImages, output: str | Path | None = None) -> BuiltSubset:
+    """Writes the lists of opened training images; arguments and errors as of `build_subset`."""
+    folder = subset_folder(output)
+    rows = list(ordered(images.places))
+    sizes = dict[str, int]()
+    for row in rows:
+        sizes[row.wnid] = row.rank + 1
+    facts = {
+        "set": SUBSET,
+        "data_version": SPEC_VERSION,
+        "images": len(rows),
+        "classes": len(sizes),
+        "smallest_class": min(sizes.values()),
+        "digest": list_digest(rows),
+    }
+    columns = list(zip(*rows, strict=True))
+    table = pa.table({field.name: pa.array(column, field.type) for field, column in zip(SCHEMA, columns, strict=True)})
+    if folder.exists() and not (folder / FACTS).is_file():
+        raise OutputError(f"{folder} exists and is no subset of this package; choose another output folder")
+    with locked(folder), replaced_whole(folder) as staging:
+        pq.write_table(table, staging / LIST, compression="zstd", write_statistics=False)
+        (staging / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        card = template(TEMPLATE).render(facts=facts, lists=OFFICIAL_LISTS, file=LIST)
+        (staging / CARD).write_text(str(card), encoding="utf-8")
+    return BuiltSubset(folder, facts)
+
+
+def list_digest(rows: Sequence[Listed]) -> str:
+    """Returns SHA-256 (hex) of the names in order, one a line."""
+    return sha256_hex("".join(f"{row.name}\n" for row in rows).encode())
+
+
+def subset_folder(output: str | Path | None) -> Path:
+    """Returns the folder of the lists. Raises OutputError for a URL, where nothing can be put in place whole."""
+    root = default_output() if output is None else output
+    if "://" in str(root):
+        raise OutputError(f"subset is written to a folder of this machine, not to {root}")
+    return Path(root).expanduser() / SUBSET
+
+
+def read_subset(per_class: int, output: str | Path | None = None) -> pa.Table:
+    """Returns the rows of a list: `name`, `wnid`, `label`, `rank`, class after class.
+
+    Args:
+        per_class: images of each class.
+        output: folder of sets.
+
+    Raises:
+        OptionError: for a number out of range, or above that of some classes.
+        NotBuiltError, StoredSetError: where the lists are not there, or are damaged.
+    """
+    count, folder = PER_CLASS.check(per_class), subset_folder(output)
+    if not (folder / FACTS).is_file():
+        raise NotBuiltError(
+            f"subset is not built in {folder.parent}: give imagenet_train=PATH, where ImageNet's training images are, "
+            "or output=OUT for a folder where it is"
+        )
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        table = pq.read_table(folder / LIST, schema=SCHEMA)
+        names = table.column("name").to_pylist()
+        agrees = sha256_hex("".join(f"{name}\n" for name in names).encode()) == facts["digest"]
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise StoredSetError(f"{folder} is damaged ({error}); build it again with qi-build --set subset") from error
+    if not agrees:
+        raise StoredSetError(f"{folder} is damaged: names are not those of the digest; build it again")
+    check_sizes(table, count)
+    return table.filter(pc.less(table.column("rank"), count))
+
+
+def check_sizes(table: pa.Table, per_class: int) -> None:
+    """Raises OptionError that names the classes of fewer images than are asked for."""
+    largest = table.group_by("wnid").aggregate([("rank", "max")])
+    short = largest.filter(pc.less(largest.column("rank_max"), per_class - 1)).sort_by("wnid")
+    if short.num_rows:
+        examples = short.slice(0, NAMED).to_pylist()
+        named = ", ".join(f"{each['wnid']} ({each['rank_max'] + 1})" for each in examples)
+        more = f" and {short.num_rows - NAMED} more" if short.num_rows > NAMED else ""
+        raise OptionError(f"per_class={per_class} is more than these classes have: {named}{more}; ask for fewer")
+
+
+def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> int:
+    """Makes a tree of class folders with links to the images of a list, as `ImageFolder` takes it.
+
+    Args:
+        images: where the files are; class folders, since a link can't lead into an archive.
+        rows: of the list.
+        folder: of the links; must not exist.
+
+    Returns:
+        How many links there are.
+
+    Raises:
+        OutputError: where the folder is there already, or can't be written.
+        SourceError: for images in archives, and for an image that is not there.
+    """
+    target = Path(folder).expanduser().absolute()
+    if target.exists():
+        raise OutputError(f"{target} is there already; links are made in a new folder only")
+    names = list(zip(rows.column("name").to_pylist(), rows.column("wnid").to_pylist(), strict=True))
+    locations = [images.location(name) for name, _ in names]
+    if not images.has_files:
+        raise SourceError(f"links lead to files, and the images of {images.where} are in archives; unpack them")
+    try:
+        with replaced_whole(target) as staging:
+            for wnid in wnids():
+                (staging / wnid).mkdir()
+            for (_, wnid), location in zip(names, locations, strict=True):
+                source = Path(str(location)).absolute()
+                (staging / wnid / source.name).symlink_to(source)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
+    return len(names)

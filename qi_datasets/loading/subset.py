@@ -1,0 +1,85 @@
+"""`load_dataset("subset", ...)`: a list of training images, and the images from wherever they are."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from qi_datasets.building.subset import FACTS, PER_CLASS, read_subset, subset_folder, write_subset
+from qi_datasets.errors import OptionError
+from qi_datasets.imagenet import wnids
+from qi_datasets.sources.reading import decode_image
+from qi_datasets.sources.training import TrainingImages, open_training
+
+
+def load_subset(
+    per_class: int | None = None,
+    imagenet_train: str | Path | None = None,
+    *,
+    split: str | None = None,
+    streaming: bool = False,
+    output: str | Path | None = None,
+    **others: Any,
+) -> Any:
+    """Loads a list of `subset`, with its images where these are given.
+
+    Args:
+        per_class: images of each class; a list holds all smaller ones.
+        imagenet_train: where the training images are; the lists are made from them where they are not built. Images are
+            read from there when a row is; without it rows have no images.
+        split: "train", or a part of it.
+        streaming: read rows as they are asked for; images in archives can't be streamed.
+        output: folder of sets.
+        others: must all be None.
+
+    Returns:
+        A Dataset if `split` is given, else a DatasetDict; of `name`, `wnid`, `label`, `rank`, and `image`.
+
+    Raises:
+        OptionError: for arguments without effect; further errors as of `read_subset` and `open_training`.
+    """
+    for name, value in others.items():
+        if value not in (None, {}):
+            raise OptionError(f"subset takes no {name}, but {name}={value!r} is given; leave it out")
+    if per_class is None:
+        raise OptionError("subset takes per_class=N, images of each class: 50, 100, 250, 500, or any other number")
+    PER_CLASS.check(per_class)
+    images = None if imagenet_train is None else open_training(imagenet_train)
+    if images is not None and not (subset_folder(output) / FACTS).is_file():
+        write_subset(images, output)
+    rows = datasets.Dataset(read_subset(per_class, output).combine_chunks())
+    rows = rows.cast_column("label", datasets.ClassLabel(names=list(wnids())))
+    if images is not None:
+        if streaming and not images.has_files:
+            raise OptionError(f"images of {images.where} lie in archives, which can't be streamed; leave streaming out")
+        rows = with_images(rows, images)
+    if streaming:
+        rows = rows.to_iterable_dataset()
+    if split is None:
+        return (datasets.IterableDatasetDict if streaming else datasets.DatasetDict)({"train": rows})
+    if split == "train":
+        return rows
+    if streaming:
+        raise OptionError(f"split={split!r} can't be streamed; use take and skip instead")
+    try:
+        instruction = datasets.ReadInstruction.from_spec(split).to_absolute({"train": len(rows)})
+    except (ValueError, AssertionError, KeyError) as error:
+        raise OptionError(f"subset has no split {split!r}; there is train") from error
+    return datasets.concatenate_datasets([rows.select(range(part.from_, part.to)) for part in instruction])
+
+
+def with_images(rows: datasets.Dataset, images: TrainingImages) -> datasets.Dataset:
+    """Returns the rows with a column `image`, which is read when a row is."""
+    names = rows.with_format(None)["name"][:]
+    if images.has_files:
+        paths = [str(images.location(name)) for name in names]
+        return rows.add_column("image", paths).cast_column("image", datasets.Image())
+    for name in names:
+        images.location(name)
+    return rows.with_transform(partial(_read, images=images))
+
+
+def _read(batch: dict[str, list[Any]], images: TrainingImages) -> dict[str, list[Any]]:
+    locations = [images.location(name) for name in batch["name"]]
+    return {**batch, "image": [decode_image(each.read(), each) for each in locations]}

@@ -1,0 +1,217 @@
+"""ImageNet's training images, whatever their layout: only names are read, and an image when it is asked for."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from qi_datasets.errors import SourceError
+from qi_datasets.imagenet import IMAGENET_VAL, WNID, label_of, wnids
+from qi_datasets.sources.base import FileLocation, Location, SpanLocation
+from qi_datasets.sources.reading import open_archive
+from qi_datasets.sources.tar import tar_members
+from qi_datasets.sources.walk import scanned
+from qi_datasets.sources.zip import ZipLocation, zip_members
+
+KAGGLE_TRAIN = "ILSVRC/Data/CLS-LOC/train"
+BELOW = ("", "train", KAGGLE_TRAIN)
+"""Where class folders may lie below a path."""
+
+CLASS_FOLDERS = "class folders"
+
+NAMED = 5
+"""How many names a message gives before it counts the rest."""
+
+# The Hub's copy appends the synset.
+TRAIN_FILE = re.compile(r"(?P<name>(?P<wnid>n\d{8})_\d+)(?:_n\d{8})?\.(?:jpe?g)", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Training images at a path.
+
+    where: what messages call it.
+    layout: how they lie there.
+    places: image name -> its path below `where`, or its location in an archive.
+    """
+
+    where: str
+    layout: str
+    places: Mapping[str, str | Location] = field(repr=False)
+
+    def location(self, name: str) -> Location:
+        """Returns where the bytes of an image lie. Raises SourceError for one that is not there."""
+        if name not in self.places:
+            raise SourceError(f"{self.where} lacks {name}; give the whole of ImageNet's training images")
+        place = self.places[name]
+        return FileLocation(f"{self.where}/{place}") if isinstance(place, str) else place
+
+    @property
+    def has_files(self) -> bool:
+        """Whether each image is a file of its own."""
+        return self.layout == CLASS_FOLDERS
+
+    def __str__(self) -> str:
+        return f"{self.where} ({self.layout}, {len(self.places)} training images)"
+
+
+def open_training(place: str | Path) -> TrainingImages:
+    """Returns the training images at a path; reads their names.
+
+    Args:
+        place: class folders, a folder whose `train/` has them, Kaggle's root or zip, `ILSVRC2012_img_train.tar` (a tar
+            of tars), webdataset shards, or the Hub's Parquet shards.
+
+    Raises:
+        SourceError: for a path without training images, without some of the 1000 classes, or of validation images.
+    """
+    path = Path(place).expanduser()
+    if not path.exists():
+        raise SourceError(f"no such path: {path}; give the folder or archive of ImageNet's training images")
+    found = in_class_folders(path) if path.is_dir() else None
+    if found is None:
+        archives = [str(path)] if path.is_file() else sorted(map(str, archives_below(path)))
+        found = in_archives(archives, str(path))
+    check_classes(found)
+    return found
+
+
+def in_class_folders(path: Path) -> TrainingImages | None:
+    """The images in folders named for their classes, None where there are none; names alone are read."""
+    for below in BELOW:
+        top = path / below
+        folders = [name for name in scanned(str(top))[0] if WNID.fullmatch(name)] if top.is_dir() else []
+        if folders:
+            places: dict[str, str | Location] = {}
+            strange = Strange()
+            for folder in folders:
+                with os.scandir(top / folder) as entries:
+                    for entry in entries:
+                        match = TRAIN_FILE.fullmatch(entry.name)
+                        if match and match["wnid"] == folder:
+                            places[match["name"]] = f"{folder}/{entry.name}"
+                        elif not entry.name.startswith("."):
+                            strange.add(f"{folder}/{entry.name}")
+            strange.check(places, str(top))
+            return TrainingImages(str(top), CLASS_FOLDERS, places)
+    return None
+
+
+def archives_below(path: Path) -> Iterator[Path]:
+    """The archives in a folder or right below it; of Parquet and tars those of the training split, where names tell."""
+    found = [each for each in (*path.glob("*"), *path.glob("*/*")) if each.suffix in (".tar", ".zip", ".parquet")]
+    named = [each for each in found if "train" in each.name]
+    return iter(named or found)
+
+
+def in_archives(archives: Iterable[str], where: str) -> TrainingImages:
+    """The images in tars (of tars, too), zips and Parquet shards."""
+    places: dict[str, str | Location] = {}
+    strange, kinds = Strange(), dict[str, None]()
+    for archive in archives:
+        kinds[Path(archive).suffix.removeprefix(".")] = None
+        for member, location in members(archive):
+            match = TRAIN_FILE.fullmatch(member.rpartition("/")[2])
+            if match:
+                places.setdefault(match["name"], location)
+            elif not member.lower().endswith((".cls", ".json", ".txt", ".csv", ".xml")):
+                strange.add(member)
+    strange.check(places, where)
+    return TrainingImages(where, "+".join(kinds), places)
+
+
+def members(archive: str) -> Iterator[tuple[str, Location]]:
+    """Name and location of each file in an archive, those of tars inside of it in place of these."""
+    if archive.endswith(".parquet"):
+        # Parquet takes a while to import.
+        from qi_datasets.sources.shards import CellLocation, cells, opened, require_images
+
+        with opened(archive) as shard:
+            require_images(shard, archive)
+            for group in range(shard.num_row_groups):
+                for row, name in enumerate(cells(shard, group, "path")):
+                    yield name or "", CellLocation(archive, group, row, name or "")
+        return
+    with open_archive(archive) as file:
+        begin = file.read(4)
+        file.seek(0)
+        if begin == b"PK\3\4":
+            for entry in zip_members(file, archive):
+                # Kaggle's zip has the validation and test images too.
+                if KAGGLE_TRAIN in entry.name or TRAIN_FILE.fullmatch(entry.name.rpartition("/")[2]):
+                    yield entry.name, ZipLocation(archive, entry)
+            return
+        for member in tar_members(file, archive):
+            if not member.name.endswith(".tar"):
+                label = f"{member.name} in {archive}"
+                yield member.name, SpanLocation(archive, member.offset, member.size, label)
+                continue
+            with open_archive(archive) as again:
+                inner = cast("BinaryIO", Part(again, member.offset, member.size))
+                for one in tar_members(inner, f"{member.name} in {archive}"):
+                    label = f"{one.name} in {member.name} in {archive}"
+                    yield one.name, SpanLocation(archive, member.offset + one.offset, one.size, label)
+
+
+class Part:
+    """A stretch of a file, read as a file of its own."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._at = file, start, size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes from where it stands."""
+        left = max(0, self._size - self._at)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Moves to a place, counted from the beginning, from here or from the end; returns it."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._at
+
+
+class Strange:
+    """Names that are no training images': they are counted, and some are kept for the message."""
+
+    def __init__(self) -> None:
+        self.count, self.examples = 0, list[str]()
+
+    def add(self, name: str) -> None:
+        """Counts a name."""
+        self.count += 1
+        if len(self.examples) < NAMED:
+            self.examples.append(name)
+
+    def check(self, places: Mapping[str, str | Location], where: str) -> None:
+        """Raises SourceError if there was any, or if there is no training image at all."""
+        if any(IMAGENET_VAL.file.fullmatch(name.rpartition("/")[2]) for name in self.examples):
+            raise SourceError(f"{where} holds validation images ({self.examples[0]}): give them as imagenet_val=PATH")
+        if self.count:
+            more = f" and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
+            raise SourceError(
+                f"{where}: {', '.join(self.examples)}{more} are not named as training images are "
+                "(n01440764_10026.JPEG, in the folder of its class); take them away"
+            )
+        if not places:
+            raise SourceError(f"no training images in {where}; give class folders, a tar, a zip or shards of them")
+
+
+def check_classes(found: TrainingImages) -> None:
+    """Raises SourceError where classes of the 1000 have no image, or images are of a class that is not among them."""
+    there = {name.partition("_")[0] for name in found.places}
+    if unknown := sorted(wnid for wnid in there if label_of(wnid) < 0):
+        raise SourceError(f"{found.where}: {', '.join(unknown[:NAMED])} are not among the 1000 classes; take them away")
+    if missing := [wnid for wnid in wnids() if wnid not in there]:
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        raise SourceError(
+            f"{found.where} has {len(there)} of the 1000 classes, without {', '.join(missing[:NAMED])}{more}; give all"
+        )

@@ -1,0 +1,68 @@
+"""`subset` as torchvision knows data sets."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torchvision.datasets import VisionDataset
+
+from qi_datasets.building.subset import FACTS, read_subset, subset_folder, write_subset
+from qi_datasets.imagenet import wnids
+from qi_datasets.sources.reading import decode_image
+from qi_datasets.sources.training import open_training
+
+
+class ImageNetSubset(VisionDataset):  # type: ignore[misc]
+    """The first images of each class of ImageNet's training images, in the order of `subset`.
+
+    Each item is (image, label): a PIL image of mode RGB unless `transform` makes something else of it, and the place of
+    its synset among the 1000 sorted ones.
+
+    Args:
+        root: where the training images are, in any layout of `qi-build --imagenet-train`.
+        per_class: images of each class.
+        transform: makes something else of an image.
+        target_transform: makes something else of a label.
+        output: folder of sets, where the list is, or goes; default as for `load_dataset`.
+
+    Raises:
+        OptionError: for a number above that of some classes; SourceError: for other images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        per_class: int = 50,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        *,
+        output: str | Path | None = None,
+    ) -> None:
+        super().__init__(str(root), transform=transform, target_transform=target_transform)
+        self.images, self.per_class = open_training(root), per_class
+        if not (subset_folder(output) / FACTS).is_file():
+            write_subset(self.images, output)
+        rows = read_subset(per_class, output)
+        self.targets: list[int] = rows.column("label").to_pylist()
+        self.locations = [self.images.location(name) for name in rows.column("name").to_pylist()]
+        self.classes = list(wnids())
+
+    @cached_property
+    def class_to_idx(self) -> dict[str, int]:
+        """The label of each synset."""
+        return {wnid: label for label, wnid in enumerate(self.classes)}
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """Image and label, transformed."""
+        location = self.locations[index]
+        image: Any = decode_image(location.read(), location).convert("RGB")
+        label: Any = self.targets[index]
+        return (image, label) if self.transforms is None else self.transforms(image, label)
+
+    def extra_repr(self) -> str:
+        """What torchvision's representation adds."""
+        return f"Images a class: {self.per_class}"
