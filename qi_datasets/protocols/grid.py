@@ -15,12 +15,10 @@ from qi_datasets.errors import ModelError
 from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork
 from qi_datasets.networks.multinomial import MultinomialProbe
-from qi_datasets.protocols.corners import in_passes, said
+from qi_datasets.protocols.corners import LARGEST_BATCH, in_passes, said
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, batch_norms
 from qi_datasets.scores.location import EQUAL_WITHIN
 from qi_datasets.specs import QUADRANT
-
-SOURCES_IN_A_PASS = 16
 
 Features = NDArray[np.floating]
 """(N, C, F): features of each source in each cell, row by row."""
@@ -87,7 +85,8 @@ class GridNetwork:
         Raises:
             ModelError: for features that are not finite, and when one source does not fit the memory.
         """
-        found = in_passes(lambda rows: self._answers(patches[rows]), len(patches), SOURCES_IN_A_PASS)
+        sources = max(1, LARGEST_BATCH // len(self.cells.places))
+        found = in_passes(lambda rows: self._answers(patches[rows]), len(patches), sources)
         features: Features = found.numpy()
         if not np.isfinite(features).all():
             raise ModelError(f"the network's features are not finite numbers {self._where}")

@@ -31,10 +31,20 @@ def made(sets: Path) -> GridEntry:
     return evaluate_grid(network("same"), 2, sets)
 
 
-def test_same_padding_reads_and_full_convolution_reads_no_bit(made: GridEntry, sets: Path) -> None:
-    full = evaluate_grid(network("full"), 2, sets)
+class Quadrants(nn.Module):
+    """Answers what it sees above, and at the left: location, and nothing else."""
 
-    assert made.figures["given"]["bits"]["low"] > 0
+    def forward(self, images: Any) -> Any:
+        half = images.shape[-1] // 2
+        return torch.stack([part.abs().amax((1, 2, 3)) for part in (images[:, :, :half], images[..., :half])], 1)
+
+
+def test_a_network_that_says_where_reads_all_bits_and_full_convolution_none(made: GridEntry, sets: Path) -> None:
+    knowing, full = evaluate_grid(Quadrants(), 2, sets), evaluate_grid(network("full"), 2, sets)
+
+    assert knowing.figures["given"]["shares"] == [[1, 1], [1, 1]]
+    assert knowing.figures["given"]["bits"]["value"] == pytest.approx(2)
+    assert made.content["differences"]["given"] > 1e-3
     assert full.figures["given"]["bits"] == {"value": 0, "low": 0, "high": 0}
     assert full.figures["given"]["accuracy"]["value"] == 0.25
     assert full.content["differences"]["given"] < 1e-5
@@ -126,7 +136,7 @@ def make():
 
 def test_the_command_shows_the_map_and_writes_it(sets: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(FACTORY)
-    arguments = [f"{tmp_path}/net.py:make", "--grid", "2", "--seeds", "1", "--output", f"{sets}"]
+    arguments = [f"{tmp_path}/net.py:make", "--grid", "2", "--output", f"{sets}"]
     files = ["--entry", f"{tmp_path}/entry", "--plot", f"{tmp_path}/map.png"]
     found = CliRunner().invoke(main, [*arguments, *files])
 
