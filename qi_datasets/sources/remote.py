@@ -71,7 +71,9 @@ class RangeFile(io.RawIOBase):
     """
 
     def __init__(self, url: str, size: int) -> None:
-        self._fs, self._path = fsspec.url_to_fs(url)
+        fs, path = fsspec.url_to_fs(url)
+        # Without a cache, of which the Hub's file system fills five megabytes at a time.
+        self._file = fs.open(path, "rb", cache_type="none")
         self._size, self._at, self._start, self._held = size, 0, 0, b""
         self.requests = 0
 
@@ -91,7 +93,8 @@ class RangeFile(io.RawIOBase):
         if not self._start <= self._at or self._at + size > self._start + len(self._held):
             self._start = self._at
             stop = min(self._size, self._at + max(size, _WINDOW))
-            self._held = self._fs.cat_file(self._path, start=self._at, end=stop) if stop > self._at else b""
+            self._file.seek(self._at)
+            self._held = self._file.read(stop - self._at) if stop > self._at else b""
             self.requests += 1
         found = self._held[self._at - self._start :][:size]
         self._at += len(found)
