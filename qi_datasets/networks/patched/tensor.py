@@ -152,7 +152,8 @@ class PerImage(RuledTensor):
         """Makes the tensor without memory of its own."""
         one = parts[0]
         shape = (batch.count, *one.shape[1:])
-        return _made(cls, shape, one, parts)
+        made: PerImage = _made(cls, shape, one, parts)
+        return made
 
     def __init__(self, parts: Sequence[Tensor], batch: Batch) -> None:
         self.parts, self.batch = tuple(parts), batch
@@ -209,7 +210,8 @@ class Patched(RuledTensor):
         channels = iter(one.shape[1:-2])
         sizes = {"N": batch.count, "H": len(axes[0]), "W": len(axes[1])}
         shape = tuple(next(channels) if letter == "C" else sizes[letter] for letter in layout)
-        return _made(cls, shape, one, [place.values for place in places])
+        made: Patched = _made(cls, shape, one, [place.values for place in places])
+        return made
 
     def __init__(self, places: Sequence[Place], axes: tuple[Axis, Axis], layout: str, batch: Batch) -> None:
         self.places, self.axes, self.letters, self.batch = tuple(places), axes, layout, batch
