@@ -1,6 +1,5 @@
 """Which sizes of images a network takes, measured by trying, and the border that is added where it takes few."""
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError
+from qi_datasets.networks.receptive_field import without_values
 
 PATCHES_BORDER = 4
 """Pixels per side that networks of patches get beyond each border: official sides are then multiples of 32."""
@@ -75,21 +75,12 @@ class _Sizes:
         if not self._sized:
             if self._made is None:
                 self._made = self._make(side)
-            return without_data(self._made) if device == "meta" else self._made
+            return without_values(self._made) if device == "meta" else self._made
         try:
             with torch.device(device):
                 return self._make(side)
         except ModelError:
             return None
-
-
-def without_data(network: nn.Module) -> nn.Module:
-    """Returns a copy of a network, in evaluation mode, whose weights have shapes and no values: it runs at no cost."""
-    weights = [*network.parameters(), *network.buffers()]
-    empty = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in weights}
-    for tensor in network.parameters():
-        empty[id(tensor)] = nn.Parameter(empty[id(tensor)], requires_grad=False)
-    return copy.deepcopy(network, dict(empty)).eval()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque, knows_p
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.random_weights import seeded
-from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
+from qi_datasets.networks.receptive_field import ReceptiveField, follow, receptive_field
 from qi_datasets.networks.variants import (
     PaddingVariant,
     with_global_max_pool,
@@ -93,7 +93,7 @@ def facts_of(
     side = sides[0] + 2 * further
     network = model.network(side, 0, own=False)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    pool = variant.pool or usual_pool(model, network, head=head)
+    pool = variant.pool or usual_pool(model, network, side, head=head)
     parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
     decided = replace(variant, pool=pool)
     made = prepared(model, decided, side, 0, own=False, head=head).network
@@ -108,15 +108,27 @@ def facts_of(
     contiguous = check_behaviour(made, side, model.name)
     opaque = is_opaque(made)
     try:
-        field = None if opaque else receptive_field(made)
+        field = None if opaque else receptive_field(made, side)
     except OptionError:
         field = None
     if field is not None and field.bounded and not head:
         beyond = [border for border in borders_at(sides, further) if border >= field.size - 1]
         if beyond and QUADRANT.displacement % field.stride == 0 and knows_places(made, beyond[0]):
             field = None
-    phase = "swin" in model.name or (field is not None and QUADRANT.displacement % field.stride != 0)
+    phase = not opaque and has_phase(made, side)
     return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque)
+
+
+def has_phase(network: nn.Module, side: int) -> bool:
+    """Returns whether the displacement of the corners is no multiple of a period of the network.
+
+    Its periods are the total stride and the sides of blocks that maps are taken apart into (windows of attention).
+    """
+    try:
+        periods = follow(network, side).periods
+    except OptionError:
+        return False
+    return any(QUADRANT.displacement % period for period in periods)
 
 
 def borders_at(sides: Sequence[int], further: int) -> list[int]:
@@ -124,12 +136,12 @@ def borders_at(sides: Sequence[int], further: int) -> list[int]:
     return [(side - QUADRANT.canvas) // 2 + further for side in sorted(sides)]
 
 
-def usual_pool(model: Model, network: nn.Module, *, head: bool) -> Pool:
+def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Pool:
     """A global maximum where a classifier of the libraries ends in a global pooling, else the network's own."""
     if head or not model.whole:
         return "own"
     try:
-        with_global_max_pool(without_head(network.eval()))
+        with_global_max_pool(without_head(network.eval(), side), side)
     except OptionError:
         return "own"
     return "max"
@@ -154,7 +166,7 @@ def prepared(
     digest = weights_sha256(network)
     if not trained:
         without_parametrizations(network)
-    made = varied(network, model, variant, head=head)
+    made = varied(network, model, variant, side, head=head)
     for parameter in made.parameters():  # scripted modules have no `requires_grad_` of their own
         parameter.requires_grad_(False)
     return Prepared(made, digest)
@@ -171,19 +183,20 @@ def without_parametrizations(network: nn.Module) -> None:
             layer.register_parameter(name, nn.Parameter(value))
 
 
-def varied(network: nn.Module, model: Model, variant: Variant, *, head: bool) -> nn.Module:
+def varied(network: nn.Module, model: Model, variant: Variant, side: int, *, head: bool) -> nn.Module:
     """The network in its variant, in evaluation mode.
 
     network: as it was made
     model: what made it
     variant: what is changed of it
+    side: rows and columns of its images
     head: whether a classifier of the libraries keeps its head
     """
     network = network.eval()
     if model.whole and not head:
-        network = without_head(network)
+        network = without_head(network, side)
     if variant.pool == "max":
-        network = with_global_max_pool(network)
+        network = with_global_max_pool(network, side)
     if variant.background == "plain":
         network = nn.Sequential(OrderedDict(normalise=normalising(model.transform), network=network))
     return with_padding(network, variant.padding) if variant.padding != "own" else network

@@ -1,43 +1,151 @@
-"""Full convolution of any traceable network, on its own weights.
+"""Networks that run otherwise on their own weights: in another padding, up to their pooling, with another pooling.
+
+A converted network is its own class with another forward pass: same layers, same names, same mode. It can be trained,
+copied and pickled (where its class can be).
 
 Zero padding crops a network's responses at the image's edge, and the crop shows where things are. Full convolution
 computes every position whose window meets the image (arXiv 2003.07064, figure 2), and so shows nothing as long as black
-stays 0 inside the network. With biases and batch norm it becomes some constant of each channel, the *ground*. *Exact*
-full convolution carries the ground beside each map and pads with it: the answers are those to the image on an endless
-black plane. Branches meet at the positions that they have in the network's own padding, so that a trained network
-samples the image in the phase that it was trained with.
+stays 0 inside the network. With biases and batch norm it becomes some constant of each channel, the *background*.
+*Exact* full convolution carries it beside each map and pads with it: the answers are those to the image on an endless
+black canvas.
 """
 
-from collections.abc import Sequence
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, fx, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.planes.layers import LayerFollower
-from qi_datasets.networks.planes.tracing import trace
+from qi_datasets.networks.plane import PaddingVariant, Plane, Run
+from qi_datasets.networks.receptive_field import NotRunError, follow
+
+Forward = Callable[..., Any]
+ForwardOf = Callable[..., Any]
+"""A forward pass made of another: takes that, settings, and what the network is called with."""
 
 
 def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Sequence[float] = 0.0) -> nn.Module:
-    """A network with the layers and weights of `model` in which full convolution takes the place of every padding.
+    """Returns a network with the layers and weights of `model` in which full convolution takes the place of padding.
+
+    model: any network of convolutions, poolings, what acts on each position alone, norms, sums and concatenations of
+        maps, and gates that are pooled over all positions (squeeze-and-excitation)
+    exact: pad with the background, so that nothing shows where the image ends; False pads with zeros, as the paper does
+    background: what lies outside the images, of every channel or of each; other than 0 with `exact` only
 
     The result shares its layers and weights with `model`, and has the same names for them. It takes images
-    (N, C, H, W) of any size, floating point. It does what `model` does in eval mode, but for batch norm and dropout
-    layers, which follow `train()` and `eval()`; in train mode, batch norm goes by the positions that are computed.
+    (N, C, H, W) of any size that the layers take, floating point. In train mode, batch norm goes by the positions that
+    are computed, as do norms over positions in either mode.
 
-    A last maximum over all positions is that over the endless plane. A mean over an endless plane would be its ground;
-    a last mean over all positions is the ground plus what the image adds to it, divided by the number of positions that
-    the image's area holds. With `exact=False` both are taken of the positions that are computed. Without such a
-    pooling, the answer is the map of these positions.
+    A maximum over all positions is that over the endless canvas. A mean over it would be the background; a mean over
+    all positions is the background plus what the image adds to it, divided by the number of positions that the image's
+    area holds. With `exact=False` both are taken of the positions that are computed. A network without such a pooling
+    answers with the map of these positions.
 
-    model: any network that `torch.fx` can trace, of convolutions, poolings, what acts on each position alone, batch and
-        layer norm, additions and concatenations.
-    exact: pad with the ground, so that nothing shows where the image ends; False pads with zeros, as the paper does.
-    background: what lies outside the images, of every channel or of each; other than 0 with `exact` only.
-
-    Raises `OptionError`, with the name of the node, for what mixes all positions (squeeze-and-excitation, attention, a
-    mean over space in the middle, a flattened map) or is not known.
+    Raises `OptionError`, with the layer, for what mixes positions in another way (attention, a flattened map), here
+    where the network runs on images of a usual size, else when it is called.
     """
     if not exact and background != 0.0:
         raise OptionError("a background other than 0 takes exact=True: full convolution pads with zeros")
-    follower = LayerFollower(trace(model), "exact" if exact else "full", background=background)
-    return follower.written(f"{'Exact' if exact else 'Full'}{type(model).__name__}")
+    return repadded(model, "exact" if exact else "full", background)
+
+
+def repadded(model: nn.Module, padding: PaddingVariant, background: float | Sequence[float] = 0.0) -> nn.Module:
+    """Returns a network in another padding, on the layers of `model`; arguments and errors as for `with_padding`."""
+    try:
+        follow(model, padding=padding)
+    except NotRunError:
+        # It takes other sizes than the usual ones.
+        check_network(model)
+    return converted(model, repad, (padding, background))
+
+
+def check_network(network: Any) -> None:
+    """Raises `OptionError` for what is no network, or one whose functions can't be followed from outside."""
+    if not isinstance(network, nn.Module):
+        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise OptionError(f"{type(network).__name__} is compiled; give the torch.nn.Module that it was made of")
+
+
+def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Runs a network on maps on an endless canvas, or padded from within; of maps it answers the positions computed.
+
+    settings: padding and background, as of `repadded`
+    """
+    padding, background = settings
+    if isinstance(images, Plane):
+        if images.run.padding != "own":
+            raise OptionError("the network is in another padding already; convert the one that it was made of")
+        # It is followed: windows stay what they are.
+        images.is_bounded &= padding != "circular"
+        return forward(images, *args, **kwargs)
+    run = Run(padding, images.shape[-2] * images.shape[-1])
+    answer = forward(Plane.of_images(images, run, background), *args, **kwargs)
+    run.check_has_padded()
+    return _plain(answer)
+
+
+class Converted(nn.Module):
+    """Base of classes that are made of a network's own class, with another forward pass."""
+
+    _converted_by: ForwardOf
+    _converted_from: type[nn.Module]
+    _conversion: int
+    _conversions: tuple[Any, ...] = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickles and copies by the network's own class, as those of results are made on the way."""
+        own, by = type(self), []
+        while issubclass(own, Converted):
+            by.append(own._converted_by)
+            own = own._converted_from
+        return _remade, (own, tuple(by)), self.__getstate__()
+
+
+def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
+    """Returns a network on the same layers with another forward pass.
+
+    by: takes the network's own forward pass, `settings`, and what the network is called with
+    """
+    check_network(network)
+    if "forward" in vars(network) or isinstance(network, fx.GraphModule):
+        # Its forward pass is not that of its class, or its class is its own.
+        network = nn.Sequential(OrderedDict(network=network)).train(network.training)
+    made: Any = copy.copy(network)
+    made.__class__ = _class_of(by, type(network))
+    made._conversions = (*made._conversions, settings)
+    return made  # type: ignore[no-any-return]
+
+
+@cache
+def _class_of(by: ForwardOf, own: type[nn.Module]) -> Any:
+    # Conversions of conversions have their settings one after another.
+    place = own._conversion + 1 if issubclass(own, Converted) else 0
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return by(partial(own.forward, self), self._conversions[place], *args, **kwargs)
+
+    bases = (own,) if place else (Converted, own)
+    state = {"forward": forward, "_converted_by": staticmethod(by), "_converted_from": own, "_conversion": place}
+    return type(f"{own.__name__}Converted", bases, state | {"__module__": own.__module__})
+
+
+def _remade(own: type[nn.Module], by: Sequence[ForwardOf]) -> nn.Module:
+    for one in reversed(by):
+        own = _class_of(one, own)
+    return own.__new__(own)
+
+
+def _plain(answer: Any) -> Any:
+    if isinstance(answer, Plane):
+        return answer.values
+    if isinstance(answer, dict):
+        return type(answer)((name, _plain(one)) for name, one in answer.items())
+    if isinstance(answer, tuple | list):
+        parts = [_plain(one) for one in answer]
+        return type(answer)(*parts) if hasattr(answer, "_fields") else type(answer)(parts)
+    return answer

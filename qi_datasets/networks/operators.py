@@ -103,6 +103,11 @@ class Operator:
     in_place: bool = False
     is_reversed: bool = False
 
+    @property
+    def describes(self) -> bool:
+        """Whether it answers with the tensor's shape, type, place or the like, and computes nothing."""
+        return self.name in _DESCRIPTIONS
+
 
 @cache
 def operator_of(func: Callable[..., Any]) -> Operator:
@@ -152,7 +157,7 @@ class RuledTensor(Tensor):
         """Computes a torch function by its rule, or by `without_rule`."""
         kwargs = dict(kwargs or {})
         operator = operator_of(func)
-        if operator.name in _DESCRIPTIONS:
+        if operator.describes:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         if kwargs.get("out") is not None:

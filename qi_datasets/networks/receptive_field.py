@@ -1,4 +1,4 @@
-"""Receptive field and total stride from a network's layers, and the border beyond which location cannot be read.
+"""Receptive field and total stride of a network, read off a run, and the border beyond which location can't be read.
 
 The horizon. A patch lies `b` pixels inside two neighbouring edges of a black image, in the upper-left or in the
 bottom-right corner. The displacement is a multiple of the total stride: on an endless black plane both images give
@@ -21,15 +21,25 @@ Circular padding continues black by black, biased or not; nothing of the patch i
 the image's side is a multiple of the total stride the wrapped map is complete, and nothing is lost at any border.
 """
 
+import copy
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import OptionError, one_line
+from qi_datasets.networks.operators import check_takes_images_alone, operator_of
 from qi_datasets.networks.padding import PADDINGS, Padding
-from qi_datasets.networks.planes.layers import LayerFollower
-from qi_datasets.networks.planes.plane import End
-from qi_datasets.networks.planes.tracing import trace, where
+from qi_datasets.networks.plane import End, PaddingVariant, Plane, Run, TooSmallError, planes_in
+
+USUAL_SIDES = (224, 256, 512, 64, 32)
+"""Sides of the images on which a network is followed that isn't said to take others, in this order."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,10 @@ class ReceptiveField:
     """What one output sees: `size` input pixels per side; neighbouring outputs' windows are `stride` pixels apart.
 
     bounded: whether it sees nothing else. False where something beside windows carries information over the map
-    (squeeze-and-excitation, attention beside convolutions, normalisation over space) or around it (circular padding):
-    `size` is then what the windows alone see.
+        (squeeze-and-excitation, attention beside convolutions, normalisation over space) or around it (circular
+        padding), and where places are added to a map (coordinates as channels, learned tables) or kept beyond it (a
+        head on a flattened map, or on one that is pooled to several positions): each feature may then depend on every
+        pixel, and on where it is. `size` is what the windows alone see.
     """
 
     size: int = 1
@@ -46,30 +58,150 @@ class ReceptiveField:
     bounded: bool = True
 
 
-def receptive_field(network: nn.Module) -> ReceptiveField:
-    """Receptive field and total stride, in input pixels, of any traced network before its pooling over all positions.
+@dataclass(frozen=True)
+class Followed:
+    """What a run of a network in its own padding shows.
+
+    ends: where the maps that make up the answer end; a map that is the answer itself ends there
+    is_bounded: whether the answer comes of maps that see so much and no more, by pooling over all positions, or is one
+    is_lost: whether no map was pooled, and its positions were mixed otherwise than by a head of linear layers
+    periods: by how many pixels grids of the network repeat: of its positions, and of blocks that it is taken apart into
+    layers_after: layers with weights that were called after the last end alone, in order
+    """
+
+    ends: Sequence[End]
+    is_bounded: bool
+    is_lost: bool
+    periods: frozenset[int]
+    layers_after: Sequence[str]
+
+
+class NotRunError(OptionError):
+    """A network does not run on images of any of the sides that were tried."""
+
+
+def receptive_field(network: nn.Module, side: int | None = None) -> ReceptiveField:
+    """Returns receptive field and total stride, in input pixels, of a network before its pooling over all positions.
+
+    network: it is run, without values; nothing of it is changed
+    side: of images that it takes, where it doesn't take all of `USUAL_SIDES`
 
     Where branches meet it is what they see together; what comes after the pooling, or after a map is flattened to a
-    vector, does not count. Raises `OptionError`, with the name of the node, where the last map is lost in another way
-    (attention over patches as in ViT: every output sees everything), where branches of different strides meet, or where
-    rows and columns differ.
+    vector, does not count. Raises `OptionError` where the last map is lost in another way (attention over patches as
+    in ViT: every output sees everything), where branches of different strides meet, where rows and columns differ, and
+    for a network that does not run.
     """
-    plane = last_maps(trace(network))[-1].plane
-    rows, columns = plane.reaches
+    found = follow(network, side)
+    if found.is_lost:
+        raise OptionError(f"{found.ends[-1].operator} ends the last map, and what comes of it sees every position")
+    rows, columns = max((end.reaches for end in found.ends), key=lambda reaches: (reaches[0].stride, reaches[0].size))
     if (rows.size, rows.stride) != (columns.size, columns.stride):
         sizes = f"{rows.size} x {columns.size}, of strides {rows.stride} and {columns.stride}"
         raise OptionError(f"the receptive field is computed for square ones, got {sizes}")
-    return ReceptiveField(rows.size, rows.stride, plane.bounded)
+    return ReceptiveField(rows.size, rows.stride, found.is_bounded)
 
 
-def last_maps(traced: fx.GraphModule) -> list[End]:
-    """Where maps are pooled, flattened or given as the answer: at least one place. Raises `OptionError` if at none."""
-    ends = LayerFollower(traced, "full", strict=False).ends()
-    if not ends:
+def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant = "own") -> Followed:
+    """Runs a network on planes without values, and returns what that shows; see `receptive_field`.
+
+    network, side: as for `receptive_field`
+    padding: another one shows nothing, but raises `UnsupportedOperationError` for what can't be computed in it
+
+    Raises `OptionError` for a network that does not run on such images.
+    """
+    if not isinstance(network, nn.Module):
+        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}")
+    check_takes_images_alone(network.forward)
+    first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+    # The first layer may get more than the image: coordinates beside its colours.
+    channels = dict.fromkeys((3, 1) if first is None else (first.in_channels, 3))
+    failed: Exception | None = None
+    for device in ("meta", "cpu"):
+        try:
+            copied = without_values(network) if device == "meta" else copy.deepcopy(network).eval()
+        except Exception as error:  # Scripted and quantised layers can't be emptied.
+            failed = failed or error
+            continue
+        for many, one in product(channels, USUAL_SIDES if side is None else (side,)):
+            try:
+                return _follow(copied, (1, many, one, one), padding, device)
+            except TooSmallError as error:
+                failed = failed or error
+            except OptionError:
+                raise
+            except Exception as error:  # A network may do anything, to a size that it doesn't take above all.
+                failed = failed or error
+    raise NotRunError(f"the network does not run: {type(failed).__name__}: {one_line(failed)[:150]}")
+
+
+def without_values(network: nn.Module) -> nn.Module:
+    """Returns a copy of a network, in evaluation mode, whose weights have shapes alone: it runs at no cost."""
+    memo: dict[int, Any] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        empty = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(network, memo).eval()
+
+
+class CallCounter(TorchFunctionMode):
+    """Counts the calls of torch functions, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Counts a call, and has it computed as usual."""
+        self.counts[operator_of(func).name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, device: str) -> Followed:
+    running: list[str] = []
+    called: list[str] = []
+    lengths: dict[End, int] = {}
+
+    def entering(name: str, layer: nn.Module) -> Callable[..., None]:
+        has_weights = any(True for _ in layer.parameters(recurse=False))
+
+        def enter(*_: Any) -> None:
+            running.append(name)
+            if has_weights:
+                called.append(name)
+
+        return enter
+
+    def leave(*_: Any) -> None:
+        running.pop()
+
+    like: Tensor = next((one for one in network.parameters() if one.is_floating_point()), torch.empty(0))
+    image = torch.zeros(shape, dtype=like.dtype, device=device)
+    with ExitStack() as stack:
+        for name, layer in network.named_modules():
+            stack.callback(layer.register_forward_pre_hook(entering(name, layer)).remove)
+            stack.callback(layer.register_forward_hook(leave, always_call=True).remove)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.device(device))
+        counter = stack.enter_context(CallCounter())
+        run = Run(padding, shape[2] * shape[3], place=lambda: running[-1] if running else "")
+        run.counted = lambda name: counter.counts[name] - 1
+        run.ended = lambda end: lengths.setdefault(end, len(called))
+        answers = planes_in(network(Plane.of_images(image, run)))
+    run.check_has_padded()
+    if padding != "own":
+        return Followed((), True, False, frozenset(), ())
+    if not answers:
         raise OptionError("the network makes nothing of its images")
-    if not ends[-1].known:
-        raise OptionError(f"{where(ends[-1].node)} can't be followed, and no map that is pooled comes after it")
-    return ends
+    ends = {end for plane in answers for end in plane.ends}
+    maps = [plane for plane in answers if plane.axes is not None]
+    ends |= {End("", place, "", False, True, plane.axes, plane.reaches) for place, plane in enumerate(maps)}
+    strides = {reach.stride for end in ends for reach in end.reaches}
+    lost = not any(end.is_pooling or not end.operator for end in ends) and any(one.is_mixed for one in answers)
+    place = max(lengths.get(end, len(called)) for end in ends)
+    after = [name for name in called[place:] if name not in called[:place]]
+    bounded = all(plane.is_bounded for plane in answers)
+    in_order = [*(end for end in lengths if end in ends), *(ends - lengths.keys())]
+    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), after)
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

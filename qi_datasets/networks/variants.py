@@ -1,125 +1,96 @@
 """Variants of a network on the same weights: in another padding, with a global maximum, without its head."""
 
 import copy
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import torch
-import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.convert import to_full_conv
-from qi_datasets.networks.planes.layers import LayerFollower
-from qi_datasets.networks.planes.plane import End
-from qi_datasets.networks.planes.tracing import changed, made_of, trace, where
+from qi_datasets.networks.convert import Forward, converted, repadded
+from qi_datasets.networks.operators import operator_of
+from qi_datasets.networks.plane import End, PaddingVariant
 from qi_datasets.networks.random_weights import seeded
-from qi_datasets.networks.receptive_field import last_maps
-from qi_datasets.networks.repadding import padded_from_within
+from qi_datasets.networks.receptive_field import Followed, follow
 
-PaddingVariant = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
 PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
 
 # What timm calls poolings over all positions. Others read a token, or weigh the positions.
 _TIMM_POOLS = frozenset(("avg", "max", "avgmax", "catavgmax", "fast", "fastavg", "fastmax", "fastavgmax"))
 
-# Under which of these names a head is known in a network that can't be traced.
-_HEADS = ("fc", "classifier", "head", "heads", "head.fc")
-
 
 def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float | Sequence[float] = 0.0) -> nn.Module:
-    """A copy of a network in another padding, in the mode that `model` is in.
+    """Returns a copy of a network in another padding, in the mode that `model` is in.
 
     padding: `own` changes nothing;
-        `full`, `exact`: full convolution, with zeros or the ground beyond the map, as `to_full_conv` describes it;
+        `full`, `exact`: full convolution, with zeros or the background beyond the map, as `to_full_conv` describes it;
         `valid`: no padding: the positions whose windows lie inside the image, in the phase of the network's own
         padding, and where branches meet those that all of them have;
         `circular`, `reflect`, `replicate`: as much padding as the network has, of convolutions and poolings, filled
         with the other side of the map, its mirror image, or its outermost positions.
     background: of `exact` only, as in `to_full_conv`.
 
-    Raises `OptionError` for an unknown padding; for a network that can't be traced (all but `own`) or followed (`full`,
-    `exact`, `valid`); and if `circular`, `reflect` or `replicate` is asked of a network that pads nothing.
+    Raises `OptionError` for an unknown padding, and for a network of which it can't be made, as `to_full_conv`; if
+    `circular`, `reflect` or `replicate` is asked of a network that pads nothing.
     """
     if padding not in PADDING_VARIANTS:
         raise OptionError(f"padding is one of {', '.join(PADDING_VARIANTS)}, got {padding!r}")
     if padding != "exact" and background != 0.0:
         raise OptionError(f"a background other than 0 goes with exact padding, got {padding!r}")
     network = copy.deepcopy(model)
-    if padding == "own":
-        return network
-    if padding in ("full", "exact"):
-        return to_full_conv(network, padding == "exact", background=background)
-    if padding == "valid":
-        return LayerFollower(trace(network), "valid").written(f"Valid{type(model).__name__}")
-    return padded_from_within(trace(network), padding)
+    return network if padding == "own" else repadded(network, padding, background)
 
 
-def with_global_max_pool(model: nn.Module) -> nn.Module:
-    """A copy of a network whose last pooling over all positions takes the maximum, in the mode that `model` is in.
+def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module:
+    """Returns a copy of a network whose last pooling over all positions takes the maximum, in the mode of `model`.
+
+    model: any network. One of timm pools by timm's own means where these can; in all others the call that ends the
+        last map is found by running the network once, and computed otherwise from then on
+    side: of images that it takes, where it doesn't take usual ones
 
     A network that flattens its last map, or pools it to several positions, as VGG does, gets a pooling in that place;
     one that answers with a map answers with the maxima (N, C).
 
-    Raises `OptionError` if the network can't be traced, has no such place, or goes on from several positions with
-    weights; `without_head` takes those away.
+    Raises `OptionError` if the network has no such place, or goes on from several positions with weights;
+    `without_head` takes those away.
     """
     network = copy.deepcopy(model)
     if is_of_timm(network) and _pools_maximum_by_timm(network):
         return network
-    traced = trace(network)
-    end, graph = _only_end(traced), traced.graph
-    node, x = end.node, end.node.all_input_nodes[0]
-    if node.op == "output" and node.args != (x,):
-        raise OptionError("the network answers with more than one map")
-    if end.keeps is None and _has_weights_after(traced, node):
-        place = where(node)
-        raise OptionError(f"the head reads several positions, from {place} on: take it off first, by without_head")
-    with graph.inserting_before(node):
-        if end.plane.is_plain:
-            pooled = graph.call_function(F.adaptive_max_pool2d, (x, 1))
-        else:
-            pooled = graph.call_method("amax", (x, end.plane.axes, True))
-        if not end.keeps:
-            pooled = graph.call_function(torch.flatten, (pooled, 1))
-    if node.op == "output":
-        node.args = (pooled,)
-    else:
-        node.replace_all_uses_with(pooled)
-        graph.erase_node(node)
-    return changed(traced)
+    end = _only_end(follow(network, side))
+    made = converted(network, pool_by_maximum, end)
+    if not end.is_pooling and end.operator:
+        try:
+            follow(made, side)
+        except OptionError as error:
+            raise OptionError(
+                f"the head reads several positions, from {_place(end)} on: take it off first, by without_head"
+            ) from error
+    return made
 
 
-def without_head(model: nn.Module) -> nn.Module:
-    """A copy of a network that answers with its features (N, F), in the mode that `model` is in.
+def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
+    """Returns a copy of a network that answers with its features (N, F), in the mode that `model` is in.
 
-    They are what the last pooling over all positions gives, or the flattened last map. Of a network without such a
-    place (vision transformers) they are what its last linear layer takes. One that has none of these stays as it is.
-    Raises `OptionError` for a network that can't be traced, unless its head has one of the usual names.
+    model, side: as for `with_global_max_pool`
+
+    Of a network of timm they are what it gives without its classifier (`reset_classifier(0)`). Of any other they are
+    what the last pooling over all positions gives, or the flattened last map; and of one without such a place (vision
+    transformers) what its last linear layer takes. One that has none of these stays as it is.
     """
     network: Any = copy.deepcopy(model)
     if is_of_timm(network):
         network.reset_classifier(0)
         return network  # type: ignore[no-any-return]
-    try:
-        traced = trace(network)
-    except OptionError:
-        return _without_named_head(network)
-    graph = traced.graph
-    output = next(node for node in graph.nodes if node.op == "output")
-    try:
-        features: fx.Node | None = _only_end(traced).node
-    except OptionError:
-        features = _before_last_linear(traced, output)
-    if features is None or features is output:
-        return traced
-    with graph.inserting_before(output):
-        output.args = (graph.call_function(torch.flatten, (features, 1)),)
-    for node in reversed(made_of(features)):
-        if not node.users and node is not output:
-            graph.erase_node(node)
-    return changed(traced)
+    found = follow(network, side)
+    if found.is_lost:
+        last = [name for name in found.layers_after[-1:] if isinstance(network.get_submodule(name), nn.Linear)]
+        return _without_layers(network, last)
+    end = _only_end(found)
+    return converted(_without_layers(network, found.layers_after), stop_at_end, end) if end.operator else network
 
 
 def is_of_timm(network: nn.Module) -> bool:
@@ -150,40 +121,80 @@ def _timm_pool(network: Any) -> str:
     return ""
 
 
-def _only_end(traced: fx.GraphModule) -> End:
-    ends = last_maps(traced)
-    if len(ends) > 1:
-        places = " and ".join(where(end.node) for end in ends)
+class _AtEnd(TorchFunctionMode):
+    """Within, the call of a torch function that ends a network's last map is computed by `_compute`."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__()
+        self.end, self.counts = end, Counter[str]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Computes a call, that of the end in another way."""
+        name = operator_of(func).name
+        self.counts[name] += 1
+        arguments = dict(kwargs or {})
+        if (name, self.counts[name] - 1) != (self.end.operator, self.end.call):
+            return func(*args, **arguments)
+        x = args[0] if args else next(iter(arguments.values()))
+        return self._compute(x, lambda: func(*args, **arguments))
+
+    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+        """Returns what takes the place of the call on the map `x`; `value` computes that."""
+        raise NotImplementedError
+
+
+class _Maximum(_AtEnd):
+    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+        return x.amax(self.end.axes, self.end.keeps_dims)  # type: ignore[no-any-return]
+
+
+class _Features(_AtEnd):
+    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+        raise _Reached(value())
+
+
+class _Reached(Exception):  # noqa: N818
+    """The features are computed, and what follows isn't wanted."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+
+def pool_by_maximum(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Any:
+    """Runs a network with a maximum over all positions where its last map ends."""
+    if not end.operator:
+        return forward(*args, **kwargs).amax(end.axes)
+    with _Maximum(end):
+        return forward(*args, **kwargs)
+
+
+def stop_at_end(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Tensor:
+    """Runs a network as far as the end of its last map, and returns what comes of that: features (N, F)."""
+    try:
+        with _Features(end):
+            forward(*args, **kwargs)
+    except _Reached as reached:
+        return reached.features.flatten(1)
+    raise OptionError(f"the network does not come to {_place(end)} on these images")
+
+
+def _only_end(found: Followed) -> End:
+    if len(found.ends) > 1:
+        places = " and ".join(map(_place, found.ends))
         raise OptionError(f"the network's maps end in more than one place: {places}")
-    return ends[0]
+    if found.is_lost:
+        raise OptionError(f"the network's last map is not pooled: {_place(found.ends[0])} takes its positions apart")
+    return found.ends[0]
 
 
-def _has_weights_after(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether weights take part in what is made of a node's value."""
-    after = made_of(node)
-    layers = [traced.get_submodule(str(one.target)) for one in after if one.op == "call_module"]
-    return any([*layer.parameters()] for layer in layers) or any(
-        weight.op == "get_attr" for one in after for weight in one.all_input_nodes
-    )
+def _place(end: End) -> str:
+    return f"{end.operator or 'the answer'}{f' in layer {end.place}' if end.place else ''}"
 
 
-def _before_last_linear(traced: fx.GraphModule, output: fx.Node) -> fx.Node | None:
-    node = output
-    while len(node.all_input_nodes) == 1:
-        node = node.all_input_nodes[0]
-        if node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), nn.Linear):
-            return node.all_input_nodes[0]
-    return node.all_input_nodes[0] if node.target is F.linear else None
-
-
-def _without_named_head(network: nn.Module) -> nn.Module:
-    layers = dict(network.named_modules())
-    for name in _HEADS:
-        head = layers.get(name)
-        last = f"{name}.{len(head) - 1}" if isinstance(head, nn.Sequential) else name
-        if isinstance(layers.get(last), nn.Linear):
-            owner, _, attribute = last.rpartition(".")
-            setattr(layers[owner], attribute, nn.Identity())
-            return network
-    names = ", ".join(_HEADS)
-    raise OptionError(f"{type(network).__name__} can't be traced, and has no linear layer under the names {names}")
+def _without_layers(network: nn.Module, names: Sequence[str]) -> nn.Module:
+    """Returns the network with identities in place of its layers of these names."""
+    for name in names:
+        owner, _, attribute = name.rpartition(".")
+        setattr(network.get_submodule(owner), attribute, nn.Identity())
+    return network

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError
-from qi_datasets.evaluation.sizes import LARGEST_FURTHER, PATCHES_BORDER, further_border, without_data
+from qi_datasets.evaluation.sizes import LARGEST_FURTHER, PATCHES_BORDER, further_border
+from qi_datasets.networks.receptive_field import without_values
 from qi_datasets.specs import QI, QUADRANT
 
 SIDES = [QUADRANT.canvas + 2 * border for border in QI.borders]
@@ -97,11 +98,11 @@ def test_a_network_made_for_a_size_is_made_for_each_side() -> None:
     assert {128, 160} <= set(made)
 
 
-def test_without_data_shares_nothing_and_keeps_ties() -> None:
+def test_without_values_shares_nothing_and_keeps_ties() -> None:
     layer = nn.Linear(3, 3)
     network = nn.Sequential(layer, nn.BatchNorm1d(3), layer).train()
 
-    empty = without_data(network)
+    empty = without_values(network)
 
     assert all(tensor.is_meta for tensor in (*empty.parameters(), *empty.buffers()))
     assert empty[0] is empty[2]

@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.convert import to_full_conv
+from qi_datasets.networks.convert import converted, to_full_conv
 from qi_datasets.networks.features import extract_features
-from qi_datasets.networks.planes.tracing import changed, made_of, trace
-from qi_datasets.networks.receptive_field import last_maps, receptive_field
+from qi_datasets.networks.receptive_field import follow, receptive_field
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal, relative_difference
-from qi_datasets.networks.variants import with_global_max_pool, with_padding, without_head
+from qi_datasets.networks.variants import (
+    _AtEnd,
+    _Reached,
+    with_global_max_pool,
+    with_padding,
+    without_head,
+)
 from tests.networks.pictures import corners
 from tests.networks.random_networks import networks
 from tests.networks.zoo import DEEP, SMALL, Written, perturbed
@@ -24,17 +29,30 @@ from tests.networks.zoo import DEEP, SMALL, Written, perturbed
 EQUAL = 1e-12
 
 
+class Stop(_AtEnd):
+    def _compute(self, x, value):
+        raise _Reached(x)
+
+
+def last_map(forward, end, *args):
+    """The map that ends there."""
+    try:
+        with Stop(end):
+            forward(*args)
+    except _Reached as reached:
+        return reached.features
+
+
 def up_to_the_pooling(network):
     """A network's last map, and what its positions see of the image along rows and columns."""
-    traced = trace(copy.deepcopy(network))
-    end = last_maps(traced)[0]
-    output = [*traced.graph.nodes][-1]
-    if end.node is not output:
-        output.args = (end.node.all_input_nodes[0],)
-        for node in reversed([end.node, *made_of(end.node)]):
-            if node is not output:
-                traced.graph.erase_node(node)
-    return changed(traced), end.plane.reaches
+    network = copy.deepcopy(network)
+    (end,) = follow(network).ends
+    return converted(network, last_map, end) if end.operator else network, end.reaches
+
+
+def first_position(reach, padding):
+    """The first position of an endless map that sees some of an image, or in `valid` padding nothing else."""
+    return -(-reach.before // reach.stride) if padding == "valid" else -(reach.after // reach.stride)
 
 
 def equal(first, second):

@@ -9,9 +9,10 @@ from torchvision.models.resnet import BasicBlock
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.padding import PADDINGS
-from qi_datasets.networks.receptive_field import ReceptiveField, location_horizon, receptive_field
+from qi_datasets.networks.receptive_field import ReceptiveField, follow, location_horizon, receptive_field
 from qi_datasets.networks.reference import QuadrantNet, RedGreenNet, RookNet
 from qi_datasets.networks.tolerance import is_equal
+from qi_datasets.networks.variants import with_global_max_pool, without_head
 from tests.networks.pictures import corners
 from tests.networks.zoo import DEEP, Written, efficientnet
 
@@ -37,7 +38,9 @@ def test_receptive_field_and_total_stride_of_known_networks(layers, expected):
     ("name", "size"), [("densenet121", 2071), ("vgg16_bn", 212), ("mobilenet_v2", 491), ("convnext_tiny", 1688)]
 )
 def test_receptive_fields_of_deep_networks(name, size):
-    assert receptive_field(DEEP[name]()) == ReceptiveField(size, 32)
+    # VGG's head reads places, and so everything, until its pooling is changed.
+    assert receptive_field(DEEP[name]()) == ReceptiveField(size, 32, bounded=name != "vgg16_bn")
+    assert receptive_field(with_global_max_pool(without_head(DEEP[name]()))) == ReceptiveField(size, 32)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=3))
@@ -70,20 +73,79 @@ def test_what_mixes_all_positions_is_not_bounded(network, expected):
 
 
 def test_branches_count_together():
-    network = Written(lambda self, x: torch.cat((self.left(x), self.right(x)), 1))
+    network = Written(lambda self, x: torch.cat((self.left(x)[:, :, :-4, :-4], self.right(x)), 1))
     network.left, network.right = nn.Conv2d(1, 1, 3, padding=2), nn.Conv2d(1, 1, 5, padding=1)
     assert receptive_field(network) == ReceptiveField(7 - 1, 1)
 
 
-def test_what_comes_after_the_pooling_does_not_count():
-    maps = nn.Conv2d(3, 4, 5, 2)
-    for end in (nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(7), nn.Flatten()):
-        assert receptive_field(nn.Sequential(maps, end, nn.Flatten(), nn.Linear(4, 2))) == ReceptiveField(5, 2)
+@pytest.mark.parametrize("end", [nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)])
+def test_what_comes_after_the_pooling_does_not_count(end):
+    network = nn.Sequential(nn.Conv2d(3, 4, 5, 2), end, nn.Flatten(), nn.Linear(4, 2), nn.Softmax(1))
+    assert receptive_field(network) == ReceptiveField(5, 2)
+
+
+def coordinates(self, x):
+    rows = torch.linspace(-1, 1, x.shape[-2])[:, None].expand(*x.shape[-2:])
+    return self.conv(torch.cat((x, rows.expand(len(x), 1, *rows.shape)), 1)).relu().mean((2, 3))
+
+
+PLACES = {
+    "several positions": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 5, 2), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 2)
+    ),
+    "a flattened map": lambda: nn.Sequential(nn.Conv2d(3, 4, 5, 2), nn.Flatten()),
+    "positions pooled to as many as there are": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 5, 2), nn.AdaptiveAvgPool2d(110), nn.Flatten()
+    ),
+    "coordinates": lambda: Written(coordinates, conv=nn.Conv2d(4, 4, 5, 2)),
+    "a learned table": lambda: Written(
+        lambda self, x: (self.conv(x) + self.table).relu().mean((2, 3)),
+        conv=nn.Conv2d(3, 4, 5, 2),
+        table=nn.Parameter(torch.rand(4, 110, 110)),
+    ),
+    "one row": lambda: Written(lambda self, x: self.conv(x)[:, :, 0].mean(2), conv=nn.Conv2d(3, 4, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("make", PLACES.values(), ids=PLACES)
+def test_places_that_are_kept_or_added_are_not_bounded(make):
+    """Shown by a pixel far from any window that could tell: features differ with where the same pixel stands."""
+    network = make()
+    assert receptive_field(network) == ReceptiveField(5, 2, bounded=False)
+    images = torch.zeros(2, 3, 224, 224)
+    images[0, :, 2, 100], images[1, :, 132, 132] = 1, 1
+    assert not is_equal(*network(images).detach())
 
 
 def test_attention_over_patches_is_refused_by_name():
     with pytest.raises(OptionError, match="reshape"):
-        receptive_field(VisionTransformer(32, 16, 1, 2, 8, 16))
+        receptive_field(VisionTransformer(32, 16, 1, 2, 8, 16), 32)
+
+
+def test_a_network_that_does_not_run_is_refused_in_one_line():
+    with pytest.raises(OptionError, match="does not run: RuntimeError") as error:
+        receptive_field(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)))
+    assert "\n" not in str(error.value)
+    with pytest.raises(OptionError, match=r"torch.nn.Module, got a builtin"):
+        receptive_field(len)
+
+
+def test_following_leaves_the_network_as_it_is():
+    network = DEEP["mobilenet_v2"]().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    receptive_field(network)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(layer.training for layer in network.modules())
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network.modules())
+
+
+def test_enlarging_and_blocks_are_followed():
+    network = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3))
+    assert receptive_field(network).stride == 2
+    assert receptive_field(network).bounded
+    blocks = Written(lambda self, x: x.view(*x.shape[:2], x.shape[2] // 7, 7, x.shape[3] // 7, 7).mean((3, 5)))
+    assert receptive_field(blocks) == ReceptiveField(7, 7)
+    assert follow(blocks).periods == {7}
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(2, 2), nn.Conv2d(1, 1, (3, 5)), nn.Conv2d(1, 1, 1, stride=(1, 2))])
