@@ -29,7 +29,6 @@ from qi_datasets.networks.operators import (
     Window,
     operator_of,
     pad_with_background,
-    pair,
     pointwise_functions,
 )
 
