@@ -44,6 +44,11 @@ def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
             "receptive_field": facts.field.size if facts.field is not None and facts.field.bounded else None,
             "total_stride": None if facts.field is None else facts.field.stride,
             "phase": design.phase,
+            **(
+                {"head": dict(zip(("before_pooling", "after_pooling"), facts.head, strict=True))}
+                if any(facts.head)
+                else {}
+            ),
         },
         "transform": {
             "mean": list(model.transform.mean),

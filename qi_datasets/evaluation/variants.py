@@ -18,6 +18,7 @@ from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, follow, receptive_field
 from qi_datasets.networks.variants import (
     PaddingVariant,
+    layers_of_head,
     with_global_max_pool,
     with_padding,
     without_head,
@@ -54,6 +55,7 @@ class Facts:
     keeps_statistics: whether it has batch norms with running statistics
     contiguous: whether it fails on images that are channels_last
     opaque: whether it can't be followed layer by layer
+    head: layers with weights before and after its pooling over all positions that are the head's
     """
 
     parameters: int
@@ -64,6 +66,7 @@ class Facts:
     keeps_statistics: bool
     contiguous: bool = False
     opaque: bool = False
+    head: tuple[Sequence[str], Sequence[str]] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,15 @@ def facts_of(
     opaque = is_opaque(made)
     try:
         field = None if opaque else receptive_field(made, side)
+        layers = ([], []) if opaque else layers_of_head(made, side)
     except OptionError:
-        field = None
+        field, layers = None, ([], [])
     if field is not None and field.bounded and not head:
         beyond = [border for border in borders_at(sides, further) if border >= field.size - 1]
         if beyond and QUADRANT.displacement % field.stride == 0 and knows_places(made, beyond[0]):
             field = None
     phase = not opaque and has_phase(made, side)
-    return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque)
+    return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque, layers)
 
 
 def has_phase(network: nn.Module, side: int) -> bool:

@@ -66,13 +66,15 @@ class Followed:
     is_bounded: whether the answer comes of maps that see so much and no more, by pooling over all positions, or is one
     is_lost: whether no map was pooled, and its positions were mixed otherwise than by a head of linear layers
     periods: by how many pixels grids of the network repeat: of its positions, and of blocks that it is taken apart into
-    layers_after: layers with weights that were called after the last end alone, in order
+    layers: layers with weights, in the order in which they were called
+    layers_after: those that were called after the last end alone
     """
 
     ends: Sequence[End]
     is_bounded: bool
     is_lost: bool
     periods: frozenset[int]
+    layers: Sequence[str]
     layers_after: Sequence[str]
 
 
@@ -189,7 +191,7 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
         answers = planes_in(network(Plane.of_images(image, run)))
     run.check_has_padded()
     if padding != "own":
-        return Followed((), True, False, frozenset(), ())
+        return Followed((), True, False, frozenset(), called, ())
     if not answers:
         raise OptionError("the network makes nothing of its images")
     ends = {end for plane in answers for end in plane.ends}
@@ -201,7 +203,7 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
     after = [name for name in called[place:] if name not in called[:place]]
     bounded = all(plane.is_bounded for plane in answers)
     in_order = [*(end for end in lengths if end in ends), *(ends - lengths.keys())]
-    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), after)
+    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), called, after)
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

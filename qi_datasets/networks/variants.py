@@ -93,6 +93,29 @@ def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
     return converted(_without_layers(network, found.layers_after), stop_at_end, end) if end.operator else network
 
 
+def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[str], list[str]]:
+    """Returns the layers with weights of a network's head before and after its pooling over all positions.
+
+    network, side: as for `with_global_max_pool`. What stands before the pooling is known to be the head's in networks
+        of timm alone, which say what their features are.
+
+    Raises `OptionError` for a network that does not run.
+    """
+    found = follow(network, side)
+    if not any(end.is_pooling for end in found.ends):
+        return [], []
+    before: list[str] = []
+    if is_of_timm(network):
+        features = set(follow(converted(network, features_alone, network), side).layers)
+        before = [name for name in dict.fromkeys(found.layers) if name not in {*features, *found.layers_after}]
+    return before, list(dict.fromkeys(found.layers_after))
+
+
+def features_alone(forward: Forward, network: Any, *args: Any) -> Any:
+    """Runs a network of timm as far as its features."""
+    return network.forward_features(*args)
+
+
 def is_of_timm(network: nn.Module) -> bool:
     """Whether a network has timm's functions for its head and pooling, by which these are changed."""
     return all(hasattr(network, name) for name in ("reset_classifier", "forward_features", "forward_head"))

@@ -1,5 +1,6 @@
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -259,3 +260,42 @@ class TestWeights:
         margin = 3 * network.field.stride
         canvas = np.pad(image, ((0, 0), (0, 0), (margin,) * 2, (margin,) * 2))
         assert is_equal(extract_features(network.exact(), image), extract_features(network, canvas))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+class TestTools:
+    """What else is done with networks: kept in files, copied, put on devices, exported."""
+
+    @pytest.fixture
+    def network(self, exact):
+        return to_full_conv(pooled(perturbed(DEEP["shufflenet"]())), exact)
+
+    @pytest.fixture
+    def pixels(self):
+        return torch.rand(2, 3, 64, 64, dtype=torch.float64)
+
+    def test_it_is_saved_and_loaded_whole(self, network, pixels, tmp_path):
+        torch.save(network, tmp_path / "network.pt")
+        loaded = torch.load(tmp_path / "network.pt", weights_only=False)
+        assert torch.equal(loaded(pixels), network(pixels))
+        assert type(loaded) is type(network)
+
+    def test_its_weights_are_those_of_the_network_itself(self, network, pixels, exact):
+        other = pooled(DEEP["shufflenet"]().double()).eval()
+        other.load_state_dict(network.state_dict())
+        assert torch.equal(to_full_conv(other, exact)(pixels), network(pixels))
+
+    def test_copies_and_pickles(self, network, pixels):
+        for made in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):  # noqa: S301
+            assert torch.equal(made(pixels), network(pixels))
+            assert not {*map(id, made.parameters())} & {*map(id, network.parameters())}
+
+    def test_replicas_have_weights_of_their_own(self, network, pixels):
+        assert torch.equal(nn.DataParallel(network)(pixels), network(pixels))
+        replica = network._replicate_for_data_parallel()
+        assert type(replica) is type(network)
+        assert replica._modules is not network._modules
+
+    def test_it_is_exported_to_plain_convolutions(self, network, pixels):
+        exported = torch.export.export(network, (pixels,)).module()
+        assert equal(exported(pixels), network(pixels))
