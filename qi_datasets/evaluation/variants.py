@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -112,9 +113,11 @@ def facts_of(
     opaque = is_opaque(made)
     try:
         field = None if opaque else receptive_field(made, side)
-        layers = ([], []) if opaque else layers_of_head(made, side)
     except OptionError:
-        field, layers = None, ([], [])
+        field = None
+    layers: tuple[list[str], list[str]] = ([], [])
+    with suppress(OptionError):
+        layers = layers if opaque else layers_of_head(made, side)
     if field is not None and field.bounded and not head:
         beyond = [border for border in borders_at(sides, further) if border >= field.size - 1]
         if beyond and QUADRANT.displacement % field.stride == 0 and knows_places(made, beyond[0]):
