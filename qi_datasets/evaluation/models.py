@@ -234,7 +234,7 @@ def timm_model(name: str, weights: str) -> Model:
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
     # Many that are made for one size of images, by a table of positions say, don't say so in their settings.
-    taken = inspect.signature(type(first).__init__).parameters
+    taken = {name for kind in type(first).__mro__[:-1] for name in inspect.signature(kind).parameters}
     named = next((argument for argument in ("img_size", "input_size") if argument in taken), None)
 
     def make(side: int, own: bool) -> nn.Module:

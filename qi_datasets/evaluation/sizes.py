@@ -17,6 +17,7 @@ CHANNELS = 3
 
 _TRIED = range(32, 513, 8)
 _SHOWN = 4
+_LARGER = (1, 2, 3, 5, 8, 13, 21)
 
 
 def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name: str, *, sized: bool) -> int:
@@ -35,8 +36,9 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
     usual = PATCHES_BORDER if takes.is_of_patches(sides[0] + 2 * PATCHES_BORDER) else 0
     for more in (usual, *(more for more in range(LARGEST_FURTHER + 1) if more != usual)):
         if all(takes(side + 2 * more) for side in sides):
-            # Where one pixel more is taken too, the images were too small before, not of a wrong size.
-            return 0 if more not in (0, usual) and takes(sides[0] + 2 * more + 1) else more
+            # Where all larger ones are taken too, the images were too small before, not of a wrong size.
+            larger = (sides[0] + 2 * more + pixels for pixels in _LARGER)
+            return 0 if more not in (0, usual) and all(map(takes, larger)) else more
     taken = [side for side in _TRIED if takes(side)]
     if not taken or taken == list(range(taken[0], _TRIED.stop, _TRIED.step)):
         return 0

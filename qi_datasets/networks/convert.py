@@ -99,11 +99,12 @@ class Converted(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickles and copies by the network's own class, as those of results are made on the way."""
-        own, by = type(self), []
+        own: Any = type(self)
+        by = []
         while issubclass(own, Converted):
             by.append(own._converted_by)
             own = own._converted_from
-        return _remade, (own, tuple(by)), self.__getstate__()
+        return _remade, (own, tuple(by)), self.__getstate__()  # type: ignore[no-untyped-call]
 
 
 def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
@@ -116,13 +117,13 @@ def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
         # Its forward pass is not that of its class, or its class is its own.
         network = nn.Sequential(OrderedDict(network=network)).train(network.training)
     made: Any = copy.copy(network)
-    made.__class__ = _class_of(by, type(network))
+    made.__class__ = _class_of(by, made.__class__)
     made._conversions = (*made._conversions, settings)
     return made  # type: ignore[no-any-return]
 
 
 @cache
-def _class_of(by: ForwardOf, own: type[nn.Module]) -> Any:
+def _class_of(by: ForwardOf, own: Any) -> Any:
     # Conversions of conversions have their settings one after another.
     place = own._conversion + 1 if issubclass(own, Converted) else 0
 
@@ -134,15 +135,16 @@ def _class_of(by: ForwardOf, own: type[nn.Module]) -> Any:
     return type(f"{own.__name__}Converted", bases, state | {"__module__": own.__module__})
 
 
-def _remade(own: type[nn.Module], by: Sequence[ForwardOf]) -> nn.Module:
+def _remade(own: Any, by: Sequence[ForwardOf]) -> nn.Module:
     for one in reversed(by):
         own = _class_of(one, own)
-    return own.__new__(own)
+    return own.__new__(own)  # type: ignore[no-any-return]
 
 
 def _plain(answer: Any) -> Any:
     if isinstance(answer, Plane):
-        return answer.values
+        # An answer that a view has written into can't be read: this refuses it, as any function would.
+        return answer.clone().values
     if isinstance(answer, dict):
         return type(answer)((name, _plain(one)) for name, one in answer.items())
     if isinstance(answer, tuple | list):

@@ -147,7 +147,7 @@ class Plane(RuledTensor):
     """
 
     rules = Rules()
-    values: Tensor
+    values: Tensor  # type: ignore[assignment]
     background: Tensor | None
     run: Run
     start: Pair
@@ -160,7 +160,7 @@ class Plane(RuledTensor):
     @staticmethod
     def __new__(cls, values: Tensor, background: Tensor | None, run: Run, **state: Any) -> Self:
         """Makes the map; the state is described at the class."""
-        return cls._make_wrapper_subclass(cls, values.shape, dtype=values.dtype, device=values.device)  # type: ignore[no-any-return]
+        return cls._make_wrapper_subclass(cls, values.shape, dtype=values.dtype, device=values.device)
 
     def __init__(
         self,
@@ -486,8 +486,9 @@ def avg_pool2d(
     endless = input.run.is_endless
 
     def mean(values: Tensor, own: Any) -> Tensor:
-        rest = (padding, ceil_mode, count_include_pad) if own == "own" else (0, ceil_mode and not endless, True)
-        return F.avg_pool2d(values, kernel_size, stride, *rest, divisor_override)
+        if own == "own":
+            return F.avg_pool2d(values, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return F.avg_pool2d(values, kernel_size, stride, 0, ceil_mode and not endless, True, divisor_override)
 
     return input.slide(Window.of_pooling(kernel_size, stride, padding), mean)
 

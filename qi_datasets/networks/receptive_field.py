@@ -117,7 +117,7 @@ def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant 
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     # The first layer may get more than the image: coordinates beside its colours.
     channels = dict.fromkeys((3, 1) if first is None else (first.in_channels, 3))
-    failed: Exception | None = None
+    failed: Any = None
     for device in ("meta", "cpu"):
         try:
             copied = without_values(network) if device == "meta" else copy.deepcopy(network).eval()
@@ -188,7 +188,7 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
         run = Run(padding, shape[2] * shape[3], place=lambda: running[-1] if running else "")
         run.counted = lambda name: counter.counts[name] - 1
         run.ended = lambda end: lengths.setdefault(end, len(called))
-        answers = planes_in(network(Plane.of_images(image, run)))
+        answers: list[Any] = [answer.clone() for answer in planes_in(network(Plane.of_images(image, run)))]
     run.check_has_padded()
     if padding != "own":
         return Followed((), True, False, frozenset(), called, ())

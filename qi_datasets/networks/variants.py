@@ -16,6 +16,15 @@ from qi_datasets.networks.plane import End, PaddingVariant
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import Followed, follow
 
+__all__ = [
+    "PADDING_VARIANTS",
+    "PaddingVariant",
+    "layers_of_head",
+    "with_global_max_pool",
+    "with_padding",
+    "without_head",
+]
+
 PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
 
 # What timm calls poolings over all positions. Others read a token, or weigh the positions.
