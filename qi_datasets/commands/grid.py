@@ -57,7 +57,7 @@ def run_on_grid(
         model,
         grid,
         output,
-        *(options["borders"] or (0,)),
+        border=next(iter(options["borders"]), 0),
         init=next(iter(options["init"]), None),
         local=not options["dense"],
         progress=progress,

@@ -24,7 +24,7 @@ from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened, o
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import Facts, Variant, facts_of
 from qi_datasets.networks.devices import checked_device
-from qi_datasets.networks.variants import PaddingVariant
+from qi_datasets.networks.plane import PaddingVariant
 
 DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
 

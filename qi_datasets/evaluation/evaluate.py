@@ -21,7 +21,7 @@ from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work
 from qi_datasets.evaluation.work import Unit, Workplace, check_same
-from qi_datasets.networks.variants import PaddingVariant
+from qi_datasets.networks.plane import PaddingVariant
 from qi_datasets.progress import Teller, bar_over, is_watched
 
 

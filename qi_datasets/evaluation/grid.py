@@ -171,7 +171,13 @@ def evaluate_grid(
     GRID.check(grid)
     if init == SCRATCH:
         raise OptionError("a grid is read by a probe of frozen networks; init scratch has no effect on it")
-    chosen = {"weights": "none", "padding": "own", "pool": None, "background": "zero", "batch_norm": None}
+    chosen: dict[str, Any] = {
+        "weights": "none",
+        "padding": "own",
+        "pool": None,
+        "background": "zero",
+        "batch_norm": None,
+    }
     chosen |= {"mean": None, "std": None, "device": None} | options
     design = replace(design_of(model, QI.name, [border], init, seeds, local, **chosen), canvas=QUADRANT.grid_side(grid))
     data = read(design, output, limit, progress=progress)

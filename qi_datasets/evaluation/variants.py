@@ -15,10 +15,10 @@ from qi_datasets.evaluation.arguments import Background, Pool
 from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque, knows_places
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
+from qi_datasets.networks.plane import PaddingVariant
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.networks.receptive_field import ReceptiveField, follow, receptive_field
 from qi_datasets.networks.variants import (
-    PaddingVariant,
     layers_of_head,
     with_global_max_pool,
     with_padding,

@@ -21,8 +21,8 @@ from qi_datasets.figures.curves import MARKERS, Measured, accuracy_by_border, cu
 from qi_datasets.figures.look import LOOKS, LookName
 from qi_datasets.figures.samples import qi_borders, qi_samples
 from qi_datasets.leaderboard.collection import collect
+from qi_datasets.networks.plane import PaddingVariant
 from qi_datasets.networks.reference import QuadrantNet
-from qi_datasets.networks.variants import PaddingVariant
 from qi_datasets.progress import bar_over
 from qi_datasets.protocols.rook import EPOCHS
 from qi_datasets.registry import nearest

@@ -230,8 +230,8 @@ class Known:
             )
         # Networks that see no difference all answer alike.
         answers = [] if one.constant else [one.content["predictions"]["sha256"]]
-        if twice := next((self._answers[key] for key in answers if key in self._answers), None):
-            return f"its predictions are those of {twice}, to the bit"
+        if same := next((self._answers[key] for key in answers if key in self._answers), None):
+            return f"its predictions are those of {same}, to the bit"
         self._evaluations |= dict.fromkeys(evaluations, one)
         self._answers |= dict.fromkeys(answers, one.name)
         return ""

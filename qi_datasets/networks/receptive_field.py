@@ -133,7 +133,8 @@ def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant 
                 raise
             except Exception as error:  # A network may do anything, to a size that it doesn't take above all.
                 failed = failed or error
-    raise NotRunError(f"the network does not run: {type(failed).__name__}: {one_line(failed)[:150]}")
+    why = "" if failed is None else f": {type(failed).__name__}: {one_line(failed)[:150]}"
+    raise NotRunError(f"the network does not run{why}")
 
 
 def without_values(network: nn.Module) -> nn.Module:
@@ -195,8 +196,8 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
     if not answers:
         raise OptionError("the network makes nothing of its images")
     ends = {end for plane in answers for end in plane.ends}
-    maps = [plane for plane in answers if plane.axes is not None]
-    ends |= {End("", place, "", False, True, plane.axes, plane.reaches) for place, plane in enumerate(maps)}
+    maps = [(plane.axes, plane.reaches) for plane in answers if plane.axes is not None]
+    ends |= {End("", place, "", False, True, axes, reaches) for place, (axes, reaches) in enumerate(maps)}
     strides = {reach.stride for end in ends for reach in end.reaches}
     lost = not any(end.is_pooling or not end.operator for end in ends) and any(one.is_mixed for one in answers)
     place = max(lengths.get(end, len(called)) for end in ends)
