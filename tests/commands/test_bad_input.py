@@ -13,7 +13,7 @@ from tests import expected, pictures
 OFFICIAL = [pictures.name_of(number) for number in expected.official_ids()[:3000]]
 FIRST, LAST = OFFICIAL[0], OFFICIAL[-1]
 BUILD_QI = ("--set", "qi", "--per-split", 4)
-PICTURE = pictures.encoded(pictures.picture(0))
+PICTURE, OTHER_SIZE = (pictures.encoded(pictures.picture(number)) for number in range(2))
 Damage = Callable[[Path], str]
 """Makes a bad source below a folder; returns what `--imagenet-val` is given."""
 
@@ -39,7 +39,8 @@ def nothing_is_left(folder: Path) -> bool:
 def official(folder: Path, **changed: bytes | None) -> str:
     """The 3000 selected files as a flat folder, but for those that have other bytes, or None for none."""
     for name in OFFICIAL:
-        content = changed.get(name, PICTURE)
+        # Pictures of one size alone would be taken for resized copies, with a warning.
+        content = changed.get(name, OTHER_SIZE if int(name[-1]) % 2 else PICTURE)
         if content is not None:
             pictures.write(folder / f"{name}.JPEG", content)
     return str(folder)

@@ -259,11 +259,12 @@ def test_help_names_every_layout_and_option(qi_build) -> None:
     options = ["imagenet-val", "demo", "output", "set", "border", "canvas", "per-split", "workers", "force", "quiet"]
     assert all(f"--{option}" in shown for option in options)
     for layout in (
-        "flat folder",
-        "class folders",
-        "root that holds val/",
-        "Kaggle",
-        "ILSVRC2012_img_val.tar",
+        "at any depth: flat, by class, val/, Kaggle's",
+        "ILSVRC2012_img_val.tar, a .tar.gz",
+        "imagenet-object-localization-challenge.zip",
+        "webdataset",
         "Parquet",
+        "save_to_disk",
+        "TFRecord",
     ):
         assert layout in shown

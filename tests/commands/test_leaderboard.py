@@ -56,9 +56,12 @@ def test_a_submission_is_checked(folder: Path, tmp_path: Path) -> None:
 
 
 BAD = {
-    "nothing": ([], "Give ENTRIES and --output SITE, or --check FOLDER."),
+    "nothing": ([], "Give ENTRIES and --output SITE or --hub ORG/NAME, or --check FOLDER."),
     "no output": (["{folder}"], "Give ENTRIES and --output SITE"),
-    "check and a page": (["{folder}", "--check", "{folder}"], "--check goes without ENTRIES"),
+    "check and a page": (
+        ["{folder}", "--check", "{folder}"],
+        "--check goes with --against, --rerun and --quiet alone.",
+    ),
     "against without check": (["{folder}", "--output", "x", "--against", "{folder}"], "--against needs --check."),
     "no such place": (["{folder}/nope", "--output", "{folder}/site"], "error: there are no entries in"),
     "no such submission": (["--check", "{folder}/nope"], "is no folder"),

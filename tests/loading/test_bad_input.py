@@ -109,7 +109,7 @@ BAD_CALLS = {
     "a filter by what a border moves": (
         {"path": "qi", "border": 8, "filters": [("x", "==", 8)]},
         OptionError,
-        "filters sees x as it is stored, without the border",
+        "filters sees x as it is stored, not as it is seen",
     ),
     "a computed filter by what a border moves": (
         {"path": "qi", "border": 8, "filters": ds.field("border") == 8},

@@ -105,7 +105,7 @@ def test_without_torchvision_there_is_one_error_that_names_the_extra() -> None:
 
     assert done.returncode == 1
     assert "MissingExtraError: qi_datasets.torch needs PyTorch and torchvision" in done.stderr
-    assert done.stderr.rstrip().endswith("run: python -m pip install 'qi-datasets[torch]'")
+    assert done.stderr.rstrip().endswith("run: python -m pip install '.[torch]'")
 
 
 def test_transforms_are_applied(output: Path) -> None:

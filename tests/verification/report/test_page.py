@@ -46,7 +46,7 @@ def test_a_page_without_figures_needs_no_matplotlib(tmp_path, monkeypatch):
 
 def test_figures_that_could_not_be_drawn_are_told_before_they_are_measured(monkeypatch):
     monkeypatch.setattr(page, "find_spec", lambda name: None if name == "matplotlib" else object())
-    with pytest.raises(MissingExtraError, match=r"pip install 'qi-datasets\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         page.require_drawing()
     monkeypatch.setattr(page, "find_spec", lambda name: None)
     page.require_drawing()
