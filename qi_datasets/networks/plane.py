@@ -304,10 +304,13 @@ class Plane(RuledTensor):
         """Computes what may mix positions, in `own` padding. Raises `UnsupportedOperationError` in any other."""
         planes = planes_in((args, kwargs))
         run = planes[0].run
-        if run.padding != "own":
+        if run.is_endless:
             raise UnsupportedOperationError(
                 f"{_where(run)}{name} may mix positions, and can't be computed in {run.padding} padding"
             )
+        if run.padding != "own":
+            # The map has all its positions: it is computed as usual, and layers that come later pad from within.
+            return _kept(planes[0], func(*_values(args), **_values(kwargs)))
         value = func(*_values(args), **_values(kwargs))
         for earlier in reversed(run.maps) if isinstance(value, Tensor) else ():
             rows, columns = earlier.axes or (-2, -1)
@@ -319,7 +322,7 @@ class Plane(RuledTensor):
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         """Writes in place where no rule does, in `own` padding. Raises `UnsupportedOperationError` in any other."""
-        if self.run.padding != "own":
+        if self.run.is_endless:
             return super().write(name, func, args, kwargs)
         found = self.without_rule(name, func, args, kwargs)
         if isinstance(found, Plane):
@@ -388,6 +391,15 @@ def _replaced(arguments: Any, of: Callable[[Plane], Any]) -> Any:
 
 def _values(arguments: Any) -> Any:
     return _replaced(arguments, lambda plane: plane.values)
+
+
+def _kept(x: Plane, value: Any) -> Any:
+    """Returns a value with its tensors as maps on the same canvas."""
+    if isinstance(value, tuple | list) and not isinstance(value, torch.Size):
+        parts = [_kept(x, one) for one in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    is_map = isinstance(value, Tensor) and value.ndim > 1
+    return x.become(value, axes=(-2, -1)) if is_map else value
 
 
 def _where(run: Run) -> str:

@@ -59,6 +59,18 @@ class TestPadding:
         network = Written(forward, conv=nn.Conv2d(3, 3, 3)).double()
         assert equal(with_padding(network, mode)(image(9, 8)), forward(network, image(9, 8), mode))
 
+    @pytest.mark.parametrize("mode", FROM_WITHIN)
+    def test_what_has_no_rule_is_computed_and_what_follows_is_padded_from_within(self, mode):
+        def forward(self, x, mode=None):
+            pad = (lambda x: F.pad(x, (1,) * 4, mode)) if mode else (lambda x: x)
+            x = F.adaptive_avg_pool2d(F.conv2d(pad(x), self.conv.weight, padding=0 if mode else 1), 7)
+            x = torch.fft.fft2(x).real.flip(2)
+            x = F.conv2d(pad(x.flatten(2).softmax(2).view(len(x), 3, 7, 7)), self.conv.weight, padding=0 if mode else 1)
+            return self.linear(x.flatten(1))
+
+        network = Written(forward, conv=nn.Conv2d(3, 3, 3), linear=nn.Linear(147, 2)).double()
+        assert equal(with_padding(network, mode)(image(9, 8)), forward(network, image(9, 8), mode))
+
     def test_circular_padding_makes_a_network_blind_to_rolls(self):
         network = with_padding(with_global_max_pool(without_head(perturbed(DEEP["resnet18"]()))), "circular")
         pixels = image(64, 64)
