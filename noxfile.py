@@ -66,12 +66,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """One part of the tests marked slow: another each day, or all of them after `-- all`."""
+    """One part of the slow tests and, in more cases, of the properties: another each day, or all after `-- all`."""
     part = (
         [] if session.posargs == ["all"] else ["--part", f"{int(time.time() // 86400) % SLOW_PARTS + 1}/{SLOW_PARTS}"]
     )
     # 5: this part has none.
-    session.run(sys.executable, "-m", "pytest", "-q", "-n", "auto", "-m", "slow", *part, success_codes=[0, 5])
+    wide = ("-m", "(slow or hypothesis) and not faults", "--hypothesis-profile", "wide")
+    session.run(sys.executable, "-m", "pytest", "-q", "-n", "auto", *wide, *part, success_codes=[0, 5])
 
 
 @nox.session

@@ -34,8 +34,10 @@ from tests import expected, forks, pictures  # noqa: F401  (says what forked pro
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# `nox -s slow` takes the wide one.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("wide", deadline=None, max_examples=300)
+hypothesis.settings.load_profile("quick")
 
 QiBuild = Callable[..., Result]
 BuildOnce = Callable[[str, Callable[[Path], object]], Path]
@@ -105,6 +107,21 @@ def small_qi(flat_folder: str, build_once: BuildOnce) -> Path:
     splits = {"qi": dict.fromkeys(QI.splits, 4)}
     plan = plan_set(QI, open_source(flat_folder), splits=splits, official=False, borders=[16])
     return build_once("small_qi", lambda output: build_set(plan, output, engine=Engine(1)))
+
+
+@pytest.fixture(scope="session")
+def toy_sets(build_once: BuildOnce) -> Path:
+    """An output folder with the sets that need no images, which take seconds to make; read only."""
+    from qi_datasets.building.build import build_set
+    from qi_datasets.building.plan import plan_set
+    from qi_datasets.specs import SPECS
+
+    def fill(output: Path) -> None:
+        for spec in SPECS.values():
+            if not spec.needs_images:
+                build_set(plan_set(spec), output)
+
+    return build_once("toys", fill)
 
 
 @pytest.fixture

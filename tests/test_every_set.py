@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +53,14 @@ class Stored:
 
 
 @pytest.fixture(scope="module")
-def output(build_once: BuildOnce) -> Path:
+def output(build_once: BuildOnce, toy_sets: Path) -> Path:
     source = DemoSource.of(sum(sum(splits.values()) for splits in SIZES.values()))
 
     def fill(folder: Path) -> None:
+        shutil.copytree(toy_sets, folder, dirs_exist_ok=True)
         for spec in SPECS.values():
-            build_set(plan_set(spec, source if spec.needs_images else None, splits=SIZES), folder, engine=Engine(1))
+            if spec.needs_images:
+                build_set(plan_set(spec, source, splits=SIZES), folder, engine=Engine(1))
 
     return build_once("every set", fill)
 

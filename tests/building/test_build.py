@@ -152,15 +152,6 @@ class TestCanonical:
         with pytest.raises(SourceError, match=f"1 of the 3000 .*{name}"):
             plan_set(QI, open_source(official_copy))
 
-    def test_a_canonical_set_is_whole(self, official_folder: Path, tmp_path: Path) -> None:
-        one = build_set(plan_set(QI, open_source(official_folder), borders=[0]), tmp_path, engine=ALONE)
-
-        assert (one.manifest.canonical, one.manifest.pixels) == (True, "unverified")
-        rows = load_dataset("qi", output=tmp_path)
-        assert {split: part.num_rows for split, part in rows.items()} == dict.fromkeys(QI.splits, 2000)
-        sources = [name for part in rows.values() for name in part["source"][::2]]
-        assert sources == [pictures.name_of(number) for number in expected.official_ids()[:3000]]
-
 
 @pytest.mark.parametrize("rank", [0, 5, 11])
 @pytest.mark.parametrize("content", [b"", b"no image", None], ids=["empty", "no image", "truncated"])

@@ -1,5 +1,6 @@
 """`build_dataset`: every option crossed with every set, and what is given back."""
 
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -35,13 +36,17 @@ def small(name: str) -> dict[str, object]:
 
 @pytest.mark.parametrize(("option", "name"), product(OPTIONS, SPECS))
 def test_an_option_is_taken_by_the_sets_that_it_concerns_and_by_no_other(
-    option: str, name: str, qi_build, tmp_path: Path
+    option: str, name: str, qi_build, toy_sets: Path, tmp_path: Path
 ) -> None:
     value, concerned = OPTIONS[option]
     arguments = small(name) | {option: value}
     flags = as_flags(arguments | {"sets": name, "output": tmp_path / "command"})
 
     if name in concerned:
+        if name in TOY and option != "force":
+            # What is there already is not made again.
+            for folder in ("python", "command"):
+                shutil.copytree(toy_sets / name, tmp_path / folder / name)
         built = build_dataset(name, output=tmp_path / "python", **arguments)
         result = qi_build(*flags)
 
@@ -99,7 +104,8 @@ def test_it_gives_back_the_sets_with_the_digests_that_are_stored(tmp_path: Path)
     assert load_dataset("rook", split="train", output=tmp_path).num_rows == 2
 
 
-def test_without_images_the_others_are_left_out_with_a_line(home: Path) -> None:
+def test_without_images_the_others_are_left_out_with_a_line(toy_sets: Path, home: Path) -> None:
+    shutil.copytree(toy_sets, home)
     built = build_dataset()
 
     assert set(built.sets) == TOY

@@ -12,7 +12,7 @@ from qi_datasets.building.build import BuiltSet, Outcome, build_set, refresh_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NewerSetError, OptionError, StoredSetError
 from qi_datasets.sources import open_source
-from qi_datasets.specs import QI, RED_GREEN_SET, ROOK, SHIFTED, SPECS
+from qi_datasets.specs import QI, ROOK, SHIFTED, SPECS
 from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from tests import expected, pictures
@@ -179,7 +179,7 @@ def test_a_manifest_names_no_file_outside_its_set(name: str, tmp_path: Path) -> 
 class TestALaterVersion:
     @pytest.fixture
     def later(self, tmp_path: Path) -> Path:
-        folder = build_set(plan_set(RED_GREEN_SET), tmp_path).folder
+        folder = build_set(plan_set(ROOK), tmp_path).folder
         manifest = json.loads((folder / MANIFEST).read_text())
         later = {"manifest_version": MANIFEST_VERSION + 1, "colour": "red"}
         (folder / MANIFEST).write_text(json.dumps(manifest | later))
@@ -188,14 +188,14 @@ class TestALaterVersion:
     def test_it_is_not_replaced_unasked(self, later: Path, untouched) -> None:
         before = untouched(later)
 
-        for attempt in (refresh_set, lambda _: build_set(plan_set(RED_GREEN_SET), later.parent)):
+        for attempt in (refresh_set, lambda _: build_set(plan_set(ROOK), later.parent)):
             with pytest.raises(NewerSetError, match="has version 2, this package knows 1; upgrade qi-datasets"):
                 attempt(later)
 
         assert untouched(later) == before
 
     def test_force_replaces_it(self, later: Path) -> None:
-        assert build_set(plan_set(RED_GREEN_SET), later.parent, force=True).made
+        assert build_set(plan_set(ROOK), later.parent, force=True).made
 
 
 def test_the_data_version_must_be_this_packages(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`qi-build`: what it builds, what it says, and that it does nothing twice."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ from tests.old_sets import as_0_1_0
 GENERATED = [name for name, spec in SPECS.items() if not spec.needs_images]
 SMALL_QI = ("--per-split", 2, "--border", 16)
 SMALL = (*SMALL_QI, "--shifted-images", 2)
+
+
+@pytest.fixture
+def with_toys(toy_sets: Path, tmp_path: Path) -> Path:
+    """An output folder in which the sets that need no images are there already."""
+    return Path(shutil.copytree(toy_sets, tmp_path / "out"))
 
 
 def test_without_images_it_builds_the_rest_and_says_how_to_get_the_others(qi_build, tmp_path: Path) -> None:
@@ -77,17 +84,17 @@ def test_it_says_which_layout_it_took(layout: str, qi_build, album: dict[str, by
     assert result.stderr == ""
 
 
-def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
-    options = ("--imagenet-val", flat_folder, "--output", tmp_path, *SMALL)
+def test_the_second_run_does_nothing_and_says_so(qi_build, flat_folder: str, with_toys: Path, untouched) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", with_toys, *SMALL)
     first = qi_build(*options)
-    before = untouched(tmp_path)
+    before = untouched(with_toys)
 
     second = qi_build(*options)
 
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert "nothing to do" not in first.stdout
-    assert [line.partition(":")[0] for line in second.stdout.splitlines() if "nothing to do" in line] == list(SPECS)
-    assert untouched(tmp_path) == before
+    for shown, names in ((first, GENERATED), (second, SPECS)):
+        assert [line.partition(":")[0] for line in shown.stdout.splitlines() if "nothing to do" in line] == list(names)
+    assert untouched(with_toys) == before
 
 
 def old(output: Path) -> None:
@@ -99,37 +106,37 @@ def old(output: Path) -> None:
 
 @pytest.mark.parametrize("with_images", [True, False])
 def test_sets_of_0_1_0_are_refreshed_and_never_nothing_to_do(
-    with_images: bool, qi_build, flat_folder: str, tmp_path: Path, untouched
+    with_images: bool, qi_build, flat_folder: str, with_toys: Path, untouched
 ) -> None:
     images = ("--imagenet-val", flat_folder)
-    options = ("--output", tmp_path, *SMALL)
+    options = ("--output", with_toys, *SMALL)
     qi_build(*images, *options)
-    fresh = {name: digest for name, (_, digest) in untouched(tmp_path).items()}
-    old(tmp_path)
+    fresh = {name: digest for name, (_, digest) in untouched(with_toys).items()}
+    old(with_toys)
 
-    result = qi_build(*((*images, *options) if with_images else ("--output", tmp_path)))
+    result = qi_build(*((*images, *options) if with_images else ("--output", with_toys)))
 
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     assert "nothing to do" not in result.stdout
     assert "left out" not in result.stdout
     assert [line.partition(": ")[0] for line in result.stdout.splitlines() if "; refreshed" in line] == list(SPECS)
-    assert {name: digest for name, (_, digest) in untouched(tmp_path).items()} == fresh
+    assert {name: digest for name, (_, digest) in untouched(with_toys).items()} == fresh
     again = qi_build(*images, *options)
     assert again.stdout.count("nothing to do") == len(SPECS)
 
 
-def test_a_damaged_set_of_0_1_0_is_left_out_with_the_reason(qi_build, flat_folder: str, tmp_path: Path) -> None:
-    options = ("--output", tmp_path, *SMALL)
+def test_a_damaged_set_of_0_1_0_is_left_out_with_the_reason(qi_build, flat_folder: str, with_toys: Path) -> None:
+    options = ("--output", with_toys, *SMALL)
     qi_build("--imagenet-val", flat_folder, *options)
-    old(tmp_path)
-    path = tmp_path / "qi" / "border_0" / "test-00000-of-00001.parquet"
+    old(with_toys)
+    path = with_toys / "qi" / "border_0" / "test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[::-1])
 
-    result = qi_build("--output", tmp_path)
+    result = qi_build("--output", with_toys)
 
     assert result.exit_code == 0, result.output
-    assert f"not refreshed: {tmp_path}/qi is not as its manifest says (border_0/test-00000-of" in result.stdout
+    assert f"not refreshed: {with_toys}/qi is not as its manifest says (border_0/test-00000-of" in result.stdout
     assert "left out: qi, made from images" in result.stdout
     mended = qi_build("--imagenet-val", flat_folder, *options)
     (line,) = [line for line in mended.stdout.splitlines() if line.startswith("qi: ")]
@@ -156,7 +163,8 @@ def test_a_layout_that_contradicts_the_published_synsets_is_one_warning(
 
 
 def test_force_builds_again(qi_build, flat_folder: str, tmp_path: Path, untouched) -> None:
-    options = ("--imagenet-val", flat_folder, "--output", tmp_path, *SMALL)
+    sets = [word for name in ("rook", "qi", "shifted") for word in ("--set", name)]
+    options = ("--imagenet-val", flat_folder, "--output", tmp_path, *sets, *SMALL)
     qi_build(*options)
     before = untouched(tmp_path)
 
@@ -198,12 +206,12 @@ def test_fewer_borders_and_then_more_are_a_union(qi_build, flat_folder: str, tmp
     assert "nothing to do" in result.stdout
 
 
-def test_quiet_says_nothing(qi_build, flat_folder: str, tmp_path: Path) -> None:
-    result = qi_build("--imagenet-val", flat_folder, "--output", tmp_path, "--quiet", *SMALL)
+def test_quiet_says_nothing(qi_build, flat_folder: str, with_toys: Path) -> None:
+    result = qi_build("--imagenet-val", flat_folder, "--output", with_toys, "--quiet", *SMALL)
 
     assert result.exit_code == 0
     assert result.output == ""
-    assert (tmp_path / "qi" / "manifest.json").is_file()
+    assert (with_toys / "qi" / "manifest.json").is_file()
 
 
 def test_the_default_output_is_the_home(qi_build, home: Path) -> None:
@@ -225,8 +233,8 @@ def test_any_folder_of_images_will_do(qi_build, tmp_path: Path) -> None:
     assert sources < {f"{number}.png" for number in range(7)}
 
 
-def test_the_installed_command_with_two_threads(real_command, flat_folder: str, tmp_path: Path) -> None:
-    options = ("--imagenet-val", flat_folder, "--output", tmp_path, "--workers", 2, *SMALL)
+def test_the_installed_command_with_two_threads(real_command, flat_folder: str, with_toys: Path) -> None:
+    options = ("--imagenet-val", flat_folder, "--output", with_toys, "--workers", 2, *SMALL)
 
     first = real_command("qi-build", *options)
     second = real_command("qi-build", *options)

@@ -1,6 +1,7 @@
 """`qi-build` and `shifted`: which images it takes, when it is left out, and where labels come from."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,8 +56,9 @@ def test_images_of_ones_own_are_all_for_it_when_it_is_built_alone(qi_build: QiBu
 
 
 def test_a_plain_build_leaves_it_out_if_there_are_too_few(
-    official_folder: Path, flat_folder: str, qi_build: QiBuild, tmp_path: Path
+    flat_folder: str, qi_build: QiBuild, toy_sets: Path, tmp_path: Path
 ) -> None:
+    shutil.copytree(toy_sets, tmp_path / "out")
     result = qi_build("--imagenet-val", flat_folder, "--border", 0, "--per-split", 2, "--output", tmp_path / "out")
 
     assert result.exit_code == 0, result.output
@@ -88,7 +90,8 @@ def test_asking_for_more_than_there_is_is_an_error(
     assert not (tmp_path / "out").exists()
 
 
-def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, tmp_path: Path) -> None:
+def test_none_of_it_if_none_is_asked_for(flat_folder: str, qi_build: QiBuild, toy_sets: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_sets, tmp_path / "out")
     counts = ("--per-split", 1, "--shifted-images", 0, "--border", 0)
 
     result = qi_build("--imagenet-val", flat_folder, *counts, "--output", tmp_path / "out")

@@ -1,13 +1,13 @@
 """`qi-verify`: options in, tables out, exit status."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import shutil
-import subprocess
 import sys
-import sysconfig
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +17,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.commands.verify import main, show_pins
 from qi_datasets.specs import CORNER, ROOK
 from qi_datasets.verification.verify import verify
+from tests.forks import call_forked
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +80,27 @@ def test_verbose_prints_every_check_table_and_digest(sets):
 @pytest.mark.parametrize("columns", [40, 80])
 def test_no_line_is_wider_than_the_terminal(sets, columns):
     pytest.importorskip("torch")
-    command = [str(Path(sysconfig.get_path("scripts"), "qi-verify")), str(sets), "--verbose"]
-    script = f"import os, pty; os.environ['COLUMNS'] = '{columns}'; pty.spawn({command!r})"
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    ended = call_forked(verify_in_a_terminal, sets, columns)
+    assert ended.exit_code == 0
+    shown = ended.stdout
     lines = [line for line in shown.splitlines() if "\r" not in line and "it/s" not in line]
     digests = [line for line in lines if "default train" in line]
     assert lines
     assert max(len(line) for line in lines if line not in digests) <= columns
+
+
+def verify_in_a_terminal(sets, columns):
+    os.environ["COLUMNS"] = str(columns)
+    child, terminal = pty.fork()
+    if child == 0:
+        with contextlib.suppress(SystemExit):
+            main([str(sets), "--verbose"])
+        sys.stdout.flush()
+        os._exit(0)
+    with contextlib.suppress(OSError):  # so ends what is read from a terminal on Linux
+        while shown := os.read(terminal, 65536):
+            os.write(1, shown)
+    os.waitpid(child, 0)
 
 
 def test_a_failed_check_ends_with_1_and_says_why(tmp_path):

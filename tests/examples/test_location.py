@@ -12,9 +12,23 @@ pytest.importorskip("ipykernel")
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "location.ipynb"
 
 
-@pytest.fixture(scope="module")
-def lecture(tmp_path_factory: pytest.TempPathFactory):
+FEWER = {
+    "range(50)": "range(6)",
+    "of 50 nets": "of 6 nets",
+    "demo=True, borders=[0]": "demo=True, borders=[0], per_split=40",
+    "limit=60": "limit=40",
+}
+"""What makes the lecture a short one: its text -> what is run in its place."""
+
+
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["short", "whole"])
+def lecture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    if not request.param:
+        for text, fewer in FEWER.items():
+            assert any(text in cell.source for cell in notebook.cells)
+            for cell in notebook.cells:
+                cell.source = cell.source.replace(text, fewer)
     folder = tmp_path_factory.mktemp("lecture")
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook
@@ -27,10 +41,12 @@ def printed(lecture, wanted: str) -> str:
 
 
 def test_full_convolution_never_tells_the_corners_apart_and_same_padding_does(lecture) -> None:
-    solved = {line.split(":")[0].strip(): int(line.split()[1]) for line in printed(lecture, "train_rook").splitlines()}
+    lines = printed(lecture, "train_rook").splitlines()
+    solved = {line.split(":")[0].strip(): int(line.split()[1]) for line in lines}
+    nets = int(lines[0].split()[3])
 
     assert solved["full"] == 0
-    assert solved["same"] > 40
+    assert solved["same"] > 0.8 * nets
 
 
 def test_the_mended_network_reads_nothing_and_the_one_before_does(lecture) -> None:

@@ -1,6 +1,7 @@
 """Each argument of `load_dataset` does what it says for the sets that it concerns, and is refused for the others."""
 
 import inspect
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -17,6 +18,7 @@ from qi_datasets import build_dataset, load_dataset
 from qi_datasets.errors import OptionError, SourceError
 from qi_datasets.loading.arguments import CONCERNS, EVERYWHERE, STOCK, WITHOUT_EFFECT
 from qi_datasets.specs import SPECS
+from tests.conftest import BuildOnce
 
 QI, SHIFTED, PAIRS = "qi", "shifted", "shifted, in pairs"
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -34,11 +36,13 @@ Effect = Callable[[Rows, Any], object]
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets")
-    build_dataset(demo=True, per_split=2, shifted_images=2, borders=[0], output=folder, progress=False)
-    build_dataset("qi", demo=True, canvas=128, per_split=2, borders=[0], output=folder, progress=False)
-    return folder
+def output(build_once: BuildOnce, toy_sets: Path) -> Path:
+    def fill(folder: Path) -> None:
+        shutil.copytree(toy_sets, folder, dirs_exist_ok=True)
+        build_dataset(demo=True, per_split=2, shifted_images=2, borders=[0], output=folder, progress=False)
+        build_dataset("qi", demo=True, canvas=128, per_split=2, borders=[0], output=folder, progress=False)
+
+    return build_once("arguments", fill)
 
 
 def first(name: str) -> str:

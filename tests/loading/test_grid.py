@@ -43,7 +43,8 @@ def test_rows_are_as_specified(
 ) -> None:
     loaded = load_dataset("qi", grid=grid, border=border, output=small_qi, streaming=streaming)
 
-    for number, split in enumerate(("train", "validation", "test")):
+    # Cells are alike in every split: of the large grids one is enough.
+    for number, split in enumerate(("train", "validation", "test")[: 3 if grid < 5 else 1]):
         wanted = grid_rows(album, number, grid, border)
         found = list(loaded[split])
         assert [row["source"] for row in found] == [row["source"] for row in wanted]
@@ -130,6 +131,18 @@ def digest(rows: Any) -> str:
     return together.hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("grid", "border", "pinned"),
+    [
+        (2, 0, "1a5f74458650ee9a2c440e84f666be23f8a81357d608c42dec067db5b6c6d92a"),
+        (3, 16, "9f1866e6d0dff5c5184021219dbc6513757d6cef9f02ae47443a3cc9263f7cee"),
+    ],
+)
+def test_grids_of_a_few_demo_pictures_have_pinned_digests(grid: int, border: int, pinned: str, demo_sets: Path) -> None:
+    assert digest(load_dataset("qi", grid=grid, border=border, split="test", output=demo_sets)) == pinned
+
+
+@pytest.mark.slow
 def test_grids_of_the_demo_pictures_have_the_pinned_digests(tmp_path: Path) -> None:
     build_dataset("qi", demo=True, borders=[0], output=tmp_path)
 

@@ -133,8 +133,10 @@ def test_imagenet_val_builds_what_is_not_built_yet(official_folder: Path, home: 
         ("train", "validation", "test"), 2000
     )
     assert rows["test"][0]["image"].size == (248, 248)
+    sources = [name for part in rows.values() for name in part["source"][::2]]
+    assert sources == [pictures.name_of(number) for number in expected.official_ids()[:3000]]
     manifest = Manifest.read(home / "qi")
-    assert manifest.canonical
+    assert (manifest.canonical, manifest.pixels) == (True, "unverified")
     assert manifest.borders == {0}
     before = untouched(home)
     again = load_dataset("qi", split="test", imagenet_val=str(official_folder))

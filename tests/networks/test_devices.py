@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import pytest
@@ -6,6 +5,7 @@ import torch
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.devices import checked_device, threads_for
+from tests.forks import call_forked
 
 
 @pytest.mark.parametrize(("full", "threads"), [(False, 1), (True, 2)])
@@ -24,8 +24,10 @@ def test_devices_that_torch_lacks_are_refused():
 
 
 def test_evaluating_imports_no_integrity_checks():
-    code = (
-        "import sys, qi_datasets.evaluation.evaluate; print([n for n in sys.modules if 'verification.integrity' in n])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert call_forked(print_imported).stdout == "[]\n"
+
+
+def print_imported():
+    import qi_datasets.evaluation.evaluate  # noqa: F401
+
+    print([name for name in sys.modules if "verification.integrity" in name], flush=True)

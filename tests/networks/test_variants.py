@@ -123,7 +123,7 @@ class TestPooling:
     def test_the_last_mean_becomes_the_maximum(self, name):
         network = perturbed(DEEP[name]())
         maps, _ = up_to_the_pooling(network)
-        pixels = image(64, 64)
+        pixels = image(40, 40)
         highest = maps(pixels).amax((2, 3))
         assert equal(with_global_max_pool(without_head(network))(pixels), highest)
         assert equal(without_head(with_global_max_pool(network))(pixels), highest)

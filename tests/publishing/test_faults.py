@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -228,14 +230,21 @@ def test_killed_in_the_middle_only_what_is_missing_travels_again(hub: Hub, clien
 
 
 def test_without_the_network_nothing_is_tried(client: Client, demo_sets: Path, tmp_path: Path) -> None:
+    call = "from qi_datasets.commands import publish; from qi_datasets.storage import hub"
+    code = f"{call}; hub.WAITS = (0.1,); publish.main()"
     for environment, words in (
         ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set; unset it"),
         ({"HF_ENDPOINT": "http://localhost:9"}, "cannot reach http://localhost:9; check the network"),
     ):
-        away = Client(tmp_path / words[:5], HF_TOKEN=WRITER, **environment)
-        result = away.command("qi-publish", demo_sets / "rook", "--repo-id", "lab/rook", "--yes")
-        client.command("qi-publish", "--help")
-        away.close()
-        assert result.exit_code == 2
+        result = subprocess.run(
+            [sys.executable, "-c", code, demo_sets / "rook", "--repo-id", "lab/rook", "--yes"],
+            env=os.environ | {"HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER, "HF_HOME": str(tmp_path)} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+        assert WRITER not in result.stderr
+    assert client.command("qi-publish", "--help").exit_code == 0

@@ -9,7 +9,7 @@ from qi_datasets.building.build import build_set
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.sources.demo import DemoSource
-from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+from qi_datasets.specs import QI, SHIFTED
 from tests.publishing.fixtures import client, demo_copy, demo_sets, fresh, hub, published, server
 from tests.verification.sabotage import BORDERS, SPLITS
 
@@ -38,12 +38,11 @@ def build_shifted(root):
 
 
 @pytest.fixture(scope="session")
-def good(build_once):
+def good(build_once, toy_sets):
     """A folder with every set, none of them spoilt; to be read only."""
 
     def fill(root):
-        for spec in (ROOK, CORNER, RED_GREEN_SET):
-            build_set(plan_set(spec), root)
+        shutil.copytree(toy_sets, root, dirs_exist_ok=True)
         build_qi(root)
         build_shifted(root)
         build_qi(root, canvas=2 * 56)

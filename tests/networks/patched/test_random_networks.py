@@ -84,13 +84,13 @@ def step(network, patches, answers):
 
 @pytest.mark.filterwarnings("ignore:whole maps")
 @given(**CASES)
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_local_is_dense_and_proofs_hold(network, border, displacement):
     check(network, border, displacement)
 
 
 @given(**{**CASES, "network": networks(), "exact": st.booleans()})
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_full_convolution_is_proved_if_it_is_exact(network, border, displacement, exact):
     network = to_full_conv(with_global_max_pool(network), exact)
     check(network, border, displacement)
@@ -102,7 +102,7 @@ def test_full_convolution_is_proved_if_it_is_exact(network, border, displacement
 
 @pytest.mark.filterwarnings("ignore:whole maps")
 @given(**CASES)
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_training_and_gradients(network, border, displacement):
     check_training(network, border, displacement)
 
