@@ -5,10 +5,15 @@
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
@@ -19,6 +24,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WNID = re.compile(r"n\d{8}", re.ASCII)
 _VAL_PREFIX = "ILSVRC2012_val_"
 _VAL_ID = re.compile(rf"{_VAL_PREFIX}\d{{8}}", re.ASCII)
+
+_USUAL = f"{_VAL_PREFIX}00000000.JPEG\0"
+_DIGITS = slice(len(_VAL_PREFIX), len(_VAL_PREFIX) + 8)
+"""A file's name as ImageNet writes it, a null byte behind, and where its digits are."""
 
 _CLASS_BITS = 10
 """Bits that each class takes in the packed table."""
@@ -80,13 +89,13 @@ class _Validation(ImageCollection):
 
 
 @cache
-def _val_labels() -> Sequence[int]:
-    """The class, 0 to 999, of the validation images 1 to 50,000, in their order."""
+def _val_labels() -> "npt.NDArray[np.int64]":
+    """Returns the class, 0 to 999, of the validation images 1 to 50,000, in their order."""
     import numpy as np
 
     packed = np.frombuffer(Path(__file__).with_name("imagenet_val_classes.bin").read_bytes(), np.uint8)
     weights = 1 << np.arange(_CLASS_BITS)[::-1]
-    return tuple((np.unpackbits(packed).reshape(-1, _CLASS_BITS) @ weights).tolist())
+    return np.unpackbits(packed).reshape(-1, _CLASS_BITS) @ weights
 
 
 def val_name(number: int) -> str:
@@ -105,17 +114,29 @@ def val_wnid(name: str) -> str:
     return wnids()[_val_labels()[number - 1]] if 1 <= number <= IMAGENET_VAL.images else ""
 
 
-def are_of_synsets(groups: Sequence[tuple[Sequence[str], str]]) -> bool:
-    """Whether the validation images with these ids, in groups, all have the synset of their group."""
+def ids_in(files: Iterable[str]) -> tuple[list[str], "npt.NDArray[np.int64]"] | None:
+    """Returns ids and numbers of validation images whose files are named as ImageNet does; None if one isn't, or none.
+
+    There may be 50,000 names, so they are read all at once: one by one would take five times as long as listing them.
+    """
     import numpy as np
 
-    digits = "".join([name[-8:] for names, _ in groups for name in names]).encode()
-    numbers = (np.frombuffer(digits, np.uint8).reshape(-1, 8) - ord("0")) @ 10 ** np.arange(8)[::-1]
-    told = np.repeat([label_of(wnid) for _, wnid in groups], [len(names) for names, _ in groups])
-    labels = np.asarray(_val_labels())
-    return bool(numbers.size and numbers.min() > 0 and numbers.max() <= labels.size) and bool(
-        (labels[numbers - 1] == told).all()
-    )
+    joined, width = "\0".join(files) + "\0", len(_USUAL)
+    if len(joined) % width or len(joined) < width or not joined.isascii():
+        return None
+    found, usual = (np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, width) for text in (joined, _USUAL))
+    digits = found[:, _DIGITS] - ord("0")  # What lies before "0" wraps around, and is above nine too.
+    rest = np.ones(width, bool)
+    rest[_DIGITS] = False
+    if (digits > 9).any() or (found[:, rest] != usual[:, rest]).any():
+        return None
+    return joined.split(_USUAL[_DIGITS.stop :])[:-1], digits @ 10 ** np.arange(8)[::-1]
+
+
+def are_labelled(numbers: "npt.NDArray[np.int64]", labels: "npt.NDArray[np.int64]") -> bool:
+    """Returns whether the validation images of these numbers are all there, and have these labels."""
+    known = _val_labels()
+    return bool(numbers.min() > 0 and numbers.max() <= known.size and (known[numbers - 1] == labels).all())
 
 
 def _train_wnid(name: str) -> str:

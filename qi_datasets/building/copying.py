@@ -44,8 +44,9 @@ def wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]
 
 def wanted_by_recipe(manifest: Manifest) -> Wanted:
     """Returns which images a recipe takes."""
-    names = frozenset(record.name for records in manifest.sources.values() for record in records)
-    return Wanted(names, len(names), _order)
+    records = [record for members in manifest.sources.values() for record in members]
+    names = frozenset(record.name for record in records)
+    return Wanted(names, len(names), _order, frozenset((record.bytes, record.sha256) for record in records))
 
 
 def _order(name: str) -> bytes:
@@ -67,17 +68,19 @@ def at_hand(source: Source | None, wanted: Callable[[], Wanted], progress: bool)
     if not isinstance(source, OnePassSource):
         yield source
         return
-    fetched = fetched_folder(source) if source.lasting else None
+    copied = wanted()
+    fetched = fetched_folder(source, copied) if source.lasting else None
     with nullcontext(fetched) if fetched else scratch_folder() as folder:
-        yield source.copied(wanted(), folder, progress)
+        yield source.copied(copied, folder, progress)
     if fetched:
         shutil.rmtree(fetched, ignore_errors=True)
 
 
-def fetched_folder(source: OnePassSource) -> Path:
-    """Returns the folder where a source's images stay, which its URLs and sizes name."""
-    parts = "".join(f"{part.label} {part.size}\n" for part in source.parts)
-    return user_cache_path("qi-datasets") / FETCHED / sha256_hex(parts.encode())[:32]
+def fetched_folder(source: OnePassSource, wanted: Wanted) -> Path:
+    """Returns the folder where these images of a source stay, which its URLs, its sizes and the images name."""
+    parts = [f"{part.label} {part.size}" for part in source.parts]
+    images = sorted(wanted.names or [str(wanted.most)]) + sorted(digest for _, digest in wanted.contents)
+    return user_cache_path("qi-datasets") / FETCHED / sha256_hex("\n".join(parts + images).encode())[:32]
 
 
 def assumed(source: OnePassSource, wanted: Wanted) -> tuple[Source, float]:

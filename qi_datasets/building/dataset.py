@@ -1,5 +1,6 @@
 """`build_dataset`: every set that is asked for, from one source of images, in one call."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,7 +251,13 @@ def build_dataset(
         dask=dask,
     )
     root = default_output() if output is None else output_of(output)
-    return build_requested(request, request.source(), root, Engine(workers, dask), force=force, progress=progress)
+    source = request.source()
+    for message in source.cautions if source is not None else ():
+        warnings.warn(message, stacklevel=2)
+    built = build_requested(request, source, root, Engine(workers, dask), force=force, progress=progress)
+    for message in built.warnings:
+        warnings.warn(message, stacklevel=2)
+    return built
 
 
 def build_requested(

@@ -109,7 +109,6 @@ def main(
     from qi_datasets.building.dataset import BuildRequest, build_requested
     from qi_datasets.building.engine import Engine
     from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
-    from qi_datasets.pixels.decoding import decoder_warning
     from qi_datasets.sources import OnePassSource
     from qi_datasets.storage.location import default_output, output_of
 
@@ -130,7 +129,7 @@ def main(
     source = request.source(unnamed=recipe is not None)
     if source is not None and not quiet:
         say(f"source: {source}")
-    for warning in (*source.warnings, *filter(None, [decoder_warning()])) if source is not None else ():
+    for warning in source.cautions if source is not None else ():
         say(f"warning: {warning}", err=True)
     if recipe is not None:
         make_again(recipe, source, root, Engine(workers, dask), force, quiet)

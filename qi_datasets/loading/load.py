@@ -208,11 +208,14 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         return folder
     if imagenet_val is not None:
         source = open_source(imagenet_val)
-        for message in source.warnings:
+        for message in source.cautions:
             warnings.warn(message, stacklevel=3)
         # Borders are added on reading.
         with at_hand(source, lambda: wanted_by([spec], {}), True) as readable:
-            return build_set(plan_set(spec, readable, size=side, borders=()), root, progress=True).folder
+            built = build_set(plan_set(spec, readable, size=side, borders=()), root, progress=True)
+        for message in built.remarks:
+            warnings.warn(message, stacklevel=3)
+        return built.folder
     if not is_current(folder):
         build_set(plan_set(spec, size=side), root, progress=True)
     return folder

@@ -12,6 +12,7 @@ from PIL import Image
 
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection
+from qi_datasets.pixels.decoding import decoder_warning
 from qi_datasets.sources.reading import decode_image, decode_with_remark, read_image
 
 NAMED = 3
@@ -163,6 +164,11 @@ class Source(ABC):
         """Each image with its bytes, in the order that is cheapest to read, which need not be the given one."""
         for image in images:
             yield image, image.read()
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a user should know before images are read: the warnings, and one on a decoder of other pixels."""
+        return (*self.warnings, *filter(None, [decoder_warning()]))
 
     def __str__(self) -> str:
         kind = self.layout if self.collection is None else f"{self.layout}, {self.collection}"

@@ -1,44 +1,32 @@
 """ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
 
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import ClassVar, Self, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from qi_datasets.errors import SourceError
-from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection, are_of_synsets
+from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL, WNID, ImageCollection, are_labelled, ids_in, label_of
 from qi_datasets.pixels.decoding import FORMATS
-from qi_datasets.sources.base import NAMED, FileLocation, Source, SourceImage, contradictions
+from qi_datasets.sources.base import FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import open_regular
-from qi_datasets.sources.walk import TRAINING, scanned, walk
+from qi_datasets.sources.refused import REMEDY, UNREAD, counted
+from qi_datasets.sources.walk import TRAINING, folders_in, walk
 
 _Found: TypeAlias = tuple[str, str, str]
 """Image name, path below the folder, synset ("" if the layout gives none)."""
 
 KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
 
-_ID = 23
-"""Characters of an id."""
 
-_ALL_USUAL = re.compile(r"(?:ILSVRC2012_val_\d{8}\.JPEG\0)+", re.ASCII)
-"""Names of files as ImageNet writes them, a null byte behind each."""
-
-_UNREAD = frozenset(
-    (
-        *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".ppm", ".pgm", ".tga", ".ico"),
-        *(".exr", ".hdr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw"),
-    )
-)
-"""Endings of pictures of which none is read."""
-
-
-def listing(folder: Path) -> list[str]:
+def listing(folder: str | Path) -> list[str]:
     """Returns the names in a folder; SourceError when it can't be read."""
     try:
         return os.listdir(folder)
@@ -54,53 +42,47 @@ def _ending(name: str) -> str:
 class _Validation:
     """What folders hold of ImageNet's validation files, and pictures of other names beside them.
 
-    whole: path, ids and synset of each folder that holds nothing but files that are named as ImageNet does.
+    folders: path below the source, names of the files, and the synset that the folder's name gives, "" if none.
     """
 
-    whole: list[tuple[str, list[str], str]] = field(default_factory=list)
+    folders: list[tuple[str, Sequence[str], str]] = field(default_factory=list)
     found: list[_Found] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
     def add(self, inside: str, files: Sequence[str], wnid: str = "") -> None:
-        """Sorts the files of one folder.
+        """Notes the files of one folder."""
+        if files:
+            self.folders.append((inside, files, wnid))
 
-        Args:
-            inside: Path of the folder below the source.
-            files: Their names.
-            wnid: The synset that the folder's name gives, "" if none.
-        """
-        # There may be 50,000 names: one by one they would take five times as long as listing them.
-        if files and _ALL_USUAL.fullmatch("\0".join(files) + "\0"):
-            self.whole.append((inside, [file[:_ID] for file in files], wnid))
-            return
-        prefix, named = f"{inside}/" if inside else "", IMAGENET_VAL.named
-        for file in files:
-            names = named(file)
-            if names is not None:
-                self.found.append((names[0], prefix + file, names[1] or wnid))
-            elif _ending(file) in image_suffixes() | _UNREAD and not file.startswith("."):
-                self.others.append(prefix + file)
-
-    @property
-    def names(self) -> dict[str, str] | None:
-        """Id -> folder, if all files are named as ImageNet does, none is there twice, and no folder contradicts it."""
-        told = [(ids, wnid) for _, ids, wnid in self.whole if wnid]
-        if self.found or (told and not are_of_synsets(told)):
+    def all_usual(self) -> dict[str, str] | None:
+        """Returns id -> folder, if all files are named as ImageNet does, none is there twice, none in a wrong class."""
+        usual = ids_in(chain.from_iterable(names for _, names, _ in self.folders))
+        if usual is None:
             return None
-        folders: dict[str, str] = {}
-        for inside, ids, _ in self.whole:
-            folders.update(dict.fromkeys(ids, inside))
-        return folders if len(folders) == sum(len(ids) for _, ids, _ in self.whole) else None
+        ids, numbers = usual
+        counts = [len(names) for _, names, _ in self.folders]
+        if any(wnid for _, _, wnid in self.folders):
+            labels = np.repeat([label_of(wnid) for _, _, wnid in self.folders], counts)
+            if not are_labelled(numbers, labels):
+                return None
+        insides = (repeat(inside, len(names)) for inside, names, _ in self.folders)
+        folders = dict(zip(ids, chain.from_iterable(insides), strict=True))
+        return folders if len(folders) == len(ids) else None
 
-    @property
-    def all_found(self) -> list[_Found]:
-        """All files, one by one."""
-        usual = (
-            (name, f"{inside}/{name}.JPEG" if inside else f"{name}.JPEG", wnid)
-            for inside, ids, wnid in self.whole
-            for name in ids
-        )
-        return [*self.found, *usual]
+    def sort_out(self) -> None:
+        """Looks at the files one by one: those of ImageNet are `found`, pictures besides are `others`."""
+        named = IMAGENET_VAL.named
+        for inside, files, wnid in self.folders:
+            prefix = f"{inside}/" if inside else ""
+            if usual := ids_in(files):
+                self.found += [(name, prefix + file, wnid) for name, file in zip(usual[0], files, strict=True)]
+                continue
+            for file in files:
+                names = named(file)
+                if names is not None:
+                    self.found.append((names[0], prefix + file, names[1] or wnid))
+                elif _ending(file) in image_suffixes() | UNREAD and not file.startswith("."):
+                    self.others.append(prefix + file)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -112,12 +94,6 @@ class _Validation:
         if encoded:
             lines.append(f"{counted(encoded, 'file')} encoded again as PNG: not the files that ImageNet published")
         return tuple(lines)
-
-
-def counted(names: Sequence[str], noun: str) -> str:
-    """Returns how many there are, and examples: "2 files (a.png, b.png) are"."""
-    examples = ", ".join(sorted(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({examples}) {'is' if len(names) == 1 else 'are'}"
 
 
 @dataclass(frozen=True)
@@ -164,9 +140,10 @@ class _FileSource(Source):
     @classmethod
     def of_validation(cls, folder: Path, files: _Validation) -> Self | None:
         """The source of ImageNet's validation files, None if there are none."""
-        if names := files.names:
-            return cls(str(folder), names, IMAGENET_VAL, files.warnings)
-        return cls.of(folder, files.all_found, IMAGENET_VAL, files.warnings)
+        if usual := files.all_usual():
+            return cls(str(folder), usual, IMAGENET_VAL)
+        files.sort_out()
+        return cls.of(folder, files.found, IMAGENET_VAL, files.warnings)
 
 
 def _are_same(name: str, one: FileLocation, other: FileLocation) -> bool:
@@ -199,8 +176,9 @@ class ClassFolders(_FileSource):
     def find(cls, folder: Path) -> Self | None:
         """The source, or None if no class folder holds such a file."""
         files = _Validation()
-        for wnid in filter(WNID.fullmatch, scanned(str(folder))[0]):
-            files.add(wnid, listing(folder / wnid), wnid)
+        top = str(folder)
+        for wnid in filter(WNID.fullmatch, folders_in(top)):
+            files.add(wnid, listing(f"{top}/{wnid}"), wnid)
         return cls.of_validation(folder, files)
 
 
@@ -294,7 +272,7 @@ class AnyFolder(_FileSource):
             wnid = last if WNID.fullmatch(last) else ""
             for file in files:
                 ending = _ending(file)
-                if file.startswith(".") or ending not in image_suffixes() | _UNREAD:
+                if file.startswith(".") or ending not in image_suffixes() | UNREAD:
                     continue
                 path = f"{inside}/{file}" if inside else file
                 if IMAGENET_VAL.named(file):
@@ -302,11 +280,10 @@ class AnyFolder(_FileSource):
                         f"{folder / path} has a name of {IMAGENET_VAL} in a folder of training images, which are never "
                         "drawn from; give the folder that holds the validation images alone"
                     )
-                if ending in _UNREAD:
+                if ending in UNREAD:
                     unread.append(_checked_name(path))
                     continue
                 found.append((_checked_name(path), path, wnid))
                 training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
-        reads = f"{', '.join(FORMATS)} are read"
-        warnings = (f"{counted(unread, 'picture')} here ignored: {reads}; convert them",) if unread else ()
+        warnings = (f"{counted(unread, 'picture')} here ignored: {REMEDY}",) if unread else ()
         return cls.of(folder, found, IMAGENET_TRAIN if training else None, warnings)

@@ -1,4 +1,4 @@
-"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet and Arrow
+"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet, Arrow and TFRecord
 files.
 """
 
@@ -10,6 +10,11 @@ from qi_datasets.sources.base import Location, SpanLocation
 from qi_datasets.sources.reading import open_archive
 from qi_datasets.sources.tar import tar_members
 from qi_datasets.sources.zip import ZipLocation, zip_members
+
+
+def is_tfrecord(file: str) -> bool:
+    """Whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
+    return "tfrecord" in os.path.basename(file).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ def list_members(archive: str) -> Iterator[Member]:
     """Yields the files in an archive, in its order; reads names and sizes, not the files themselves.
 
     Args:
-        archive: path of a tar (a webdataset's shard is one), a zip, or a Parquet or Arrow file with a column
-            `image`.
+        archive: path of a tar (a webdataset's shard is one), a zip, a Parquet or Arrow file with a column `image`, or
+            TFRecords of images.
 
     Raises:
         SourceError: The archive is damaged, or can't be read.
@@ -43,6 +48,12 @@ def list_members(archive: str) -> Iterator[Member]:
 
         for group, row, name, size in image_cells(archive):
             yield Member(name, size, CellLocation(archive, group, row, name))
+        return
+    if is_tfrecord(archive):
+        from qi_datasets.sources.tfrecord import image_records
+
+        for record in image_records(archive):
+            yield Member(record.name, record.image[1], record)
         return
     with open_archive(archive) as file:
         begin = file.read(4)

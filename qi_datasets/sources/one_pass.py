@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar, Protocol, TypeAlias, cast
 
 from qi_datasets.errors import SourceError, one_line
 from qi_datasets.imagenet import IMAGENET_VAL
+from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
 from qi_datasets.sources.base import ArchiveSource, FileLocation, Source, SourceImage, contradictions
 from qi_datasets.sources.reading import check_image_size, open_archive, open_regular
@@ -53,11 +54,13 @@ class Wanted:
         names: These; None for the first ones by `order`.
         most: How many, where no names are given.
         order: The place of a name in the order that selections follow.
+        contents: Bytes and SHA-256 (hex) of images that are copied if nothing names them.
     """
 
     names: frozenset[str] | None
     most: int
     order: Callable[[str], Any]
+    contents: frozenset[tuple[int, str]] = frozenset()
 
 
 class Part(Protocol):
@@ -159,8 +162,8 @@ class CopiedSource(ArchiveSource):
 class _Kept:
     """The images that a pass has copied so far, never more than are wanted.
 
-    paths: image name -> its copy.
-    wnids: image name -> the synset that the archive gives it.
+    paths: image name, or SHA-256 of an image that nothing names, -> its copy.
+    wnids: the same -> the synset that the archive gives it.
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -169,14 +172,29 @@ class _Kept:
         self._seen: set[str] = set()
         self.paths: dict[str, Path] = {}
         self.wnids: dict[str, str] = {}
+        self._sizes = {size for size, _ in wanted.contents}
+        self._digests = {digest for _, digest in wanted.contents}
 
     @property
     def seen_all(self) -> bool:
         """Whether every image that there can be was seen."""
         return len(self._seen) >= IMAGENET_VAL.images
 
+    @property
+    def takes_unnamed(self) -> bool:
+        """Whether images that nothing names may be wanted."""
+        return bool(self._sizes)
+
+    def digest_of(self, size: int, read: Callable[[], bytes]) -> str:
+        """The SHA-256 of an image that nothing names, if its bytes are wanted, else ""."""
+        digest = sha256_hex(read()) if size in self._sizes else ""
+        return digest if digest in self._digests else ""
+
     def see(self, name: str, wnid: str) -> bool:
         """Notes an image of the archive; whether it is to be copied. Removes the copy whose place it takes."""
+        if name in self._digests:
+            self.wnids[name] = wnid
+            return True
         if name in self._seen:
             return name in self.paths
         self._seen.add(name)
@@ -222,17 +240,19 @@ def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], ob
     try:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for names, member, read in _images(part, update, share):
-            seen.append(names)
-            if not kept.see(*names):
+        for (named, wnid), member, read in _images(part, update, share, kept.takes_unnamed):
+            name = named or kept.digest_of(member.size, read)
+            if name:
+                seen.append((name, wnid))
+            if not name or not kept.see(name, wnid):
                 continue
             check_image_size(member.size, f"{member.name} in {part.label}")
-            data, path = read(), kept.paths.get(names[0])
+            data, path = read(), kept.paths.get(name)
             if path is None:
-                kept.paths[names[0]] = folder / names[0]
-                kept.paths[names[0]].write_bytes(data)
+                kept.paths[name] = folder / name
+                kept.paths[name].write_bytes(data)
             elif path.read_bytes() != data:
-                raise SourceError(f"{part.label}: {names[0]} occurs twice with different bytes; remove one of them")
+                raise SourceError(f"{part.label}: {name} occurs twice with different bytes; remove one of them")
             if kept.seen_all:
                 break
         (folder / f"{_DONE}.new").write_text(json.dumps(seen), encoding="utf-8")
@@ -246,12 +266,12 @@ _Images: TypeAlias = Iterator[tuple[tuple[str, str], TarMember, Callable[[], byt
 """Name and synset, member, and what reads its bytes, of each validation image of a tar."""
 
 
-def _images(part: Part, update: Callable[[int], object], share: float) -> _Images:
-    """The validation images of one part, in the way that fetches less of it."""
+def _images(part: Part, update: Callable[[int], object], share: float, unnamed: bool) -> _Images:
+    """The validation images of one part, in the way that fetches less of it; unnamed: and those that nothing names."""
     ranges = part.in_ranges(share)
     if ranges is None:
         with part.open() as raw:
-            yield from _passing_images(_Counter(raw, update), part)
+            yield from _passing_images(_Counter(raw, update), part, unnamed)
         return
 
     def read(member: TarMember) -> bytes:
@@ -262,12 +282,12 @@ def _images(part: Part, update: Callable[[int], object], share: float) -> _Image
         return bytes(data)
 
     ranges.seek(0)
-    yield from named_images(tar_members(ranges, part.label), read, part.label)
+    yield from named_images(tar_members(ranges, part.label), read, part.label, unnamed=unnamed)
     update(part.size)
 
 
-def _passing_images(raw: "_Counter", part: Part) -> _Images:
-    """Yields name and synset, member, and what reads its bytes, of each validation image of a tar as it passes."""
+def _passing_images(raw: "_Counter", part: Part, unnamed: bool = False) -> _Images:
+    """Yields what `named_images` does of a tar as it passes."""
     with _as_source_errors(part):
         buffered = io.BufferedReader(raw, _PIECE)
         begin = buffered.peek(8)[:8]
@@ -283,7 +303,8 @@ def _passing_images(raw: "_Counter", part: Part) -> _Images:
                 raise SourceError(f"{part.label} is cut off in {member.name}; fetch it again")
             return data
 
-        yield from named_images(tar_members(cast("BinaryIO", forward), part.label), read, part.label, passing=True)
+        members = tar_members(cast("BinaryIO", forward), part.label)
+        yield from named_images(members, read, part.label, passing=True, unnamed=unnamed)
 
 
 @contextmanager

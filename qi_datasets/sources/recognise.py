@@ -19,6 +19,7 @@ from qi_datasets.sources.folders import (
     image_suffixes,
     is_built_set,
 )
+from qi_datasets.sources.members import is_tfrecord
 from qi_datasets.sources.one_pass import find_compressed, is_compressed
 from qi_datasets.sources.refused import refuse
 from qi_datasets.sources.splits import of_validation
@@ -118,11 +119,6 @@ def _files_below(top: str) -> Iterator[str]:
     """The files below a folder, those of training folders aside."""
     for inside, names in walk(top, TRAINING):
         yield from (os.path.join(top, inside, name) for name in names if not name.startswith("."))
-
-
-def is_tfrecord(file: str) -> bool:
-    """Whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
-    return "tfrecord" in os.path.basename(file).lower()
 
 
 def _in_archives(files: Sequence[str], top: str) -> Source | None:

@@ -1,9 +1,11 @@
 """Copies of ImageNet of which no set can be made, and why."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from qi_datasets.errors import SourceError
+from qi_datasets.pixels.decoding import FORMATS
+from qi_datasets.sources.base import NAMED
 
 _GIVE = "give the original validation images"
 
@@ -16,10 +18,32 @@ REASONS = {
 }
 """Ending of a file -> what it is, and what is missing in it."""
 
+UNREAD = frozenset(
+    (
+        *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".psd", ".svg", ".ppm", ".pgm", ".tga", ".ico"),
+        *(".exr", ".hdr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw"),
+    )
+)
+"""Endings of pictures of which none is read."""
 
-def refuse(files: Iterable[str]) -> None:
-    """Raises SourceError for the first of these files that is a copy of which no set can be made."""
+REMEDY = f"{', '.join(FORMATS)} are read; convert them"
+
+
+def counted(names: Sequence[str], noun: str) -> str:
+    """Returns how many there are, and examples: "2 files (a.png, b.png) are"."""
+    examples = ", ".join(sorted(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({examples}) {'is' if len(names) == 1 else 'are'}"
+
+
+def refuse(files: Sequence[str]) -> None:
+    """Raises SourceError for the first of these files that is a copy of which no set can be made.
+
+    Without any, it is raised for pictures of kinds that are not read.
+    """
     for file in files:
         reason = REASONS.get(PurePath(file).suffix.lower())
         if reason:
             raise SourceError(f"{file} {reason}; {_GIVE}")
+    unread = [file for file in files if PurePath(file).suffix.lower() in UNREAD]
+    if unread:
+        raise SourceError(f"no picture can be read: {counted(unread, 'picture')} there, but {REMEDY}")

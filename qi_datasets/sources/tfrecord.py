@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from qi_datasets.errors import SourceError
-from qi_datasets.sources.base import ArchiveSource, SourceImage, by_name
+from qi_datasets.sources.base import ArchiveSource, SourceImage, UnnamedError, by_name
 from qi_datasets.sources.reading import check_image_size, open_archive, read_image
 from qi_datasets.sources.shards import image_of_row
 
@@ -56,14 +56,18 @@ class TFRecordSource(ArchiveSource):
 
         Raises:
             SourceError: For damaged ones, and for those of others.
+            UnnamedError: For images without names.
         """
-        images = (
-            (named[0], SourceImage(named[0], named[1], location))
-            for file in files
-            for location in image_records(file)
-            if (named := image_of_row(location.name, file))
-        )
-        return cls.of_images(where, by_name(images, where))
+        return cls.of_images(where, by_name((pair for file in files for pair in _named(file)), where))
+
+
+def _named(file: str) -> Iterator[tuple[str, SourceImage]]:
+    """Name and image of each record of a file."""
+    for location in image_records(file):
+        if not location.name:
+            raise UnnamedError(f"{file} holds images without names; with --recipe they are found by their content")
+        name, wnid, _ = image_of_row(location.name, file)
+        yield name, SourceImage(name, wnid, location)
 
 
 def masked_crc(data: bytes) -> int:
@@ -75,7 +79,7 @@ def masked_crc(data: bytes) -> int:
 
 
 def image_records(path: str) -> Iterator[RecordLocation]:
-    """Yields where the image of each record is; reads names and lengths.
+    """Yields where the image of each record is, its name empty where the record has none; reads names and lengths.
 
     Raises:
         SourceError: For a damaged file.
@@ -92,7 +96,7 @@ def image_records(path: str) -> Iterator[RecordLocation]:
                 if start + length + _CRC.size > size:
                     raise ValueError("a record ends behind the file")
                 found = dict(_features(data, start, start + length))
-                name_at = found.get(b"file_name") or found[b"image/filename"]
+                name_at = found.get(b"file_name") or found.get(b"image/filename") or (0, 0)
                 image_at = found.get(b"image") or found[b"image/encoded"]
                 name = data[name_at[0] : name_at[1]].decode()
             except (ValueError, KeyError, IndexError, struct.error) as error:

@@ -12,7 +12,7 @@ from qi_datasets.imagenet import IMAGENET_VAL, WNID, label_of, wnids
 from qi_datasets.sources.base import FileLocation, Location, SpanLocation
 from qi_datasets.sources.reading import open_archive
 from qi_datasets.sources.tar import tar_members
-from qi_datasets.sources.walk import scanned
+from qi_datasets.sources.walk import folders_in
 from qi_datasets.sources.zip import ZipLocation, zip_members
 
 KAGGLE_TRAIN = "ILSVRC/Data/CLS-LOC/train"
@@ -82,7 +82,7 @@ def in_class_folders(path: Path) -> TrainingImages | None:
     """The images in folders named for their classes, None where there are none; names alone are read."""
     for below in BELOW:
         top = path / below
-        folders = [name for name in scanned(str(top))[0] if WNID.fullmatch(name)] if top.is_dir() else []
+        folders = [name for name in folders_in(str(top)) if WNID.fullmatch(name)] if top.is_dir() else []
         if folders:
             places: dict[str, str | Location] = {}
             strange = Strange()

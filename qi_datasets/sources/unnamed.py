@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from qi_datasets.sources.base import ArchiveSource, SourceImage
 from qi_datasets.sources.folders import image_suffixes
-from qi_datasets.sources.members import list_members
+from qi_datasets.sources.members import is_tfrecord, list_members
 
 _ARCHIVES = (".tar", ".zip", ".parquet", ".arrow")
 
@@ -21,7 +21,7 @@ def find_unnamed(files: Sequence[str], where: str) -> UnnamedSource | None:
     """Returns the source of all images in these archives, None for none; what is no archive is left out."""
     images: dict[str, SourceImage] = {}
     for file in files:
-        if not file.lower().endswith(_ARCHIVES):
+        if not (file.lower().endswith(_ARCHIVES) or is_tfrecord(file)):
             continue
         for number, member in enumerate(list_members(file)):
             if member.name and os.path.splitext(member.name)[1].lower() not in image_suffixes():

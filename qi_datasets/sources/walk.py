@@ -10,23 +10,27 @@ TRAINING = re.compile(r"(ILSVRC2012_img_)?train(ing)?", re.IGNORECASE)
 """Names of folders that hold training images."""
 
 
-def scanned(folder: str) -> tuple[list[str], list[str]]:
-    """Returns the names of the folders and of the files in a folder, links followed, each list sorted.
+def folders_in(folder: str) -> list[str]:
+    """Returns the sorted names of the folders in a folder, links followed; SourceError as of `scan`."""
+    return sorted(entry.name for entry in scan(folder)[0])
+
+
+def scan(folder: str) -> tuple[list["os.DirEntry[str]"], list[str]]:
+    """Returns the folders in a folder, links followed, and the names of its files.
 
     Raises:
         SourceError: For a folder that can't be read, and for a link that can't be followed.
     """
-    folders, files = [], []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if _is_folder(entry):
-                    folders.append(entry.name)
-                else:
-                    files.append(entry.name)
+        with os.scandir(folder) as found:
+            entries = list(found)
+        # Most entries are plain files, and there may be 50,000 of them.
+        unsure = [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
+        folders = [entry for entry in unsure if _is_folder(entry)]
     except OSError as error:
         raise unreadable(error.filename or folder, error.strerror) from error
-    return sorted(folders), sorted(files)
+    names = {entry.name for entry in folders}
+    return folders, [entry.name for entry in entries if entry.name not in names]
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -67,21 +71,25 @@ def walk(top: str, skipped: "re.Pattern[str] | None" = None) -> Iterator[tuple[s
     Raises:
         SourceError: A folder can't be read, or a link can't be followed.
     """
-    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    pending = [("", False)]
     while pending:
-        inside, above = pending.pop()
-        path = os.path.join(top, inside) if inside else top
-        try:
-            found = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            raise unreadable(path, error.strerror) from error
-        if (found.st_dev, found.st_ino) in above:
+        inside, is_link = pending.pop()
+        if is_link and _is_inside_itself(top, inside):
             continue
-        above |= {(found.st_dev, found.st_ino)}
-        folders, files = scanned(path)
-        yield inside, files
+        folders, files = scan(os.path.join(top, inside) if inside else top)
+        yield inside, sorted(files)
         pending += [
-            (f"{inside}/{name}" if inside else name, above)
-            for name in reversed(folders)
-            if not name.startswith(".") and not (skipped and skipped.fullmatch(name))
+            (f"{inside}/{entry.name}" if inside else entry.name, entry.is_symlink())
+            for entry in sorted(folders, key=lambda entry: entry.name, reverse=True)
+            if not entry.name.startswith(".") and not (skipped and skipped.fullmatch(entry.name))
         ]
+
+
+def _is_inside_itself(top: str, inside: str) -> bool:
+    """Returns whether the folder at `inside` is one of those through which that path leads."""
+    parts = inside.split("/")
+    above = (os.path.join(top, *parts[:depth]) for depth in range(len(parts)))
+    try:
+        return any(os.path.samefile(one, os.path.join(top, inside)) for one in above)  # noqa: PTH121
+    except OSError as error:
+        raise unreadable(os.path.join(top, inside), error.strerror) from error

@@ -81,6 +81,7 @@ def named_images(
     where: str,
     passing: bool = False,
     collection: ImageCollection = IMAGENET_VAL,
+    unnamed: bool = False,
 ) -> Iterator[tuple[tuple[str, str], TarMember, Callable[[], bytes]]]:
     """Yields name and synset, member, and what reads its bytes, of each image of a tar.
 
@@ -90,6 +91,7 @@ def named_images(
         where: what messages call the tar.
         passing: whether a member can be read only before the next one is asked for.
         collection: what the images belong to; others are left out.
+        unnamed: whether images are yielded too that nothing names, with an empty name.
 
     Raises:
         SourceError: A sample's JSON is too large, or no JSON.
@@ -103,6 +105,8 @@ def named_images(
             continue
         key, ending = split_key(member.name)
         if key != last:
+            if unnamed:
+                yield from ((("", ""), *image) for image in images)
             last, filename, images = key, "", []
         if ending in _IMAGES:
             # What has passed can't be read again once the name is known.
@@ -116,6 +120,8 @@ def named_images(
             for image, reader in images:
                 yield names, image, reader
             images = []
+    if unnamed:
+        yield from ((("", ""), *image) for image in images)
 
 
 def _filename(member: TarMember, read: Callable[[TarMember], bytes], where: str) -> str:

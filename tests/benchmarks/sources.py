@@ -61,6 +61,16 @@ class Sources:
         return folder
 
     @cached_property
+    def crowded_classes(self) -> Path:
+        """All 50,000 names in folders by class."""
+        folder = self.work / "classes"
+        for name in official_names(range(IMAGENET_VAL.images)):
+            of_class = folder / IMAGENET_VAL.wnid(name)
+            of_class.mkdir(parents=True, exist_ok=True)
+            os.link(self.crowd / f"{name}.JPEG", of_class / f"{name}.JPEG")
+        return folder
+
+    @cached_property
     def built(self) -> Path:
         """A folder with QI built from the selected images."""
         from tests.benchmarks.building import build

@@ -26,6 +26,19 @@ def lines(sources: Sources) -> Iterator[Line]:
                 pass
 
     yield Line("finding 3000 among 50,000 files / os.scandir", lambda: timed(find), lambda: timed(scan), 5)
+
+    def scan_classes() -> None:
+        for folder in os.listdir(sources.crowded_classes):
+            with os.scandir(sources.crowded_classes / folder) as entries:
+                for _ in entries:
+                    pass
+
+    yield Line(
+        "opening 50,000 files in class folders / os.scandir over them",
+        lambda: timed(lambda: open_source(sources.crowded_classes)),
+        lambda: timed(scan_classes),
+        1.5,
+    )
     yield Line(
         "qi-build --help / python -c pass",
         lambda: command_seconds("-c", "from qi_datasets.commands.build import main; main(['--help'])"),

@@ -1,10 +1,12 @@
 """`build_dataset`: every option crossed with every set, and what is given back."""
 
+import io
 import shutil
 from itertools import product
 from pathlib import Path
 
 import pytest
+from PIL import Image, features
 
 from qi_datasets import build_dataset, load_dataset, provenance, verify
 from qi_datasets.building.dataset import BuildRequest
@@ -12,6 +14,7 @@ from qi_datasets.errors import OptionError, SourceError
 from qi_datasets.loading.provenance import _announce
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.manifest import Manifest
+from tests import pictures
 from tests.commands.flags import as_flags
 
 TOY, QI, SHIFTED = {"rook", "corner", "red_green"}, "qi", "shifted"
@@ -32,6 +35,27 @@ def small(name: str) -> dict[str, object]:
     """What makes a build of that set a small one."""
     sizes = {QI: {"per_split": 2, "borders": [0]}, SHIFTED: {"per_split": 1, "shifted_images": 2}}
     return {"demo": True, **sizes[name]} if name in sizes else {}
+
+
+def test_what_is_to_be_known_of_source_decoder_and_images_is_a_warning(
+    album: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = io.BytesIO()
+    Image.new("RGBA", (60, 60), (200, 10, 10, 0)).save(clear, "PNG")
+    name = min(album)
+    folder = pictures.flat(album | {name: clear.getvalue()}, tmp_path / "images")
+    pictures.write(Path(folder) / "holiday.heic", b"never read")
+    monkeypatch.setattr(features, "check", lambda name: name != "libjpeg_turbo")
+    monkeypatch.setattr(features, "version", lambda name: "9.6")
+
+    with pytest.warns() as warned:
+        build_dataset("qi", imagenet_val=folder, per_split=len(album) // 3, borders=[0], output=tmp_path / "out")
+
+    said = [str(one.message) for one in warned]
+    assert said[0].startswith("1 other picture (holiday.heic) is here ignored")
+    assert said[1].startswith("Pillow decodes JPEG with libjpeg 9.6 here, not libjpeg-turbo")
+    assert any(f"{name}.JPEG has colours in places that are wholly transparent" in one for one in said[2:])
+    assert {Path(one.filename).name for one in warned} == {"test_dataset.py"}
 
 
 @pytest.mark.parametrize(("option", "name"), product(OPTIONS, SPECS))

@@ -1,5 +1,6 @@
 """`qi-build --recipe`: the same set from another layout of the same images, or the name of each image that differs."""
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from qi_datasets.verification.verify import verify
 from tests import pictures
 from tests.publishing.client import Client
 from tests.publishing.hub import Hub
+from tests.sources.test_tables import example, record
 
 
 @pytest.fixture
@@ -157,9 +159,15 @@ def test_images_that_lost_their_names_are_found_by_their_content(
     for number, content in enumerate(contents):
         pictures.write(folder / f"{number}.jpg", content)
     pictures.write(tmp_path / "unnamed.parquet", pictures.shard([(None, content) for content in contents]))
-    pictures.tar([(f"{number}.jpg", content) for number, content in enumerate(contents)], tmp_path / "unnamed.tar")
+    tar = pictures.tar(
+        [(f"{number}.jpg", content) for number, content in enumerate(contents)], tmp_path / "unnamed.tar"
+    )
+    (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(Path(tar).read_bytes()))
+    records = [record(example({"image": content, "label": 3})) for content in contents]
+    pictures.write(tmp_path / "validation.tfrecord", b"".join(records))
+    files = ("unnamed.parquet", "unnamed.tar", "packed.tar.gz", "validation.tfrecord")
 
-    for number, place in enumerate((folder, tmp_path / "unnamed.parquet", tmp_path / "unnamed.tar")):
+    for number, place in enumerate((folder, *map(tmp_path.joinpath, files))):
         result = qi_build("--imagenet-val", place, "--recipe", recipe, "--output", tmp_path / f"out{number}")
         assert result.exit_code == 0, result.output
         assert "images: 0 by name, 12 by content; decoded by" in result.stdout

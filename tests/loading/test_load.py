@@ -8,6 +8,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+from PIL import features
 
 import qi_datasets
 from qi_datasets import load_dataset
@@ -144,14 +145,19 @@ def test_imagenet_val_builds_what_is_not_built_yet(official_folder: Path, home: 
     assert untouched(home) == before
 
 
-def test_a_contradiction_in_the_layout_is_a_warning(tmp_path: Path) -> None:
+def test_what_is_wrong_with_layout_and_decoder_is_a_warning(tmp_path: Path, monkeypatch) -> None:
     name, *others = map(pictures.name_of, expected.official_ids()[:3000])
     pictures.write(tmp_path / "n01440764" / f"{name}.JPEG", b"no image")
     for other in others:
         pictures.write(tmp_path / expected.val_wnid(other) / f"{other}.JPEG", b"no image")
 
-    with pytest.warns(match=rf"{name} is {expected.val_wnid(name)} \(here n01440764\)"), pytest.raises(SourceError):
+    monkeypatch.setattr(features, "check", lambda name: name != "libjpeg_turbo")
+
+    with pytest.warns() as warned, pytest.raises(SourceError):
         load_dataset("qi", imagenet_val=tmp_path)
+    assert f"{name} is {expected.val_wnid(name)} (here n01440764)" in str(warned[0].message)
+    assert str(warned[1].message).startswith("Pillow decodes JPEG with libjpeg ")
+    assert {Path(one.filename).name for one in warned} == {"test_load.py"}
 
 
 def test_the_package_offers_what_it_says() -> None:

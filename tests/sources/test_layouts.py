@@ -7,6 +7,7 @@ import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_TRAIN, IMAGENET_VAL
+from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources import open_source
 from qi_datasets.sources.folders import image_suffixes
 from tests import expected, pictures
@@ -237,6 +238,17 @@ def test_a_folder_without_images_is_an_error(content: list[str], tmp_path: Path)
 
     with pytest.raises(SourceError, match=f"no images in {tmp_path}; give"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("names", [["a.heic"], ["deep/a.HEIC", "b.avif", "c.avif", "d.avif"]])
+def test_pictures_of_which_none_is_read_are_named(names: list[str], tmp_path: Path) -> None:
+    for name in names:
+        pictures.write(tmp_path / name, b"never read")
+
+    with pytest.raises(SourceError, match=rf"no picture can be read: {len(names)} picture") as raised:
+        open_source(tmp_path)
+    assert str(tmp_path / "b.avif" if len(names) > 1 else "a.heic") in str(raised.value)
+    assert str(raised.value).endswith(", ".join(FORMATS) + " are read; convert them")
 
 
 TWINS = {

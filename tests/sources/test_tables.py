@@ -199,7 +199,7 @@ HOSTILE = {
     "cut off": (b"".join(tfds(FILES))[:-3], "ends behind the file"),
     "no Example": (record(b"\x08\x07" * 9), "it is no tf.train.Example"),
     "an endless number": (record(b"\xff" * 40), "more than 64 bits"),
-    "without names": (record(example({"image": b"x"})), "image/filename"),
+    "without names": (record(example({"image": b"x"})), "images without names"),
     "of other images": (record(example({"image": b"x", "file_name": b"cat.jpg"})), "holds 'cat.jpg'"),
 }
 
