@@ -48,7 +48,7 @@ class Builder(ABC):
         elif option is not None:
             object.__setattr__(self, "size", option.check(self.size))
         elif self.size != self.spec.size:
-            raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}")
+            raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}", code="bad-shape")
 
     def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
         """Further pictures of the set for its card, by file name, made of its first image; none by default."""

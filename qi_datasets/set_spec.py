@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import NamedArgument, OptionError
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class IntegerOption:
                 return number
         kind = "an integer" if self.step == 1 else "an even integer"
         raise OptionError(
-            f"{self.name} must be {kind} from {self.low} to {self.high}, not {value!r} ({type(value).__name__})"
+            NamedArgument(self.name),
+            (f" must be {kind} from {self.low} to {self.high}, not {value!r} ({type(value).__name__})"),
+            code="bad-value",
         )
 
 

@@ -9,7 +9,7 @@ from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
 from qi_datasets.building.refresh import refresh
 from qi_datasets.building.write import write_set
-from qi_datasets.errors import NewerSetError, OutputError, StoredSetError
+from qi_datasets.errors import NamedArgument, NewerSetError, OutputError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, exists, set_folder
@@ -112,7 +112,9 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
         if not manifest.outdated or manifest.spec_version != SPEC_VERSION:
             return None
         if foreign := manifest.foreign_files(folder):
-            raise StoredSetError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere")
+            raise StoredSetError(
+                f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere", code="other-set"
+            )
         with replaced_whole(folder) as staging:
             manifest = refresh(folder, manifest, staging, progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
@@ -122,15 +124,16 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
     """The plan with the borders that were built before, and the manifest if all of it is there already."""
     if not exists(folder):
         return plan, None
-    again = "add force=True to replace it, or choose another output folder"
+    again = ("add ", NamedArgument("force", True), " to replace it, or choose another output folder")
     try:
         manifest = Manifest.read(folder)
     except NewerSetError:
         raise
     except StoredSetError as error:
-        raise OutputError(f"{folder} exists but is no set of this package; {again}") from error
+        raise OutputError(f"{folder} exists but is no set of this package; ", *again, code="folder-in-use") from error
     if foreign := manifest.foreign_files(folder):
-        raise OutputError(f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or {again}")
+        what = f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere, or "
+        raise OutputError(what, *again, code="folder-in-use")
     difference = difference_from(plan, manifest)
     if difference is None:
         borders = tuple(sorted({*plan.borders, *manifest.borders}))
@@ -138,7 +141,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
         whole = whole and (plan.recipe is None or manifest.pixels != UNVERIFIED)
         return replace(plan, borders=borders), manifest if whole else None
     if plan.spec.needs_images:
-        raise OutputError(f"{folder} holds {plan.spec.name} {difference}; {again}")
+        raise OutputError(f"{folder} holds {plan.spec.name} {difference}; ", *again, code="folder-in-use")
     return plan, None
 
 

@@ -49,7 +49,9 @@ def check_counts(folder: Path, manifest: Manifest) -> None:
         for split, record in config.splits.items():
             rows = sum(stored_rows(folder / file) for file in record.files)
             if rows != record.rows:
-                raise OutputError(f"{name}/{split} was written with {rows} of {record.rows} rows; is the disk full?")
+                raise OutputError(
+                    f"{name}/{split} was written with {rows} of {record.rows} rows; is the disk full?", code="disk-full"
+                )
 
 
 def strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:

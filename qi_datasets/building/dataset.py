@@ -10,7 +10,7 @@ from qi_datasets.building.copying import at_hand, wanted_by
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan, plan_set
 from qi_datasets.building.selection import ranks
-from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.errors import Message, NamedArgument, OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.registry import spec_named, specs
 from qi_datasets.set_spec import IntegerOption, SetSpec
@@ -67,9 +67,19 @@ class BuildRequest:
 
     def __post_init__(self) -> None:
         if self.demo and self.imagenet_val is not None:
-            raise OptionError("demo=True and imagenet_val=PATH exclude each other; give one of them")
+            raise OptionError(
+                NamedArgument("demo", True),
+                " and ",
+                NamedArgument("imagenet_val", "PATH"),
+                " exclude each other; give one of them",
+                code="contradiction",
+            )
         if self.borders is not None and not self.borders:
-            raise OptionError("borders=[] asks for no border at all; leave it out, or give some")
+            raise OptionError(
+                NamedArgument("borders", "[]"),
+                " asks for no border at all; leave it out, or give some",
+                code="nothing-asked",
+            )
         for option, least in COUNT_OPTIONS.items():
             number = getattr(self, option)
             if number is not None:
@@ -83,11 +93,20 @@ class BuildRequest:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             if chosen and not any(map(concerns, chosen)):
                 raise OptionError(
-                    f"{', '.join(spec.name for spec in chosen)}: {option}={shown} has no effect there; leave it out"
+                    f"{', '.join(spec.name for spec in chosen)}: ",
+                    NamedArgument(option, shown),
+                    " has no effect there; leave it out",
+                    code="no-effect",
                 )
             if not chosen and self.imagenet_val is None and not self.demo:
                 raise OptionError(
-                    f"{option}={shown} has no effect without images; give imagenet_val=PATH or demo=True too"
+                    NamedArgument(option, shown),
+                    " has no effect without images; give ",
+                    NamedArgument("imagenet_val", "PATH"),
+                    " or ",
+                    NamedArgument("demo", True),
+                    " too",
+                    code="no-effect",
                 )
 
     @property
@@ -121,7 +140,7 @@ class BuildRequest:
 
     def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
         """The checked plans of all sets, and for each set that is left out a line that says why."""
-        plans, notes = [], []
+        plans, notes = list[Plan](), list[str]()
         for spec in self._chosen:
             if spec.needs_images and source is None and not self.sets:
                 continue
@@ -131,7 +150,7 @@ class BuildRequest:
                 # Few sources have images for every set; a plain build makes those that it can.
                 if self.sets or spec.first_rank_after is None or (spec.name in self.counts and not self.demo):
                     raise
-                notes.append(f"left out: {error}")
+                notes.append(Message("left out: ", error))
         return plans, notes
 
     def _plan(self, spec: SetSpec, source: Source | None) -> Plan:
@@ -287,12 +306,14 @@ def build_requested(
         try:
             refreshed = refresh_set(set_folder(root, spec, spec.size), progress=progress)
         except StoredSetError as error:
-            notes.append(f"not refreshed: {error}")
+            notes.append(Message("not refreshed: ", error))
             refreshed = None
         if refreshed is None:
             left_out.append(spec.name)
         else:
             built[spec.name] = refreshed
     if left_out:
-        notes.append(f"left out: {', '.join(left_out)}, made from images: give imagenet_val=PATH, or demo=True")
+        names = ", ".join(left_out)
+        path, demo = NamedArgument("imagenet_val", "PATH"), NamedArgument("demo", True)
+        notes.append(Message(f"left out: {names}, made from images: give ", path, ", or ", demo))
     return Built({name: built[name] for name in (request.sets or specs()) if name in built}, root, tuple(notes))

@@ -184,12 +184,14 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
-        raise OptionError("a Dask cluster needs the extra dask: pip install 'qi-datasets[dask]'") from error
+        raise OptionError(
+            "a Dask cluster needs the extra dask: pip install 'qi-datasets[dask]'", code="missing-extra"
+        ) from error
     try:
         client = Client(address, timeout=CLUSTER_SECONDS)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise OptionError(
-            f"cannot reach a Dask scheduler at {address!r}; give its address, e.g. tcp://host:8786"
+            f"cannot reach a Dask scheduler at {address!r}; give its address, e.g. tcp://host:8786", code="no-cluster"
         ) from error
     with client:
         try:

@@ -94,5 +94,6 @@ def require_room(plan: Plan, output: Place) -> None:
     if needed > free:
         raise OutputError(
             f"{plan.spec.name} takes about {needed / MEGABYTE:.0f} MB, and {there} has {free / MEGABYTE:.0f} MB free; "
-            "make room, or choose another output folder"
+            "make room, or choose another output folder",
+            code="disk-full",
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qi_datasets.builder import Builder
 from qi_datasets.building.selection import NAMED, official_selection, select
-from qi_datasets.errors import OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.imagenet import IMAGENET_VAL, val_wnid
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
@@ -100,7 +100,14 @@ def plan_set(
     if not spec.needs_images:
         return Plan(builder, wanted, None, {}, builder.size == spec.size)
     if source is None:
-        raise OptionError(f"{spec.name} is made from images: give imagenet_val=PATH, or demo=True to try it without")
+        raise OptionError(
+            f"{spec.name} is made from images: give ",
+            NamedArgument("imagenet_val", "PATH"),
+            ", or ",
+            NamedArgument("demo", True),
+            " to try it without",
+            code="missing-argument",
+        )
     from_val = source.collection == IMAGENET_VAL
     chosen = select(
         spec,
@@ -131,7 +138,8 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{recipe.where} is of data version {manifest.spec_version}, this package makes {SPEC_VERSION}; "
-            "install the version that wrote it"
+            "install the version that wrote it",
+            code="other-version",
         )
     builder = builder_of(spec, manifest.size)
     borders = tuple(sorted({0, *manifest.borders}))
@@ -139,8 +147,12 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
         return Plan(builder, borders, None, {}, builder.size == spec.size, recipe)
     if source is None:
         raise OptionError(
-            f"{spec.name} is made from images, and a recipe holds none: give imagenet_val=PATH, or demo=True for a "
-            "recipe of demo pictures"
+            f"{spec.name} is made from images, and a recipe holds none: give ",
+            NamedArgument("imagenet_val", "PATH"),
+            ", or ",
+            NamedArgument("demo", True),
+            " for a recipe of demo pictures",
+            code="missing-argument",
         )
     records = [record for members in manifest.sources.values() for record in members]
     found = {record.name: source.image(record.name) for record in records if record.name in source.names}

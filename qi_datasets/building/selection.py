@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
-from qi_datasets.errors import OptionError, TooFewImagesError, name_some
+from qi_datasets.errors import Message, NamedArgument, OptionError, TooFewImagesError, name_some
 from qi_datasets.imagenet import IMAGENET_VAL, ImageCollection, val_digits, val_name
 from qi_datasets.pixels.digests import draw, sha256_hex
 from qi_datasets.set_spec import SetSpec
@@ -89,30 +89,33 @@ def select(
     """
     places = ranks(spec, splits)
     wanted = len(places)
+    count = NamedArgument(spec.count_option, "N")
     if wanted < 1:
-        raise OptionError(f"{spec.name}: asked for no images at all; ask for at least 1 with {spec.count_option}=N")
+        nothing = f"{spec.name}: asked for no images at all; ask for at least 1 with "
+        raise OptionError(nothing, count, code="nothing-asked")
     if official:
         chosen = official_names(places)
         missing = [name for name in chosen if name not in names]
         if missing:
             raise TooFewImagesError(
                 f"{spec.name}: {len(missing)} of the {wanted} selected images are missing in {where}: "
-                f"{name_some(missing)}; add them, or use {spec.count_option}=N to draw from the images "
-                "there are"
+                f"{name_some(missing)}; add them, or use ",
+                count,
+                " to draw from the images there are",
             )
     else:
         ordered = sorted(names, key=lambda name: order_key(name, collection))
         chosen = ordered[places.start : places.stop]
         if len(chosen) < wanted:
-            after = fewer = ""
+            after, fewer = "", Message()
             if spec.first_rank_after is not None and places.start:
                 before = SPECS[spec.first_rank_after]
-                after, fewer = (
-                    f", after the {places.start} of {before.name},",
-                    f", or of {before.name} with {before.count_option}=N",
-                )
+                after = f", after the {places.start} of {before.name},"
+                fewer = Message(f", or of {before.name} with ", NamedArgument(before.count_option, "N"))
             raise TooFewImagesError(
                 f"{spec.name}: {wanted} images are asked for{after} but {where} has {len(ordered)}; "
-                f"ask for fewer with {spec.count_option}=N{fewer}"
+                "ask for fewer with ",
+                count,
+                fewer,
             )
     return by_split(chosen, (splits or {}).get(spec.name, spec.splits))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from qi_datasets.builders.subset import Listed, ordered
 from qi_datasets.cards import template
-from qi_datasets.errors import NotBuiltError, OptionError, OutputError, SourceError, StoredSetError
+from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, OutputError, SourceError, StoredSetError
 from qi_datasets.imagenet import wnids
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import IntegerOption
@@ -74,7 +74,9 @@ def write_subset(images: TrainingImages, output: str | Path | None = None) -> Bu
     columns = list(zip(*rows, strict=True))
     table = pa.table({field.name: pa.array(column, field.type) for field, column in zip(SCHEMA, columns, strict=True)})
     if folder.exists() and not (folder / FACTS).is_file():
-        raise OutputError(f"{folder} exists and is no subset of this package; choose another output folder")
+        raise OutputError(
+            f"{folder} exists and is no subset of this package; choose another output folder", code="folder-in-use"
+        )
     with locked(folder), replaced_whole(folder) as staging:
         pq.write_table(table, staging / LIST, compression="zstd", write_statistics=False)
         (staging / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -110,8 +112,11 @@ def read_subset(per_class: int, output: str | Path | None = None) -> pa.Table:
     count, folder = PER_CLASS.check(per_class), subset_folder(output)
     if not (folder / FACTS).is_file():
         raise NotBuiltError(
-            f"subset is not built in {folder.parent}: give imagenet_train=PATH, where ImageNet's training images are, "
-            "or output=OUT for a folder where it is"
+            f"subset is not built in {folder.parent}: give ",
+            NamedArgument("imagenet_train", "PATH"),
+            ", where ImageNet's training images are, or ",
+            NamedArgument("output", "OUT"),
+            " for a folder where it is",
         )
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -134,7 +139,11 @@ def check_sizes(table: pa.Table, per_class: int) -> None:
         examples = short.slice(0, NAMED).to_pylist()
         named = ", ".join(f"{each['wnid']} ({each['rank_max'] + 1})" for each in examples)
         more = f" and {short.num_rows - NAMED} more" if short.num_rows > NAMED else ""
-        raise OptionError(f"per_class={per_class} is more than these classes have: {named}{more}; ask for fewer")
+        raise OptionError(
+            NamedArgument("per_class", per_class),
+            f" is more than these classes have: {named}{more}; ask for fewer",
+            code="too-many",
+        )
 
 
 def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> int:
@@ -154,7 +163,7 @@ def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> i
     """
     target = Path(folder).expanduser().absolute()
     if target.exists():
-        raise OutputError(f"{target} is there already; links are made in a new folder only")
+        raise OutputError(f"{target} is there already; links are made in a new folder only", code="folder-in-use")
     names = list(zip(rows.column("name").to_pylist(), rows.column("wnid").to_pylist(), strict=True))
     locations = [images.location(name) for name, _ in names]
     if not images.has_files:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -15,7 +14,7 @@ from typing import NoReturn, ParamSpec
 import click
 
 from qi_datasets.commands.signals import StoppedError, stopped_by_signals
-from qi_datasets.errors import QIDatasetsError, one_line, printable
+from qi_datasets.errors import Message, NamedArgument, QIDatasetsError, in_one_line, printable
 from qi_datasets.evaluation.wording import text_table
 
 P = ParamSpec("P")
@@ -50,7 +49,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
                 command(*args, **kwargs)
                 sys.stdout.flush()
         except QIDatasetsError as error:
-            fail(with_flags(one_line(error)), error.exit_status, error)
+            fail(in_one_line(with_flags(error.message)) or type(error).__name__, error.exit_status, error)
         except StoppedError as error:
             fail(f"stopped by {error}; nothing unfinished is left", error.exit_status, error)
         except OSError as error:
@@ -80,18 +79,18 @@ def say(text: str = "", err: bool = False) -> None:
 
 
 def with_flags(text: str) -> str:
-    """A message that names arguments of Python (`per_split=N`, `force=True`), with the running command's flags."""
-    options = [each for each in click.get_current_context().command.params if isinstance(each, click.Option)]
-    for parameter in options:
-        flag, is_flag = parameter.opts[0], parameter.is_flag
+    """Returns a message with the running command's flags in place of the arguments that it names."""
+    parameters = click.get_current_context().command.params
+    options = {each.name: each for each in parameters if isinstance(each, click.Option)}
 
-        def spelled(match: "re.Match[str]", flag: str = flag, is_flag: bool = is_flag) -> str:
-            return flag if is_flag or not match[1] else f"{flag} {match[1]}"
+    def shown(part: object) -> str:
+        option = options.get(part.name) if isinstance(part, NamedArgument) else None
+        if option is None or not isinstance(part, NamedArgument):
+            return str(part)
+        has_value = part.value not in (None, "") and not option.is_flag
+        return f"{option.opts[0]} {part.value}" if has_value else option.opts[0]
 
-        value = r"('[^']*'|[\w./,:-]*\w|)"
-        text = re.sub(rf"\b{parameter.name}={value}", spelled, text)
-        text = re.sub(rf"^{parameter.name} must be", f"{flag} must be", text)
-    return text
+    return "".join(map(shown, text.parts)) if isinstance(text, Message) else text
 
 
 def width() -> int:

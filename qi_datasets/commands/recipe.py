@@ -20,7 +20,9 @@ def refuse_beside_recipe(**given: object) -> None:
     for name, value in given.items():
         if value not in (None, (), False):
             flag = f"--{name.replace('_', '-')}"
-            raise OptionError(f"{flag} has no effect beside --recipe, which says what is built; leave it out")
+            raise OptionError(
+                f"{flag} has no effect beside --recipe, which says what is built; leave it out", code="no-effect"
+            )
 
 
 def make_again(

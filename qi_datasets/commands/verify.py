@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qi_datasets.commands.console import command, say, table, width, with_flags, wrapped
+from qi_datasets.errors import Message
 
 if TYPE_CHECKING:
     from qi_datasets.verification.report.report import Check, Report
@@ -127,7 +128,7 @@ def show_passes(found: "Report", *, verbose: bool) -> None:
     from qi_datasets.verification.report.report import counted
 
     for note in found.notes:
-        say(wrapped(with_flags(f"note: {note}")))
+        say(wrapped(with_flags(Message("note: ", note))))
     digests = {one.name: one.provenance["digests"] for one in found.sets}
     for name in dict.fromkeys(check.set for check in found.checks):
         checks = found.of(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from qi_datasets.errors import EntryError, OptionError
+from qi_datasets.errors import EntryError, NamedArgument, OptionError
 
 ABOUT = "about"
 """The section of an entry that holds these words; it may change after the evaluation, and its seal is its own."""
@@ -38,7 +38,7 @@ def about_of(**fields: str | None) -> dict[str, str]:
     about = {name: text for name, text in fields.items() if text is not None}
     for name, text in about.items():
         if fault := fault_of(name, text):
-            raise OptionError(f"{name} must be {fault}")
+            raise OptionError(NamedArgument(name), f" must be {fault}", code="bad-value")
     return about
 
 
@@ -53,7 +53,7 @@ def changed_about(content: Mapping[str, Any], **fields: str | None) -> dict[str,
         OptionError: As `about_of`, and where no field is given.
     """
     if all(text is None for text in fields.values()):
-        raise OptionError(f"nothing is described; give one of {', '.join(LONGEST)}")
+        raise OptionError(f"nothing is described; give one of {', '.join(LONGEST)}", code="nothing-asked")
     gone = {name for name, text in fields.items() if text == ""}
     given = about_of(**{name: text for name, text in fields.items() if name not in gone})
     about = {**content.get(ABOUT, {}), **given}

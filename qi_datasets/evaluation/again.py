@@ -28,7 +28,7 @@ def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {init: settings["batch_norm"] for init, settings in inits.items()}
     unusual = {kind for init, kind in kinds.items() if kind in (CALIBRATED, UNTOUCHED) and kind != usual[init]}
     if len(counts) > 1 or len(unusual) > 1:
-        raise OptionError("the entry mixes inits that no single run gives; run them one by one")
+        raise OptionError("the entry mixes inits that no single run gives; run them one by one", code="bad-value")
     return {
         "task": content["task"],
         "borders": content["protocol"]["borders"] if content["task"] == QI.name else None,

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from qi_datasets.errors import NotBuiltError, OptionError, OutputError, missing_extra
+from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, OutputError, missing_extra
 from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, INITS, PRETRAINED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
@@ -63,7 +63,9 @@ def check_arguments(
         ("limit", limit, math.inf, "sources"),
     ):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most):
-            raise OptionError(f"{name} must be a number of {what} from 1, not {number!r}")
+            raise OptionError(
+                NamedArgument(name), f" must be a number of {what} from 1, not {number!r}", code="bad-value"
+            )
     check_choice("padding", padding, get_args(Padding))
     check_choice("background", background, get_args(Background))
     if pool is not None:
@@ -71,11 +73,13 @@ def check_arguments(
     if batch_norm is not None:
         check_choice("batch_norm", batch_norm, (CALIBRATED, UNTOUCHED))
     if batch_norm == CALIBRATED and task != QI.name:
-        raise OptionError(f"batch_norm={batch_norm!r} has no effect on {task}; leave it out")
+        raise OptionError(
+            NamedArgument("batch_norm", f"{batch_norm!r}"), f" has no effect on {task}; leave it out", code="no-effect"
+        )
     channels("mean", mean)
     channels("std", std)
     if weights not in ("none", "default") and not Path(weights).expanduser().is_file():
-        raise OptionError(f"weights are none, default or a file, and {weights!r} is no file")
+        raise OptionError(f"weights are none, default or a file, and {weights!r} is no file", code="bad-model")
 
 
 def check_choice(name: str, value: object, values: Iterable[str]) -> None:
@@ -83,7 +87,9 @@ def check_choice(name: str, value: object, values: Iterable[str]) -> None:
     known = list(values)
     if value not in known:
         hint = nearest(f"{value}", dict.fromkeys(known))
-        raise OptionError(f"{name} must be one of {', '.join(known)}, not {value!r}{hint}")
+        raise OptionError(
+            NamedArgument(name), f" must be one of {', '.join(known)}, not {value!r}{hint}", code="bad-value"
+        )
 
 
 def check_borders(task: str, borders: Iterable[int] | None) -> None:
@@ -91,11 +97,17 @@ def check_borders(task: str, borders: Iterable[int] | None) -> None:
     if borders is None:
         return
     if task != QI.name:
-        raise OptionError(f"{task} has no borders; leave them out")
+        raise OptionError(f"{task} has no borders; leave them out", code="no-effect")
     if isinstance(borders, str | bytes) or not isinstance(borders, Iterable):
-        raise OptionError(f"borders must be a list of numbers, such as borders=[64], not {borders!r}")
+        raise OptionError(
+            NamedArgument("borders"),
+            " must be a list of numbers, such as ",
+            NamedArgument("borders", "[64]"),
+            f", not {borders!r}",
+            code="bad-value",
+        )
     if not [BORDER.check(border) for border in borders]:
-        raise OptionError("there must be a border at least; leave them out for the official ones")
+        raise OptionError("there must be a border at least; leave them out for the official ones", code="nothing-asked")
 
 
 def check_inits(task: str, init: str | Iterable[str] | None) -> None:
@@ -104,7 +116,7 @@ def check_inits(task: str, init: str | Iterable[str] | None) -> None:
         return
     asked = [init] if isinstance(init, str) else list(init)
     if not asked:
-        raise OptionError(f"there must be an init at least: {', '.join(TASK_INITS[task])}")
+        raise OptionError(f"there must be an init at least: {', '.join(TASK_INITS[task])}", code="nothing-asked")
     for kind in asked:
         check_choice("init", kind, INITS)
         if kind not in TASK_INITS[task]:
@@ -124,14 +136,20 @@ def channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | N
     except (TypeError, ValueError):
         numbers = ()
     if len(numbers) != CHANNELS or not all(map(math.isfinite, numbers)):
-        raise OptionError(f"{name} must be three numbers, one for each channel, not {values!r}")
+        raise OptionError(
+            NamedArgument(name), f" must be three numbers, one for each channel, not {values!r}", code="bad-value"
+        )
     if min(numbers) < 0 or max(numbers) > 1:
         raise OptionError(
-            f"{name} must be from 0 to 1 for each channel, as images are, not {values!r}; "
-            "divide it by 255 if it is of images from 0 to 255"
+            NamedArgument(name),
+            (
+                f" must be from 0 to 1 for each channel, as images are, not {values!r}; divide it by "
+                "255 if it is of images from 0 to 255"
+            ),
+            code="bad-value",
         )
     if name == "std" and min(numbers) == 0:
-        raise OptionError(f"std must be above 0 for each channel, not {values!r}")
+        raise OptionError(NamedArgument("std"), f" must be above 0 for each channel, not {values!r}", code="bad-value")
     return numbers
 
 
@@ -143,7 +161,7 @@ def check_model(model: str) -> None:
     """Raises OptionError for the name of a network that there is not, as far as that is seen without importing any."""
     where, colon, _ = model.rpartition(":")
     if where.endswith(".py") and not Path(where).expanduser().is_file():
-        raise OptionError(f"{where} is no file; give path/to/file.py:factory")
+        raise OptionError(f"{where} is no file; give path/to/file.py:factory", code="bad-model")
     known = torchvision_names()
     if known and not colon:
         check_known(model, [*OURS, *known])
@@ -154,7 +172,8 @@ def check_known(model: str, known: Sequence[str]) -> None:
     if model not in known:
         raise OptionError(
             f"no model is called {model!r}{nearest(model, dict.fromkeys(known))}; names are those of torchvision, "
-            "bagnet33, timm:NAME, and package.module:factory or path/to/file.py:factory for your own"
+            "bagnet33, timm:NAME, and package.module:factory or path/to/file.py:factory for your own",
+            code="bad-model",
         )
 
 
@@ -206,7 +225,10 @@ def check_plot(file: str | Path | None) -> None:
     if file is None:
         return
     if Path(file).suffix.lower() not in PLOTS:
-        raise OptionError(f"{file} can't be drawn; give a name that ends in {', '.join(PLOTS[:-1])} or {PLOTS[-1]}")
+        raise OptionError(
+            f"{file} can't be drawn; give a name that ends in {', '.join(PLOTS[:-1])} or {PLOTS[-1]}",
+            code="bad-file-type",
+        )
     if not Path(file).expanduser().absolute().parent.is_dir():
         raise OutputError(f"cannot write {file}: there is no folder {Path(file).expanduser().absolute().parent}")
     if find_spec("matplotlib") is None:

@@ -34,16 +34,21 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
         again: Tensor = said(lambda: network(images[:1]), where)
         batch: Tensor = said(lambda: network(images), f"on {IMAGES} images of {side} x {side}")
     if len(batch) != IMAGES:
-        raise ModelError(f"{name} must answer one vector for each image; to {IMAGES} images it gives {len(batch)}")
+        raise ModelError(
+            f"{name} must answer one vector for each image; to {IMAGES} images it gives {len(batch)}",
+            code="bad-answers",
+        )
     if differ(alone, again):
         raise ModelError(
             f"{name} answers the same image in two ways: it depends on chance, even in evaluation mode; take the noise "
-            "or dropout out of it"
+            "or dropout out of it",
+            code="bad-answers",
         )
     if differ(alone[0], batch[0]):
         raise ModelError(
             f"{name} answers an image otherwise when others are in its batch: give its batch norms statistics "
-            "(track_running_stats), or take out what mixes the batch"
+            "(track_running_stats), or take out what mixes the batch",
+            code="bad-answers",
         )
     return contiguous
 

@@ -63,16 +63,18 @@ def read_state(path: str) -> State:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise OptionError(f"weights are none, default or a file, and {path!r} is no file")
+        raise OptionError(f"weights are none, default or a file, and {path!r} is no file", code="bad-model")
     try:
         open_regular(str(file)).close()  # which names a pointer of git-lfs
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        raise ModelError(f"cannot read {path}: {error.strerror}", code="bad-weights") from error
     content = read_safetensors(file) if file.suffix == ".safetensors" else read_pickled(file)
     state = find_state(content)
     if state is None:
         raise ModelError(
-            f"{path} holds no state dict (names and tensors); save one with torch.save(net.state_dict(), 'weights.pth')"
+            f"{path} holds no state dict (names and tensors); save one with "
+            "torch.save(net.state_dict(), 'weights.pth')",
+            code="bad-weights",
         )
     return state
 
@@ -84,7 +86,9 @@ def read_safetensors(file: Path) -> Any:
     try:
         return load_file(file)
     except Exception as error:
-        raise ModelError(f"{file} can't be read as safetensors: {one_line(error)[:100]}; is it whole?") from error
+        raise ModelError(
+            f"{file} can't be read as safetensors: {one_line(error)[:100]}; is it whole?", code="bad-weights"
+        ) from error
 
 
 def read_pickled(file: Path) -> Any:
@@ -94,13 +98,18 @@ def read_pickled(file: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         if is_archive(file):
-            raise ModelError(f"{file} is a TorchScript archive; {converted_by(CONVERT_ARCHIVE, file)}") from error
+            raise ModelError(
+                f"{file} is a TorchScript archive; {converted_by(CONVERT_ARCHIVE, file)}", code="bad-weights"
+            ) from error
         if found := foreign_types(file):
             raise ModelError(
                 f"{file} holds more than weights ({', '.join(found[:3])}), which is not read for safety; "
-                f"if you trust it, {converted_by(CONVERT, file)}"
+                f"if you trust it, {converted_by(CONVERT, file)}",
+                code="bad-weights",
             ) from error
-        raise ModelError(f"{file} can't be read as a state dict; is it whole, and written by torch.save?") from error
+        raise ModelError(
+            f"{file} can't be read as a state dict; is it whole, and written by torch.save?", code="bad-weights"
+        ) from error
 
 
 def converted_by(code: str, file: Path) -> str:
@@ -167,7 +176,10 @@ def load(network: nn.Module, state: State, weights: str, head: Callable[[], Coll
         further = [name for name in further if not free or name.partition(".")[0] in parts]
     for what, those in (("lack", missing), ("have beside what it has", further), ("have in other shapes", other)):
         if those:
-            raise ModelError(f"weights {weights} do not fit {type(network).__name__}: they {what} {name_some(those)}")
+            raise ModelError(
+                f"weights {weights} do not fit {type(network).__name__}: they {what} {name_some(those)}",
+                code="bad-weights",
+            )
     fitting = {name: tensor for name, tensor in state.items() if name in wanted and wanted[name].shape == tensor.shape}
     network.load_state_dict(fitting, strict=False)
 

@@ -61,7 +61,9 @@ def plot(entries: Sequence[Content], file: Path) -> None:
     try:
         figure.savefig(file)
     except ValueError as error:
-        raise OptionError(f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf") from error
+        raise OptionError(
+            f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf", code="bad-file-type"
+        ) from error
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
 

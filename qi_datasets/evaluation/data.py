@@ -12,7 +12,7 @@ import numpy as np
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import OptionError, StoredSetError
+from qi_datasets.errors import NamedArgument, OptionError, StoredSetError
 from qi_datasets.evaluation.arguments import set_place
 from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
@@ -61,11 +61,14 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
         build_set(plan_set(spec), default_output() if output is None else place_of(output))
     stored = StoredSet.open(folder)
     if stored.manifest.name != spec.name or stored.manifest.size != spec.size:
-        raise OptionError(f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder")
+        raise OptionError(
+            f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder", code="bad-place"
+        )
     if stored.manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds data version {stored.manifest.spec_version}, this package evaluates {SPEC_VERSION}; "
-            "build the set again"
+            "build the set again",
+            code="other-version",
         )
     return stored
 
@@ -217,7 +220,11 @@ def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_s
 def limited(there: int, limit: int | None) -> int:
     """How many of the sources that are there are evaluated; OptionError for more than there are."""
     if limit is not None and limit > there:
-        raise OptionError(f"limit={limit} asks for more than the {there} sources that are there; leave it out for all")
+        raise OptionError(
+            NamedArgument("limit", limit),
+            f" asks for more than the {there} sources that are there; leave it out for all",
+            code="too-many",
+        )
     return there if limit is None else limit
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import nn
 
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool, check_arguments
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.inits import (
@@ -61,7 +61,11 @@ def design_of(
     sides = [chosen.canvas + 2 * border for border in pixels]
     variant, facts = facts_of(network, variant, sides, head=chosen.head, widens=chosen.widens)
     if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
-        raise OptionError(f"batch_norm={batch_norm!r} has no effect: no batch norm is frozen here; leave it out")
+        raise OptionError(
+            NamedArgument("batch_norm", f"{batch_norm!r}"),
+            " has no effect: no batch norm is frozen here; leave it out",
+            code="no-effect",
+        )
     inits = {
         kind: {
             "seeds": list(range(seeds_of(network, kind, kinds, seeds))),
@@ -87,13 +91,15 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
         seeds: As of `evaluate`.
     """
     if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
-        raise OptionError(f"seeds={seeds} has no effect on init {', '.join(kinds)}; leave it out")
+        raise OptionError(
+            NamedArgument("seeds", seeds), f" has no effect on init {', '.join(kinds)}; leave it out", code="no-effect"
+        )
     if kind not in (RANDOM, SCRATCH):
         return 1
     if model.anew:
         return seeds or DEFAULT_SEEDS[kind]
     if seeds not in (None, 1):
-        raise OptionError(f"seeds={seeds} of init {kind} need a function that makes the network anew")
+        raise OptionError(NamedArgument("seeds", seeds), f" of init {kind} need a function that makes the network anew")
     return 1
 
 
@@ -131,11 +137,20 @@ def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list
         if kind in (RANDOM, PRETRAINED) and model.fixed:
             raise OptionError(f"{model.name} makes the same weights whatever the seed: init is given, not {kind}")
         if kind == PRETRAINED and (not weighted or not model.anew):
-            raise OptionError("init pretrained needs weights: give weights=default, or a file")
+            raise OptionError(
+                "init pretrained needs weights: give ",
+                NamedArgument("weights", "default"),
+                ", or a file",
+                code="missing-argument",
+            )
         if kind == GIVEN and model.anew:
             raise OptionError("init given is for a module; a network that is made here is random or pretrained")
     if weighted and model.anew and PRETRAINED not in asked:
-        raise OptionError(f"weights={model.weights!r} has no effect without init pretrained; leave it out")
+        raise OptionError(
+            NamedArgument("weights", f"{model.weights!r}"),
+            " has no effect without init pretrained; leave it out",
+            code="no-effect",
+        )
     return sorted(asked, key=INITS.index)
 
 

@@ -240,7 +240,9 @@ def check_data(data: Mapping[str, Any]) -> None:
     """EntryError where the entry's data can't be what it says: another version, other digests than the pinned ones."""
     spec = SPECS[data["set"]]
     if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
-        raise EntryError(f"data.data_version is {data['data_version']}; this package knows {SPEC_VERSION}")
+        raise EntryError(
+            f"data.data_version is {data['data_version']}; this package knows {SPEC_VERSION}", code="unreadable-entry"
+        )
     if data["canonical"] != (data["track"] in (OFFICIAL, UNVERIFIED)):
         raise EntryError(f"data.canonical is {data['canonical']}, but data.track is {data['track']}")
     if data["canonical"] and (data["track"] == OFFICIAL) != (data["pixels"] in (PINNED, VERIFIED)):
@@ -285,17 +287,19 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of finite numbers; EntryError for anything else, whatever it is."""
     try:
         if not path.is_file():
-            raise EntryError(f"{path} is missing; an entry is {ENTRY} and {PREDICTIONS}, in one folder")
+            raise EntryError(
+                f"{path} is missing; an entry is {ENTRY} and {PREDICTIONS}, in one folder", code="unreadable-entry"
+            )
         if path.stat().st_size > MOST_BYTES:
-            raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)")
+            raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)", code="unreadable-entry")
         with open_regular(str(path)) as file:
             # Editors of Windows put a byte order mark before the text.
             text = file.read().decode("utf-8-sig")
         content = json.loads(text, parse_constant=refused, parse_float=finite)
     except (OSError, ValueError, RecursionError) as error:
-        raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}") from error
+        raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}", code="unreadable-entry") from error
     if not isinstance(content, dict):
-        raise EntryError(f"{path} is no JSON object")
+        raise EntryError(f"{path} is no JSON object", code="unreadable-entry")
     return as_sealed(content)
 
 
@@ -362,7 +366,10 @@ def major_version(content: Mapping[str, Any]) -> str:
 def check_schema(content: Mapping[str, Any], besides: str = "") -> None:
     """EntryError, which names the field, unless the content is of the published schema, but for a section."""
     if major_version(content) != major_version({"version": VERSION}):
-        raise EntryError(f"version is {content.get('version')!r}; this package reads entries of version {VERSION}")
+        raise EntryError(
+            f"version is {content.get('version')!r}; this package reads entries of version {VERSION}",
+            code="unreadable-entry",
+        )
     errors = Draft202012Validator(schema()).iter_errors(content)
     error = best_match(one for one in errors if not besides or besides not in one.absolute_path)
     if error is not None:

@@ -88,7 +88,9 @@ class GridEntry:
         try:
             for name in (SETTINGS, ANSWERS):
                 if (place / name).stat().st_size > MOST_BYTES:
-                    raise EntryError(f"{place / name} is larger than {MOST_BYTES} bytes; no evaluation is")
+                    raise EntryError(
+                        f"{place / name} is larger than {MOST_BYTES} bytes; no evaluation is", code="unreadable-entry"
+                    )
             content = json.loads((place / SETTINGS).read_text(encoding="utf-8"))
             table = pq.read_table(place / ANSWERS)
             cells, inits = content["grid"] ** 2, content["inits"]
@@ -101,7 +103,9 @@ class GridEntry:
             made = cls.of({key: value for key, value in content.items() if key != "figures"}, answers, sources)
             agree = is_close(made.figures, content["figures"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-            raise EntryError(f"{place} can't be read as an evaluation on a grid: {one_line(error)}") from error
+            raise EntryError(
+                f"{place} can't be read as an evaluation on a grid: {one_line(error)}", code="unreadable-entry"
+            ) from error
         if not agree or start != table.num_rows:
             raise EntryError(f"{place}: the figures are not those of the answers; write the evaluation again")
         return made
@@ -170,7 +174,9 @@ def evaluate_grid(
 
     GRID.check(grid)
     if init == SCRATCH:
-        raise OptionError("a grid is read by a probe of frozen networks; init scratch has no effect on it")
+        raise OptionError(
+            "a grid is read by a probe of frozen networks; init scratch has no effect on it", code="no-effect"
+        )
     chosen: dict[str, Any] = {
         "weights": "none",
         "padding": "own",

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from qi_datasets.errors import HubError, OptionError, OutputError, one_line
+from qi_datasets.errors import HubError, NamedArgument, OptionError, OutputError, one_line
 from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.figures import Figures
@@ -159,7 +159,7 @@ def results_of(
         OptionError: For an entry without such a figure, and a name that is none.
     """
     if dataset_id.count("/") != 1 or not all(dataset_id.split("/")):
-        raise OptionError(f"dataset_id must be ORG/NAME, not {dataset_id!r}")
+        raise OptionError(NamedArgument("dataset_id"), f" must be ORG/NAME, not {dataset_id!r}", code="bad-place")
     values = ranked_values(entry.content)
     if not values:
         raise OptionError(

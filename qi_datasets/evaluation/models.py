@@ -21,7 +21,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from qi_datasets.errors import ModelError, OptionError, QIDatasetsError, missing_extra, one_line
+from qi_datasets.errors import ModelError, NamedArgument, OptionError, QIDatasetsError, missing_extra, one_line
 from qi_datasets.evaluation.arguments import channels, check_known
 from qi_datasets.evaluation.checkpoints import State, load, read_state
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
@@ -109,13 +109,22 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
         OptionError: For an unknown name and weights without effect.
     """
     if isinstance(model, torch.export.ExportedProgram):
-        raise OptionError("an exported program takes images of one size; give the module that it was exported from")
+        raise OptionError(
+            "an exported program takes images of one size; give the module that it was exported from", code="bad-model"
+        )
     if not isinstance(model, str) and not callable(model):
-        raise OptionError(f"model must be a module, a function that makes one, or a name, not {model!r:.100}")
+        raise OptionError(
+            f"model must be a module, a function that makes one, or a name, not {model!r:.100}", code="bad-model"
+        )
     if isinstance(model, nn.Module):
         model = unwrapped(model)
         if weights != NONE:
-            raise OptionError(f"the module has its weights; weights={weights!r} would have no effect, leave it out")
+            raise OptionError(
+                "the module has its weights; ",
+                NamedArgument("weights", f"{weights!r}"),
+                " would have no effect, leave it out",
+                code="no-effect",
+            )
         given: nn.Module = model
         return Model(type(given).__name__, GIVEN, lambda side, own: copied(given), whole=False, anew=False)
     if callable(model):
@@ -229,7 +238,9 @@ def timm_model(name: str, weights: str) -> Model:
         raise missing_extra(f"{TIMM}{name} needs timm, which is missing", "timm")
     timm = importlib.import_module("timm")
     if not timm.is_model(name.partition(".")[0]):
-        raise OptionError(f"timm has no model {name!r}{nearest(name, dict.fromkeys(timm.list_models()))}")
+        raise OptionError(
+            f"timm has no model {name!r}{nearest(name, dict.fromkeys(timm.list_models()))}", code="unknown-mode"
+        )
     first = called(lambda: timm.create_model(name, pretrained=False), name)
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
@@ -267,7 +278,9 @@ def factory_at(place: str) -> Callable[[], Any]:
     except Exception as error:
         raise ModelError(f"{place} can't be imported: {type(error).__name__}: {one_line(error)}") from error
     if not callable(factory) or isinstance(factory, nn.Module):
-        raise OptionError(f"{place} is a {type(factory).__name__}; name a function without arguments that makes one")
+        raise OptionError(
+            f"{place} is a {type(factory).__name__}; name a function without arguments that makes one", code="bad-model"
+        )
 
     def make() -> Any:
         with importable(beside):
@@ -279,10 +292,10 @@ def factory_at(place: str) -> Callable[[], Any]:
 def module_in(path: Path) -> ModuleType:
     """Returns a Python file as a module; OptionError for what is none."""
     if not path.is_file():
-        raise OptionError(f"{path} is no file; give path/to/file.py:factory")
+        raise OptionError(f"{path} is no file; give path/to/file.py:factory", code="bad-model")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise OptionError(f"{path} is no Python file")
+        raise OptionError(f"{path} is no Python file", code="bad-model")
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
@@ -323,7 +336,7 @@ def with_file(model: Model, weights: str) -> Model:
     if weights == NONE:
         return model
     if weights == DEFAULT:
-        raise OptionError(f"{model.name} has no default weights; give the file where they are")
+        raise OptionError(f"{model.name} has no default weights; give the file where they are", code="bad-model")
     return Model(model.name, said(weights), model.make, read_state(weights), model.transform, model.whole)
 
 
@@ -332,7 +345,9 @@ def downloaded(fetch: Callable[[], Any], name: str) -> Any:
     try:
         return fetch()
     except Exception as error:
-        raise ModelError(f"the default weights of {name} can't be had: {one_line(error)[:200]}; give a file") from error
+        raise ModelError(
+            f"the default weights of {name} can't be had: {one_line(error)[:200]}; give a file", code="bad-weights"
+        ) from error
 
 
 def resized(network: nn.Module, state: State) -> State:

@@ -125,19 +125,24 @@ class Predictions:
         wanted = schema_of(task)
         try:
             if not path.is_file():
-                raise EntryError(f"{path} is missing; an entry is entry.json and {PREDICTIONS}, in one folder")
+                raise EntryError(
+                    f"{path} is missing; an entry is entry.json and {PREDICTIONS}, in one folder",
+                    code="unreadable-entry",
+                )
             open_regular(str(path)).close()  # which names a pointer of git-lfs
             if path.stat().st_size > MOST_BYTES or pq.read_metadata(path).num_rows > MOST_ROWS:
-                raise EntryError(f"{path} is larger than any evaluation of {task} can be")
+                raise EntryError(f"{path} is larger than any evaluation of {task} can be", code="unreadable-entry")
             table = pq.read_table(path)
             found = {field.name: field.type for field in table.schema}
             if found != {field.name: field.type for field in wanted}:
                 raise EntryError(f"{path} has {described(found)}; {task} has {described(columns(task))}")
             if unfilled := [name for name in table.schema.names if table.column(name).null_count]:
-                raise EntryError(f"{path} lacks values in the column {unfilled[0]}")
+                raise EntryError(f"{path} lacks values in the column {unfilled[0]}", code="unreadable-entry")
             return cls(task, table.select(wanted.names).replace_schema_metadata(None).combine_chunks())
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise EntryError(f"{path} can't be read as Parquet: {one_line(error)[:200]}") from error
+            raise EntryError(
+                f"{path} can't be read as Parquet: {one_line(error)[:200]}", code="unreadable-entry"
+            ) from error
 
 
 def columns(task: str) -> Mapping[str, pa.DataType]:

@@ -24,7 +24,7 @@ def refresh(folder: Path) -> dict[str, bool]:
         except EntryError as error:
             raise EntryError(f"{path.parent}: {one_line(error)}") from error
     if not found:
-        raise OptionError(f"there are no entries in {folder}: an entry is a folder with {ENTRY}")
+        raise OptionError(f"there are no entries in {folder}: an entry is a folder with {ENTRY}", code="bad-place")
     rewritten = {}
     for place, entry in found.items():
         before = json.loads((place / ENTRY).read_text(encoding="utf-8"))

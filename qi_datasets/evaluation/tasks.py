@@ -96,7 +96,7 @@ def generated_data(spec: SetSpec) -> ReadData:
 
     def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
         if limit is not None and sum(spec.splits.values()) == len(CORNERS):
-            raise OptionError(f"{spec.name} is two images; leave limit out")
+            raise OptionError(f"{spec.name} is two images; leave limit out", code="no-effect")
         return read_generated(stored_set(spec, output), limit)
 
     return read

@@ -245,6 +245,7 @@ def check_answers(network: nn.Module, side: int, name: str) -> int:
         found = tuple(answer.shape) if isinstance(answer, torch.Tensor) else f"a {type(answer).__name__}"
         raise ModelError(
             f"{name} must answer one vector for each image, (N, F); to one image it gives {found}; "
-            "end it with a global pooling, or with a linear layer after one"
+            "end it with a global pooling, or with a linear layer after one",
+            code="bad-answers",
         )
     return int(answer.shape[1])

@@ -148,7 +148,7 @@ def rows_of(task: str, figures: Mapping[str, Any]) -> tuple[list[str], list[list
 def table_of(content: Mapping[str, Any], form: str = "text") -> str:
     """Returns the figures of an entry as tables, one for each init; form: "text", "markdown" or "latex"."""
     if form not in TABLES:
-        raise OptionError(f"a table is text, markdown or latex, not {form!r}")
+        raise OptionError(f"a table is text, markdown or latex, not {form!r}", code="bad-value")
     found = []
     for init, figures in content["figures"].items():
         header, rows = rows_of(content["task"], figures)

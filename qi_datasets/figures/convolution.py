@@ -109,7 +109,7 @@ def rook_training(epoch: int = EPOCHS, *, seed: int = FILM_SEED, look: LookName 
     Source: arXiv 2003.07064, figure 1; the specification of `rook`.
     """
     if not 0 <= epoch <= EPOCHS:
-        raise OptionError(f"epoch must be from 0 to {EPOCHS}, not {epoch!r}")
+        raise OptionError(f"epoch must be from 0 to {EPOCHS}, not {epoch!r}", code="bad-value")
     with looking(look) as colours:
         figure = new_figure(
             colours,

@@ -68,7 +68,9 @@ def accuracy_by_border(entries: Sequence[Measured] = (), *, look: LookName = "li
     """
     curves = curves_in(entries)
     if len(curves) > len(MARKERS):
-        raise OptionError(f"{len(curves)} curves can't be told apart; give entries of up to {len(MARKERS)}")
+        raise OptionError(
+            f"{len(curves)} curves can't be told apart; give entries of up to {len(MARKERS)}", code="too-many"
+        )
     borders = sorted({int(border) for _, _, figures in curves for border in figures} | set(QI.borders))
     with looking(look) as colours:
         below = (
@@ -149,7 +151,9 @@ def location_map(
     """
     cells = np.asarray(shares, float)
     if cells.ndim != 2 or cells.shape[0] != cells.shape[1] or not ((cells >= 0) & (cells <= 1)).all():
-        raise OptionError(f"shares must be a square of numbers from 0 to 1, not of the shape {cells.shape}")
+        raise OptionError(
+            f"shares must be a square of numbers from 0 to 1, not of the shape {cells.shape}", code="bad-shape"
+        )
     side = len(cells)
     with looking(look) as colours:
         figure = new_figure(

@@ -99,7 +99,7 @@ def looking(name: str) -> Iterator[Look]:
         OptionError: For an unknown name.
     """
     if name not in LOOKS:
-        raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {name!r}")
+        raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {name!r}", code="bad-value")
     with mpl.rc_context(LOOKS[name].settings):
         yield LOOKS[name]
 

@@ -26,7 +26,7 @@ def qi_samples(sources: int = 4, *, output: str | Path | None = None, look: Look
         NotBuiltError: where the set is not there.
     """
     if not 1 <= sources <= MOST_SOURCES:
-        raise OptionError(f"sources must be from 1 to {MOST_SOURCES}, not {sources!r}")
+        raise OptionError(f"sources must be from 1 to {MOST_SOURCES}, not {sources!r}", code="bad-value")
     rows = load_dataset(QI.name, split=SPLIT, output=output)
     with looking(look) as colours:
         figure = new_figure(
@@ -66,7 +66,9 @@ def qi_borders(source: int = 0, *, output: str | Path | None = None, look: LookN
         for column, border in enumerate(QI.borders):
             rows = load_dataset(QI.name, split=SPLIT, border=border, output=output)
             if not 0 <= source < len(rows) // QI.rows_per_source:
-                raise OptionError(f"source must be from 0 to {len(rows) // QI.rows_per_source - 1}, not {source!r}")
+                raise OptionError(
+                    f"source must be from 0 to {len(rows) // QI.rows_per_source - 1}, not {source!r}", code="bad-value"
+                )
             for label, axes in enumerate(grid[:, column]):
                 image = rows[source * QI.rows_per_source + label]["image"]
                 show_image(axes, image, colours)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from qi_datasets.building.dataset import build_dataset
-from qi_datasets.errors import NotBuiltError, OptionError, OutputError
+from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, OutputError
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import evaluate
 from qi_datasets.evaluation.grid import SETTINGS, GridEntry, evaluate_grid
@@ -106,7 +106,9 @@ def write_map(made: GridEntry, file: Path) -> None:
     try:
         figure.savefig(file)
     except ValueError as error:
-        raise OptionError(f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf") from error
+        raise OptionError(
+            f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf", code="bad-file-type"
+        ) from error
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
 
@@ -156,12 +158,19 @@ def write_figures(
     """
     for name in names:
         if name not in FIGURES:
-            raise OptionError(f"no figure is called {name!r}{nearest(name, FIGURES)}; there are {', '.join(FIGURES)}")
+            raise OptionError(
+                f"no figure is called {name!r}{nearest(name, FIGURES)}; there are {', '.join(FIGURES)}",
+                code="unknown-figure",
+            )
     for look in looks:
         if look not in LOOKS:
-            raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {look!r}")
+            raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {look!r}", code="bad-value")
     if demo and (output is not None or entries):
-        raise OptionError("demo=True makes sets and entries of its own; leave output and entries out")
+        raise OptionError(
+            NamedArgument("demo", True),
+            " makes sets and entries of its own; leave output and entries out",
+            code="contradiction",
+        )
     chosen = {name: FIGURES[name] for name in (names or FIGURES)}
     drawn: list[LookName] = [look.name for look in LOOKS.values() if look.name in (looks or LOOKS)]
     target, notes = Path(folder).expanduser(), list[str]()
@@ -178,7 +187,12 @@ def write_figures(
                         files += write_drawing(target, name, drawing, material, look)
                         bar.update()
                 except NotBuiltError:
-                    notes.append(f"{name} is left out, since qi is not built; demo=True builds it from demo pictures")
+                    demo_too = NamedArgument("demo", True)
+                    notes.append(
+                        Message(
+                            f"{name} is left out, since qi is not built; ", demo_too, " builds it from demo pictures"
+                        )
+                    )
     return files, notes
 
 

@@ -35,7 +35,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
         with zipfile.ZipFile(archive) as file:
             members = [one for one in file.infolist() if not one.filename.startswith(_BESIDE)]
             if len(members) > MOST_FILES:
-                raise OptionError(f"{archive.name} holds {len(members)} files; a submission has {MOST_FILES} at most")
+                raise OptionError(
+                    f"{archive.name} holds {len(members)} files; a submission has {MOST_FILES} at most",
+                    code="bad-archive",
+                )
             for member in members:
                 check_member(member)
             left = MOST_BYTES
@@ -46,9 +49,9 @@ def unpacked(archive: Path, folder: Path) -> Path:
                     with file.open(member) as source:
                         left = copied(source, target, left)
     except OptionError as error:
-        raise OptionError(f"{archive.name} is refused: {one_line(error)}") from error
+        raise OptionError(f"{archive.name} is refused: {one_line(error)}", code="bad-archive") from error
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise OptionError(f"{archive.name} can't be unpacked: {one_line(error)[:100]}") from error
+        raise OptionError(f"{archive.name} can't be unpacked: {one_line(error)[:100]}", code="bad-archive") from error
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -58,12 +61,12 @@ def check_member(member: zipfile.ZipInfo) -> None:
     name, shown = member.filename, repr(member.filename[:60])
     parts = name.rstrip("/").split("/")
     if len(name) > LONGEST_NAME:
-        raise OptionError(f"the name {shown}... has {len(name)} characters")
+        raise OptionError(f"the name {shown}... has {len(name)} characters", code="bad-archive")
     if not name.isprintable() or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
-        raise OptionError(f"the name {shown} is no relative path of plain names")
+        raise OptionError(f"the name {shown} is no relative path of plain names", code="bad-archive")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise OptionError(f"{shown} is a link or no file; put the file itself there")
+        raise OptionError(f"{shown} is a link or no file; put the file itself there", code="bad-archive")
 
 
 def copied(source: IO[bytes], target: Path, left: int) -> int:
@@ -72,6 +75,6 @@ def copied(source: IO[bytes], target: Path, left: int) -> int:
         while piece := source.read(_PIECE):
             left -= len(piece)
             if left < 0:
-                raise OptionError(f"its files are larger than {MOST_BYTES // 10**6} MB together")
+                raise OptionError(f"its files are larger than {MOST_BYTES // 10**6} MB together", code="bad-archive")
             file.write(piece)
     return left

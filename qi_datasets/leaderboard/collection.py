@@ -160,12 +160,16 @@ def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[s
     except QIDatasetsError:
         raise
     except Exception as error:  # what a remote file system raises is its own
-        raise OptionError(f"{place} can't be listed: {one_line(error)[:200]}; give a folder of entries") from error
+        raise OptionError(
+            f"{place} can't be listed: {one_line(error)[:200]}; give a folder of entries", code="bad-place"
+        ) from error
     parents = {file.parent for file in files if file.name in LARGEST}
     if isinstance(place, Path) and leave_out is not None:
         parents = {one for one in parents if not (place / one).resolve().is_relative_to(leave_out.resolve())}
     if not parents:
-        raise OptionError(f"there are no entries in {place}: an entry is a folder with {ENTRY} and {PREDICTIONS}")
+        raise OptionError(
+            f"there are no entries in {place}: an entry is a folder with {ENTRY} and {PREDICTIONS}", code="bad-place"
+        )
     here = PurePosixPath()
     return [
         (folder_name(place), place) if parent == here else (str(parent), joined(place, str(parent)))
@@ -203,13 +207,15 @@ def on_this_machine(place: Place) -> Iterator[Path]:
             try:
                 size = file_size(joined(place, name))
                 if size is not None and size > most:
-                    raise EntryError(f"{name} is larger than any ({size} bytes)")
+                    raise EntryError(f"{name} is larger than any ({size} bytes)", code="unreadable-entry")
                 if size is not None:
                     fetch(joined(place, name), folder / name)
             except QIDatasetsError:
                 raise
             except Exception as error:  # what a remote file system raises is its own
-                raise EntryError(f"{name} can't be fetched: {one_line(error)[:200]}") from error
+                raise EntryError(
+                    f"{name} can't be fetched: {one_line(error)[:200]}", code="unreadable-entry"
+                ) from error
         yield folder
 
 

@@ -70,6 +70,8 @@ def repeat(
 class NotRepeatableError(QIDatasetsError):
     """A network that can't be made here."""
 
+    code = "not-repeatable"
+
 
 def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
     """Returns the model and the weights of an entry as `evaluate` takes them; NotRepeatableError if there are none.

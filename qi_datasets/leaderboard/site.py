@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import yaml
 
-from qi_datasets.errors import OptionError, OutputError
+from qi_datasets.errors import NamedArgument, OptionError, OutputError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.board import Board
@@ -156,7 +156,11 @@ def linked(entries: Iterable[Found], output: Path) -> Downloads:
     links = {}
     for found in entries:
         if not isinstance(found.place, Path):
-            raise OptionError(f"link=True needs entries in folders of this machine, not {found.place}; leave it out")
+            raise OptionError(
+                NamedArgument("link", True),
+                f" needs entries in folders of this machine, not {found.place}; leave it out",
+                code="missing-argument",
+            )
         folder = Path(os.path.relpath(found.place, output)).as_posix()
         links[found.key] = (f"{quote(folder)}/{ENTRY}", f"{quote(folder)}/{PREDICTIONS}")
     return links

@@ -131,7 +131,8 @@ def submitted(submission: str | Path) -> Iterator[tuple[Path, Sequence[Refused] 
     if not path.is_dir():
         raise OptionError(
             f"{path} is no folder and no zip file; check takes an entry's folder, a folder of entries, a zip file, or "
-            "hf://datasets/ORG/RESULTS@refs/pr/N"
+            "hf://datasets/ORG/RESULTS@refs/pr/N",
+            code="bad-place",
         )
     yield path, ()
 
@@ -143,7 +144,9 @@ def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
     folder: where the entries go
     """
     if place.revision == MAIN:
-        raise OptionError(f"{place} is no pull request; give {place.repo_id}@refs/pr/N, or a folder of its entries")
+        raise OptionError(
+            f"{place} is no pull request; give {place.repo_id}@refs/pr/N, or a folder of its entries", code="bad-place"
+        )
     main = {file.path: file.blob_id for file in tree(HubPlace(place.repo_id))}
     there = {file.path: file for file in tree(place)}
     changed = [path for path, file in there.items() if main.get(path) != file.blob_id]

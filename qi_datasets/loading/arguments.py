@@ -7,7 +7,7 @@ from typing import Any
 
 import datasets
 
-from qi_datasets.errors import OptionError, UnknownSetError, one_line
+from qi_datasets.errors import NamedArgument, OptionError, UnknownSetError, one_line
 from qi_datasets.loading.grid import COLUMNS as GRID_COLUMNS
 from qi_datasets.loading.grid import gridded
 from qi_datasets.loading.pairs import COLUMNS as PAIR_COLUMNS
@@ -55,7 +55,12 @@ def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
     """OptionError for an argument that is given but has no effect on this set."""
     for option, value in given.items():
         if value is not None and not CONCERNS[option](spec):
-            raise OptionError(f"{spec.name} takes no {option}, but {option}={value!r} is given; leave it out")
+            raise OptionError(
+                f"{spec.name} takes no {option}, but ",
+                NamedArgument(option, f"{value!r}"),
+                " is given; leave it out",
+                code="no-effect",
+            )
 
 
 def checked_view(
@@ -77,15 +82,24 @@ def checked_view(
     if grid is not None:
         cells = GRID.check(grid)
         if canvas is not None:
-            raise OptionError(f"grid={grid} has a canvas of its own; leave canvas={canvas!r} out")
+            raise OptionError(
+                NamedArgument("grid", grid),
+                " has a canvas of its own; leave ",
+                NamedArgument("canvas", f"{canvas!r}"),
+                " out",
+                code="contradiction",
+            )
         return partial(gridded, grid=cells, border=pixels)
     if mode is not None and mode not in spec.views:
         hint = nearest(mode, dict.fromkeys(spec.views))
-        raise OptionError(f"{spec.name} has no mode {mode!r}{hint}; there are {', '.join(spec.views)}")
+        raise OptionError(
+            f"{spec.name} has no mode {mode!r}{hint}; there are {', '.join(spec.views)}", code="unknown-mode"
+        )
     if shift is not None and mode in (None, PAIRS):
         moving = ", ".join(view for view in spec.views if view != PAIRS)
         raise OptionError(
-            f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; give mode= one of {moving}"
+            f"{spec.name} takes no shift with mode={mode!r}, but shift={shift!r} is given; give mode= one of {moving}",
+            code="no-effect",
         )
     if mode is None:
         return partial(with_border, border=pixels) if pixels else None
@@ -105,7 +119,9 @@ def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
         raise UnknownSetError(f"{spec.name} has no config {name!r}{hint}; there are {', '.join(spec.configs)}")
     named = BORDER.check(int(match[1])) if match else 0
     if match and pixels not in (None, named):
-        raise OptionError(f"config {name!r} and border={border!r} contradict each other; give one of them")
+        raise OptionError(
+            f"config {name!r} and border={border!r} contradict each other; give one of them", code="contradiction"
+        )
     return pixels or named
 
 
@@ -125,7 +141,9 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
     if split is None:
         return
     if not isinstance(split, str | datasets.ReadInstruction | datasets.NamedSplit):
-        raise OptionError(f"split must be a name such as {next(iter(spec.splits))!r}, not {split!r}")
+        raise OptionError(
+            f"split must be a name such as {next(iter(spec.splits))!r}, not {split!r}", code="unknown-split"
+        )
     asked = split.to_spec() if isinstance(split, datasets.ReadInstruction) else str(split)
     for term in asked.split("+"):
         name = term.partition("[")[0].partition("(")[0].strip()
@@ -136,11 +154,14 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
     if asked == "all":
         return
     if streaming and "[" in asked:
-        raise OptionError(f"split={asked!r} is a part of a split, which can't be streamed; use take and skip instead")
+        raise OptionError(
+            f"split={asked!r} is a part of a split, which can't be streamed; use take and skip instead",
+            code="no-streaming",
+        )
     try:
         datasets.ReadInstruction.from_spec(asked)
     except (ValueError, AssertionError) as error:
-        raise OptionError(f"split={asked!r} is not understood: {one_line(error)}") from error
+        raise OptionError(f"split={asked!r} is not understood: {one_line(error)}", code="bad-value") from error
 
 
 def named_splits(split: object, known: Iterable[str]) -> list[str]:
@@ -164,19 +185,31 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
     """
     for option, value in stock.items():
         if option in WITHOUT_EFFECT:
-            raise OptionError(f"load_dataset takes no {option}: a set has its name, and output= says where it is")
+            raise OptionError(
+                f"load_dataset takes no {option}: a set has its name, and ",
+                NamedArgument("output", ""),
+                " says where it is",
+                code="unknown-argument",
+            )
         if option not in STOCK:
             hint = nearest(option, dict.fromkeys((*EVERYWHERE, *CONCERNS, *STOCK)))
-            raise OptionError(f"load_dataset takes no argument {option!r}{hint}; help(load_dataset) lists them")
+            raise OptionError(
+                f"load_dataset takes no argument {option!r}{hint}; help(load_dataset) lists them",
+                code="unknown-argument",
+            )
         if streaming and option in NOT_STREAMED and value:
-            raise OptionError(f"{option}={value!r} has no effect with streaming=True; leave it out")
+            raise OptionError(
+                NamedArgument(option, f"{value!r}"),
+                " has no effect with streaming=True; leave it out",
+                code="no-effect",
+            )
     stored = ("image", "label", *spec.columns)
     if (columns := stock.get("columns")) is not None:
         check_columns(columns, columns_of(view) or stored)
     if (features := stock.get("features")) is not None:
         image = features.get("image", datasets.Image())
         if view is not None and image not in (datasets.Image(), datasets.Image(decode=False)):
-            raise OptionError(f"features: image must be datasets.Image() under a view, not {image!r}")
+            raise OptionError(f"features: image must be datasets.Image() under a view, not {image!r}", code="bad-value")
     if isinstance(view, partial) and view.func in (with_border, gridded):
         moved = {*BORDER_COLUMNS, *(("label",) if view.func is gridded else ())}.intersection(
             re.findall(r"\w+", str(stock.get("filters")))
@@ -197,9 +230,12 @@ def columns_of(view: View | None) -> tuple[str, ...]:
 def check_columns(columns: object, known: Iterable[str]) -> None:
     """OptionError for anything but a list of some of the known columns."""
     if not isinstance(columns, Sequence) or isinstance(columns, str) or not columns:
-        raise OptionError(f"columns must be a list of some of {', '.join(known)}, not {columns!r}")
+        raise OptionError(
+            f"columns must be a list of some of {', '.join(known)}, not {columns!r}", code="unknown-column"
+        )
     for name in columns:
         if name not in known:
             raise OptionError(
-                f"there is no column {name!r}{nearest(name, dict.fromkeys(known))}; there are {', '.join(known)}"
+                f"there is no column {name!r}{nearest(name, dict.fromkeys(known))}; there are {', '.join(known)}",
+                code="unknown-column",
             )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.table import table_cast
 
-from qi_datasets.errors import NotOnHubError, OptionError, StoredSetError
+from qi_datasets.errors import NamedArgument, NotOnHubError, OptionError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPEC_VERSION
@@ -57,12 +57,20 @@ def repo_for(
     for name, value in {"output": output, "imagenet_val": imagenet_val}.items():
         if value is not None and (repo_id is not None or revision is not None):
             other = "repo_id" if repo_id is not None else "revision"
-            raise OptionError(f"{name} and {other} exclude each other: a set comes from here or from the Hub")
+            raise OptionError(
+                f"{name} and {other} exclude each other: a set comes from here or from the Hub", code="contradiction"
+            )
     default = os.environ.get(REPO) or None
     if repo_id is not None or (revision is not None and default is not None):
         return repo_id or default
     if revision is not None:
-        raise OptionError(f"revision={revision!r} has no effect without repo_id='ORG/NAME' (or ${REPO})")
+        raise OptionError(
+            NamedArgument("revision", f"{revision!r}"),
+            " has no effect without ",
+            NamedArgument("repo_id", "'ORG/NAME'"),
+            f" (or ${REPO})",
+            code="no-effect",
+        )
     here = output is not None or imagenet_val is not None or not spec.needs_images
     return None if here or exists(standing(set_folder(default_output(), spec, side))) else default
 
@@ -93,18 +101,21 @@ def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> P
     if (manifest.name, manifest.size) != (spec.name, side):
         raise StoredSetError(
             f"{found.place} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; "
-            "check repo_id and revision"
+            "check repo_id and revision",
+            code="other-set",
         )
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{found.place} holds {spec.name} of data version {manifest.spec_version}, this package reads "
-            f"{SPEC_VERSION}; ask for another revision, or install the version of this package that reads it"
+            f"{SPEC_VERSION}; ask for another revision, or install the version of this package that reads it",
+            code="other-version",
         )
     if manifest.recipe:
         images = "--demo" if manifest.demo else "--imagenet-val PATH"
         raise StoredSetError(
             f"{found.place} is a recipe and holds no images: make the set from yours with "
-            f"`qi-build {images} --recipe {found.place}`"
+            f"`qi-build {images} --recipe {found.place}`",
+            code="recipe",
         )
     return found
 
@@ -164,6 +175,6 @@ def stream(found: PublishedSet, files: dict[str, list[str]], split: str | None, 
         stock: Further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
     """
     if stock:
-        raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out")
+        raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out", code="no-effect")
     builder = Shards(hash=found.commit, found=found, shards=files)
     return builder.as_streaming_dataset(split)

@@ -13,7 +13,7 @@ from qi_datasets.building.build import build_set
 from qi_datasets.building.copying import at_hand, wanted_by
 from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
-from qi_datasets.errors import NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
+from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
 from qi_datasets.loading import hub
 from qi_datasets.loading.arguments import (
     View,
@@ -182,7 +182,11 @@ def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
         return place
     wanted = set_name(spec, side)
     if folder_name(place) != wanted:
-        raise OptionError(f"output={place} is the set {folder_name(place)}, not {wanted}; give the folder above it")
+        raise OptionError(
+            NamedArgument("output", place),
+            f" is the set {folder_name(place)}, not {wanted}; give the folder above it",
+            code="bad-place",
+        )
     return place.parent if isinstance(place, Path) else place.rpartition("/")[0]
 
 
@@ -201,9 +205,13 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
             call = ", ".join(filter(None, (f'build_dataset("{spec.name}"', size, "imagenet_val=PATH)")))
             wanted = " with ".join(filter(None, (spec.name, size)))
             raise NotBuiltError(
-                f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, "
-                "demo=True in their place from demo pictures; or pass output=OUT for a folder where it is, or "
-                f"repo_id='ORG/NAME' (or set ${hub.REPO}) for a repository of the Hub"
+                (f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, "),
+                NamedArgument("demo", True),
+                " in their place from demo pictures; or pass ",
+                NamedArgument("output", "OUT"),
+                " for a folder where it is, or ",
+                NamedArgument("repo_id", "'ORG/NAME'"),
+                f" (or set ${hub.REPO}) for a repository of the Hub",
             )
         return folder
     if imagenet_val is not None:
@@ -236,12 +244,14 @@ def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
     if (manifest.name, manifest.size) != (spec.name, side):
         raise StoredSetError(
             f"{folder} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; move it to its own "
-            "folder, or build again"
+            "folder, or build again",
+            code="other-set",
         )
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
-            "build it again with the command qi-build"
+            "build it again with the command qi-build",
+            code="other-version",
         )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")

@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 
 from qi_datasets.building.subset import FACTS, PER_CLASS, read_subset, subset_folder, write_subset
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.imagenet import wnids
 from qi_datasets.sources.reading import decode_image
 from qi_datasets.sources.training import TrainingImages, open_training
@@ -41,9 +41,19 @@ def load_subset(
     """
     for name, value in others.items():
         if value not in (None, {}):
-            raise OptionError(f"subset takes no {name}, but {name}={value!r} is given; leave it out")
+            raise OptionError(
+                f"subset takes no {name}, but ",
+                NamedArgument(name, f"{value!r}"),
+                " is given; leave it out",
+                code="no-effect",
+            )
     if per_class is None:
-        raise OptionError("subset takes per_class=N, images of each class: 50, 100, 250, 500, or any other number")
+        raise OptionError(
+            "subset takes ",
+            NamedArgument("per_class", "N"),
+            ", images of each class: 50, 100, 250, 500, or any other number",
+            code="nothing-asked",
+        )
     PER_CLASS.check(per_class)
     images = None if imagenet_train is None else open_training(imagenet_train)
     if images is not None and not (subset_folder(output) / FACTS).is_file():
@@ -52,7 +62,10 @@ def load_subset(
     rows = rows.cast_column("label", datasets.ClassLabel(names=list(wnids())))
     if images is not None:
         if streaming and not images.has_files:
-            raise OptionError(f"images of {images.where} lie in archives, which can't be streamed; leave streaming out")
+            raise OptionError(
+                f"images of {images.where} lie in archives, which can't be streamed; leave streaming out",
+                code="missing-argument",
+            )
         rows = with_images(rows, images)
     if streaming:
         rows = rows.to_iterable_dataset()
@@ -61,11 +74,11 @@ def load_subset(
     if split == "train":
         return rows
     if streaming:
-        raise OptionError(f"split={split!r} can't be streamed; use take and skip instead")
+        raise OptionError(f"split={split!r} can't be streamed; use take and skip instead", code="no-streaming")
     try:
         instruction = datasets.ReadInstruction.from_spec(split).to_absolute({"train": len(rows)})
     except (ValueError, AssertionError, KeyError) as error:
-        raise OptionError(f"subset has no split {split!r}; there is train") from error
+        raise OptionError(f"subset has no split {split!r}; there is train", code="unknown-split") from error
     return datasets.concatenate_datasets([rows.select(range(part.from_, part.to)) for part in instruction])
 
 

@@ -49,7 +49,9 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
     where the network runs on images of a usual size, else when it is called.
     """
     if not exact and background != 0.0:
-        raise OptionError("a background other than 0 takes exact=True: full convolution pads with zeros")
+        raise OptionError(
+            "a background other than 0 takes exact=True: full convolution pads with zeros", code="contradiction"
+        )
     return repadded(model, "exact" if exact else "full", background)
 
 
@@ -66,9 +68,11 @@ def repadded(model: nn.Module, padding: PaddingVariant, background: float | Sequ
 def check_network(network: Any) -> None:
     """Raises `OptionError` for what is no network, or one whose functions can't be followed from outside."""
     if not isinstance(network, nn.Module):
-        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}")
+        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}", code="bad-model")
     if isinstance(network, torch.jit.ScriptModule):
-        raise OptionError(f"{type(network).__name__} is compiled; give the torch.nn.Module that it was made of")
+        raise OptionError(
+            f"{type(network).__name__} is compiled; give the torch.nn.Module that it was made of", code="bad-model"
+        )
 
 
 def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -33,5 +33,7 @@ def checked_device(name: str | None) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(f"torch can't use the device {name!r}: {one_line(error)[:200]}") from error
+        raise OptionError(
+            f"torch can't use the device {name!r}: {one_line(error)[:200]}", code="unknown-device"
+        ) from error
     return name

@@ -48,11 +48,11 @@ def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch
     """
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4:
-        raise OptionError(f"images have the shape (N, C, H, W), got {tuple(tensor.shape)}")
+        raise OptionError(f"images have the shape (N, C, H, W), got {tuple(tensor.shape)}", code="bad-shape")
     if tensor.dtype == torch.uint8:
         return tensor.to(device=device, dtype=dtype) / 255
     if not tensor.is_floating_point():
-        raise OptionError(f"images are uint8 or floating point, got {tensor.dtype}")
+        raise OptionError(f"images are uint8 or floating point, got {tensor.dtype}", code="bad-shape")
     return tensor.to(device=device, dtype=dtype)
 
 
@@ -94,6 +94,6 @@ def extract_features(
                 ready = as_input(tensor[rows], device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
                 answers.append(frozen(ready).cpu())
     if not answers:
-        raise OptionError("there are no images to compute features of")
+        raise OptionError("there are no images to compute features of", code="nothing-asked")
     features: NDArray[np.floating] = torch.cat(answers).numpy()
     return features

@@ -93,7 +93,7 @@ class LocalEvaluation:
         found, order = [], []
         for place, images in _by_place(patches, y, x):
             if place not in self._places:
-                raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}")
+                raise OptionError(f"no patch was announced at row {place[0]}, column {place[1]}", code="does-not-fit")
             for rows in slices(len(images), self._batch):
                 found.append(self._features(patches[images[rows]], [place])[0])
                 order.append(images[rows])
@@ -113,7 +113,7 @@ class LocalEvaluation:
         _check_patches(patches)
         if tuple(patches.shape[1:]) != self._patch:
             expected = ", ".join(map(str, self._patch))
-            raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}")
+            raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}", code="bad-shape")
 
     def _features(self, patches: Tensor, places: Sequence[Place]) -> Tensor:
         """Features (places, N, F)."""
@@ -282,7 +282,10 @@ def _by_place(patches: Tensor, y: _Positions, x: _Positions) -> Iterator[tuple[P
     rows, columns = (torch.as_tensor(positions).cpu() for positions in (y, x))
     for positions in (rows, columns):
         if positions.is_floating_point() or positions.shape not in ((), (len(patches),)):
-            raise OptionError(f"a place is a whole number, or one for each of {len(patches)} patches, got {positions}")
+            raise OptionError(
+                f"a place is a whole number, or one for each of {len(patches)} patches, got {positions}",
+                code="bad-shape",
+            )
     rows, columns = rows.expand(len(patches)), columns.expand(len(patches))
     for place in dict.fromkeys(zip(rows.tolist(), columns.tolist(), strict=True)):
         yield place, ((rows == place[0]) & (columns == place[1])).nonzero()[:, 0]
@@ -290,13 +293,17 @@ def _by_place(patches: Tensor, y: _Positions, x: _Positions) -> Iterator[tuple[P
 
 def _check_patches(patches: Tensor) -> None:
     if patches.ndim != 4 or not patches.is_floating_point() or not len(patches):
-        raise OptionError(f"patches are floating point (N, C, h, w), got {patches.dtype} {tuple(patches.shape)}")
+        raise OptionError(
+            f"patches are floating point (N, C, h, w), got {patches.dtype} {tuple(patches.shape)}", code="bad-shape"
+        )
 
 
 def _check_place(place: Place, patch: tuple[int, int], side: int) -> None:
     if any(start < 0 or start + size > side for start, size in zip(place, patch, strict=True)):
         raise OptionError(
-            f"a patch of {patch[0]} x {patch[1]} at row {place[0]}, column {place[1]} leaves the image, {side} x {side}"
+            f"a patch of {patch[0]} x {patch[1]} at row {place[0]}, column {place[1]} leaves the image, "
+            f"{side} x {side}",
+            code="does-not-fit",
         )
 
 

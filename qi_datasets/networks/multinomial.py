@@ -36,9 +36,11 @@ class MultinomialProbe:
         values, target = torch.as_tensor(features).double(), torch.as_tensor(labels).long()
         if values.ndim != 2 or target.shape != values.shape[:1] or not bool(values.isfinite().all()):
             shapes = f"{tuple(values.shape)} and {tuple(target.shape)}"
-            raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}")
+            raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}", code="bad-shape")
         if not 0 <= int(target.min()) <= int(target.max()) < classes:
-            raise OptionError(f"labels are from 0 to {classes - 1}, got {int(target.min())} to {int(target.max())}")
+            raise OptionError(
+                f"labels are from 0 to {classes - 1}, got {int(target.min())} to {int(target.max())}", code="bad-shape"
+            )
         self.mean, deviation = values.mean(0), values.std(0, correction=0)
         rounding = equal_tolerance(torch.as_tensor(features).dtype) * values.abs().amax(0)
         self.scale = torch.where(deviation > rounding, 1 / deviation, 0.0)
@@ -77,5 +79,7 @@ def _fit(inputs: Tensor, target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         objective()
     steepest = max(float(each.grad.abs().max()) for each in (weights, bias) if each.grad is not None)
     if steepest > 10 * FLAT * len(inputs):
-        raise OptionError(f"the probe did not converge within {MOST_STEPS} steps (gradient {steepest:.2g})")
+        raise OptionError(
+            f"the probe did not converge within {MOST_STEPS} steps (gradient {steepest:.2g})", code="no-convergence"
+        )
     return weights.detach(), bias.detach()

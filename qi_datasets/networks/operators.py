@@ -366,5 +366,6 @@ def check_takes_images_alone(forward: Callable[..., Any]) -> None:
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in starred]
     if needed:
         raise OptionError(
-            f"the network takes more than images: {', '.join(needed)}; wrap it in a module that fills it in"
+            f"the network takes more than images: {', '.join(needed)}; wrap it in a module that fills it in",
+            code="missing-argument",
         )

@@ -26,9 +26,9 @@ def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> i
     if padding == "full":
         return reach
     if padding not in ("same", "circular"):
-        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
+        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}", code="bad-value")
     if kernel_size % 2 == 0:
-        raise OptionError(f"{padding} padding needs an odd kernel, got kernel size {kernel_size}")
+        raise OptionError(f"{padding} padding needs an odd kernel, got kernel size {kernel_size}", code="bad-value")
     return reach // 2
 
 

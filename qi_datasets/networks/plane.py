@@ -338,6 +338,8 @@ class Plane(RuledTensor):
 class TooSmallError(OptionError):
     """An image is too small for a network in `valid` padding."""
 
+    code = "too-small"
+
 
 class NotAMapError(UnsupportedOperationError):
     """A rule can't say what becomes of a map: dimensions in another order, places that differ."""

@@ -26,7 +26,7 @@ class LinearProbe:
         values, target = torch.as_tensor(features).double(), torch.as_tensor(labels).double()
         if values.ndim != 2 or target.shape != values.shape[:1] or not bool(values.isfinite().all()):
             shapes = f"{tuple(values.shape)} and {tuple(target.shape)}"
-            raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}")
+            raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}", code="bad-shape")
         if sorted(set(target.tolist())) != [0.0, 1.0] or not penalty > 0:
             raise OptionError("a probe takes labels 0 and 1, both present, and a penalty above 0")
         self.mean, deviation = values.mean(0), values.std(0, correction=0)
@@ -73,4 +73,4 @@ def _fit_logistic(inputs: Tensor, target: Tensor, penalty: float) -> Tensor:
         while length > 1e-10 and objective(weights - length * step) > value - 1e-4 * length * decrease:
             length /= 2
         weights = weights - length * step
-    raise OptionError("the linear probe did not converge within 100 Newton steps")
+    raise OptionError("the linear probe did not converge within 100 Newton steps", code="no-convergence")

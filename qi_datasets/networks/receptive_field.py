@@ -112,7 +112,7 @@ def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant 
     Raises `OptionError` for a network that does not run on such images.
     """
     if not isinstance(network, nn.Module):
-        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}")
+        raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}", code="bad-model")
     check_takes_images_alone(network.forward)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     # The first layer may get more than the image: coordinates beside its colours.
@@ -215,7 +215,7 @@ def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -
     `field.stride`; derived at the head of this module. Raises `OptionError` for an unknown padding.
     """
     if padding not in PADDINGS:
-        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}")
+        raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}", code="bad-value")
     if padding == "circular" or (padding == "same" and not biased):
         return field.size // 2
     if padding == "full" and not biased:

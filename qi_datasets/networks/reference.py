@@ -32,7 +32,9 @@ def conv_stack(
         OptionError: For another number of channels.
     """
     if len(channels) != len(strides) + 1:
-        raise OptionError(f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}")
+        raise OptionError(
+            f"{len(strides)} strides need {len(strides) + 1} channel counts, got {len(channels)}", code="bad-shape"
+        )
     layers: list[nn.Module] = []
     for before, after, stride in zip(channels, channels[1:], strides, strict=False):
         layers += [make_conv2d(before, after, kernel_size, padding, stride=stride, bias=bias), nn.ReLU(inplace=True)]

@@ -22,7 +22,9 @@ def relative_difference(first: _Values, second: _Values) -> float:
     """
     a, b = (torch.as_tensor(values).detach().cpu().double() for values in (first, second))
     if a.shape != b.shape:
-        raise OptionError(f"only arrays of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}")
+        raise OptionError(
+            f"only arrays of one shape can be compared, got {tuple(a.shape)} and {tuple(b.shape)}", code="bad-shape"
+        )
     if a.numel() == 0:
         return 0.0
     scale = max(a.abs().max().item(), b.abs().max().item())
@@ -39,7 +41,7 @@ def equal_tolerance(dtype: torch.dtype) -> float:
         OptionError: For any other dtype.
     """
     if dtype not in _EQUAL:
-        raise OptionError(f"equality is defined for float32 and float64, got {dtype}")
+        raise OptionError(f"equality is defined for float32 and float64, got {dtype}", code="bad-shape")
     return _EQUAL[dtype]
 
 
@@ -51,5 +53,7 @@ def is_equal(first: _Values, second: _Values) -> bool:
     """
     dtypes = {torch.as_tensor(first).dtype, torch.as_tensor(second).dtype}
     if len(dtypes) != 1:
-        raise OptionError(f"only arrays of one dtype can be compared, got {' and '.join(map(str, dtypes))}")
+        raise OptionError(
+            f"only arrays of one dtype can be compared, got {' and '.join(map(str, dtypes))}", code="bad-shape"
+        )
     return relative_difference(first, second) < equal_tolerance(dtypes.pop())

@@ -46,9 +46,9 @@ def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float
     `circular`, `reflect` or `replicate` is asked of a network that pads nothing.
     """
     if padding not in PADDING_VARIANTS:
-        raise OptionError(f"padding is one of {', '.join(PADDING_VARIANTS)}, got {padding!r}")
+        raise OptionError(f"padding is one of {', '.join(PADDING_VARIANTS)}, got {padding!r}", code="bad-value")
     if padding != "exact" and background != 0.0:
-        raise OptionError(f"a background other than 0 goes with exact padding, got {padding!r}")
+        raise OptionError(f"a background other than 0 goes with exact padding, got {padding!r}", code="contradiction")
     network = copy.deepcopy(model)
     return network if padding == "own" else repadded(network, padding, background)
 

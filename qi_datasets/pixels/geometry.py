@@ -40,11 +40,14 @@ class Placed:
     def __post_init__(self) -> None:
         content = self.content
         if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] not in (1, 3):
-            raise OptionError(f"content must be uint8 of shape (h, w, 1 or 3), not {content.dtype} {content.shape}")
+            raise OptionError(
+                f"content must be uint8 of shape (h, w, 1 or 3), not {content.dtype} {content.shape}", code="bad-shape"
+            )
         h, w, _ = content.shape
         if not (0 <= self.y <= self.height - h and 0 <= self.x <= self.width - w):
             raise OptionError(
-                f"{h}x{w} pixels at row {self.y}, column {self.x} do not fit an image of {self.height}x{self.width}"
+                f"{h}x{w} pixels at row {self.y}, column {self.x} do not fit an image of {self.height}x{self.width}",
+                code="does-not-fit",
             )
 
     @property
@@ -60,7 +63,7 @@ class Placed:
     def bordered(self, border: int) -> "Placed":
         """The same image with `border` black pixels added on all four sides."""
         if border < 0:
-            raise OptionError(f"a border is 0 or more pixels, not {border}")
+            raise OptionError(f"a border is 0 or more pixels, not {border}", code="bad-value")
         around = 2 * border
         return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
@@ -100,7 +103,7 @@ def whole(image: npt.ArrayLike) -> Placed:
     pixels = np.asarray(image)
     content = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if content.ndim != 3:
-        raise OptionError(f"an image has the shape (h, w) or (h, w, c), not {pixels.shape}")
+        raise OptionError(f"an image has the shape (h, w) or (h, w, c), not {pixels.shape}", code="bad-shape")
     return Placed(content, 0, 0, content.shape[0], content.shape[1])
 
 
@@ -147,7 +150,9 @@ def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
     """
     height, width = image.shape[:2]
     if not (0 <= y <= height - side and 0 <= x <= width - side):
-        raise OptionError(f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}")
+        raise OptionError(
+            f"a window of {side} at row {y}, column {x} is not inside an image of {height}x{width}", code="does-not-fit"
+        )
     return image[y : y + side, x : x + side]
 
 

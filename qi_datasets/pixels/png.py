@@ -117,9 +117,13 @@ class PatchEncoder:
 
     def __init__(self, content: npt.NDArray[np.uint8]) -> None:
         if not isinstance(content, np.ndarray) or content.dtype != np.uint8:
-            raise OptionError(f"content must be a uint8 array, got {getattr(content, 'dtype', type(content))}")
+            raise OptionError(
+                f"content must be a uint8 array, got {getattr(content, 'dtype', type(content))}", code="bad-shape"
+            )
         if content.ndim != 3 or 0 in content.shape or content.shape[2] not in _COLOUR_TYPES:
-            raise OptionError(f"content must have the shape (h, w, 1) or (h, w, 3), got {content.shape}")
+            raise OptionError(
+                f"content must have the shape (h, w, 1) or (h, w, 3), got {content.shape}", code="bad-shape"
+            )
         self._shape = content.shape
         residuals = _paeth_residuals(content)
         codes, lengths = row_codes()
@@ -198,7 +202,9 @@ def _frame(code: Code, shape: tuple[int, int, int], y: int, x: int, height: int,
     y, x, height, width = map(operator.index, (y, x, height, width))
     h, w, c = shape
     if not (0 <= y <= height - h and 0 <= x <= width - w):
-        raise OptionError(f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}")
+        raise OptionError(
+            f"content of {h}x{w} at row {y}, column {x} does not fit a canvas of {height}x{width}", code="does-not-fit"
+        )
     stride, at_edge = 1 + width * c, x + w == width
     right = 0 if at_edge else (width - x - w - 1) * c
     row_start = code.literals[_PAETH] + code.zeros(x * c)

@@ -108,7 +108,9 @@ class CornerNetwork:
             answers = in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
         features: Features = answers.numpy().reshape(len(patches), 2, -1)
         if not np.isfinite(features).all():
-            raise ModelError(f"the network's features are not finite numbers at border {self.corners.border}")
+            raise ModelError(
+                f"the network's features are not finite numbers at border {self.corners.border}", code="not-finite"
+            )
         return features
 
     def _both(self, local: LocalEvaluation, patches: Tensor) -> Tensor:

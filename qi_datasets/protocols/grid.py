@@ -89,7 +89,7 @@ class GridNetwork:
         found = in_passes(lambda rows: self._answers(patches[rows]), len(patches), sources)
         features: Features = found.numpy()
         if not np.isfinite(features).all():
-            raise ModelError(f"the network's features are not finite numbers {self._where}")
+            raise ModelError(f"the network's features are not finite numbers {self._where}", code="not-finite")
         return features
 
     def _answers(self, patches: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ def cells_named(train: Features, test: Features) -> NDArray[np.int64]:
     """
     within = EQUAL_WITHIN[str(test.dtype)]
     if len(test) > 1 and np.abs(test[:, 0] - test[0, 0]).max() <= within * float(np.abs(test).max()):
-        raise ModelError("the network is dead: it gives the same features to every picture")
+        raise ModelError("the network is dead: it gives the same features to every picture", code="not-finite")
     sources, cells, width = test.shape
     if largest_difference(test) < within:
         return np.zeros((sources, cells), np.int64)

@@ -89,7 +89,7 @@ def check_alive(features: Features) -> None:
     """Raises `ModelError` for a dead network, whose features (N, 2, F) do not differ between sources."""
     within = EQUAL_WITHIN[str(features.dtype)] * float(np.abs(features).max())
     if len(features) > 1 and np.abs(features[:, 0] - features[0, 0]).max() <= within:
-        raise ModelError("the network is dead: it gives the same features to every picture")
+        raise ModelError("the network is dead: it gives the same features to every picture", code="not-finite")
 
 
 def compared(features: Features) -> CornerAnswers:
@@ -119,7 +119,7 @@ def probed(train: Features, test: Features) -> CornerAnswers:
 def logit_answers(logits: Features) -> CornerAnswers:
     """The answers that two logits (N, 2, 2), of each source in either corner, amount to."""
     if not np.isfinite(logits).all():
-        raise ModelError("the network's logits are not finite numbers; its training diverged")
+        raise ModelError("the network's logits are not finite numbers; its training diverged", code="not-finite")
     answers = compared(logits)
     margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float32)
     return answers if answers.equal else replace(answers, margins=margins)

@@ -138,7 +138,7 @@ def train_on_red_green(
         seed: Decides the order of the training images, and what the network draws itself.
     """
     if epochs < 1 or patience < 1:
-        raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}")
+        raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}", code="bad-value")
     device = next(net.parameters()).device
     with seeded(seed), ieee_float32():
         order = torch.Generator().manual_seed(seed)
@@ -217,7 +217,9 @@ def _load(data: LabelledImages, device: str | torch.device) -> tuple[Tensor, Ten
     images = as_input(data.images, device=device).contiguous()
     labels = torch.as_tensor(data.labels, device=device).long()
     if labels.shape != images.shape[:1] or len(labels) == 0:
-        raise OptionError(f"one label per image is needed, got {tuple(labels.shape)} for {len(images)} images")
+        raise OptionError(
+            f"one label per image is needed, got {tuple(labels.shape)} for {len(images)} images", code="bad-shape"
+        )
     if images.shape[1] != 3 or labels.min() < 0 or labels.max() > 1:
-        raise OptionError("red-green takes images (N, 3, H, W) and labels 0 and 1")
+        raise OptionError("red-green takes images (N, 3, H, W) and labels 0 and 1", code="bad-shape")
     return images, labels

@@ -163,6 +163,8 @@ def _distinct_windows(image: Tensor) -> Tensor:
 def _check(images: Tensor, seeds: Sequence[int]) -> None:
     if images.ndim != 4 or images.shape[:2] != (2, 1) or images.dtype != torch.float32:
         shape = tuple(images.shape)
-        raise OptionError(f"rook takes two images (2, 1, H, W) in float32, got {shape} in {images.dtype}")
+        raise OptionError(
+            f"rook takes two images (2, 1, H, W) in float32, got {shape} in {images.dtype}", code="bad-shape"
+        )
     if len(seeds) == 0:
-        raise OptionError("at least one seed is needed to train a rook net")
+        raise OptionError("at least one seed is needed to train a rook net", code="nothing-asked")

@@ -101,7 +101,9 @@ def train_corners(
             network.eval()
             loss, _ = measured(network, validation, border, local)
             if not np.isfinite(loss):
-                raise ModelError(f"the loss is not a finite number after {at.epoch + 1} epochs at border {border}")
+                raise ModelError(
+                    f"the loss is not a finite number after {at.epoch + 1} epochs at border {border}", code="not-finite"
+                )
             at.best, at.stale = (loss, 0) if loss < at.best else (at.best, at.stale + 1)
             if at.stale == PATIENCE:
                 at.rate, at.stale = at.rate / 10, 0

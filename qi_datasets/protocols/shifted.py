@@ -106,7 +106,7 @@ def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) 
 
     logits: NDArray[np.floating] = in_passes(answer, len(windows), size).numpy()
     if not np.isfinite(logits).all():
-        raise ModelError("the network's logits are not finite numbers")
+        raise ModelError("the network's logits are not finite numbers", code="not-finite")
     return logits
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import NamedArgument, OptionError
 
 AUTO, MANUAL = "auto", "manual"
 GATES = (AUTO, MANUAL)
@@ -30,13 +30,16 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
     Raises OptionError for what can't be asked for: pixels that are not free, public and without a gate.
     """
     if gated is not None and gated not in GATES:
-        raise OptionError(f"gated must be {' or '.join(map(repr, GATES))}, not {gated!r}")
+        raise OptionError(
+            NamedArgument("gated"), f" must be {' or '.join(map(repr, GATES))}, not {gated!r}", code="bad-value"
+        )
     if free:
         return Access(bool(private), gated or False)
     if private is False and gated is None:
         raise OptionError(
             "these pixels may be passed on only to people who have agreed to their terms first: public needs a gate "
-            "(auto or manual); or keep it private, or publish the recipe alone"
+            "(auto or manual); or keep it private, or publish the recipe alone",
+            code="contradiction",
         )
     return Access(private is not False, gated or MANUAL)
 

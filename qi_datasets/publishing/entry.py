@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml, is_offline_mode
 
-from qi_datasets.errors import HubError, OptionError, PublishError
+from qi_datasets.errors import HubError, NamedArgument, OptionError, PublishError
 from qi_datasets.evaluation.about import ABOUT
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.hub import FOLDER, Source, results_in, results_name, results_of, tasks_in
@@ -54,12 +54,15 @@ def publish_entry(
         HubError: For what the Hub refuses. OptionError: For bad arguments.
     """
     if is_offline_mode():
-        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
     folder = Path(folder).expanduser().absolute()
     entry = Entry.read(folder)
     model_id = model_id or entry.content.get(ABOUT, {}).get("model_id")
     if model_id is None and results is None:
-        raise OptionError("an entry goes to the repository of its model or to one of results: give model_id or results")
+        raise OptionError(
+            "an entry goes to the repository of its model or to one of results: give model_id or results",
+            code="missing-argument",
+        )
     if model_id is not None:
         entry = entry.described(model_id=model_id)
         dataset_id = dataset_id or dataset_said(folder)
@@ -87,7 +90,10 @@ def dataset_said(folder: Path) -> str:
         found |= {str(one.get("dataset", {}).get("id")) for one in results_in(path)}
     if len(found) != 1:
         raise OptionError(
-            "the results need their benchmark: give dataset_id=ORG/NAME, the data set that the network was evaluated on"
+            "the results need their benchmark: give ",
+            NamedArgument("dataset_id", "ORG/NAME"),
+            ", the data set that the network was evaluated on",
+            code="missing-argument",
         )
     return found.pop()
 
@@ -106,7 +112,8 @@ def check_benchmark(content: Mapping[str, Any], benchmark: PublishedSet) -> None
     if (data["set"], data["data_version"]) != (manifest.name, manifest.spec_version):
         raise PublishError(
             f"the entry was measured on {data['set']} {data['data_version']}, and {place.repo_id} is {manifest.name} "
-            f"{manifest.spec_version}; evaluate the network on that"
+            f"{manifest.spec_version}; evaluate the network on that",
+            code="other-version",
         )
     if data["limit"] is not None:
         raise PublishError(f"the entry is of {data['limit']} sources a split, and results are of all; leave limit out")
@@ -166,7 +173,8 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> 
     name = folder.name
     if PLAIN.fullmatch(name) is None:
         raise OptionError(
-            f"an entry's folder is called MODEL-REVISION, of letters, digits, dots and dashes, not {name!r}"
+            f"an entry's folder is called MODEL-REVISION, of letters, digits, dots and dashes, not {name!r}",
+            code="bad-place",
         )
     files = {
         f"{name}/{ENTRY}": local_file(entry.text.encode()),
@@ -175,6 +183,7 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> 
     proposal = plan_proposal(place, files, f"Entry {name}", direct=direct)
     if proposal.there & files.keys() and f"{name}/{PREDICTIONS}" in proposal.add:
         raise PublishError(
-            f"{place.repo_id} has another entry {name}; published entries stay, so give the folder a name of its own"
+            f"{place.repo_id} has another entry {name}; published entries stay, so give the folder a name of its own",
+            code="repository-in-use",
         )
     return proposal

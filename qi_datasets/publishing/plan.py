@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qi_datasets.errors import NotOnHubError, OptionError, PublishError, name_some
+from qi_datasets.errors import NamedArgument, NotOnHubError, OptionError, PublishError, name_some
 from qi_datasets.publishing.access import Access, access_for, settled
 from qi_datasets.publishing.content import Content
 from qi_datasets.publishing.remote import Remote, manifest_of, same
@@ -87,14 +87,19 @@ def plan_publication(
     """
     version = content.manifest.spec_version
     if tag == version:
-        raise OptionError(f"tag={tag!r} is the data version, which is tagged anyway; leave it out")
+        raise OptionError(
+            NamedArgument("tag", f"{tag!r}"),
+            " is the data version, which is tagged anyway; leave it out",
+            code="no-effect",
+        )
     access = _access(content, remote, private, gated)
     _check_what_is_there(content, remote)
     conflict = next(_other_data(content, remote), None)
     if conflict is not None and tag is None:
         raise PublishError(
             f"{remote.place.repo_id} has other data under version {version} ({conflict}): a changed pixel is a new "
-            "data version; choose another repository, or name these data with a tag of your own"
+            "data version; choose another repository, or name these data with a tag of your own",
+            code="other-version",
         )
     ours = {path for path in remote.files if path == MANIFEST or path.endswith(_ENDING)}
     ours |= set(remote.manifest.files if remote.manifest else ())
@@ -122,7 +127,7 @@ def _access(content: Content, remote: Remote, private: bool | None, gated: str |
             return wanted
         return settled(wanted, remote.access, free=content.free, private=private, gated=gated)
     except OptionError as error:
-        raise OptionError(f"{content.spec.name} to {remote.place.repo_id}: {error}") from error
+        raise OptionError(f"{content.spec.name} to {remote.place.repo_id}: ", error, code=error.code) from error
 
 
 def _check_what_is_there(content: Content, remote: Remote) -> None:
@@ -131,12 +136,14 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
     if there is not None and (there.name, there.size) != (content.manifest.name, content.manifest.size):
         raise PublishError(
             f"{repo_id} holds {there.name} of {there.size} pixels, not {content.manifest.name} of "
-            f"{content.manifest.size}; a repository holds one set, choose another"
+            f"{content.manifest.size}; a repository holds one set, choose another",
+            code="repository-in-use",
         )
     strange = [path for path in remote.files if path not in _HARMLESS and not path.startswith(".")]
     if there is None and strange:
         raise PublishError(
-            f"{repo_id} holds other files and no set of this package: {name_some(strange)}; choose another repository"
+            f"{repo_id} holds other files and no set of this package: {name_some(strange)}; choose another repository",
+            code="repository-in-use",
         )
 
 
@@ -155,7 +162,8 @@ def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
             published[tagged] = None
         if published[tagged] is None:
             raise PublishError(
-                f"{repo_id} has a tag {version} that names no set; remove it, or choose another repository"
+                f"{repo_id} has a tag {version} that names no set; remove it, or choose another repository",
+                code="other-version",
             )
     for manifest in published.values():
         if manifest is not None and manifest.spec_version == version:
@@ -169,4 +177,7 @@ def _is_free(tag: str, content: Content, remote: Remote) -> bool:
     there = {entry.path: entry for entry in tree(HubPlace(remote.place.repo_id, remote.tags[tag]))}
     if all(path in there and same(there[path], file) for path, file in content.files.items()):
         return False
-    raise PublishError(f"{remote.place.repo_id} has a tag {tag} already, which names something else; choose another")
+    raise PublishError(
+        f"{remote.place.repo_id} has a tag {tag} already, which names something else; choose another",
+        code="other-version",
+    )

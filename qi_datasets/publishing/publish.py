@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, is_offline_mode
 
-from qi_datasets.errors import FailedCheckError, HubError, OptionError
+from qi_datasets.errors import FailedCheckError, HubError, NamedArgument, OptionError
 from qi_datasets.publishing.content import content_of
 from qi_datasets.publishing.plan import Publication, plan_publication
 from qi_datasets.publishing.remote import remote_at
@@ -94,16 +94,18 @@ def publish(
         OptionError: For bad arguments. Whatever is raised, main and tags are as they were.
     """
     if is_offline_mode():
-        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise OptionError(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        raise OptionError(
+            NamedArgument("timeout"), f" must be a number of seconds above 0, not {timeout!r}", code="bad-value"
+        )
     target = HubPlace(repo_id, revision)
     root = default_output() if output is None else place_of(output)
     if not isinstance(root, Path):
-        raise OptionError(f"sets are published from a folder of this machine, not from {root}")
+        raise OptionError(f"sets are published from a folder of this machine, not from {root}", code="bad-place")
     names = None if sets is None else [sets] if isinstance(sets, str) else list(dict.fromkeys(sets))
     if names == []:
-        raise OptionError("sets names no set; leave it out for all that are there")
+        raise OptionError("sets names no set; leave it out for all that are there", code="nothing-asked")
     with sets_at(root, names) as (_, folders, _):
         places = {Path(folder): target for folder in folders}
     if len(places) > 1:

@@ -90,5 +90,6 @@ def manifest_of(repo_id: str, commit: str) -> Manifest:
         return Manifest.read(local) if local.exists() else published_set(place).manifest
     except StoredSetError as error:
         raise PublishError(
-            f"{repo_id} holds a {MANIFEST} that is not of this package; choose another repository"
+            f"{repo_id} holds a {MANIFEST} that is not of this package; choose another repository",
+            code="repository-in-use",
         ) from error

@@ -41,7 +41,7 @@ def publish_site(
         HubError: For what the Hub refuses.
     """
     if is_offline_mode():
-        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it")
+        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
     files, place = files_of(Path(site).expanduser().absolute()), HubPlace(repo_id, MAIN, "space")
     with connection(timeout):
         asked(HfApi().whoami, place)
@@ -75,7 +75,10 @@ def plan_site(place: HubPlace, files: dict[str, LocalFile]) -> Proposal:
     strange = [path for path in proposal.there if not (is_site_file(path) or path.startswith("."))]
     # A new Space has a page of its own, and a style for it.
     if strange and PAGE not in files.keys() & proposal.there:
-        raise PublishError(f"{place.repo_id} holds other files, such as {sorted(strange)[0]}; choose another Space")
+        raise PublishError(
+            f"{place.repo_id} holds other files, such as {sorted(strange)[0]}; choose another Space",
+            code="repository-in-use",
+        )
     return proposal
 
 

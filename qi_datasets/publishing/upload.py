@@ -198,7 +198,8 @@ class Uploader:
         if not self._is_wanted(commit):
             raise PublishError(
                 f"{self.place.repo_id}: the Hub holds other bytes than were sent; {self.place.revision} was left as it "
-                "is; run again"
+                "is; run again",
+                code="repository-in-use",
             )
 
     def tagged(self, commit: str) -> str:

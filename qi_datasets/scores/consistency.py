@@ -52,7 +52,9 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:
-        raise OptionError(f"pairs need two predictions (P,) of one length, got {a.shape} and {b.shape}")
+        raise OptionError(
+            f"pairs need two predictions (P,) of one length, got {a.shape} and {b.shape}", code="bad-shape"
+        )
     return group_interval(a == b, sources)
 
 
@@ -60,9 +62,11 @@ def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDAr
     """(S, N): whether the answer is the label."""
     answers, truth = shifts_by_sources(predictions), class_numbers(labels)
     if truth.shape != answers.shape[1:]:
-        raise OptionError(f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}")
+        raise OptionError(
+            f"labels must be {answers.shape[1:]}, one for each source, not {truth.shape}", code="bad-shape"
+        )
     if unknown := int((truth < 0).sum()):
-        raise OptionError(f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out")
+        raise OptionError(f"{unknown} of {truth.size} labels are unknown (-1); leave those rows out", code="bad-shape")
     right: npt.NDArray[np.bool_] = answers == truth
     return right
 
@@ -71,7 +75,7 @@ def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
     """Predictions as an array (S, N) of integers; OptionError unless S and N are 1 or more."""
     answers = class_numbers(predictions)
     if answers.ndim != 2 or answers.size == 0:
-        raise OptionError(f"predictions must be (shifts, sources), not {answers.shape}")
+        raise OptionError(f"predictions must be (shifts, sources), not {answers.shape}", code="bad-shape")
     return answers
 
 
@@ -79,5 +83,5 @@ def class_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:
     """Values as an array of integers; OptionError for anything else, such as logits."""
     numbers = np.asarray(values)
     if not np.issubdtype(numbers.dtype, np.integer):
-        raise OptionError(f"predictions and labels are class numbers, integers, not {numbers.dtype}")
+        raise OptionError(f"predictions and labels are class numbers, integers, not {numbers.dtype}", code="bad-shape")
     return numbers

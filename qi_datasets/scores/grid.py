@@ -42,7 +42,9 @@ def grid_scores(answers: NDArray[np.integer]) -> GridScores:
     """
     found = np.asarray(answers)
     if found.ndim != 3 or found.shape[1] < 2 or not ((found >= 0) & (found < found.shape[2])).all():
-        raise OptionError(f"answers must be cells, (networks, sources of 2 or more, cells), not {found.shape}")
+        raise OptionError(
+            f"answers must be cells, (networks, sources of 2 or more, cells), not {found.shape}", code="bad-shape"
+        )
     networks, sources, cells = found.shape
     right = found == np.arange(cells)
     by_source = np.zeros((sources, cells, cells))

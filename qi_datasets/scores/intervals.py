@@ -38,7 +38,9 @@ def wilson_interval(successes: int, trials: int) -> Interval:
         OptionError: Unless 0 <= successes <= trials and trials >= 1.
     """
     if trials < 1 or not 0 <= successes <= trials:
-        raise OptionError(f"{successes} successes in {trials} trials are impossible, or no trials at all")
+        raise OptionError(
+            f"{successes} successes in {trials} trials are impossible, or no trials at all", code="bad-value"
+        )
     share = successes / trials
     centre = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
     half = _Z / (1 + _Z**2 / trials) * (share * (1 - share) / trials + _Z**2 / (4 * trials**2)) ** 0.5
@@ -66,9 +68,11 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
     """
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
-        raise OptionError(f"an interval needs one score per source, (N,), got {scores.shape}")
+        raise OptionError(f"an interval needs one score per source, (N,), got {scores.shape}", code="bad-shape")
     if not bool(((scores >= lowest) & (scores <= highest)).all()):
-        raise OptionError(f"scores lie from {lowest:g} to {highest:g}, got {scores.min():g} to {scores.max():g}")
+        raise OptionError(
+            f"scores lie from {lowest:g} to {highest:g}, got {scores.min():g} to {scores.max():g}", code="bad-value"
+        )
     adjusted = np.concatenate([scores, [lowest, highest]])
     centre, half = float(adjusted.mean()), _Z * float(adjusted.std()) / adjusted.size**0.5
     # Rounding can put the mean of equal scores beside them.
@@ -91,6 +95,8 @@ def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
     values = np.asarray(correct, dtype=np.float64)
     labels = np.asarray(groups)
     if values.ndim != 1 or values.shape != labels.shape or values.size == 0:
-        raise OptionError(f"one group per row is needed, got {values.shape} values and {labels.shape} groups")
+        raise OptionError(
+            f"one group per row is needed, got {values.shape} values and {labels.shape} groups", code="bad-shape"
+        )
     _, index = np.unique(labels, return_inverse=True)
     return mean_interval(np.bincount(index, weights=values) / np.bincount(index))

@@ -85,7 +85,9 @@ def source_scores(right: ArrayLike) -> Scores:
     """
     answers = np.asarray(right)
     if answers.ndim != 3 or answers.shape[2] != 2 or answers.size == 0 or answers.dtype != np.bool_:
-        raise OptionError(f"answers are (seeds, sources, 2) of bool, got {answers.shape} of {answers.dtype}")
+        raise OptionError(
+            f"answers are (seeds, sources, 2) of bool, got {answers.shape} of {answers.dtype}", code="bad-shape"
+        )
     scores: Scores = (answers.sum(axis=2) - 1.0).mean(axis=0)
     return scores
 
@@ -120,7 +122,9 @@ class MeanScore:
         """
         values = np.asarray(scores, dtype=np.float64)
         if values.ndim != 1 or values.size == 0 or not bool((np.abs(values) <= 1).all()):
-            raise OptionError(f"there must be one score from -1 to 1 for each source, (N,), got {values.shape}")
+            raise OptionError(
+                f"there must be one score from -1 to 1 for each source, (N,), got {values.shape}", code="bad-shape"
+            )
         filled = np.concatenate([values, [-1.0, 1.0]])
         return cls(float(values.mean()), float(filled.mean()), float(filled.std()), filled.size)
 
@@ -193,7 +197,9 @@ def location(scores: Mapping[int, ArrayLike], family: Sequence[int], blind: froz
     """
     found = {border: np.asarray(values, dtype=np.float64) for border, values in sorted(scores.items())}
     if not found or len({values.shape for values in found.values()}) != 1:
-        raise OptionError(f"every border needs d of the same sources, got {[v.shape for v in found.values()]}")
+        raise OptionError(
+            f"every border needs d of the same sources, got {[v.shape for v in found.values()]}", code="bad-shape"
+        )
     together = sorted({*found, *family})
     means = {border: MeanScore.of(values) for border, values in found.items()}
     p_values = [1.0 if b in blind or b not in found else means[b].p for b in together]

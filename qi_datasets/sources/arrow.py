@@ -55,13 +55,15 @@ def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
     """
     with _opened(path) as (stream, mapped):
         if not has_image_column(stream.schema):
-            raise SourceError(f"{path} has no column image of bytes and path; is it of imagenet-1k?")
+            raise SourceError(f"{path} has no column image of bytes and path; is it of imagenet-1k?", code="bad-image")
         for batch in _batches(stream):
             batch.validate(full=False)
             column = batch.column("image")
             cells, names = column.field("bytes"), column.field("path").to_pylist()
             if not (pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type)):
-                raise SourceError(f"{path} holds images as {cells.type}; write it with save_to_disk of datasets")
+                raise SourceError(
+                    f"{path} holds images as {cells.type}; write it with save_to_disk of datasets", code="bad-image"
+                )
             sizes = pa.compute.binary_length(cells).to_pylist()
             _, offsets, values = cells.buffers()
             kind = pa.int64() if pa.types.is_large_binary(cells.type) else pa.int32()
@@ -71,7 +73,8 @@ def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
                 if size is None or not 0 <= first <= first + start <= first + start + size <= mapped.size:
                     raise SourceError(
                         f"{path}: {name} has no bytes in the file, or compressed ones; write it with save_to_disk of "
-                        "datasets"
+                        "datasets",
+                        code="damaged",
                     )
                 yield name, first + start, size
 
@@ -93,4 +96,6 @@ def _opened(path: str) -> Iterator[tuple[Any, pa.Buffer]]:
             mapped.seek(0)
             yield pa.ipc.open_file(mapped) if begin == b"ARROW1" else pa.ipc.open_stream(mapped), whole
     except _DAMAGE as error:
-        raise SourceError(f"cannot read {path} as Arrow ({one_line(error)}); fetch the file again") from error
+        raise SourceError(
+            f"cannot read {path} as Arrow ({one_line(error)}); fetch the file again", code="cannot-read"
+        ) from error

@@ -107,7 +107,9 @@ class SourceImage:
             return self.location.read()
         except OSError as error:
             reason = error.strerror or error
-            raise SourceError(f"cannot read {self.location}: {reason}; check the file and its permissions") from error
+            raise SourceError(
+                f"cannot read {self.location}: {reason}; check the file and its permissions", code="cannot-read"
+            ) from error
 
     def held(self) -> "SourceImage":
         """The same image with its bytes in memory, for workers that can't reach its file."""
@@ -223,6 +225,7 @@ def by_name(found: Iterable[tuple[str, SourceImage]], where: str) -> dict[str, S
         elif images[name].read() != image.read():
             raise SourceError(
                 f"{where}: {name} occurs twice with different bytes, as {images[name].location} and "
-                f"{image.location}; remove one of them"
+                f"{image.location}; remove one of them",
+                code="two-of-a-name",
             )
     return images

@@ -31,7 +31,9 @@ def listing(folder: str | Path) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError as error:
-        raise SourceError(f"cannot read {folder}: {error.strerror}; check the path and its permissions") from error
+        raise SourceError(
+            f"cannot read {folder}: {error.strerror}; check the path and its permissions", code="cannot-read"
+        ) from error
 
 
 def _ending(name: str) -> str:
@@ -129,7 +131,8 @@ class _FileSource(Source):
                 one, other = (FileLocation(str(folder / twin)) for twin in (names[name][0], path))
                 if one != other and not _are_same(name, one, other):
                     raise SourceError(
-                        f"{name} occurs twice with different bytes: {one} and {other}; remove one of them"
+                        f"{name} occurs twice with different bytes: {one} and {other}; remove one of them",
+                        code="two-of-a-name",
                     )
         if not names:
             return None

@@ -131,7 +131,7 @@ class OnePassSource(Source):
             name: SourceImage(name, kept.wnids[name], FileLocation(str(path))) for name, path in kept.paths.items()
         }
         if not images:
-            raise SourceError(f"{self.where} holds no ILSVRC2012_val_*.JPEG that could be selected")
+            raise SourceError(f"{self.where} holds no ILSVRC2012_val_*.JPEG that could be selected", code="no-images")
         given = ((image.name, image.wnid) for image in images.values())
         warnings = self.warnings + contradictions(IMAGENET_VAL, given)
         return CopiedSource(self.where, images, IMAGENET_VAL, warnings, origin=self.kind)
@@ -252,14 +252,18 @@ def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], ob
                 kept.paths[name] = folder / name
                 kept.paths[name].write_bytes(data)
             elif path.read_bytes() != data:
-                raise SourceError(f"{part.label}: {name} occurs twice with different bytes; remove one of them")
+                raise SourceError(
+                    f"{part.label}: {name} occurs twice with different bytes; remove one of them", code="two-of-a-name"
+                )
             if kept.seen_all:
                 break
         (folder / f"{_DONE}.new").write_text(json.dumps(seen), encoding="utf-8")
         (folder / f"{_DONE}.new").rename(folder / _DONE)
     except OSError as error:
         reason = error.strerror or one_line(error)
-        raise SourceError(f"cannot copy images to {folder}: {reason}; make room there, or set TMPDIR") from error
+        raise SourceError(
+            f"cannot copy images to {folder}: {reason}; make room there, or set TMPDIR", code="cannot-read"
+        ) from error
 
 
 _Images: TypeAlias = Iterator[tuple[tuple[str, str], TarMember, Callable[[], bytes]]]
@@ -300,7 +304,7 @@ def _passing_images(raw: "_Counter", part: Part, unnamed: bool = False) -> _Imag
                 forward.seek(member.offset)
                 data = forward.read(member.size)
             if len(data) != member.size:
-                raise SourceError(f"{part.label} is cut off in {member.name}; fetch it again")
+                raise SourceError(f"{part.label} is cut off in {member.name}; fetch it again", code="damaged")
             return data
 
         members = tar_members(cast("BinaryIO", forward), part.label)
@@ -313,10 +317,14 @@ def _as_source_errors(part: Part) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise SourceError(f"{part.label} is cut off or damaged ({one_line(error)}); fetch it again") from error
+        raise SourceError(
+            f"{part.label} is cut off or damaged ({one_line(error)}); fetch it again", code="damaged"
+        ) from error
     except OSError as error:
         reason = error.strerror or one_line(error)
-        raise SourceError(f"cannot read {part.label}: {reason}; check it and your access to it") from error
+        raise SourceError(
+            f"cannot read {part.label}: {reason}; check it and your access to it", code="cannot-read"
+        ) from error
 
 
 class _Counter(io.RawIOBase):
@@ -380,7 +388,8 @@ class ForwardFile:
         if self._read > self._most:
             raise SourceError(
                 f"{self._label} holds more than {self._most} bytes, {MOST_EXPANSION} times its own; an archive of "
-                "photographs does not"
+                "photographs does not",
+                code="too-large",
             )
         return data
 

@@ -46,7 +46,9 @@ def open_archive(path: str) -> BinaryIO:
     try:
         return open_regular(path)
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+        raise SourceError(
+            f"cannot read {path}: {error.strerror or error}; check its permissions", code="cannot-read"
+        ) from error
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -71,11 +73,13 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
         wanted = held if size is None else size
         check_image_size(wanted, where)
         if offset + wanted > held:
-            raise SourceError(f"{where} ends after {max(0, held - offset)} of {wanted} bytes; fetch the file again")
+            raise SourceError(
+                f"{where} ends after {max(0, held - offset)} of {wanted} bytes; fetch the file again", code="damaged"
+            )
         file.seek(offset)
         data = file.read(wanted)
     if len(data) != wanted:
-        raise SourceError(f"{where} ends after {len(data)} of {wanted} bytes; fetch the file again")
+        raise SourceError(f"{where} ends after {len(data)} of {wanted} bytes; fetch the file again", code="damaged")
     return data
 
 
@@ -84,7 +88,8 @@ def check_image_size(size: int, where: object) -> None:
     if size > LARGEST_IMAGE:
         raise SourceError(
             f"{where} has {size} bytes, more than the {LARGEST_IMAGE // 1_000_000} MB that an image may have; "
-            "make it smaller, or remove it"
+            "make it smaller, or remove it",
+            code="too-large",
         )
 
 
@@ -107,22 +112,24 @@ def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
             rgb = image if image.mode == "RGB" else image.convert("RGB")
             return rgb, f"{where} {remark}" if remark else ""
     except TooManyPixelsError as error:
-        raise SourceError(f"{where} is too large: {error}; make it smaller, or remove it") from error
+        raise SourceError(f"{where} is too large: {error}; make it smaller, or remove it", code="too-large") from error
     except UnidentifiedImageError as error:
         if data.startswith(LFS_POINTER):
-            raise SourceError(f"{where} is no image: {POINTER_REMEDY}") from error
+            raise SourceError(f"{where} is no image: {POINTER_REMEDY}", code="bad-image") from error
         kind = " but HEIC or AVIF" if data[4:8] == b"ftyp" else ""
         remedy = "convert it" if kind else "replace it"
         raise SourceError(
-            f"{where} is no image file{kind} ({', '.join(FORMATS)} are read); {remedy}, or remove it"
+            f"{where} is no image file{kind} ({', '.join(FORMATS)} are read); {remedy}, or remove it", code="bad-image"
         ) from error
     except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
         raise SourceError(
-            f"{where} cannot be decoded as an image ({one_line(error)}); replace the file with an intact copy"
+            f"{where} cannot be decoded as an image ({one_line(error)}); replace the file with an intact copy",
+            code="bad-image",
         ) from error
     raise SourceError(
         f"{where} has grey values of more than 8 bits (mode {image.mode}), which RGB would cut off; convert it to 8 "
-        "bits, or remove it"
+        "bits, or remove it",
+        code="damaged",
     )
 
 

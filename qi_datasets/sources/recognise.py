@@ -55,7 +55,8 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
         source: Source | None = ShardSource.find(url) or find_remote(url)
         if source is None:
             raise SourceError(
-                f"{url} holds no Parquet shards or tars of a validation split; see --help for what PATH may be"
+                f"{url} holds no Parquet shards or tars of a validation split; see --help for what PATH may be",
+                code="no-images",
             )
         return source
     try:
@@ -64,7 +65,7 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
     except (OSError, RuntimeError, ValueError) as error:
         raise SourceError(f"{url!r} is no path: {error}; give the folder or archive that holds {LAYOUTS}") from error
     if not there:
-        raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}")
+        raise SourceError(f"no such path: {path}; give the folder or archive that holds {LAYOUTS}", code="no-such-path")
     try:
         source = _in_file(path) if path.is_file() else _in_folder(path)
     except UnnamedError:
@@ -74,7 +75,7 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
     if source is None and unnamed:
         source = find_unnamed([str(path)] if path.is_file() else list(_files_below(str(path))), str(path))
     if source is None:
-        raise SourceError(f"no images in {path}; give the folder or archive that holds {LAYOUTS}")
+        raise SourceError(f"no images in {path}; give the folder or archive that holds {LAYOUTS}", code="no-images")
     return with_warnings_of_copies(source)
 
 
@@ -83,7 +84,7 @@ def _in_file(path: Path) -> Source | None:
     place, ending = str(path), path.suffix.lower()
     refuse([place])
     if ending in image_suffixes():
-        raise SourceError(f"{path} is one image; give the folder that holds it and others")
+        raise SourceError(f"{path} is one image; give the folder that holds it and others", code="no-images")
     if ending in (".parquet", ".arrow") or is_tfrecord(place):
         return _in_tables([place], place)
     if ending == ".zip":

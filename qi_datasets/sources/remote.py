@@ -107,7 +107,9 @@ def find_remote(url: str) -> Source | None:
         fs, path = fsspec.url_to_fs(url)
         found: dict[str, Any] = fs.find(path, detail=True) if not fs.isfile(path) else {path: fs.info(path)}
     except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
-        raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
+        raise SourceError(
+            f"cannot list {url}: {one_line(error)}; check the URL and your access to it", code="cannot-read"
+        ) from error
     for endings, layout in ((_PLAIN, "webdataset shards"), (_PACKED, OnePassSource.layout)):
         files = sorted(file for file in found if file.lower().endswith(endings))
         validation, unnamed = of_validation(files, path)

@@ -72,7 +72,7 @@ class ShardSource(ArchiveSource):
                     for image in members:
                         data = files[image.location.row]  # type: ignore[attr-defined]
                         if data is None:
-                            raise SourceError(f"{image.location} has no bytes; fetch the shard again")
+                            raise SourceError(f"{image.location} has no bytes; fetch the shard again", code="damaged")
                         yield image, data
 
     @contextmanager
@@ -96,7 +96,9 @@ class ShardSource(ArchiveSource):
             fs, path = fsspec.url_to_fs(url)
             found = [path] if fs.isfile(path) else sorted(fs.find(path))
         except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
-            raise SourceError(f"cannot list {url}: {one_line(error)}; check the URL and your access to it") from error
+            raise SourceError(
+                f"cannot list {url}: {one_line(error)}; check the URL and your access to it", code="cannot-read"
+            ) from error
         files = [fs.unstrip_protocol(file) for file in found if file.endswith(".parquet")]
         return cls.of_files(files, url)
 
@@ -122,7 +124,9 @@ def opened(url: str) -> Iterator[pq.ParquetFile]:
         with open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb") as file:
             yield pq.ParquetFile(file)
     except (OSError, pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
-        raise SourceError(f"cannot read {url} as Parquet ({one_line(error)}); fetch the shard again") from error
+        raise SourceError(
+            f"cannot read {url} as Parquet ({one_line(error)}); fetch the shard again", code="cannot-read"
+        ) from error
 
 
 def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
@@ -189,7 +193,9 @@ def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
 def require_images(shard: pq.ParquetFile, url: str) -> None:
     """SourceError for a Parquet file without a column of images."""
     if not has_image_column(shard.schema_arrow):
-        raise SourceError(f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?")
+        raise SourceError(
+            f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?", code="bad-image"
+        )
 
 
 def listed(url: str) -> Iterator[tuple[str, SourceImage]]:

@@ -75,7 +75,7 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
             last = -1
             for member in tar:
                 if member.size < 0 or not last < member.offset <= member.offset_data <= tar.offset:
-                    raise SourceError(f"{where} is damaged at byte {member.offset}; fetch it again")
+                    raise SourceError(f"{where} is damaged at byte {member.offset}; fetch it again", code="damaged")
                 last = member.offset
                 if member.isfile() and not member.issparse():
                     refuse_outside(member.name, where)
@@ -86,11 +86,15 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
             end = tar.offset
             file.seek(end)
             if file.read(len(_END_OF_ARCHIVE)) != _END_OF_ARCHIVE:
-                raise SourceError(f"{where} is cut off or damaged at byte {end}; fetch it again")
+                raise SourceError(f"{where} is cut off or damaged at byte {end}; fetch it again", code="damaged")
     except _DAMAGE as error:
-        raise SourceError(f"{where} is cut off or no tar ({one_line(error)}); fetch it again") from error
+        raise SourceError(
+            f"{where} is cut off or no tar ({one_line(error)}); fetch it again", code="damaged"
+        ) from error
     except OSError as error:
-        raise SourceError(f"cannot read {where}: {error.strerror or error}; check its permissions") from error
+        raise SourceError(
+            f"cannot read {where}: {error.strerror or error}; check its permissions", code="cannot-read"
+        ) from error
 
 
 class _Headers:

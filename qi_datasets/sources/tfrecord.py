@@ -37,7 +37,7 @@ class RecordLocation:
         check_image_size(self.image[1], self)
         record = read_image(self.path, self, self.offset, self.size + _CRC.size)
         if masked_crc(record[: self.size]) != _CRC.unpack_from(record, self.size)[0]:
-            raise SourceError(f"{self} is damaged: its checksum is another; fetch the file again")
+            raise SourceError(f"{self} is damaged: its checksum is another; fetch the file again", code="damaged")
         return record[self.image[0] : sum(self.image)]
 
     def __str__(self) -> str:

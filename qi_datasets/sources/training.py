@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from qi_datasets.errors import SourceError
+from qi_datasets.errors import NamedArgument, SourceError
 from qi_datasets.imagenet import IMAGENET_VAL, WNID, label_of, wnids
 from qi_datasets.sources.base import FileLocation, Location, SpanLocation
 from qi_datasets.sources.reading import open_archive
@@ -44,7 +44,9 @@ class TrainingImages:
     def location(self, name: str) -> Location:
         """Returns where the bytes of an image lie. Raises SourceError for one that is not there."""
         if name not in self.places:
-            raise SourceError(f"{self.where} lacks {name}; give the whole of ImageNet's training images")
+            raise SourceError(
+                f"{self.where} lacks {name}; give the whole of ImageNet's training images", code="no-images"
+            )
         place = self.places[name]
         return FileLocation(f"{self.where}/{place}") if isinstance(place, str) else place
 
@@ -69,7 +71,9 @@ def open_training(place: str | Path) -> TrainingImages:
     """
     path = Path(place).expanduser()
     if not path.exists():
-        raise SourceError(f"no such path: {path}; give the folder or archive of ImageNet's training images")
+        raise SourceError(
+            f"no such path: {path}; give the folder or archive of ImageNet's training images", code="no-such-path"
+        )
     found = in_class_folders(path) if path.is_dir() else None
     if found is None:
         archives = [str(path)] if path.is_file() else sorted(map(str, archives_below(path)))
@@ -194,7 +198,10 @@ class Strange:
     def check(self, places: Mapping[str, str | Location], where: str) -> None:
         """Raises SourceError if there was any, or if there is no training image at all."""
         if any(IMAGENET_VAL.file.fullmatch(name.rpartition("/")[2]) for name in self.examples):
-            raise SourceError(f"{where} holds validation images ({self.examples[0]}): give them as imagenet_val=PATH")
+            raise SourceError(
+                f"{where} holds validation images ({self.examples[0]}): give them as ",
+                NamedArgument("imagenet_val", "PATH"),
+            )
         if self.count:
             more = f" and {self.count - len(self.examples)} more" if self.count > len(self.examples) else ""
             raise SourceError(
@@ -202,7 +209,9 @@ class Strange:
                 "(n01440764_10026.JPEG, in the folder of its class); take them away"
             )
         if not places:
-            raise SourceError(f"no training images in {where}; give class folders, a tar, a zip or shards of them")
+            raise SourceError(
+                f"no training images in {where}; give class folders, a tar, a zip or shards of them", code="no-images"
+            )
 
 
 def check_classes(found: TrainingImages) -> None:

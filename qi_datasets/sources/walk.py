@@ -54,7 +54,8 @@ def unreadable(path: object, reason: str | None) -> SourceError:
     """Returns the error for a part of a source that can't be read."""
     return SourceError(
         f"cannot read {path}: {reason}; without it another selection would be made, so repair it, or leave it out of "
-        "the folder"
+        "the folder",
+        code="cannot-read",
     )
 
 

@@ -127,10 +127,12 @@ def named_images(
 def _filename(member: TarMember, read: Callable[[TarMember], bytes], where: str) -> str:
     """The name that a sample's JSON gives its image, "" if none."""
     if member.size > LARGEST_JSON:
-        raise SourceError(f"{member.name} in {where} has {member.size} bytes, more than JSON of a sample may have")
+        raise SourceError(
+            f"{member.name} in {where} has {member.size} bytes, more than JSON of a sample may have", code="too-large"
+        )
     try:
         content = json.loads(read(member))
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{member.name} in {where} is no JSON; fetch the shard again") from error
+        raise SourceError(f"{member.name} in {where} is no JSON; fetch the shard again", code="damaged") from error
     found = content.get("filename") if isinstance(content, dict) else None
     return found if isinstance(found, str) else ""

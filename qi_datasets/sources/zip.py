@@ -84,7 +84,9 @@ class ZipSource(ArchiveSource):
             found = sorted(zip_members(file, where, _VALIDATION), key=lambda member: member.offset)
         for before, member in pairwise(found):
             if before.offset + _LOCAL.size + before.packed > member.offset:
-                raise SourceError(f"{where} is damaged: {before.name} and {member.name} overlap; fetch it again")
+                raise SourceError(
+                    f"{where} is damaged: {before.name} and {member.name} overlap; fetch it again", code="damaged"
+                )
         images = ((named, member) for member in found if (named := IMAGENET_VAL.named(os.path.basename(member.name))))
         unique = by_name(((named[0], SourceImage(*named, ZipLocation(where, one))) for named, one in images), where)
         return cls.of_images(where, unique)
@@ -128,9 +130,11 @@ def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" =
                     yield member
             at = name + name_size + extra_size + comment_size
     except (ValueError, struct.error) as error:
-        raise SourceError(f"{where} is cut off or damaged ({error}); fetch it again") from error
+        raise SourceError(f"{where} is cut off or damaged ({error}); fetch it again", code="damaged") from error
     except OSError as error:
-        raise SourceError(f"cannot read {where}: {error.strerror or error}; check its permissions") from error
+        raise SourceError(
+            f"cannot read {where}: {error.strerror or error}; check its permissions", code="cannot-read"
+        ) from error
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int]:
@@ -196,7 +200,9 @@ def member_pieces(file: BinaryIO, member: ZipMember, where: str) -> Iterator[byt
             way that is not read.
     """
     if member.method not in (_STORED, _DEFLATED):
-        raise SourceError(f"{where} is compressed by method {member.method}; unpack the archive, and give the folder")
+        raise SourceError(
+            f"{where} is compressed by method {member.method}; unpack the archive, and give the folder", code="damaged"
+        )
     file.seek(member.offset)
     header = file.read(_LOCAL.size)
     if len(header) < _LOCAL.size or header[:4] != b"PK\3\4":
@@ -214,6 +220,8 @@ def member_pieces(file: BinaryIO, member: ZipMember, where: str) -> Iterator[byt
                 size, crc = size + len(piece), zlib.crc32(piece, crc)
                 yield piece
     except zlib.error as error:
-        raise SourceError(f"{where} is damaged ({error}); fetch the archive again") from error
+        raise SourceError(f"{where} is damaged ({error}); fetch the archive again", code="damaged") from error
     if (size, crc) != (member.size, member.crc):
-        raise SourceError(f"{where} is damaged: its size or checksum is another; fetch the archive again")
+        raise SourceError(
+            f"{where} is damaged: its size or checksum is another; fetch the archive again", code="damaged"
+        )

@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import logging as hub_logging
 
-from qi_datasets.errors import HubError, NotOnHubError, OptionError
+from qi_datasets.errors import HubError, NamedArgument, NotOnHubError, OptionError
 
 Result = TypeVar("Result")
 
@@ -90,9 +90,15 @@ class HubPlace:
 
     def __post_init__(self) -> None:
         if not _REPO_ID.fullmatch(str(self.repo_id)) or "--" in self.repo_id or len(self.repo_id) > _LONGEST_REPO_ID:
-            raise OptionError(f"{self.repo_id!r} is no name of a repository on the Hub; give ORG/NAME")
+            raise OptionError(
+                f"{self.repo_id!r} is no name of a repository on the Hub; give ORG/NAME", code="bad-place"
+            )
         if not isinstance(self.revision, str) or not self.revision:
-            raise OptionError(f"revision must be the name of a branch, a tag or a commit, not {self.revision!r}")
+            raise OptionError(
+                NamedArgument("revision"),
+                f" must be the name of a branch, a tag or a commit, not {self.revision!r}",
+                code="bad-value",
+            )
 
     @classmethod
     def parse(cls, location: object) -> Self | None:
@@ -101,7 +107,10 @@ class HubPlace:
             return None
         match = _LOCATION.fullmatch(str(location))
         if match is None:
-            raise OptionError(f"{str(location)!r} names no data set on the Hub; give hf://datasets/ORG/NAME@REVISION")
+            raise OptionError(
+                f"{str(location)!r} names no data set on the Hub; give hf://datasets/ORG/NAME@REVISION",
+                code="bad-place",
+            )
         return cls(match["repo"], match["revision"] or MAIN)
 
     @property
@@ -166,7 +175,9 @@ def _timed(client: Any, silence: float) -> Any:
             silent += 1
             if silent == 1:
                 raise
-        raise HubError(f"{constants.ENDPOINT} was silent for {silence:g} seconds, twice; try again later")
+        raise HubError(
+            f"{constants.ENDPOINT} was silent for {silence:g} seconds, twice; try again later", code="hub-unreachable"
+        )
 
     client.send = send_in_time
     return client

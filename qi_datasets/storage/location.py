@@ -10,7 +10,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from platformdirs import user_cache_path
 
-from qi_datasets.errors import OptionError
+from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources.reading import open_regular
 
@@ -48,7 +48,7 @@ def place_of(given: str | Path) -> Place:
         path.exists()
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise OptionError(
-            f"{text!r} is no place for sets: {error}; give a folder, or a URL that fsspec knows"
+            f"{text!r} is no place for sets: {error}; give a folder, or a URL that fsspec knows", code="bad-place"
         ) from error
     return path
 
@@ -57,9 +57,15 @@ def output_of(given: str | Path) -> Place:
     """As `place_of`, for where sets are written; OptionError also for what would keep none, or show it to all."""
     place = place_of(given)
     if isinstance(place, str) and place.startswith("memory://"):
-        raise OptionError(f"output={place} is gone when this program ends; give a folder")
+        raise OptionError(
+            NamedArgument("output", place), " is gone when this program ends; give a folder", code="bad-place"
+        )
     if isinstance(place, str) and place.startswith("hf://"):
-        raise OptionError(f"output={place} is on the Hub; build into a folder, then publish that with qi-publish")
+        raise OptionError(
+            NamedArgument("output", place),
+            " is on the Hub; build into a folder, then publish that with qi-publish",
+            code="bad-place",
+        )
     return place
 
 

@@ -92,7 +92,7 @@ def newest_commit(place: HubPlace) -> str:
         commits = [answer.headers.get(COMMIT_HEADER, "") for answer in (*response.history, response)]
         commit = next(filter(None, commits), "")
         if not commit:
-            raise HubError(f"what answers for {place.page} is no Hub; check HF_ENDPOINT")
+            raise HubError(f"what answers for {place.page} is no Hub; check HF_ENDPOINT", code="hub-unreachable")
         path = kept(place, commit) / MANIFEST
         if not path.exists():
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -107,7 +107,9 @@ def last_commit(place: HubPlace) -> str:
     if named(place).exists():
         commit = named(place).read_text(encoding="utf-8")
     if not commit or not (kept(place, commit) / MANIFEST).exists():
-        raise HubError(f"{place} was never loaded on this machine, and HF_HUB_OFFLINE is set; unset it")
+        raise HubError(
+            f"{place} was never loaded on this machine, and HF_HUB_OFFLINE is set; unset it", code="hub-unreachable"
+        )
     return commit
 
 

@@ -42,7 +42,7 @@ class ZeroBackgroundNormalize(PatchTransform):
         """The normalised images: float32, (B, C, H, W)."""
         images = functional.to_dtype(images.as_subclass(torch.Tensor), torch.float32, scale=True)
         if images.shape[1] != len(self.mean):
-            raise OptionError(f"images must have C={len(self.mean)} channels, not {images.shape[1]}")
+            raise OptionError(f"images must have C={len(self.mean)} channels, not {images.shape[1]}", code="bad-shape")
         result = torch.zeros_like(images)
         if not len(images):
             return result
@@ -51,13 +51,15 @@ class ZeroBackgroundNormalize(PatchTransform):
         if torch.count_nonzero(images) != torch.count_nonzero(content):
             raise OptionError(
                 "an image is not black outside its patch; put ZeroBackgroundNormalize before what moves pixels, "
-                "and transforms of colour into OnPatch"
+                "and transforms of colour into OnPatch",
+                code="bad-shape",
             )
         low, high = torch.stack(torch.aminmax(content)).tolist()
         if low < -OVERSHOOT or high > 1 + OVERSHOOT:
             raise OptionError(
                 f"images must be in [0, 1], but these go from {low:.3g} to {high:.3g}; "
-                "convert integers by ToDtype(torch.float32, scale=True), and normalise once"
+                "convert integers by ToDtype(torch.float32, scale=True), and normalise once",
+                code="bad-value",
             )
         normal = functional.normalize(content, self.mean, self.std)
         for image, patch, part in zip(result, patches, normal, strict=True):

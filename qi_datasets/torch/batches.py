@@ -57,12 +57,14 @@ def padded_batches(
     if not isinstance(image, datasets.Image | ComputedImage):
         raise OptionError('padded_batches takes a split such as load_dataset("qi", border=64, split="test")')
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise OptionError(f"batch_size must be an integer of 1 or more, not {batch_size!r}")
+        raise OptionError(f"batch_size must be an integer of 1 or more, not {batch_size!r}", code="bad-value")
     options = {"shuffle": shuffle, "num_workers": num_workers, "drop_last": drop_last, "generator": generator}
     known = dict.fromkeys(("device", *inspect.signature(DataLoader).parameters))
     for option in loader:
         if option not in known or option in _SET_HERE:
-            raise OptionError(f"padded_batches takes no argument {option!r}{nearest(option, known)}")
+            raise OptionError(
+                f"padded_batches takes no argument {option!r}{nearest(option, known)}", code="unknown-argument"
+            )
     try:
         stored = _StoredRows(rows.with_format("arrow"), image)
         return PaddedBatches(stored, device, batch_size=batch_size, **options, **loader)
@@ -106,7 +108,9 @@ class _StoredRows(Dataset[Batch]):
     def _rectangles(self, column: pa.ChunkedArray) -> tuple[torch.Tensor, Places]:
         images = [self._placed(cell) for cell in column.to_pylist()]
         if len(shapes := {image.shape for image in images}) > 1:
-            raise OptionError(f"images of one batch must have one size, not (h, w, c) = {sorted(shapes)}")
+            raise OptionError(
+                f"images of one batch must have one size, not (h, w, c) = {sorted(shapes)}", code="missing-argument"
+            )
         ((height, width, channels),) = shapes
         if len({image.content.shape for image in images}) > 1:
             images = [whole(image.pixels()) for image in images]

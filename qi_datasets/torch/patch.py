@@ -66,10 +66,14 @@ class PatchTransform(torch.nn.Module):
         """
         if isinstance(image, Mapping):
             if x is not None or y is not None:
-                raise OptionError("a row has its own x and y; give either the row, or an image with x and y")
+                raise OptionError(
+                    "a row has its own x and y; give either the row, or an image with x and y", code="contradiction"
+                )
             return {**image, "image": self(image["image"], image.get("x"), image.get("y"))}
         if (x is None) != (y is None):
-            raise OptionError(f"x and y go together, but x={x!r}, y={y!r}; give both columns of the row")
+            raise OptionError(
+                f"x and y go together, but x={x!r}, y={y!r}; give both columns of the row", code="contradiction"
+            )
         if isinstance(image, list | tuple):
             return [self.one(each, patch) for each, patch in zip(image, patches(image, x, y), strict=True)]
         if isinstance(image, torch.Tensor) and image.ndim == 4:
@@ -117,7 +121,10 @@ class OnPatch(PatchTransform):
             before = tv_tensors.wrap(before, like=image)
         part = self.transform(before)
         if not isinstance(part, torch.Tensor) or (part.shape, part.dtype) != (before.shape, before.dtype):
-            raise OptionError(f"OnPatch needs a transform that keeps an image's shape and dtype, not {self.transform}")
+            raise OptionError(
+                f"OnPatch needs a transform that keeps an image's shape and dtype, not {self.transform}",
+                code="bad-shape",
+            )
         tensor = image.as_subclass(torch.Tensor).clone()
         tensor[patch.inside] = part.as_subclass(torch.Tensor)
         return tv_tensors.wrap(tensor, like=image) if isinstance(image, tv_tensors.Image) else tensor
@@ -139,12 +146,14 @@ def patches(images: Any, x: Any, y: Any) -> list[Patch]:
         if patch.within not in (None, (width, height)):
             raise OptionError(
                 f"the patch is known for an image of {patch.within}, not of {(width, height)}; "
-                "put what needs the patch before transforms that resize or crop"
+                "put what needs the patch before transforms that resize or crop",
+                code="does-not-fit",
             )
         if min(patch.x, patch.y) < 0 or patch.x + patch.width > width or patch.y + patch.height > height:
             raise OptionError(
                 f"no patch of {patch.width}x{patch.height} at x={patch.x}, y={patch.y} "
-                f"fits an image of {width}x{height}"
+                f"fits an image of {width}x{height}",
+                code="does-not-fit",
             )
     return found
 
@@ -158,7 +167,8 @@ def own_patch(image: Any) -> Patch:
     if (current := _CURRENT.get()) is None:
         raise OptionError(
             f"nothing says where the patch of this {type(image).__name__} is: give x and y, or take images of "
-            f"QuadrantImageNet, which have info['{INFO}'], or hand the transform to QuadrantImageNet(transform=...)"
+            f"QuadrantImageNet, which have info['{INFO}'], or hand the transform to QuadrantImageNet(transform=...)",
+            code="missing-argument",
         )
     return current
 
@@ -186,7 +196,7 @@ def _size_of(image: Any) -> tuple[int, int]:
         return image.size
     if not isinstance(image, torch.Tensor) or image.ndim != 3:
         shape = f"shape {tuple(image.shape)}" if isinstance(image, torch.Tensor) else type(image).__name__
-        raise OptionError(f"images must be PIL, or tensors (C, H, W) or (B, C, H, W), not {shape}")
+        raise OptionError(f"images must be PIL, or tensors (C, H, W) or (B, C, H, W), not {shape}", code="bad-shape")
     return image.shape[2], image.shape[1]
 
 
@@ -195,6 +205,8 @@ def integers(count: int, *axes: Any) -> list[list[int]]:
     spread = []
     for axis in map(torch.as_tensor, axes):
         if (axis.is_floating_point() and axis.numel()) or axis.ndim > 1 or axis.numel() not in (1, count):
-            raise OptionError(f"x and y must be an integer, or one for each of {count} images, not {axis!r}")
+            raise OptionError(
+                f"x and y must be an integer, or one for each of {count} images, not {axis!r}", code="bad-shape"
+            )
         spread.append(axis.expand(count).tolist())
     return spread

@@ -121,7 +121,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.split: str = given.pop("split")
         if not isinstance(self.split, str):
-            raise OptionError(f"split must be {quoted(self.spec.splits)}, not {self.split!r}")
+            raise OptionError(f"split must be {quoted(self.spec.splits)}, not {self.split!r}", code="unknown-split")
         if given.get("mode") == PAIRS:
             raise OptionError(f'pairs have two images a row; use load_dataset("{self.spec.name}", mode="{PAIRS}")')
         if given.get("mode") is not None and given["shift"] is None:
@@ -137,7 +137,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         for option in options:
             if option not in self.signature.parameters:
                 hint = nearest(option, self.signature.parameters)
-                raise OptionError(f"{type(self).__name__} takes no argument {option!r}{hint}")
+                raise OptionError(f"{type(self).__name__} takes no argument {option!r}{hint}", code="unknown-argument")
         try:
             bound = self.signature.bind(self, *args, **options)
         except TypeError as error:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qi_datasets.errors import OptionError, StoredSetError, one_line
+from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, one_line
 from qi_datasets.storage.compare import compare
 from qi_datasets.storage.location import Place, exists, folder_name, joined, place_of
 from qi_datasets.storage.manifest import Manifest
@@ -27,7 +27,7 @@ def other_build(against: str | Path, name: str) -> Manifest | None:
             return Manifest.read(place)
         return Manifest.read(joined(place, name)) if exists(joined(joined(place, name), MANIFEST)) else None
     except (StoredSetError, OSError) as error:
-        raise OptionError(f"against={against}: {one_line(error)}") from error
+        raise OptionError(NamedArgument("against", against), f": {one_line(error)}") from error
 
 
 def check_against(folder: Place, against: str | Path) -> Measured:

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
-from qi_datasets.errors import NotBuiltError, OptionError, StoredSetError, UnknownSetError
+from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.networks.devices import checked_device, threads_for
 from qi_datasets.registry import nearest, spec_named, specs
 from qi_datasets.specs import SPECS
@@ -85,15 +85,23 @@ def verify(
     """
     start = time.perf_counter()
     if only is not None and only not in PARTS:
-        raise OptionError(f"only must be {' or '.join(PARTS)}, not {only!r}{nearest(only, dict.fromkeys(PARTS))}")
+        raise OptionError(
+            NamedArgument("only"),
+            f" must be {' or '.join(PARTS)}, not {only!r}{nearest(only, dict.fromkeys(PARTS))}",
+            code="bad-value",
+        )
     if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1):
-        raise OptionError(f"seeds must be an integer from 1, not {seeds!r}")
+        raise OptionError(NamedArgument("seeds"), f" must be an integer from 1, not {seeds!r}", code="bad-value")
     networks = only != INTEGRITY
     torch_is_there = find_spec("torch") is not None
     options = NetworkOptions(seeds, full, checked_device(device) if networks and torch_is_there else "cpu", progress)
     asked = [sets] if isinstance(sets, str) else None if sets is None else list(dict.fromkeys(sets))
     if asked == []:
-        raise OptionError("sets=[] asks for nothing to be verified; leave it out, or name some")
+        raise OptionError(
+            NamedArgument("sets", "[]"),
+            " asks for nothing to be verified; leave it out, or name some",
+            code="nothing-asked",
+        )
     with sets_at(out, asked) as (where, folders, notes):
         repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
@@ -146,19 +154,22 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
     if published is not None:
         with whole_copy(published) as folder:
             if asked not in (None, [folder_name(folder)]):
-                raise OptionError(f"{out} is {folder_name(folder)}, but sets={', '.join(asked or ())} is asked for")
+                named = NamedArgument("sets", ", ".join(asked or ()))
+                raise OptionError(f"{out} is {folder_name(folder)}, but ", named, " is asked for", code="contradiction")
             yield str(published), [folder], ()
         return
     root = default_output() if out is None else place_of(out)
     try:
         is_set, there = exists(joined(root, MANIFEST)), names_in(root)
     except OSError as error:
-        raise OptionError(f"{root} can't be read: {error.strerror or error}; check it and its permissions") from error
+        raise OptionError(
+            f"{root} can't be read: {error.strerror or error}; check it and its permissions", code="bad-place"
+        ) from error
     if out is not None and is_set:
         if asked not in (None, [folder_name(root)]):
-            raise OptionError(
-                f"{root} is one set, but sets={', '.join(asked or ())} is asked for; give the folder above it"
-            )
+            named = NamedArgument("sets", ", ".join(asked or ()))
+            advice = "give the folder above it"
+            raise OptionError(f"{root} is one set, but ", named, f" is asked for; {advice}", code="contradiction")
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
@@ -175,8 +186,13 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         official = [name for name in known if name in there]
         others = [name for name in there if name not in known]
         if not official:
-            raise NotBuiltError(f"{root} holds {', '.join(others)} only; name them with sets=NAME")
-        notes = (f"not verified, since not asked for: {', '.join(others)} (sets=NAME)",) if others else ()
+            raise NotBuiltError(
+                f"{root} holds {', '.join(others)} only; name them with ", NamedArgument("sets", "NAME")
+            )
+        left_out = Message(
+            f"not verified, since not asked for: {', '.join(others)} (", NamedArgument("sets", "NAME"), ")"
+        )
+        notes = (left_out,) if others else ()
         yield str(root), [joined(root, name) for name in official], notes
         return
     for name in asked:

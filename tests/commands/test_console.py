@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from qi_datasets.commands.console import one_line_errors, table
-from qi_datasets.errors import OptionError, QIDatasetsError
+from qi_datasets.errors import NamedArgument, OptionError, QIDatasetsError
 
 
 def test_an_error_is_one_line_with_its_status() -> None:
@@ -37,18 +37,20 @@ def test_other_exceptions_are_bugs_and_stay_visible() -> None:
         CliRunner().invoke(fail, catch_exceptions=False)
 
 
-FLAGS = {
-    "ask for fewer with per_split=N": "ask for fewer with --per-split N",
-    "add force=True to replace it": "add --force to replace it",
-    "sets='q1' is unknown; sets=NAME": "--set 'q1' is unknown; --set NAME",
-    "workers= too": "--workers too",
-    "give out=OUT, or x=3": "give out=OUT, or x=3",
-    "a border of 7": "a border of 7",
-}
+FLAGS = [
+    (("ask for fewer with ", NamedArgument("per_split", "N")), "ask for fewer with --per-split N"),
+    (("add ", NamedArgument("force", True), " to replace it"), "add --force to replace it"),
+    ((NamedArgument("sets", "'q'"), " is none; ", NamedArgument("sets", "NAME")), "--set 'q' is none; --set NAME"),
+    ((NamedArgument("workers", ""), " too"), "--workers too"),
+    ((NamedArgument("workers"), " must be 1"), "--workers must be 1"),
+    (("give ", NamedArgument("out", "OUT"), ", or ", NamedArgument("x", 3)), "give out=OUT, or x=3"),
+    (("a file called force=True", ""), "a file called force=True"),
+    ((OptionError("no ", NamedArgument("workers", 3)),), "no --workers 3"),
+]
 
 
-@pytest.mark.parametrize("message", FLAGS)
-def test_arguments_of_python_become_the_flags_of_the_command(message: str) -> None:
+@pytest.mark.parametrize(("parts", "shown"), FLAGS)
+def test_arguments_of_python_become_the_flags_of_the_command(parts: tuple[object, ...], shown: str) -> None:
     @click.command()
     @click.argument("out", required=False)
     @click.option("--per-split", type=int)
@@ -57,9 +59,9 @@ def test_arguments_of_python_become_the_flags_of_the_command(message: str) -> No
     @click.option("--workers", type=int)
     @one_line_errors
     def fail(**_: object) -> None:
-        raise OptionError(message)
+        raise OptionError(*parts)
 
-    assert CliRunner().invoke(fail).stderr == f"error: {FLAGS[message]}\n"
+    assert CliRunner().invoke(fail).stderr == f"error: {shown}\n"
 
 
 def test_columns_are_aligned_and_lines_have_no_trailing_blanks() -> None:

@@ -11,6 +11,7 @@ import pytest
 from qi_datasets.errors import OptionError, OutputError
 from qi_datasets.evaluation.arguments import OURS, Padding, check_entry, check_model, check_plot, torchvision_names
 from qi_datasets.networks.variants import PaddingVariant
+from tests.refusals import refused
 
 MISTAKES = {
     "a model": ("resnet81", "no model is called 'resnet81'"),
@@ -92,7 +93,7 @@ def test_places_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file is a file"):
         check_entry(tmp_path / "file" / "entry")
-    with pytest.raises(OptionError, match=r"ends in \.png, \.svg or \.pdf"):
+    with refused(OptionError, "bad-file-type"):
         check_plot(tmp_path / "curve")
-    with pytest.raises(OutputError, match="there is no folder"):
+    with refused(OutputError, "cannot-write"):
         check_plot(tmp_path / "nowhere" / "curve.png")

@@ -13,6 +13,7 @@ from qi_datasets.storage.manifest import MANIFEST, Manifest
 from qi_datasets.storage.manifest_file import text_of
 from tests import expected, pictures
 from tests.old_sets import as_0_1_0
+from tests.refusals import refused
 
 
 def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
@@ -112,5 +113,5 @@ def test_another_set_under_this_name_is_not_read(home: Path) -> None:
     shutil.copytree(home / "corner", home / "corner-size_9")
 
     for name, size in (("rook", None), ("corner", 9)):
-        with pytest.raises(StoredSetError, match=r"holds corner of 5 pixels, not"):
+        with refused(StoredSetError, "other-set"):
             load_dataset(name, size=size)

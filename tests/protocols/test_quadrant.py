@@ -15,6 +15,7 @@ from qi_datasets.protocols.quadrant import (
     normalised,
     probed,
 )
+from tests.refusals import refused
 
 RANDOM = np.random.default_rng(0)
 
@@ -62,7 +63,7 @@ def test_one_source_that_differs_is_a_difference() -> None:
 
 @pytest.mark.parametrize("values", [np.zeros((4, 2, 3)), np.ones((4, 2, 3)), np.full((4, 2, 3), 7.0) + 1e-15])
 def test_a_dead_network_is_refused(values: np.ndarray) -> None:
-    with pytest.raises(ModelError, match="dead"):
+    with refused(ModelError, "not-finite"):
         check_alive(values)
 
 
@@ -77,7 +78,7 @@ def test_logits_are_answers() -> None:
 
     np.testing.assert_array_equal(found.margins, [[-1, 2], [3, 0.5]])
     np.testing.assert_allclose(found.difference, [2 / 3, 0.5])
-    with pytest.raises(ModelError, match="diverged"):
+    with refused(ModelError, "not-finite"):
         logit_answers(np.full((1, 2, 2), np.nan, np.float32))
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from qi_datasets.errors import ModelError
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.protocols.scratch import LEARNING_RATE, Progress, answered, resumed, train_corners
+from tests.refusals import refused
 
 PATCHES = torch.rand(12, 3, 56, 56, generator=torch.Generator().manual_seed(0))
 
@@ -127,7 +128,7 @@ def test_the_rate_falls_after_five_epochs_without_a_better_validation_loss(tmp_p
 
 
 def test_a_training_that_diverges_is_an_error() -> None:
-    with pytest.raises(ModelError, match=r"loss is not a finite number after 1 epochs at border 0|not finite numbers"):
+    with refused(ModelError, "not-finite"):
         train_corners(network(), 1e20 * PATCHES, 1e20 * PATCHES[:2], 0, 0, epochs=2)
 
 

@@ -20,6 +20,7 @@ from qi_datasets.pixels.decoding import FORMATS, MOST_PIXELS
 from qi_datasets.sources.base import FileLocation, SourceImage, SpanLocation
 from qi_datasets.sources.reading import LARGEST_IMAGE
 from tests import pictures
+from tests.refusals import refused
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def test_a_picture_of_too_many_pixels_is_an_error_that_names_the_cap(width: int,
     file[16:24] = struct.pack(">II", width, height)
     file[29:33] = struct.pack(">I", zlib.crc32(file[12:29]))
 
-    with pytest.raises(SourceError, match=r"picture\.jpg is too large: .* 100 million"):
+    with refused(SourceError, "too-large"):
         IMAGE.decode(bytes(file))
 
 

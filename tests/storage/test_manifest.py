@@ -30,6 +30,7 @@ from qi_datasets.storage.manifest_file import (
     text_of,
 )
 from tests.old_sets import as_0_1_0
+from tests.refusals import refused
 from tests.storage.strategies import everything, manifests
 
 
@@ -181,7 +182,7 @@ def test_a_later_version_asks_for_an_upgrade(qi_copy: Path) -> None:
     path = qi_copy / "qi" / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"manifest_version": 2, "configs": "something new"}))
 
-    with pytest.raises(NewerSetError, match=r"manifest\.json has version 2, this package knows 1; upgrade qi-datasets"):
+    with refused(NewerSetError, "newer-version"):
         load_dataset("qi", output=qi_copy)
 
 

@@ -23,6 +23,7 @@ from qi_datasets.torch import (
     ZeroBackgroundNormalize,
     padded_batches,
 )
+from tests.refusals import refused
 
 PLAIN = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
 
@@ -187,7 +188,7 @@ def test_outside_of_a_set_nothing_remembers_the_patch(output: Path) -> None:
     data = QuadrantImageNet(output, "train", transform=v2.ToImage())
     image, _ = data[0]
 
-    with pytest.raises(OptionError, match="nothing says where the patch"):
+    with refused(OptionError, "missing-argument"):
         ZeroBackgroundNormalize()(image)
 
 
@@ -222,9 +223,9 @@ def test_it_is_a_transform_of_batches(border: int, output: Path) -> None:
 def test_a_row_that_says_nothing_of_its_patch_is_an_error(output: Path) -> None:
     row = load_dataset("qi", split="test", output=output)[0]
 
-    with pytest.raises(OptionError, match="nothing says"):
+    with refused(OptionError, "missing-argument"):
         ZeroBackgroundNormalize()({"image": row["image"]})
-    with pytest.raises(OptionError, match="its own x and y"):
+    with refused(OptionError, "contradiction"):
         ZeroBackgroundNormalize()(row, 0, 0)
 
 
