@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from qi_datasets.errors import EntryError, OutputError, one_line
 from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.curve import figure_of
-from qi_datasets.evaluation.figures import Figures, figures_of, quadrant_scores
+from qi_datasets.evaluation.figures import figures_of, quadrant_scores
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
+from qi_datasets.evaluation.results import TaskFigures, read_figures
 from qi_datasets.evaluation.wording import methods, sentence, table_of
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.sources.reading import open_regular
@@ -158,10 +159,9 @@ class Entry:
         return str(self.content["task"])
 
     @property
-    def figures(self) -> Figures:
-        """Init -> figures, as `entry.json` has them."""
-        found: Figures = self.content["figures"]
-        return found
+    def figures(self) -> dict[str, TaskFigures]:
+        """Init -> figures: `QuadrantFigures` of `qi`, and those of the other tasks (`evaluation.results`)."""
+        return read_figures(self.task, self.content["figures"])
 
     def scores(self, init: str) -> dict[int, NDArray[np.float64]]:
         """Border -> d of each test source (`scores.location`) of a `qi` entry, sources in the set's order."""

@@ -1,7 +1,7 @@
 """Every figure of an entry, from its predictions alone. Needs no torch.
 
-Figures are nested dictionaries of plain numbers, as `entry.json` has them: init -> figures of the task. An interval is
-{"value", "low", "high"} (two-sided 95 %; at a border of `qi` at its own level), a missing figure None.
+They are the dataclasses of `results`, which `entry.json` has as nested dictionaries of plain numbers: init -> figures
+of the task. An interval is two-sided, of 95 %; at a border of `qi` of its own level; a missing figure is None.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_datasets.evaluation.predictions import Predictions
+from qi_datasets.evaluation.results import (
+    BorderFigures,
+    Estimate,
+    ModeFigures,
+    PairFigures,
+    QuadrantFigures,
+    RedGreenFigures,
+    ShiftedFigures,
+    TaskFigures,
+    plain,
+)
 from qi_datasets.scores.consistency import consistency, diagonal_mean, top1_per_shift
 from qi_datasets.scores.intervals import Interval, mean_interval, wilson_interval
 from qi_datasets.scores.location import EQUAL_WITHIN, location, source_scores
@@ -28,9 +39,14 @@ Content = Mapping[str, Any]
 
 
 def figures_of(content: Content, predictions: Predictions) -> Figures:
-    """The figures of an entry: init -> figures. content: its settings; predictions: rows that `check_rows` accepts."""
+    """Returns the figures of an entry as `entry.json` has them: init -> figures.
+
+    Args:
+        content: The settings of the entry.
+        predictions: Rows that `check_rows` accepts.
+    """
     of_task = FIGURES[content["task"]]
-    return {init: of_task(content, init, predictions.where(init=init)) for init in content["protocol"]["inits"]}
+    return {init: plain(of_task(content, init, predictions.where(init=init))) for init in content["protocol"]["inits"]}
 
 
 def seeds_of(content: Content, init: str) -> list[int]:
@@ -69,7 +85,7 @@ def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int,
     }
 
 
-def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
+def quadrant(content: Content, init: str, rows: Predictions) -> QuadrantFigures:
     """Verdict, accuracy and test per border; reach_75, the location score and reach."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
     differences = {border: found.column("difference") for border, found in at.items()}
@@ -79,86 +95,87 @@ def quadrant(content: Content, init: str, rows: Predictions) -> Figures:
     borders = {}
     for border, scored in found.borders.items():
         verdict = READS if scored.reads else NOT_DETECTED
-        borders[f"{border}"] = {
-            "verdict": PROVED if border in proved else EQUAL if border in equal else verdict,
-            "accuracy": scored.accuracy,
-            "low": None if scored.interval is None else scored.interval.low,
-            "high": None if scored.interval is None else scored.interval.high,
-            "level": scored.level,
-            "p": scored.p,
-            "corrected_p": scored.corrected_p,
-            "difference": float(differences[border].max()),
-            "channels": float(at[border].column("channels").astype(np.float64).mean()),
-        }
-    return {
-        "borders": borders,
-        "reach_75": found.reach_75,
-        "reach_75_censored": found.reach_75_censored,
-        "location_score": None if found.score is None else as_figure(found.score),
-        "reach": found.reach,
-        "reach_censored": found.reach_censored,
-    }
+        borders[f"{border}"] = BorderFigures(
+            verdict=PROVED if border in proved else EQUAL if border in equal else verdict,
+            accuracy=scored.accuracy,
+            low=None if scored.interval is None else scored.interval.low,
+            high=None if scored.interval is None else scored.interval.high,
+            level=scored.level,
+            p=scored.p,
+            corrected_p=scored.corrected_p,
+            difference=float(differences[border].max()),
+            channels=float(at[border].column("channels").astype(np.float64).mean()),
+        )
+    return QuadrantFigures(
+        borders=borders,
+        reach_75=found.reach_75,
+        reach_75_censored=found.reach_75_censored,
+        location_score=None if found.score is None else estimate(found.score),
+        reach=found.reach,
+        reach_censored=found.reach_censored,
+    )
 
 
-def pair_of_images(content: Content, init: str, rows: Predictions) -> Figures:
+def pair_of_images(content: Content, init: str, rows: Predictions) -> PairFigures:
     """`rook` and `corner`: how many seeds tell the two images apart, and how far the answers differ."""
     solved = answers_right(content, init, rows).all(axis=(1, 2))
     differences = by_seed(content, init, rows, "difference").max(axis=(1, 2))
-    return {
-        "solved": as_figure(wilson_interval(int(solved.sum()), solved.size)),
-        "equal": as_figure(wilson_interval(int((differences < tolerance_of(content)).sum()), solved.size)),
-        "difference": float(differences.max()),
-        "channels": float(rows.column("channels").astype(np.float64).mean()),
-    }
+    return PairFigures(
+        solved=estimate(wilson_interval(int(solved.sum()), solved.size)),
+        equal=estimate(wilson_interval(int((differences < tolerance_of(content)).sum()), solved.size)),
+        difference=float(differences.max()),
+        channels=float(rows.column("channels").astype(np.float64).mean()),
+    )
 
 
-def red_green(content: Content, init: str, rows: Predictions) -> Figures:
+def red_green(content: Content, init: str, rows: Predictions) -> RedGreenFigures:
     """Accuracy where pictures were in training and where they never were, and the share of pairs answered alike."""
     seeds = len(seeds_of(content, init))
     tests = {split: rows.where(split=split) for split in (SIMILAR, DISSIMILAR)}
     answers = {split: found.column("prediction").reshape(seeds, -1) for split, found in tests.items()}
     right = {split: answers[split] == tests[split].column("label").reshape(seeds, -1) for split in tests}
-    return {
-        **{split: as_figure(mean_interval(values.mean(axis=0))) for split, values in right.items()},
-        "agreement": as_figure(mean_interval((answers[SIMILAR] == answers[DISSIMILAR]).mean(axis=0))),
-        "difference": float(rows.column("difference").max()),
-    }
+    return RedGreenFigures(
+        **{split: estimate(mean_interval(values.mean(axis=0))) for split, values in right.items()},
+        agreement=estimate(mean_interval((answers[SIMILAR] == answers[DISSIMILAR]).mean(axis=0))),
+        difference=float(rows.column("difference").max()),
+    )
 
 
-def shifted(content: Content, init: str, rows: Predictions) -> Figures:
+def shifted(content: Content, init: str, rows: Predictions) -> ShiftedFigures:
     """Per mode: top-1 per shift and over the diagonal, as far as labels are known, and consistency over pairs."""
-    return {mode: moved(rows.where(mode=mode), content["protocol"]["shifts"]) for mode in content["protocol"]["modes"]}
+    protocol = content["protocol"]
+    return ShiftedFigures({mode: moved(rows.where(mode=mode), protocol["shifts"]) for mode in protocol["modes"]})
 
 
-def moved(rows: Predictions, shifts: list[int]) -> Figures:
+def moved(rows: Predictions, shifts: list[int]) -> ModeFigures:
     """The figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
     on_diagonal = rows.column("pair") < 0
     answers, seeds = rows.column("prediction"), np.unique(rows.column("seed"))
     labels = rows.column("label")[on_diagonal].reshape(len(shifts), -1)[0]
     known = labels >= 0
     first, second = (~on_diagonal & (rows.column("side") == side) for side in (0, 1))
-    figures: Figures = {
-        "labelled": int(known.sum()),
-        "classes": float(np.mean([len(np.unique(answers[rows.column("seed") == seed])) for seed in seeds])),
-        "top1": None,
-        "diagonal": None,
-        "consistency": as_figure(consistency(answers[first], answers[second], rows.column("source")[first])),
-        "largest_change": float(rows.column("difference")[on_diagonal].max()),
-    }
+    top1 = diagonal = None
     if known.any():
         seen = answers[on_diagonal].reshape(len(shifts), -1)[:, known]
         each = top1_per_shift(seen, labels[known])
-        figures["top1"] = {f"{shift}": as_figure(one) for shift, one in zip(shifts, each, strict=True)}
-        figures["diagonal"] = as_figure(diagonal_mean(seen, labels[known]))
-    return figures
+        top1 = {f"{shift}": estimate(one) for shift, one in zip(shifts, each, strict=True)}
+        diagonal = estimate(diagonal_mean(seen, labels[known]))
+    return ModeFigures(
+        labelled=int(known.sum()),
+        classes=float(np.mean([len(np.unique(answers[rows.column("seed") == seed])) for seed in seeds])),
+        top1=top1,
+        diagonal=diagonal,
+        consistency=estimate(consistency(answers[first], answers[second], rows.column("source")[first])),
+        largest_change=float(rows.column("difference")[on_diagonal].max()),
+    )
 
 
-def as_figure(interval: Interval) -> Figures:
-    """An interval as `entry.json` has it."""
-    return {"value": interval.mean, "low": interval.low, "high": interval.high}
+def estimate(interval: Interval) -> Estimate:
+    """An interval as figures have it."""
+    return Estimate(interval.mean, interval.low, interval.high)
 
 
-FIGURES: Mapping[str, Callable[[Content, str, Predictions], Figures]] = {
+FIGURES: Mapping[str, Callable[[Content, str, Predictions], TaskFigures]] = {
     QI.name: quadrant,
     SHIFTED.name: shifted,
     RED_GREEN_SET.name: red_green,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
+from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.inits import RANDOM
 from qi_datasets.evaluation.paper import IMAGENET_SUBSETS, paper_curve
 from qi_datasets.figures.convolution import TITLES
@@ -37,11 +37,11 @@ class Measured(Protocol):
         """The set that the network was evaluated on."""
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Mapping[str, Mapping[str, Any]]:
         """Init -> figures."""
 
 
-Curve = tuple[Measured, str, Figures]
+Curve = tuple[Measured, str, Mapping[str, Any]]
 
 
 def curves_in(entries: Sequence[Measured]) -> list[Curve]:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import datasets
 
@@ -46,6 +47,38 @@ WITHOUT_EFFECT = ("data_dir", "data_files", "token")
 NOT_STREAMED = ("num_proc", "keep_in_memory")
 
 BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
+
+
+class LoadOptions(TypedDict, total=False):
+    """The arguments of `load_dataset` besides `path`, `name`, `split` and `streaming`, for those who check types."""
+
+    border: int | None
+    grid: int | None
+    size: int | None
+    canvas: int | None
+    mode: str | None
+    shift: int | None
+    output: str | Path | None
+    imagenet_val: str | Path | None
+    imagenet_train: str | Path | None
+    per_class: int | None
+    repo_id: str | None
+    revision: str | None
+    cache_dir: str | None
+    features: datasets.Features | None
+    download_config: datasets.DownloadConfig | None
+    download_mode: datasets.DownloadMode | str | None
+    verification_mode: datasets.VerificationMode | str | None
+    keep_in_memory: bool | None
+    save_infos: bool
+    num_proc: int | None
+    storage_options: dict[str, Any] | None
+    columns: list[str] | None
+    filters: Any
+    batch_size: int | None
+    fragment_scan_options: Any
+    on_bad_files: str
+
 
 View = Callable[[Any], Any]
 """Computes a view of a stored dataset of one split, map-style or iterable."""

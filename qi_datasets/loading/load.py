@@ -3,7 +3,7 @@
 import glob
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import datasets
 import pyarrow as pa
@@ -16,6 +16,7 @@ from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
 from qi_datasets.loading import hub
 from qi_datasets.loading.arguments import (
+    LoadOptions,
     View,
     check_concerned,
     check_split,
@@ -47,11 +48,62 @@ from qi_datasets.storage.staging import standing
 from qi_datasets.storage.steady import read_steadily, stamp
 
 
+@overload
 def load_dataset(
     path: str,
     name: str | None = None,
     *,
-    split: str | None = None,
+    split: None = None,
+    streaming: Literal[False] = False,
+    **options: Unpack[LoadOptions],
+) -> datasets.DatasetDict: ...
+
+
+@overload
+def load_dataset(
+    path: str, name: str | None = None, *, split: str, streaming: Literal[False] = False, **options: Unpack[LoadOptions]
+) -> datasets.Dataset: ...
+
+
+@overload
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    split: list[str],
+    streaming: Literal[False] = False,
+    **options: Unpack[LoadOptions],
+) -> list[datasets.Dataset]: ...
+
+
+@overload
+def load_dataset(
+    path: str, name: str | None = None, *, split: None = None, streaming: Literal[True], **options: Unpack[LoadOptions]
+) -> datasets.IterableDatasetDict: ...
+
+
+@overload
+def load_dataset(
+    path: str, name: str | None = None, *, split: str, streaming: Literal[True], **options: Unpack[LoadOptions]
+) -> datasets.IterableDataset: ...
+
+
+@overload
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | list[str] | None = None,
+    streaming: bool = False,
+    **options: Unpack[LoadOptions],
+) -> Any: ...
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    *,
+    split: str | list[str] | None = None,
     streaming: bool = False,
     border: int | None = None,
     grid: int | None = None,

@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import index
 from pathlib import Path
 from types import new_class
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from PIL import Image
 from torchvision.datasets import VisionDataset
@@ -195,13 +195,46 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 class Rook(StoredSet, of=ROOK):
     """Made on first use."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            root: str | Path | None = None,
+            split: str = "train",
+            border: int = 0,
+            transform: Callable[..., Any] | None = None,
+            target_transform: Callable[..., Any] | None = None,
+        ) -> None: ...
+
 
 class Corner(StoredSet, of=CORNER):
     """Made on first use."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            root: str | Path | None = None,
+            split: str = "train",
+            transform: Callable[..., Any] | None = None,
+            target_transform: Callable[..., Any] | None = None,
+            *,
+            size: int | None = None,
+        ) -> None: ...
+
 
 class RedGreen(StoredSet, of=RED_GREEN_SET):
     """Made on first use."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            root: str | Path | None = None,
+            split: str = "train",
+            transform: Callable[..., Any] | None = None,
+            target_transform: Callable[..., Any] | None = None,
+        ) -> None: ...
 
 
 class QuadrantImageNet(StoredSet, of=QI):
@@ -215,6 +248,20 @@ class QuadrantImageNet(StoredSet, of=QI):
     """
 
     columns = ("image", "label", "x", "y")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            root: str | Path | None = None,
+            split: str = "train",
+            border: int = 0,
+            transform: Callable[..., Any] | None = None,
+            target_transform: Callable[..., Any] | None = None,
+            *,
+            canvas: int | None = None,
+            grid: int | None = None,
+        ) -> None: ...
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
         """The image of a row, which knows where its patch is."""
@@ -230,6 +277,18 @@ class QuadrantImageNet(StoredSet, of=QI):
 
 class ShiftedImageNet(StoredSet, of=SHIFTED):
     """Pairs are two images a row: they are for `load_dataset`."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            root: str | Path | None = None,
+            split: str = "test",
+            mode: str | None = "crop",
+            shift: int | None = None,
+            transform: Callable[..., Any] | None = None,
+            target_transform: Callable[..., Any] | None = None,
+        ) -> None: ...
 
 
 def __getattr__(name: str) -> type[StoredSet]:

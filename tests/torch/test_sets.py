@@ -1,5 +1,6 @@
 """The sets as torchvision knows them: items, what they say of themselves, workers, classes of other packages."""
 
+import ast
 import copy
 import inspect
 import pickle
@@ -26,6 +27,7 @@ from qi_datasets.torch import (
     Rook,
     ShiftedImageNet,
     ZeroBackgroundNormalize,
+    sets,
 )
 from tests.refusals import refused
 
@@ -235,3 +237,20 @@ def test_a_grid_has_a_class_for_each_cell_and_patches_in_their_places(output: Pa
     assert data[5][0].info["patch"] == (130, 66, 56, 56)
     with refused(OptionError, "contradiction"):
         QuadrantImageNet(output, grid=3, canvas=112)
+
+
+@pytest.mark.parametrize("name", ["Rook", "Corner", "RedGreen", "QuadrantImageNet", "ShiftedImageNet"])
+def test_the_signature_for_type_checkers_is_the_one_of_the_spec_table(name):
+    tree = ast.parse(inspect.getsource(sets))
+    (kind,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    (written,) = [node for node in ast.walk(kind) if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    arguments = written.args
+    defaults = dict(zip([one.arg for one in arguments.args[1:]], arguments.defaults, strict=True))
+    defaults |= dict(zip([one.arg for one in arguments.kwonlyargs], arguments.kw_defaults, strict=True))
+
+    found = inspect.signature(getattr(sets, name)).parameters
+    assert {one: ast.literal_eval(default) for one, default in defaults.items()} == {
+        one: parameter.default for one, parameter in found.items()
+    }
+    keyword_only = [one for one, parameter in found.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    assert [one.arg for one in arguments.kwonlyargs] == keyword_only

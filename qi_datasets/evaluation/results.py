@@ -1,0 +1,204 @@
+"""The figures of an entry as types: attributes with the fields of `entry.json`, which are keys, too.
+
+Needs no torch. `as_json` makes plain dictionaries of them, and `read_figures` makes them of such.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Self, TypeAlias, get_args, get_origin, get_type_hints
+
+from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
+
+
+class FigureRecord(Mapping[str, Any]):
+    """A dataclass whose fields are keys as well: `figures.reach_75` is `figures["reach_75"]`."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in fields_of(type(self)):
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(fields_of(type(self)))
+
+    def __len__(self) -> int:
+        return len(fields_of(type(self)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns nested dictionaries of plain numbers, as `entry.json` has them."""
+        return {name: plain(value) for name, value in self.items()}
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """Returns the figures that such dictionaries hold."""
+        return cls(**{name: typed(kind, content[name]) for name, kind in fields_of(cls).items()})
+
+
+@cache
+def fields_of(kind: type[FigureRecord]) -> dict[str, Any]:
+    """The fields of a record, with their types."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+
+
+def plain(value: object) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, FigureRecord):
+        return value.as_json()
+    return {name: plain(one) for name, one in value.items()} if isinstance(value, Mapping) else value
+
+
+def typed(kind: Any, value: Any) -> Any:
+    """A value of JSON as a field's type has it."""
+    if isinstance(kind, type) and issubclass(kind, FigureRecord):
+        return kind.read(value)
+    if get_origin(kind) is Mapping:
+        return {name: typed(get_args(kind)[1], one) for name, one in value.items()}
+    wanted = [one for one in get_args(kind) if one is not type(None)]
+    return value if value is None or len(wanted) != 1 else typed(wanted[0], value)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate(FigureRecord):
+    """A figure with its two-sided interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class BorderFigures(FigureRecord):
+    """One border of `qi`.
+
+    Attributes:
+        verdict: "proved", "equal", "reads" or "not detected".
+        accuracy: Share of right answers, 0.5 by chance.
+        low, high: Of its interval, of which `level` is the confidence; None where corners are equal.
+        level: From 0 to 1.
+        p, corrected_p: Of the test against chance, alone and after the correction for all borders.
+        difference: The largest difference of the two corners' features, of their scale.
+        channels: Share of channels that differ.
+    """
+
+    verdict: str
+    accuracy: float
+    low: float | None
+    high: float | None
+    level: float | None
+    p: float | None
+    corrected_p: float | None
+    difference: float
+    channels: float
+
+
+@dataclass(frozen=True, eq=False)
+class QuadrantFigures(FigureRecord):
+    """`qi`: how far from the boundary location is read.
+
+    Attributes:
+        borders: Border, as text -> its figures.
+        reach_75: Pixels up to which at least 75 % of answers are right; None if at no border, or if too few are there.
+        reach_75_censored: Whether it is the widest border that was asked for, so that it may be farther.
+        location_score: From 0, nothing is read, to 1; None without all seven borders.
+        reach: Pixels up to which location is read.
+        reach_censored: As of `reach_75`.
+    """
+
+    borders: Mapping[str, BorderFigures]
+    reach_75: int | None
+    reach_75_censored: bool
+    location_score: Estimate | None
+    reach: int | None
+    reach_censored: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PairFigures(FigureRecord):
+    """`rook` and `corner`: shares of networks that tell the two images apart, and to which they are equal.
+
+    Attributes:
+        solved, equal: From 0 to 1.
+        difference, channels: As of `BorderFigures`.
+    """
+
+    solved: Estimate
+    equal: Estimate
+    difference: float
+    channels: float
+
+
+@dataclass(frozen=True, eq=False)
+class RedGreenFigures(FigureRecord):
+    """`red_green`: accuracy where positions were in training and where they never were.
+
+    Attributes:
+        test_similar, test_dissimilar: From 0 to 1.
+        agreement: Share of pairs with the same answer in both tests.
+        difference: As of `BorderFigures`.
+    """
+
+    test_similar: Estimate
+    test_dissimilar: Estimate
+    agreement: Estimate
+    difference: float
+
+
+@dataclass(frozen=True, eq=False)
+class ModeFigures(FigureRecord):
+    """One mode of `shifted`.
+
+    Attributes:
+        labelled: Sources whose class is known.
+        classes: Different answers of a network, of 1000.
+        top1: Shift, as text -> share of right answers; None without labels.
+        diagonal: Its mean over all shifts; None without labels.
+        consistency: Share of pairs of shifts with the same answer.
+        largest_change: Of the answers over the diagonal, of their scale.
+    """
+
+    labelled: int
+    classes: float
+    top1: Mapping[str, Estimate] | None
+    diagonal: Estimate | None
+    consistency: Estimate
+    largest_change: float
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftedFigures(FigureRecord):
+    """`shifted`: its keys are the modes, of which `modes` has the figures."""
+
+    modes: Mapping[str, ModeFigures]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.modes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modes)
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Self:
+        """Returns the figures that such dictionaries hold."""
+        return cls({name: ModeFigures.read(one) for name, one in content.items()})
+
+
+TaskFigures: TypeAlias = QuadrantFigures | ShiftedFigures | RedGreenFigures | PairFigures
+"""The figures of one init."""
+
+KINDS: Mapping[str, type[TaskFigures]] = {
+    QI.name: QuadrantFigures,
+    SHIFTED.name: ShiftedFigures,
+    RED_GREEN_SET.name: RedGreenFigures,
+    ROOK.name: PairFigures,
+    CORNER.name: PairFigures,
+}
+
+
+def read_figures(task: str, figures: Mapping[str, Any]) -> dict[str, TaskFigures]:
+    """Returns init -> figures of what `entry.json` holds of a task."""
+    return {init: KINDS[task].read(one) for init, one in figures.items()}
