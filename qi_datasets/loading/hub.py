@@ -165,13 +165,15 @@ class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
                     yield f"{name} {number}", table_cast(table, self.info.features.arrow_schema)
 
 
-def stream(found: PublishedSet, files: dict[str, list[str]], split: str | None, stock: dict[str, Any]) -> Any:
+def stream(
+    found: PublishedSet, files: dict[str, list[str]], split: str | list[str] | None, stock: dict[str, Any]
+) -> Any:
     """An IterableDataset of a split, or an IterableDatasetDict of all: each file is fetched when its rows are due.
 
     Args:
         found: The set.
         files: Their names at border 0, by split.
-        split: Its name; None for all.
+        split: Its name, or several; None for all.
         stock: Further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
     """
     if stock:

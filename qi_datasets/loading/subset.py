@@ -17,7 +17,7 @@ def load_subset(
     per_class: int | None = None,
     imagenet_train: str | Path | None = None,
     *,
-    split: str | None = None,
+    split: str | list[str] | None = None,
     streaming: bool = False,
     output: str | Path | None = None,
     **others: Any,
