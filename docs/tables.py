@@ -1,11 +1,33 @@
-"""A hook of mkdocs: writes the table of results from the published figures of the project's own entries."""
+"""Hooks of mkdocs: the table of results and the leaderboard of the project's own entries are part of the site."""
 
 import csv
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-FIGURES = Path(__file__).parents[1] / "cards" / "leaderboard" / "site" / "entries.csv"
+from mkdocs.structure.files import File
+
+from qi_datasets.leaderboard.site import build
+
+CARDS = Path(__file__).parents[1] / "cards"
+FIGURES = CARDS / "leaderboard" / "site" / "entries.csv"
 BORDERS = (0, 16, 32, 64, 128, 256, 512)
+BOARD = Path(tempfile.gettempdir()) / "qi-datasets-docs-leaderboard"
+
+
+def on_files(files: Any, config: Any, **_: Any) -> Any:
+    """Adds the leaderboard with its downloads, as `leaderboard/` of the site."""
+    build([CARDS / "entries"], BOARD)
+    for path in filter(Path.is_file, sorted(BOARD.rglob("*"))):
+        name = f"leaderboard/{path.relative_to(BOARD).as_posix()}"
+        files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_post_build(**_: Any) -> None:
+    """Removes what the leaderboard was copied from."""
+    shutil.rmtree(BOARD, ignore_errors=True)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

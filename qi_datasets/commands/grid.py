@@ -60,11 +60,10 @@ def run_on_grid(
         border=next(iter(options["borders"]), 0),
         init=next(iter(options["init"]), None),
         local=not options["dense"],
+        entry=entry,
         progress=progress,
         **{name: options[name] for name in names},
     )
-    if entry is not None:
-        made.write(entry)
     if plot is not None:
         from qi_datasets.figures.write import write_map
 
@@ -72,12 +71,12 @@ def run_on_grid(
     if progress:
         show(made)
         if entry is not None:
-            say(f"written to {entry}")
+            say(f"written to {entry}; beside the network's entry there, qi-leaderboard draws the map with the curve")
 
 
 def show(made: "GridEntry") -> None:
     """Prints the figures of an evaluation, and the map of where."""
-    content = made.content
+    content, model = made.content, made.content["model"]
     for init, figures in made.figures.items():
         rows = [
             [
@@ -93,7 +92,7 @@ def show(made: "GridEntry") -> None:
             say("".join(f"{100 * share:6.0f}" for share in row))
     data = content["data"]
     say(
-        f"{content['model']}, padding {content['padding']}, border {content['border']}, grid {content['grid']} x "
+        f"{model['name']}, padding {model['padding']}, border {content['border']}, grid {content['grid']} x "
         f"{content['grid']} of qi {data['data_version']}, track {data['track']}, {data['evaluated']} sources"
     )
 

@@ -21,6 +21,7 @@ from qi_datasets.evaluation.entry import (
     seals_of,
 )
 from qi_datasets.evaluation.figures import figures_of
+from qi_datasets.evaluation.grid import grid_beside
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 
@@ -35,7 +36,7 @@ def faults_of(folder: str | Path) -> list[str]:
     """Returns a line for each thing that is wrong with the entry in a folder; [] for a valid one."""
     folder = Path(folder)
     try:
-        Entry.read(folder)
+        grid_beside(folder, Entry.read(folder).content)
     except EntryError as error:
         first = one_line(error)
     else:
@@ -64,6 +65,7 @@ def iter_faults(folder: Path) -> Iterator[str]:
     yield from caught(lambda: check_data(content["data"]))
     yield from of_predictions(content, folder)
     yield from of_seals(content)
+    yield from caught(lambda: grid_beside(folder, content))
 
 
 def of_schema(content: Mapping[str, Any]) -> Iterator[str]:

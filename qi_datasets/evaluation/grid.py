@@ -1,15 +1,19 @@
 """`evaluate_grid`: in which cells of a grid a network reads where a picture stands.
 
-An evaluation is a folder of two files: `grid.json` (settings and figures) and `grid.parquet` (every answer), from which
-whoever reads it computes the figures again (cards/specification.md, "evaluation on grids of qi").
+An evaluation is two files in a folder, `grid.json` (settings, figures, seals) and `grid.parquet` (every answer), from
+which whoever reads it computes the figures again. They may stand beside the same network's `entry.json`, which is of
+one patch in two corners at seven borders: a grid has other images, another probe and other figures, so it is no entry
+of `qi` (cards/specification.md, "evaluation on grids of qi").
 """
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +21,29 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OptionError, OutputError, one_line
+from qi_datasets.evaluation.entry import check_data, check_seals, read_json, seals_of
 from qi_datasets.scores.grid import grid_scores
-from qi_datasets.specs import GRID
+from qi_datasets.sources.reading import open_regular
+from qi_datasets.specs import GRID, QI
 
+if TYPE_CHECKING:
+    from qi_datasets.evaluation.cases import Case, Design
+    from qi_datasets.evaluation.data import Evaluated
+    from qi_datasets.evaluation.work import Part, Unit, Workplace
+
+TRAIN, _, TEST = QI.splits
 SETTINGS, ANSWERS = "grid.json", "grid.parquet"
+VERSION = 1
 MOST_BYTES = 50_000_000
 """Of either file, that are read."""
+
+MOST_ROWS = 10_000_000
+
+SAID = ("package_version", "date", "model", "transform", "data", "run")
+"""Sections that an evaluation has in common with an entry."""
+
+SAME_NETWORK = ("name", "weights", "padding", "pool", "background")
+"""In which an evaluation agrees with the entry that it stands beside."""
 
 CLOSE = 1e-9
 """Difference of figures that another processor may round in another way."""
@@ -34,9 +55,9 @@ TYPES = {"init": pa.string(), "seed": pa.int32(), "source": pa.string(), "cell":
 class GridEntry:
     """One network's answers on a grid of `qi`.
 
-    content: `model`, `padding`, `grid`, `border`, `inits` (init -> seeds), `data`, `differences` (init -> largest
-        difference between cells, of scale), `dense_because`, and `figures` (init -> accuracy and bits with their
-        intervals, shares (K x K, nested), confusion).
+    content: `model`, `transform`, `data` and `run` as an entry has them; `grid`, `border`, `inits` (init -> seeds and
+        batch norm), `differences` (init -> largest difference between cells, of scale), `dense_because`, `figures`
+        (init -> accuracy and bits with their intervals, shares (K x K, nested), confusion), and `seals`.
     answers: init -> (seeds, sources, cells), the cell named.
     sources: names of the test sources.
     """
@@ -51,7 +72,8 @@ class GridEntry:
     ) -> Self:
         """Returns the evaluation of finished answers, its figures computed."""
         figures = {init: figures_of(each, settings["grid"]) for init, each in answers.items()}
-        return cls({**settings, "figures": figures}, answers, sources)
+        content = {**settings, "figures": figures}
+        return cls({**content, "seals": seals_of(content)}, answers, sources)
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -65,7 +87,7 @@ class GridEntry:
         columns: dict[str, list[Any]] = {name: [] for name in TYPES}
         for init, found in self.answers.items():
             for (seed, source, cell), answer in np.ndenumerate(found):
-                row = (init, self.content["inits"][init][seed], self.sources[source], cell, int(answer))
+                row = (init, self.content["inits"][init]["seeds"][seed], self.sources[source], cell, int(answer))
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
         table = pa.table({name: pa.array(values, TYPES[name]) for name, values in columns.items()})
@@ -85,30 +107,64 @@ class GridEntry:
             EntryError: for files that can't be read, and for figures that the answers contradict.
         """
         place = Path(folder)
+        content = read_json(place / SETTINGS)
         try:
-            for name in (SETTINGS, ANSWERS):
-                if (place / name).stat().st_size > MOST_BYTES:
-                    raise EntryError(
-                        f"{place / name} is larger than {MOST_BYTES} bytes; no evaluation is", code="unreadable-entry"
-                    )
-            content = json.loads((place / SETTINGS).read_text(encoding="utf-8"))
-            table = pq.read_table(place / ANSWERS)
+            open_regular(str(place / ANSWERS)).close()
+            facts = pq.read_metadata(place / ANSWERS)
+            if (place / ANSWERS).stat().st_size > MOST_BYTES or facts.num_rows > MOST_ROWS:
+                raise EntryError(f"{place / ANSWERS} is larger than any evaluation on a grid")
+            GRID.check(content["grid"])
+            check_data(content["data"])
+            check_seals(content)
             cells, inits = content["grid"] ** 2, content["inits"]
-            sources = tuple(table.column("source").to_pylist()[: content["data"]["evaluated"] * cells : cells])
+            per_seed = content["data"]["evaluated"] * cells
+            if facts.num_rows != per_seed * sum(len(each["seeds"]) for each in inits.values()):
+                raise EntryError(f"{place / ANSWERS} has {facts.num_rows} rows, which is not one for each cell")
+            table = pq.read_table(place / ANSWERS, columns=list(TYPES))
+            sources = tuple(table.column("source").to_pylist()[:per_seed:cells])
             answers, start = {}, 0
-            for init, seeds in inits.items():
-                stop = start + len(seeds) * len(sources) * cells
-                found = table.column("answer").to_numpy()[start:stop]
-                answers[init], start = found.reshape(len(seeds), len(sources), cells).astype(np.int64), stop
-            made = cls.of({key: value for key, value in content.items() if key != "figures"}, answers, sources)
+            for init, each in inits.items():
+                stop = start + len(each["seeds"]) * per_seed
+                found = table.column("answer").to_numpy()[start:stop].astype(np.int64)
+                if ((found < 0) | (found >= cells)).any():
+                    raise EntryError(f"{place / ANSWERS} names cells that a grid of {content['grid']} has not")
+                answers[init], start = found.reshape(len(each["seeds"]), len(sources), cells), stop
+            kept = {key: value for key, value in content.items() if key not in ("figures", "seals")}
+            made = cls.of(kept, answers, sources)
             agree = is_close(made.figures, content["figures"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException, OptionError) as error:
             raise EntryError(
                 f"{place} can't be read as an evaluation on a grid: {one_line(error)}", code="unreadable-entry"
             ) from error
-        if not agree or start != table.num_rows:
+        if not agree:
             raise EntryError(f"{place}: the figures are not those of the answers; write the evaluation again")
         return made
+
+    def check_beside(self, entry: Mapping[str, Any]) -> None:
+        """Raises EntryError unless an entry's content is of the same network on the same pictures."""
+        model, other = self.content["model"], entry["model"]
+        for name in SAME_NETWORK:
+            if model.get(name) != other[name]:
+                raise EntryError(f"{SETTINGS} is of another network: its {name} is {model.get(name)!r}")
+        for split, digest in self.content["data"]["digests"].items():
+            if entry["task"] != QI.name or entry["data"]["digests"].get(split) != digest:
+                raise EntryError(f"{SETTINGS} is of other pictures: the digests of {split} differ")
+        for init, each in self.content["inits"].items():
+            seeds = entry["protocol"]["inits"].get(init, {"seeds": []})["seeds"]
+            known = dict(zip(seeds, other["weights_sha256"].get(init, []), strict=False))
+            ours = dict(zip(each["seeds"], model["weights_sha256"][init], strict=False))
+            shared = known.keys() & ours.keys()
+            if not shared or any(known[seed] != ours[seed] for seed in shared):
+                raise EntryError(f"{SETTINGS} is of other weights: those of init {init} differ from the entry's")
+
+
+def grid_beside(folder: Path, entry: Mapping[str, Any]) -> GridEntry | None:
+    """Returns the evaluation on a grid that stands beside an entry; None if there is none. Raises EntryError."""
+    if not (folder / SETTINGS).exists() and not (folder / ANSWERS).exists():
+        return None
+    made = GridEntry.read(folder)
+    made.check_beside(entry)
+    return made
 
 
 def figures_of(answers: NDArray[np.int64], grid: int) -> dict[str, Any]:
@@ -142,6 +198,7 @@ def evaluate_grid(
     limit: int | None = None,
     local: bool = True,
     *,
+    entry: str | Path | None = None,
     progress: bool = False,
     **options: Any,
 ) -> GridEntry:
@@ -156,6 +213,8 @@ def evaluate_grid(
         seeds: networks of `random`; by default 5.
         limit: sources of each split, for a quick look.
         local: compute only what differs from the empty canvas, where the layers allow it.
+        entry: folder for the two files; a run that was cut off goes on there, and several processes share the work. It
+            may hold the same network's entry.
         progress: show a bar on a terminal.
         options: `weights`, `padding`, `pool`, `background`, `batch_norm`, `mean`, `std`, `device`, as of `evaluate`.
 
@@ -166,11 +225,9 @@ def evaluate_grid(
         OptionError: for bad arguments; further errors as of `evaluate`.
     """
     from qi_datasets.evaluation.design import design_of
-    from qi_datasets.evaluation.evaluate import deterministic, read
+    from qi_datasets.evaluation.evaluate import read
     from qi_datasets.evaluation.inits import SCRATCH
-    from qi_datasets.progress import bar_over
-    from qi_datasets.protocols.grid import Cells, GridNetwork, calibrate_on_grid, cells_named, largest_difference
-    from qi_datasets.specs import QI, QUADRANT
+    from qi_datasets.specs import QUADRANT
 
     GRID.check(grid)
     if init == SCRATCH:
@@ -187,36 +244,93 @@ def evaluate_grid(
     chosen |= {"mean": None, "std": None, "device": None} | options
     design = replace(design_of(model, QI.name, [border], init, seeds, local, **chosen), canvas=QUADRANT.grid_side(grid))
     data = read(design, output, limit, progress=progress)
-    train, _, test = QI.splits
-    patches = {split: design.input(data.images[split]).to(design.device) for split in (train, test)}
-    answers: dict[str, Any] = {}
-    differences: dict[str, float] = {}
-    dense = ""
-    cases = list(design.cases)
-    with deterministic(), bar_over(f"grid of {grid}, {design.model.name}", 2 * len(cases), "pass", progress) as bar:
-        for case in cases:
-            cells = Cells(grid, design.border(case))
-            network = design.network(case).network
-            if design.calibrated(case):
-                calibrate_on_grid(network, patches[train], cells)
-            reader = GridNetwork(network, cells, local=local)
-            features = []
-            for split in (train, test):
-                features.append(reader.features(patches[split]))
-                bar.update()
-            answers.setdefault(case.init, []).append(cells_named(*features))
-            apart = largest_difference(features[1])
-            differences[case.init] = max(apart, differences.get(case.init, 0.0))
-            dense = reader.dense_because
-    settings = {
-        "model": design.model.name,
-        "padding": design.variant.padding,
-        "grid": grid,
-        "border": border,
-        "inits": {kind: list(each["seeds"]) for kind, each in design.inits.items()},
-        "data": dict(data.facts),
-        "differences": differences,
-        "dense_because": dense,
-    }
-    stacked = {kind: np.stack(each) for kind, each in answers.items()}
-    return GridEntry.of(settings, stacked, tuple(data.sources[test]))
+    if entry is None:
+        with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
+            return evaluated_on_grid(design, grid, data, Path(folder), progress=progress)
+    return evaluated_on_grid(design, grid, data, Path(entry).expanduser().absolute(), progress=progress)
+
+
+def evaluated_on_grid(design: "Design", grid: int, data: "Evaluated", folder: Path, *, progress: bool) -> GridEntry:
+    """Returns the evaluation in a folder: begun, gone on with, or finished already.
+
+    Args:
+        design: what is evaluated how.
+        grid: cells per side.
+        data: what is evaluated on.
+        folder: of the two files.
+        progress: show a bar on a terminal.
+    """
+    from qi_datasets.evaluation.evaluate import deterministic
+    from qi_datasets.evaluation.settings import MAY_DIFFER, settings_of
+    from qi_datasets.evaluation.work import Workplace, check_same
+    from qi_datasets.progress import bar_over
+
+    said = settings_of(design, data.facts)
+    settings = {"version": VERSION, **{name: said[name] for name in SAID}}
+    settings |= {"grid": grid, "border": design.borders[0], "inits": said["protocol"]["inits"]}
+    place = Workplace(folder, SETTINGS, ".grid")
+    if not place.finished:
+        settings = place.open(settings, MAY_DIFFER)
+        work = GridWork(design, grid, data, place)
+        with deterministic(), bar_over(f"grid of {grid}, {design.model.name}", work.size, "network", progress) as bar:
+            place.work(work.open_units, lambda _: bar.update())
+        with place.finishing():
+            if not place.finished:
+                made = work.put_together(settings)
+                made.write(folder)
+                place.remove()
+                return made
+    there = GridEntry.read(folder)
+    check_same(there.content, json.loads(json.dumps(settings)), MAY_DIFFER, folder)
+    return there
+
+
+class GridWork:
+    """Which units an evaluation on a grid has, one for each network, and what they compute."""
+
+    def __init__(self, design: "Design", grid: int, data: "Evaluated", place: "Workplace") -> None:
+        from qi_datasets.protocols.grid import Cells
+
+        self.design, self.data, self.place = design, data, place
+        self.cells = {border: Cells(grid, border + design.facts.further_border) for border in design.borders}
+
+    @property
+    def size(self) -> int:
+        """Units that there are."""
+        return len(list(self.design.cases))
+
+    def open_units(self) -> "list[Unit]":
+        """Units that can be done now; [] once every network has answered."""
+        from qi_datasets.evaluation.work import Unit
+
+        cases = [case for case in self.design.cases if not self.place.has(case.part("grid"))]
+        return [Unit(case.part("grid"), partial(self.answers, case)) for case in cases]
+
+    def answers(self, case: "Case") -> "Part":
+        """Computes the cells that a network's probe names for every test source in every cell."""
+        from qi_datasets.evaluation.work import Part
+        from qi_datasets.protocols.grid import GridNetwork, calibrate_on_grid, cells_named, largest_difference
+
+        train, test = (self.design.input(self.data.images[split]).to(self.design.device) for split in (TRAIN, TEST))
+        network, cells = self.design.network(case).network, self.cells[case.border]
+        if self.design.calibrated(case):
+            calibrate_on_grid(network, train, cells)
+        reader = GridNetwork(network, cells, local=self.design.local)
+        features = reader.features(train), reader.features(test)
+        notes = {"difference": largest_difference(features[1]), "dense_because": reader.dense_because}
+        return Part(pa.table({"answer": pa.array(cells_named(*features).ravel(), TYPES["answer"])}), notes)
+
+    def put_together(self, settings: Mapping[str, Any]) -> GridEntry:
+        """Returns the evaluation of answers that are all there."""
+        sources = tuple(self.data.sources[TEST])
+        answers: dict[str, list[Any]] = {}
+        differences: dict[str, float] = {}
+        dense = ""
+        for case in self.design.cases:
+            part = self.place.read(case.part("grid"))
+            named = part.table.column("answer").to_numpy().astype(np.int64)
+            answers.setdefault(case.init, []).append(named.reshape(len(sources), -1))
+            differences[case.init] = max(part.notes["difference"], differences.get(case.init, 0.0))
+            dense = part.notes["dense_because"]
+        stacked = {init: np.stack(each) for init, each in answers.items()}
+        return GridEntry.of({**settings, "differences": differences, "dense_because": dense}, stacked, sources)

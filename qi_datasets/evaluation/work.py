@@ -57,15 +57,19 @@ class Unit:
 
 
 class Workplace:
-    """The parts of one evaluation, below the folder that becomes its entry."""
+    """The parts of one evaluation, below the folder that becomes its entry.
 
-    def __init__(self, entry: Path) -> None:
-        self.entry, self.folder = entry, entry / FOLDER
+    result: the file that stands once all is done
+    parts: the folder of what is not finished
+    """
+
+    def __init__(self, entry: Path, result: str = ENTRY, parts: str = FOLDER) -> None:
+        self.entry, self.result, self.folder = entry, entry / result, entry / parts
 
     @property
     def finished(self) -> bool:
         """Whether the entry stands, and nothing is left to be done for it."""
-        return (self.entry / ENTRY).exists() and not (self.folder / SETTINGS).exists()
+        return self.result.exists() and not (self.folder / SETTINGS).exists()
 
     def open(self, settings: Mapping[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
         """Makes the place, or joins the evaluation that is there; gives the settings under which it was begun.
@@ -144,7 +148,7 @@ class Workplace:
     @contextmanager
     def finishing(self) -> Iterator[None]:
         """One process at a time puts the entry together."""
-        path = self.entry / f"{FOLDER}.lock"
+        path = self.folder.with_name(f"{self.folder.name}.lock")
         with FileLock(path):
             yield
             # Whoever still waits for it finds the entry, and whoever comes later too.

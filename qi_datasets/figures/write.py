@@ -13,7 +13,7 @@ from PIL import Image
 
 from qi_datasets.building.dataset import build_dataset
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, OutputError
-from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.evaluate import evaluate
 from qi_datasets.evaluation.grid import SETTINGS, GridEntry, evaluate_grid
 from qi_datasets.figures.convolution import corner_paddings, rook_training, shift_and_convolve
@@ -95,8 +95,9 @@ def maps_of(material: Material, look: LookName) -> Iterator[Figure]:
     """A map for each init of each evaluation on a grid."""
     for made in material.grids:
         for init, figures in made.figures.items():
-            padding = "" if made.content["padding"] == "own" else f", {made.content['padding']}"
-            title = f"{made.content['model']}, {init}{padding}, border {made.content['border']}"
+            model = made.content["model"]
+            padding = "" if model["padding"] == "own" else f", {model['padding']}"
+            title = f"{model['name']}, {init}{padding}, border {made.content['border']}"
             yield location_map(np.array(figures["shares"]), title=title, bits=figures["bits"]["value"], look=look)
 
 
@@ -221,8 +222,9 @@ def material_of(
             yield material
         return
     grids = [place for place in entries if Path(place, SETTINGS).is_file()]
-    others = [place for place in entries if place not in grids]
+    others = [place for place in entries if place not in grids or Path(place, ENTRY).is_file()]
     found = collect(others, progress=progress) if others else None
+    grids += [one.place for one in found.found if one.where and one.place not in grids] if found else []
     for refused in found.refused if found else ():
         notes.append(f"the entry {refused.name} is refused: {refused.reason}")
     if "accuracy-by-border" in chosen and not any(each.task == QI.name for each in (found.found if found else ())):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from math import log2
 from typing import Any
 
+from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
 from qi_datasets.evaluation.paper import paper_curve
 from qi_datasets.evaluation.wording import percent
@@ -72,6 +73,12 @@ def letter(number: int) -> str:
     return f"{ALPHABET[place]}{turn + 1 if turn else ''}"
 
 
+def styles_of(rows: Sequence[Row], drawn: Sequence[Row]) -> list[int]:
+    """Returns the style of each row: those that are drawn at first look as different as they can."""
+    order = sorted(range(len(rows)), key=lambda number: (rows[number] not in drawn, number))
+    return [order.index(number) for number in range(len(rows))]
+
+
 def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequence[Row] | None = None) -> Chart:
     """Accuracy against border: a line for each row, the paper's dashed in the same colour.
 
@@ -86,11 +93,11 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequenc
     axis = border_axis(borders)
     lines: list[Line] = []
     natural: list[float] = []
-    for style, row in enumerate(rows):
+    for series, (style, row) in enumerate(zip(styles_of(rows, seen), rows, strict=True)):
         of_paper = paper_line(frame, style, axis, row.model["name"], row.init) if row.model["padding"] == OWN else []
         own = curve(frame, style, axis, row.figures["borders"])
         natural.append(float(own.points.split()[-1].split(",")[1]))
-        lines += [replace(line, series=style, hidden=row not in seen) for line in (*of_paper, own)]
+        lines += [replace(line, series=series, hidden=row not in seen) for line in (*of_paper, own)]
     # Where lines end together their labels stand one below the other, in the order of the scores.
     shown = [number for number, row in enumerate(rows) if row in seen]
     heights = dict(zip(shown, spread([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True))
@@ -185,7 +192,7 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
 
 def called(rows: Sequence[Row]) -> str:
     """What stands beside the mark of some rows."""
-    name = short(rows[0].model["name"] if len(rows) == 1 else f"{len(rows)} networks")
+    name = short(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
     paddings = {row.model["padding"] for row in rows}
     return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
 

@@ -16,6 +16,8 @@ from qi_datasets.evaluation.about import ABOUT, DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.entry import MOST_BYTES as MOST_JSON_BYTES
 from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, grid_beside
+from qi_datasets.evaluation.grid import MOST_BYTES as MOST_GRID_BYTES
 from qi_datasets.evaluation.predictions import MOST_BYTES, PREDICTIONS
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
@@ -27,6 +29,9 @@ from qi_datasets.storage.scratch import scratch_folder
 
 LARGEST = {ENTRY: MOST_JSON_BYTES, PREDICTIONS: MOST_BYTES}
 """The files of an entry, and the bytes that each may have."""
+
+BESIDE = {SETTINGS: MOST_GRID_BYTES, ANSWERS: MOST_GRID_BYTES}
+"""Files that may stand beside an entry: an evaluation of its network on a grid."""
 
 LONGEST_REASON = 300
 
@@ -41,6 +46,7 @@ class Found:
     scores: init -> location score of each source, (N,), in [-1, 1], of entries on `qi` at all seven borders
     constant: whether every margin is 0, as of a network that sees no difference
     pull_request: the number of the open pull request that proposes it; None for what is published
+    where: what `grid.json` beside it says, the map of where; None if there is none
     """
 
     name: str
@@ -49,6 +55,7 @@ class Found:
     scores: Mapping[str, NDArray[np.float64]]
     constant: bool
     pull_request: int | None = None
+    where: Mapping[str, Any] | None = None
 
     @property
     def task(self) -> str:
@@ -182,11 +189,13 @@ def read(name: str, place: Place) -> Found:
     with on_this_machine(place) as folder:
         try:
             entry = Entry.read(folder)
+            grid = grid_beside(folder, entry.content)
         except QIDatasetsError as error:
             raise EntryError(one_line(error).replace(f"{folder}/", "")) from error
     # Predictions of some hundred entries would fill the memory.
     scores = {init: score_by_source(entry, init) for init in entry.figures if entry.figures[init].get("location_score")}
-    return Found(name, place, entry.content, scores, constant=not entry.predictions.column("margin").any())
+    constant = not entry.predictions.column("margin").any()
+    return Found(name, place, entry.content, scores, constant, where=None if grid is None else grid.content)
 
 
 def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
@@ -203,7 +212,7 @@ def on_this_machine(place: Place) -> Iterator[Path]:
         yield place
         return
     with scratch_folder() as folder:
-        for name, most in LARGEST.items():
+        for name, most in {**LARGEST, **BESIDE}.items():
             try:
                 size = file_size(joined(place, name))
                 if size is not None and size > most:

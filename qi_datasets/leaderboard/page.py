@@ -24,6 +24,7 @@ from qi_datasets.leaderboard.charts import (
     reach_chart,
     shift_chart,
     sparkline,
+    styles_of,
 )
 from qi_datasets.leaderboard.collection import Found
 from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, shape
@@ -52,8 +53,8 @@ KINDS = {
 LINKS = (("The paper", "https://arxiv.org/abs/2003.07064"),)
 """Where the header leads: what, and the address."""
 
-Downloads = Mapping[str, tuple[str, str]]
-"""Key of an entry -> where its two files are, as seen from the page."""
+Downloads = Mapping[str, Sequence[str]]
+"""Key of an entry -> where its files are, as seen from the page."""
 
 
 def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = (), hub: str | None = None) -> str:
@@ -77,6 +78,7 @@ def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = ()
         paddings=sorted({row.model["padding"] for row in rows}),
         chosen=first,
         drawable=drawable,
+        styles=styles_of(drawable, first),
         accuracy=tuple(accuracy_chart(frame, drawable, "Accuracy against border", first) for frame in (WIDE, NARROW))
         if first
         else None,
@@ -155,7 +157,7 @@ def has(rows: Iterable[Row], name: str) -> bool:
 def chart_of(found: Found) -> Chart:
     """The figure of an entry on `qi`."""
     curves = {init: figures["borders"] for init, figures in found.figures.items()}
-    return entry_chart(curves, f"Accuracy against border of {words.short(found.content['model']['name'])}")
+    return entry_chart(curves, f"Accuracy against border of {words.short(network_name(found.content))}")
 
 
 def along_diagonal(track: Track) -> tuple[tuple[Chart, Chart], Sequence[str]] | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi
+
 from qi_datasets.errors import QIDatasetsError, one_line
 from qi_datasets.evaluation.about import ABOUT
 from qi_datasets.evaluation.again import TELLING, arguments_of
@@ -16,7 +18,7 @@ from qi_datasets.evaluation.evaluate import evaluated, read
 from qi_datasets.evaluation.inits import SCRATCH
 from qi_datasets.evaluation.models import DEFAULT, NONE, TIMM, names
 from qi_datasets.leaderboard.words import alone
-from qi_datasets.storage.hub import HubPlace, connection
+from qi_datasets.storage.hub import HubPlace, asked, connection
 from qi_datasets.storage.published import fetched
 
 
@@ -89,16 +91,17 @@ def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
         raise NotRepeatableError("neither its library nor a repository (model_id) has the network")
     if not by_library and not trust:
         raise NotRepeatableError(f"the network is code of {model_id}; --trust runs it, once you have read it")
+    file, _, factory = name.rpartition(":")
+    if not by_library and not file.endswith(".py"):
+        raise NotRepeatableError(f"{name!r} names no file of {model_id}")
+    code = "" if by_library else plain(file)
+    state = "" if weights in (NONE, DEFAULT) else plain(weights)
     place = HubPlace(model_id, repo_type="model")
     with connection():
-        if weights not in (NONE, DEFAULT):
-            weights = str(fetched(place, plain(weights)))
-        if not by_library:
-            file, _, factory = name.rpartition(":")
-            if not file.endswith(".py"):
-                raise NotRepeatableError(f"{name!r} names no file of {model_id}")
-            name = f"{fetched(place, plain(file))}:{factory}"
-    return name, weights
+        # At a commit: of a branch the client may return what its cache has of a repository that is gone.
+        commit = asked(lambda: HfApi().model_info(model_id).sha, place)
+        place = replace(place, revision=commit or place.revision)
+        return f"{fetched(place, code)}:{factory}" if code else name, str(fetched(place, state)) if state else weights
 
 
 def plain(name: str) -> str:

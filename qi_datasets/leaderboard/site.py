@@ -17,7 +17,7 @@ from qi_datasets.errors import NamedArgument, OptionError, OutputError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.board import Board
-from qi_datasets.leaderboard.collection import Collection, Found, Refused, collect, on_this_machine
+from qi_datasets.leaderboard.collection import BESIDE, LARGEST, Collection, Found, Refused, collect, on_this_machine
 from qi_datasets.leaderboard.hub import Compared, compare_with_hub
 from qi_datasets.leaderboard.page import Downloads, render, slug
 from qi_datasets.leaderboard.ranking import Row, Track
@@ -132,7 +132,7 @@ def write(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def copied(entries: Iterable[Found], folder: Path) -> Downloads:
+def copied(entries: Sequence[Found], folder: Path) -> Downloads:
     """Copies each entry into a folder of its own, and removes those of entries that are gone."""
     there = {}
     for found in entries:
@@ -140,15 +140,16 @@ def copied(entries: Iterable[Found], folder: Path) -> Downloads:
         target.mkdir(parents=True, exist_ok=True)
         write(target / ENTRY, json.dumps(found.content, indent=1, allow_nan=False) + "\n")
         with on_this_machine(found.place) as here:
-            shutil.copyfile(here / PREDICTIONS, target / PREDICTIONS)
+            for name in (PREDICTIONS, *(BESIDE if found.where else ())):
+                shutil.copyfile(here / name, target / name)
         there[found.key] = slug(found)
     old = [one for one in folder.iterdir() if one.name not in there.values()] if folder.is_dir() else []
     for gone in old:
-        if gone.is_dir() and not gone.is_symlink() and {file.name for file in gone.iterdir()} <= {ENTRY, PREDICTIONS}:
+        if gone.is_dir() and not gone.is_symlink() and {file.name for file in gone.iterdir()} <= {*LARGEST, *BESIDE}:
             for file in gone.iterdir():
                 file.unlink()
             gone.rmdir()
-    return {key: (f"{DOWNLOADS}/{name}/{ENTRY}", f"{DOWNLOADS}/{name}/{PREDICTIONS}") for key, name in there.items()}
+    return {found.key: files_at(f"{DOWNLOADS}/{there[found.key]}", found) for found in entries}
 
 
 def linked(entries: Iterable[Found], output: Path) -> Downloads:
@@ -161,9 +162,13 @@ def linked(entries: Iterable[Found], output: Path) -> Downloads:
                 f" needs entries in folders of this machine, not {found.place}; leave it out",
                 code="missing-argument",
             )
-        folder = Path(os.path.relpath(found.place, output)).as_posix()
-        links[found.key] = (f"{quote(folder)}/{ENTRY}", f"{quote(folder)}/{PREDICTIONS}")
+        links[found.key] = files_at(quote(Path(os.path.relpath(found.place, output)).as_posix()), found)
     return links
+
+
+def files_at(folder: str, found: Found) -> list[str]:
+    """Where the files of an entry are, those of an evaluation on a grid among them."""
+    return [f"{folder}/{name}" for name in (*LARGEST, *(BESIDE if found.where else ()))]
 
 
 def table_of(board: Board) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from qi_datasets.evaluation.entry import ENTRY, UNSEALED
 from qi_datasets.evaluation.faults import faults_of
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.archive import unpacked
-from qi_datasets.leaderboard.collection import LARGEST, Collection, Found, Known, Refused, collect
+from qi_datasets.leaderboard.collection import BESIDE, LARGEST, Collection, Found, Known, Refused, collect
 from qi_datasets.storage.hub import MAIN, HubPlace, connection
 from qi_datasets.storage.published import fetched, tree
 from qi_datasets.storage.scratch import scratch_folder
@@ -153,7 +153,7 @@ def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
     refused = [Refused(path, "it is published, but gone here; put it back") for path in main if path not in there]
     for path in changed:
         parent, _, name = path.rpartition("/")
-        most = LARGEST.get(name, 1_000_000)
+        most = {**LARGEST, **BESIDE}.get(name, 1_000_000)
         if not parent or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
             refused.append(Refused(path, "it is no part of an entry; a pull request adds entries alone"))
         elif there[path].size > most:
@@ -188,7 +188,7 @@ def named_plainly(name: str) -> Iterator[str]:
 def beside(folder: Path) -> Iterator[str]:
     """Yields what is in an entry's folder beside its files, and files that are links."""
     names = sorted(path.name for path in folder.iterdir())
-    further = [name for name in names if name not in (ENTRY, PREDICTIONS, README)]
+    further = [name for name in names if name not in (ENTRY, PREDICTIONS, README, *BESIDE)]
     links = [name for name in names if (folder / name).is_symlink()]
     if further:
         more = f" and {len(further) - 1} more" if len(further) > 1 else ""

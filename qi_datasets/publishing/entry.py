@@ -10,6 +10,7 @@ from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml,
 from qi_datasets.errors import HubError, NamedArgument, OptionError, PublishError
 from qi_datasets.evaluation.about import ABOUT
 from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, grid_beside
 from qi_datasets.evaluation.hub import FOLDER, Source, results_in, results_name, results_of, tasks_in
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.submission import PLAIN
@@ -57,6 +58,7 @@ def publish_entry(
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
     folder = Path(folder).expanduser().absolute()
     entry = Entry.read(folder)
+    grid_beside(folder, entry.content)
     model_id = model_id or entry.content.get(ABOUT, {}).get("model_id")
     if model_id is None and results is None:
         raise OptionError(
@@ -179,6 +181,11 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> 
     files = {
         f"{name}/{ENTRY}": local_file(entry.text.encode()),
         f"{name}/{PREDICTIONS}": local_file((folder / PREDICTIONS).read_bytes()),
+    }
+    files |= {
+        f"{name}/{one}": local_file((folder / one).read_bytes())
+        for one in (SETTINGS, ANSWERS)
+        if (folder / one).exists()
     }
     proposal = plan_proposal(place, files, f"Entry {name}", direct=direct)
     if proposal.there & files.keys() and f"{name}/{PREDICTIONS}" in proposal.add:

@@ -107,13 +107,13 @@ def entry(columns: Mapping[str, Any] | None = None, **changed: Any) -> Entry:
     return Entry.of(settings(**changed), predictions(columns), {"total": 1.5})
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: bool = False) -> None:
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: bool = False, file: str = ENTRY) -> None:
     """Changes `entry.json` by a function of its content; seal: as a forger would, who redoes the seals."""
-    content = json.loads((folder / ENTRY).read_text())
+    content = json.loads((folder / file).read_text())
     change(content)
     if seal:
         content["seals"] = seals_of(content)
-    (folder / ENTRY).write_text(json.dumps(content))
+    (folder / file).write_text(json.dumps(content))
 
 
 def forge(folder: Path, columns: Mapping[str, Any]) -> None:

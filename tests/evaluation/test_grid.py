@@ -14,9 +14,12 @@ from torch import nn
 
 from qi_datasets.commands.evaluate import main
 from qi_datasets.errors import EntryError, ModelError, OptionError
-from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, GridEntry, evaluate_grid
+from qi_datasets.evaluation.entry import seals_of
+from qi_datasets.evaluation.evaluate import evaluate
+from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, GridEntry, GridWork, evaluate_grid, grid_beside
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.protocols.grid import Cells, GridNetwork
+from tests.evaluation.networks import reader
 
 DEEP = {"strides": (2,) * 6, "channels": (3, 8, 8, 8, 8, 8, 8)}
 """A total stride of 64: all cells of a grid are one phase."""
@@ -91,10 +94,68 @@ def test_what_is_written_is_read_and_the_figures_are_computed_again(made: GridEn
     assert again.sources == made.sources
 
 
+def test_a_changed_setting_is_told_by_its_seal(made: GridEntry, tmp_path: Path) -> None:
+    folder = made.write(tmp_path / "entry")
+    content = json.loads((folder / SETTINGS).read_text())
+    content["border"] = 16
+    (folder / SETTINGS).write_text(json.dumps(content))
+
+    with pytest.raises(EntryError, match="the section border was changed"):
+        GridEntry.read(folder)
+
+
+def seeds_of_random(sets: Path, entry: Path) -> GridEntry:
+    return evaluate_grid(reader, 2, sets, init="random", seeds=3, entry=entry)
+
+
+def test_a_run_that_was_cut_off_goes_on(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = seeds_of_random(sets, tmp_path / "whole")
+    answers, computed = GridWork.answers, []
+
+    def cut_off(work: GridWork, case: Any) -> Any:
+        computed.append(case.seed)
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        return answers(work, case)
+
+    monkeypatch.setattr(GridWork, "answers", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        seeds_of_random(sets, tmp_path / "cut")
+    assert not (tmp_path / "cut" / SETTINGS).exists()
+
+    gone_on = seeds_of_random(sets, tmp_path / "cut")
+    assert computed == [0, 1, 1, 2], "what was done is not done again"
+    assert gone_on.content == whole.content
+    np.testing.assert_array_equal(gone_on.answers["random"], whole.answers["random"])
+    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == [SETTINGS, ANSWERS]
+    assert seeds_of_random(sets, tmp_path / "cut").content == json.loads(json.dumps(whole.content)), "finished already"
+    assert len(computed) == 4
+    with pytest.raises(OptionError, match="holds another evaluation: its grid is 2, not 3"):
+        evaluate_grid(reader, 3, sets, init="random", seeds=3, entry=tmp_path / "cut")
+
+
+def test_it_stands_beside_the_entry_of_its_network_alone(sets: Path, tmp_path: Path) -> None:
+    one, other = network("same"), network("same", bias=True)
+    entry = evaluate(one, output=sets, borders=[0], entry=tmp_path / "net-1")
+    assert grid_beside(tmp_path / "net-1", entry.content) is None
+    evaluate_grid(one, 2, sets, entry=tmp_path / "net-1")
+
+    found = grid_beside(tmp_path / "net-1", entry.content)
+    assert found is not None
+    assert found.content["grid"] == 2
+    evaluate_grid(other, 2, sets).write(tmp_path / "net-1")
+    with pytest.raises(EntryError, match="is of other weights"):
+        grid_beside(tmp_path / "net-1", entry.content)
+    evaluate_grid(one, 2, sets, padding="full").write(tmp_path / "net-1")
+    with pytest.raises(EntryError, match="is of another network: its padding is 'full'"):
+        grid_beside(tmp_path / "net-1", entry.content)
+
+
 def test_figures_that_the_answers_contradict_are_refused(made: GridEntry, tmp_path: Path) -> None:
     folder = made.write(tmp_path / "entry")
     content = json.loads((folder / SETTINGS).read_text())
     content["figures"]["given"]["bits"]["value"] += 0.01
+    content["seals"] = seals_of(content)
     (folder / SETTINGS).write_text(json.dumps(content))
 
     with pytest.raises(EntryError, match="not those of the answers"):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.grid import SAID, GridEntry
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.specs import QI
 from tests.evaluation import entries
@@ -49,6 +50,18 @@ def network(
     settings["data"] |= data or {}
     settings["protocol"] |= {"inits": {init: {"seeds": [0], "batch_norm": "untouched"}}, "borders": list(borders)}
     return Entry.of(settings, Predictions.of("qi", columns), {"total": 1.0})
+
+
+def on_grid(entry: Entry, *, right: int = SOURCES, grid: int = 3) -> GridEntry:
+    """That network on a grid: the first `right` sources' cells are told, of the others cell 0 is said."""
+    (init,) = entry.content["protocol"]["inits"]
+    told = np.tile(np.arange(grid**2), (1, SOURCES, 1))
+    told[:, right:] = 0
+    kept = {name: entry.content[name] for name in SAID}
+    settings = {"version": 1, **kept, "grid": grid, "border": 0, "inits": entry.content["protocol"]["inits"]}
+    return GridEntry.of(
+        {**settings, "differences": {init: 0.5}, "dense_because": ""}, {init: told}, (*entries.SOURCES,)
+    )
 
 
 def shifted(number: int, *, labelled: bool = True, init: str = "random", **model: Any) -> Entry:

@@ -10,12 +10,13 @@ import pytest
 
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.board import Board, chosen
+from qi_datasets.leaderboard.charts import styles_of
 from qi_datasets.leaderboard.collection import collect
 from qi_datasets.leaderboard.page import LINKS, render
-from qi_datasets.leaderboard.words import commands, comparison, finding
+from qi_datasets.leaderboard.words import commands, comparison, complete, finding
 from qi_datasets.specs import QI
 from tests.evaluation import entries
-from tests.leaderboard.made import SCRIPT, network, shifted, written
+from tests.leaderboard.made import SCRIPT, network, on_grid, shifted, written
 
 ALL = QI.borders
 VOID = ("meta", "link", "input", "br")
@@ -173,6 +174,19 @@ def test_figures_are_whole(page: str) -> None:
     assert page.count("line paper") == 2 * 2 + 1
 
 
+def test_the_map_of_where_stands_beside_the_curve(tmp_path: Path) -> None:
+    on_grid(network(1), right=20).write(written(tmp_path, net=network(1), other=network(2)) / "net")
+    page = page_of(tmp_path)
+
+    assert page.count('<figure class="where">') == 1
+    svg = page.partition('<figure class="where">')[2].partition("</figure>")[0]
+    shares = re.findall(r">(\d+)</text>", svg)
+    assert shares == ["100", *["67"] * 8], "cell 0 is said of the ten sources that it does not tell"
+    assert "random, in 3 x 3 cells at border 0: " in page
+    assert "of 3.17, 70.4 (" in page
+    assert page.count("<small>(map)</small>") == 1
+
+
 def test_what_is_known_on_shifted_has_curves(page: str) -> None:
     assert "Accuracy along the diagonal" in page
     assert "100.0 (" in page
@@ -230,6 +244,10 @@ def test_few_networks_are_chosen_for_the_figure(tmp_path: Path) -> None:
     assert len(rows) == 6
     assert "resnet18" in [row.model["name"] for row in rows]
     assert scores == sorted(scores, reverse=True)
+    drawable = complete(track.rows)
+    styles = styles_of(drawable, rows)
+    assert sorted(styles) == list(range(len(drawable)))
+    assert {styles[drawable.index(row)] for row in rows} == set(range(6)), "no two curves look alike at first"
     assert {max(every), min(every)} <= set(scores)
 
 
@@ -306,7 +324,11 @@ def test_a_partial_run_is_in_the_table_alone(tmp_path: Path) -> None:
     written(tmp_path / "alone", b=near)
     (track,) = Board.of(collect([tmp_path / "alone"])).quadrant
     assert finding(track) == "On other pictures, no network has been run at all seven borders yet."
-    assert "no network has been run at all seven borders yet" in page_of(tmp_path / "alone")
+    alone = page_of(tmp_path / "alone")
+    assert "no network has been run at all seven borders yet" in alone
+    assert 'data-n="location score"' in page_of(tmp_path)
+    assert 'data-n="location score"' not in alone, "columns in which nothing stands are left out"
+    assert 'data-n="location invariance"' not in alone
 
 
 def test_no_command_makes_a_module_or_other_pictures_again() -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.grid import SETTINGS
 from qi_datasets.leaderboard.submission import check
 from tests.evaluation import entries
 from tests.evaluation.entries import put
-from tests.leaderboard.made import network, written
+from tests.leaderboard.made import network, on_grid, written
 
 
 @pytest.fixture
@@ -100,6 +101,18 @@ def test_what_is_refused_is_named(
     assert {one.name for one in found.refused} == {name}
     assert any(reason in one.reason for one in found.refused)
     assert not any(str(submitted) in one.reason for one in found.refused)
+
+
+def test_a_grid_may_stand_beside_its_entry(submitted: Path, published: Path) -> None:
+    on_grid(network(3)).write(submitted / "fresh")
+    assert check(submitted, [published]).new == ("fresh",)
+
+    entries.rewrite(submitted / "fresh", put("figures.random.bits.value", 9.0), file=SETTINGS, seal=True)
+    (refused,) = check(submitted, [published]).refused
+    assert "the figures are not those of the answers" in refused.reason
+    on_grid(network(4)).write(submitted / "fresh")
+    (refused,) = check(submitted, [published]).refused
+    assert "grid.json is of another network: its name is 'network_4'" in refused.reason
 
 
 def test_a_linked_file_is_refused(submitted: Path, published: Path) -> None:

@@ -8,11 +8,12 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from qi_datasets.evaluation.entry import ENTRY, Entry
+from qi_datasets.evaluation.grid import ANSWERS, SETTINGS
 from qi_datasets.evaluation.hub import ranked_values
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.storage.manifest import Manifest
 from tests.evaluation import entries
-from tests.leaderboard.made import network
+from tests.leaderboard.made import network, on_grid
 from tests.publishing.client import Client, Ended
 from tests.publishing.hub import READER, WRITER, Fault, Hub
 from tests.publishing.repositories import Repository
@@ -86,6 +87,14 @@ def test_an_entry_goes_as_pull_requests(world: Hub, send: Send, entry: Path) -> 
     results.merge(1)
     assert results.tree().keys() == {f"net-1/{ENTRY}", f"net-1/{PREDICTIONS}"}
     assert b'"model_id": "lab/net"' in results.file("main", f"net-1/{ENTRY}").data
+
+
+def test_a_grid_beside_the_entry_goes_with_it(world: Hub, send: Send, entry: Path) -> None:
+    on_grid(Entry.read(entry)).write(entry)
+    ended = send("--direct", token=WRITER)
+    assert ended.exit_code == 0, ended.output
+    files = {f"net-1/{name}" for name in (ENTRY, PREDICTIONS, SETTINGS, ANSWERS)}
+    assert world.repositories["lab/results"].tree().keys() == files
 
 
 def test_the_same_again_sends_nothing(world: Hub, send: Send) -> None:
