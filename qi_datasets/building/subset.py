@@ -98,28 +98,39 @@ def subset_folder(output: str | Path | None) -> Path:
     return Path(root).expanduser() / SUBSET
 
 
-def read_subset(per_class: int, output: str | Path | None = None) -> pa.Table:
-    """Returns the rows of a list: `name`, `wnid`, `label`, `rank`, class after class.
-
-    Args:
-        per_class: images of each class.
-        output: folder of sets.
-
-    Raises:
-        OptionError: for a number out of range, or above that of some classes.
-        NotBuiltError, StoredSetError: where the lists are not there, or are damaged.
-    """
-    count, folder = PER_CLASS.check(per_class), subset_folder(output)
-    if not (folder / FACTS).is_file():
+def read_facts(output: str | Path | None = None) -> dict[str, Any]:
+    """Returns what `subset.json` says; NotBuiltError, StoredSetError where it is not there, or damaged."""
+    folder = subset_folder(output)
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
         raise NotBuiltError(
             f"subset is not built in {folder.parent}: give ",
             NamedArgument("imagenet_train", "PATH"),
             ", where ImageNet's training images are, or ",
             NamedArgument("output", "OUT"),
             " for a folder where it is",
-        )
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoredSetError(f"{folder} is damaged ({error}); build it again with qi-build --set subset") from error
+    return facts
+
+
+def read_subset(per_class: int, output: str | Path | None = None, *, whole: bool = False) -> pa.Table:
+    """Returns the rows of a list: `name`, `wnid`, `label`, `rank`, class after class.
+
+    Args:
+        per_class: images of each class.
+        output: folder of sets.
+        whole: all images that are listed, of which each class has `per_class` at least.
+
+    Raises:
+        OptionError: for a number out of range, or above that of some classes.
+        NotBuiltError, StoredSetError: where the lists are not there, or are damaged.
+    """
+    count, folder = PER_CLASS.check(per_class), subset_folder(output)
+    facts = read_facts(output)
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         table = pq.read_table(folder / LIST, schema=SCHEMA)
         names = table.column("name").to_pylist()
         agrees = sha256_hex("".join(f"{name}\n" for name in names).encode()) == facts["digest"]
@@ -128,7 +139,7 @@ def read_subset(per_class: int, output: str | Path | None = None) -> pa.Table:
     if not agrees:
         raise StoredSetError(f"{folder} is damaged: names are not those of the digest; build it again")
     check_sizes(table, count)
-    return table.filter(pc.less(table.column("rank"), count))
+    return table if whole else table.filter(pc.less(table.column("rank"), count))
 
 
 def check_sizes(table: pa.Table, per_class: int) -> None:

@@ -21,9 +21,13 @@ COMMON = {"timeout", "dry_run", "yes", "quiet"}
 MODES = {
     "entry": {"model_id", "dataset_id", "results", "direct", *COMMON},
     "site": {"repo_id", *COMMON},
+    "lists": {"out", "repo_id", "names", *COMMON},
     "sets": {"out", "repo_id", "names", "private", "gated", "recipe_only", "revision", "tag", *COMMON},
 }
 """What is published -> the options that have an effect."""
+
+LISTS = "subset"
+WITH = {"sets": "for sets", "lists": f"with --set {LISTS}"}
 
 EPILOG = """
 \b
@@ -86,7 +90,10 @@ def main(
     quiet: bool,
 ) -> None:
     """Publish the sets in OUT, default $QI_DATASETS_HOME or the cache, after checking them; or an entry, or a board."""
-    check_usage("entry" if entry else "site" if site else "sets")
+    lists = names == (LISTS,)
+    check_usage("entry" if entry else "site" if site else "lists" if lists else "sets")
+    if LISTS in names and not lists:
+        raise click.UsageError(f"--set {LISTS} is lists of names, which are published alone.")
     if quiet and not (yes or dry_run):
         raise click.UsageError("--quiet needs --yes or --dry-run.")
     if recipe_only and private is None and gated is not None:
@@ -115,6 +122,15 @@ def main(
 
         put = publish_site(
             site, str(repo_id), dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet
+        )  # fmt: skip
+        report_sent([put], dry_run=dry_run, quiet=quiet)
+        return
+
+    if lists:
+        from qi_datasets.publishing.lists import publish_subset
+
+        put = publish_subset(
+            out, str(repo_id), dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet
         )  # fmt: skip
         report_sent([put], dry_run=dry_run, quiet=quiet)
         return
@@ -161,7 +177,7 @@ def check_usage(mode: str) -> None:
     given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     flags = {one.name: one.opts[0] for one in context.command.params}
     if further := [flags[name] for name in given if name not in {mode, *MODES[mode]}]:
-        raise click.UsageError(f"{further[0]} has no use {'for sets' if mode == 'sets' else f'with --{mode}'}.")
+        raise click.UsageError(f"{further[0]} has no use {WITH.get(mode, f'with --{mode}')}.")
     if mode != "entry" and context.params["repo_id"] is None:
         raise click.UsageError("Missing option '--repo-id'.")
 

@@ -273,7 +273,11 @@ def evaluated_on_grid(design: "Design", grid: int, data: "Evaluated", folder: Pa
         settings = place.open(settings, MAY_DIFFER)
         work = GridWork(design, grid, data, place)
         with deterministic(), bar_over(f"grid of {grid}, {design.model.name}", work.size, "network", progress) as bar:
-            place.work(work.open_units, lambda _: bar.update())
+
+            def count(_: "Unit") -> None:
+                bar.update()
+
+            place.work(work.open_units, count)
         with place.finishing():
             if not place.finished:
                 made = work.put_together(settings)

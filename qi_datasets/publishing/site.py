@@ -49,7 +49,7 @@ def publish_site(
         if dry_run or not (confirm is None or confirm([proposal])):
             return Sent(proposal, proposal.address, changed=False)
         if not proposal.head:
-            make_space(place)
+            make_repository(place)
             proposal = plan_site(place, files)
         return send(proposal, progress=progress)
 
@@ -82,8 +82,8 @@ def plan_site(place: HubPlace, files: dict[str, LocalFile]) -> Proposal:
     return proposal
 
 
-def make_space(place: HubPlace) -> None:
-    """Makes a static Space; one that was made meanwhile will do."""
+def make_repository(place: HubPlace) -> None:
+    """Makes a public repository, a Space a static one; one that was made meanwhile will do."""
 
     def made() -> bool | None:
         with suppress(HubError):
@@ -91,7 +91,9 @@ def make_space(place: HubPlace) -> None:
         return None
 
     def make() -> bool:
-        HfApi(library_name=LIBRARY).create_repo(place.repo_id, repo_type="space", space_sdk="static")
+        HfApi(library_name=LIBRARY).create_repo(
+            place.repo_id, repo_type=place.repo_type, space_sdk="static" if place.repo_type == "space" else None
+        )
         return True
 
     asked(make, place, done=made)

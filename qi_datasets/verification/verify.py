@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.plan import plan_set
+from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.networks.devices import checked_device, threads_for
 from qi_datasets.registry import nearest, spec_named, specs
@@ -33,6 +34,7 @@ from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
+from qi_datasets.verification.lists import check_lists, has_lists
 from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
 from qi_datasets.verification.separability.options import NetworkOptions
 from qi_datasets.verification.stored import StoredSet
@@ -65,7 +67,7 @@ def verify(
             platform's cache. Where nothing is built there, the sets that need no images are made in a temporary
             folder and verified.
         sets: Folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its
-            official size.
+            official size, and the lists of `subset`.
         only: "integrity" (no torch needed) or "separability".
         seeds: Trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
         full: The paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored
@@ -102,7 +104,10 @@ def verify(
             " asks for nothing to be verified; leave it out, or name some",
             code="nothing-asked",
         )
-    with sets_at(out, asked) as (where, folders, notes):
+    lists = lists_at(out, asked)
+    alone = lists is not None and (asked == [SUBSET] or (asked is None and not names_in(lists)))
+    others = None if asked is None else [name for name in asked if name != SUBSET]
+    with nullcontext((str(lists), [], ())) if alone else sets_at(out, others) as (where, folders, notes):
         repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
             part
@@ -111,6 +116,8 @@ def verify(
         ]
         if only != SEPARABILITY:
             measured.append(check_across(folders))
+        if lists is not None and only != SEPARABILITY:
+            measured.append(check_lists(lists))
         if against is not None:
             measured += [check_against(folder, against) for folder in folders]
     return Report(
@@ -125,6 +132,21 @@ def verify(
         package_version=version("qi-datasets"),
         libraries=library_versions() | ({"torch": version("torch")} if torch_is_there else {}),
     )
+
+
+def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None:
+    """The folder of sets that holds the lists of `subset` which are asked for; None where none are.
+
+    Raises NotBuiltError for lists that are asked for by name and not there.
+    """
+    if asked is not None and SUBSET not in asked:
+        return None
+    root = default_output() if out is None else place_of(out)
+    if not has_lists(root):
+        if asked is not None:
+            raise NotBuiltError(f"subset is not built in {root}; build it with qi-build --imagenet-train PATH")
+        return None
+    return Path(str(root))
 
 
 def told_first(folders: Iterable[Place]) -> Iterator[str]:
