@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from qi_datasets.errors import OptionError, UnsupportedOperationError
 from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.operators import check_takes_images_alone, record_unsupported
-from qi_datasets.networks.patched import Batch, Kept, Patched, PerImage
+from qi_datasets.networks.patched import Batch, Kept, Patched
 
 Place = tuple[int, int]
 _Positions = int | Sequence[int] | Tensor
@@ -128,9 +128,9 @@ class LocalEvaluation:
             return torch.split(_as_features(self._network(torch.cat(images)), count * len(places)), count)
         batch = Batch(torch.split(torch.arange(count * len(places)), count), kept=self._kept)
         answer = self._network(Patched.of_images([windows] * len(places), places, self._side, batch))
-        if isinstance(answer, PerImage) and len(answer.parts) == len(places):
-            once = {id(one): one.reshape(count, -1) for one in answer.parts}
-            return [once[id(one)] for one in answer.parts]
+        if isinstance(answer, Patched) and answer.dims[0] == ("N",) and not answer.is_map and answer.batch is batch:
+            once = {id(one.values): one.values.reshape(count, -1) for one in answer.places}
+            return [once[id(one.values)] for one in answer.places]
         return torch.split(_as_features(answer, count * len(places)), count)
 
     def _try_out(self, reasons: list[str]) -> int:
@@ -200,7 +200,7 @@ class LocalNetwork:
         with record_unsupported() as reasons:
             answer = self.network(Patched.of_images(windows, [place for place, _ in groups], self.side, batch))
         self.reasons = reasons
-        if isinstance(answer, Patched | PerImage):
+        if isinstance(answer, Patched):
             answer.check_gradient()
             return answer.whole()
         whole: Tensor = answer
@@ -273,7 +273,7 @@ def corners_proved_equal(
             answer = frozen(Patched.of_images([window, window], places, side, batch))
         except UnsupportedOperationError:
             return False
-    return isinstance(answer, PerImage) and len(answer.parts) == len(places) and answer.is_same_everywhere()
+    return isinstance(answer, Patched) and answer.is_same_everywhere(len(places))
 
 
 def _by_place(patches: Tensor, y: _Positions, x: _Positions) -> Iterator[tuple[Place, Tensor]]:
@@ -317,7 +317,7 @@ def _as_features(answer: Any, count: int) -> Tensor:
     """An answer as (N, F)."""
     if not isinstance(answer, Tensor) or answer.shape[:1] != (count,):
         raise OptionError("the network answers something else than one tensor with one row per image")
-    whole: Tensor = answer.whole() if isinstance(answer, Patched | PerImage) else answer
+    whole: Tensor = answer.whole() if isinstance(answer, Patched) else answer
     return whole.reshape(count, -1)
 
 

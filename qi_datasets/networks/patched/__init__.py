@@ -6,14 +6,14 @@ each place of the patch the windows of its images. A network runs on it as it is
 """
 
 from qi_datasets.networks.patched import (  # noqa: F401
-    convolution,
+    alone,
+    attention,
     normalization,
-    pointwise,
-    pooling,
     reduction,
     resampling,
-    reshaping,
+    shapes,
+    sliding,
 )
-from qi_datasets.networks.patched.tensor import Batch, Kept, Patched, PerImage, Place
+from qi_datasets.networks.patched.tensor import Batch, Kept, Patched, Place
 
-__all__ = ["Batch", "Kept", "Patched", "PerImage", "Place"]
+__all__ = ["Batch", "Kept", "Patched", "Place"]

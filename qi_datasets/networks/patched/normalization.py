@@ -1,5 +1,6 @@
 """Rules for normalization: by fixed statistics, by those of the batch, of each image or of each position."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qi_datasets.networks.patched.reduction import means, occurrences
-from qi_datasets.networks.patched.tensor import Patched, PerImage, Place
+from qi_datasets.networks.patched.tensor import NCHW, Patched, Place
 
 
 @Patched.rules.register("batch_norm")
@@ -24,22 +25,18 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Normalizes by the running statistics, or in training mode by those of all positions of all images."""
-    if input.letters[:2] != "NC" or input.letters.count("C") != 1:
+    if input.dims[:2] != (("N",), ("C",)):
         return NotImplemented
     if not training:
         return input.each(lambda one: F.batch_norm(one, running_mean, running_var, weight, bias, False, 0.0, eps))
+    if input.dims != NCHW:
+        return NotImplemented
     normalized, mean, variance = _by_batch(input, weight, bias, eps)
     with torch.no_grad():
         for running, value in ((running_mean, mean), (running_var, variance)):
             if running is not None:
                 running.lerp_(value.to(running.dtype), momentum)
     return normalized
-
-
-@PerImage.rules.register("batch_norm")
-def batch_norm_per_image(func: Any, input: Any, *args: Any, training: bool = False, **kwargs: Any) -> Any:
-    """Normalizes by the running statistics."""
-    return NotImplemented if training else input.each(lambda one: func(one, *args, training=False, **kwargs))
 
 
 def _by_batch(x: Patched, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Patched, Tensor, Tensor]:
@@ -132,81 +129,36 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Normalizes each position over its channels, or each image over all of its last dimensions."""
-    letters = input.letters[-len(normalized_shape) :]
-    if letters == "C" and input.letters.count("C") == 1:
-        return input.each(lambda one: _channels_last(F.layer_norm, one, normalized_shape, weight, bias, eps))
-    if sorted(letters) != sorted(input.letters[1:]) or input.letters[0] != "N":
+    dims = tuple(range(-len(normalized_shape), 0))
+    if input.has_channels(*dims):
+        return input.each(lambda one: func(one, normalized_shape, weight, bias, eps))
+    if any(("N" in dim) for dim in input.dims[dims[0] :]):
         return NotImplemented
-    found = _standardized(input, tuple(range(1, input.ndim)), eps)
+    found = _standardized(input, dims, eps)
     found = found if weight is None else found * weight
     return found if bias is None else found + bias
 
 
-def _channels_last(function: Any, maps: Tensor, *args: Any) -> Tensor:
-    """A function over the last dimension, of channels that stand second."""
-    found: Tensor = function(maps.permute(0, 2, 3, 1), *args)
-    return found.permute(0, 3, 1, 2)
-
-
-@Patched.rules.register("linear")
-def linear(func: Any, input: Any, weight: Tensor, bias: Tensor | None = None) -> Any:
-    """Computes each position; channels stand last."""
-    if not isinstance(input, Patched) or input.letters[-1] != "C" or input.letters.count("C") != 1:
+@Patched.rules.register("group_norm", "instance_norm")
+def group_norm(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Normalizes groups of channels of each image, or each channel, by all of their positions."""
+    names = inspect.signature(func).parameters
+    given = dict(zip([*names][1:], args, strict=False)) | kwargs
+    if not given.get("use_input_stats", True) or given.get("running_mean") is not None:
         return NotImplemented
-    return input.each(lambda one: _channels_last(F.linear, one, weight, bias))
-
-
-@PerImage.rules.register("linear", "layer_norm", "group_norm")
-def per_image(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes each image by itself."""
-    if not isinstance(input, PerImage) or (func is F.layer_norm and len(args[0]) >= input.ndim):
+    if not input.is_map or input.is_whole:
+        return input.each(lambda one: func(one, **given)) if input.dims[:2] == NCHW[:2] else NotImplemented
+    if input.dims != NCHW:
         return NotImplemented
-    return input.each(lambda one: func(one, *args, **kwargs))
-
-
-@Patched.rules.register("group_norm")
-def group_norm(
-    func: Any,
-    input: Any,
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Any:
-    """Normalizes groups of channels of each image by all of their positions."""
-    if input.letters != "NCHW":
-        return NotImplemented
-    if input.is_whole:
-        return input.each(lambda one: func(one, num_groups, weight, bias, eps))
     count, channels, height, width = input.shape
-    apart = input.reshape(count, num_groups, channels // num_groups, height, width)
-    found = _standardized(apart, (2, 3, 4), eps).reshape(count, channels, height, width)
-    return _affine(found, weight, bias)
-
-
-@Patched.rules.register("instance_norm")
-def instance_norm(
-    func: Any,
-    input: Any,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Any:
-    """Normalizes each channel of each image by all of its positions."""
-    if input.letters != "NCHW" or not use_input_stats or running_mean is not None:
-        return NotImplemented
-    return _affine(_standardized(input, (2, 3), eps), weight, bias)
+    groups = given.get("num_groups", channels)
+    apart = input.reshape(count, groups, channels // groups, height, width)
+    found = _standardized(apart, (2, 3, 4), given.get("eps", 1e-5)).reshape(count, channels, height, width)
+    for scale, apply in ((given.get("weight"), torch.mul), (given.get("bias"), torch.add)):
+        found = found if scale is None else apply(found, scale[:, None, None])
+    return found
 
 
 def _standardized(x: Any, dims: tuple[int, ...], eps: float) -> Any:
     centred = x - means(x, dims, keepdim=True)
     return centred * (means(centred * centred, dims, keepdim=True) + eps).rsqrt()
-
-
-def _affine(x: Any, weight: Tensor | None, bias: Tensor | None) -> Any:
-    x = x if weight is None else x * weight[:, None, None]
-    return x if bias is None else x + bias[:, None, None]

@@ -1,4 +1,4 @@
-"""Rules for sums, means and maxima over all positions, over channels, or over both."""
+"""Rules for sums, means, variances and maxima over all positions, over channels, or over both."""
 
 import math
 from collections.abc import Callable
@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qi_datasets.networks.operators import pair
+from qi_datasets.networks.operators import operator_of, pair
 from qi_datasets.networks.patched.resampling import combine_adaptive
-from qi_datasets.networks.patched.tensor import Once, Patched, PerImage, Place
+from qi_datasets.networks.patched.tensor import NCHW, Layout, Once, Patched, Place
+from qi_datasets.networks.patched.windows import combine_positions
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -30,8 +31,14 @@ def _counts(counts: dict[int, int], size: int) -> Tensor:
     return torch.tensor([counts.get(one, 0) for one in range(size)], dtype=torch.float64)
 
 
-def reduced(x: Patched, of: Callable[[Tensor, Tensor | None, Tensor], Tensor], *, presence: bool = False) -> PerImage:
-    """Returns values (N, *channels) that are computed from all positions of each image.
+def reduced(
+    x: Patched,
+    of: Callable[[Tensor, Tensor | None, Tensor], Tensor],
+    layout: Layout,
+    *,
+    presence: bool = False,
+) -> Patched:
+    """Returns values of each image, of a layout, that are computed from all positions.
 
     of: of the background, how often its positions occur outside of the window (both None for none), and the window
     presence: whether it matters only which positions occur, not how often
@@ -43,7 +50,7 @@ def reduced(x: Patched, of: Callable[[Tensor, Tensor | None, Tensor], Tensor], *
         seen = None if counted is None else tuple(counted.flatten().tolist())
         key = id(place.values), id(place.background), seen
         found.append(once(key, of, place.background, outside, place.values))
-    return PerImage(found, x.batch)
+    return Patched.of_whole(found, layout, x.batch)
 
 
 def _sum(background: Tensor | None, outside: Tensor | None, values: Tensor) -> Tensor:
@@ -62,21 +69,6 @@ def _max(background: Tensor | None, outside: Tensor | None, values: Tensor) -> T
     return torch.maximum(inside, background.masked_fill(outside <= 0, -math.inf).amax((-2, -1)))
 
 
-def _highest(x: Patched) -> PerImage:
-    # Where gradients are wanted, it is spread over all positions that have the maximum.
-    if torch.is_grad_enabled():
-        return _of_whole(x, lambda maps: maps.amax((-2, -1)))
-    return reduced(x, _max, presence=True)
-
-
-def _kept(x: Patched, found: PerImage, keepdim: bool) -> PerImage:
-    """Values with the positions' dimensions, each of size 1, where the layout has them."""
-    if not keepdim:
-        return found
-    rows, columns = sorted(x.positions)
-    return found.each(lambda one: one.unsqueeze(rows).unsqueeze(columns))
-
-
 def _dims(x: Any, dim: Dims) -> tuple[int, ...]:
     every = range(x.ndim)
     if dim is None or dim in ((), []):
@@ -84,57 +76,62 @@ def _dims(x: Any, dim: Dims) -> tuple[int, ...]:
     return tuple(sorted(every[one] for one in (dim if isinstance(dim, tuple | list) else (dim,))))
 
 
+@Patched.rules.register("sum", "mean", "amax", "amin", "logsumexp")
+def reduce(func: Any, input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """Computes a reduction over channels, then over positions, of which the one over both is that of one by one."""
+    name, dims = operator_of(func).name, _dims(input, dim)
+    if dtype is not None or any("N" in input.dims[one] for one in dims):
+        return NotImplemented
+    channels = tuple(one for one in dims if input.has_channels(one))
+    placed = tuple(one for one in dims if one not in channels)
+    if channels:
+        keeps = keepdim or bool(placed)
+        layout = input.dims if keeps else tuple(part for k, part in enumerate(input.dims) if k not in channels)
+        input = input.each(lambda one: func(one, channels, keeps), layout)
+    if not placed:
+        return input
+    factors = [name for one in placed for name in input.dims[one]]
+    if factors in (["H"], ["W"]) and keepdim and name in ("sum", "mean"):
+        return _of_lines(input, factors[0], 1 if name == "sum" else input.shape[placed[0]])
+    if sorted(map(str, factors)) != ["H", "W"] or name == "logsumexp":
+        return NotImplemented
+    found = _over_positions(name, input, placed)
+    return found if keepdim else found.each(lambda one: one.squeeze(dims), _without(found.dims, dims))
+
+
+def _without(layout: Layout, dims: tuple[int, ...]) -> Layout:
+    return tuple(part for k, part in enumerate(layout) if k not in dims)
+
+
+def _over_positions(name: str, x: Patched, placed: tuple[int, ...]) -> Patched:
+    """A reduction over the dimensions that are positions, which stay, of size 1."""
+    of_image = _without(x.dims, placed)
+    if name == "amin":
+        return -_over_positions("amax", -x, placed)  # type: ignore[no-any-return, operator]
+    if name == "amax" and torch.is_grad_enabled():
+        # The gradient is spread over all positions that have the maximum.
+        found = x.each_whole(lambda maps: maps.amax(placed), of_image)
+    else:
+        found = reduced(x, _max if name == "amax" else _sum, of_image, presence=name == "amax")
+    for one in placed:
+        found = found.unsqueeze(one)  # type: ignore[assignment]
+    return found / (x.sides[0] * x.sides[1]) if name == "mean" else found  # type: ignore[return-value]
+
+
+def _of_lines(x: Patched, letter: str, count: int) -> Patched:
+    """Sums over rows, or over columns, divided by a number."""
+    matrices = [torch.eye(side, dtype=torch.float64) for side in x.sides]
+    axis = "HW".index(letter)
+    matrices[axis] = torch.full((1, x.sides[axis]), 1 / count, dtype=torch.float64)
+    return combine_positions(x, (matrices[0], matrices[1]))
+
+
 def means(x: Any, dims: tuple[int, ...], *, keepdim: bool) -> Any:
     """Returns means over all positions, and over some channels."""
-    found = torch.sum(x, dims, keepdim=keepdim)
-    return found / math.prod(x.shape[one] for one in dims)
+    return torch.sum(x, dims, keepdim=keepdim) / math.prod(x.shape[one] for one in dims)
 
 
-def _over(x: Any, dim: Dims, keepdim: bool, positions: Any, channels: Any) -> Any:
-    """A reduction over all positions, over channels, or over both, of which the one over both is that of one by one.
-
-    positions: what computes it over positions; channels: over stored dimensions of maps or of values
-    """
-    dims = _dims(x, dim)
-    if not isinstance(x, Patched) or 0 in dims or x.letters[0] != "N":
-        return NotImplemented
-    places = [one for one in x.positions if one in dims]
-    over = tuple(one for one in dims if one not in x.positions)
-    if len(places) == 1:
-        return NotImplemented
-    stored = tuple(1 + x.channels.index(one) for one in over)
-    if over:
-        layout = x.letters if keepdim or places else "".join(c for k, c in enumerate(x.letters) if k not in over)
-        x = x.each(lambda one: channels(one, stored, bool(keepdim or places)), layout)
-    if not places:
-        return x
-    found = _kept(x, positions(x), True)
-    return found if keepdim else found.each(lambda one: one.squeeze(dims))
-
-
-def _register(name: str, positions: Any, channels: Any) -> None:
-    @Patched.rules.register(name)
-    def rule(func: Any, input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-        return NotImplemented if dtype is not None else _over(input, dim, keepdim, positions, channels)
-
-    @PerImage.rules.register(name)
-    def per_image(func: Any, input: Any, dim: Dims = None, keepdim: bool = False, **kwargs: Any) -> Any:
-        if 0 in _dims(input, dim):
-            return NotImplemented
-        return input.each(lambda one: func(one, dim, keepdim, **kwargs))
-
-
-def _total(x: Patched) -> PerImage:
-    return reduced(x, _sum)
-
-
-_register("sum", _total, lambda one, dims, keep: one.sum(dims, keep))
-_register("mean", lambda x: _total(x) / (x.sides[0] * x.sides[1]), lambda one, dims, keep: one.mean(dims, keep))
-_register("amax", _highest, lambda one, dims, keep: one.amax(dims, keep))
-_register("amin", lambda x: -_highest(-x), lambda one, dims, keep: one.amin(dims, keep))
-
-
-@Patched.rules.register("var", "std")
+@Patched.rules.register("var", "std", "var_mean", "std_mean")
 def variance(
     func: Any,
     input: Any,
@@ -144,28 +141,22 @@ def variance(
     *,
     correction: Any = None,
 ) -> Any:
-    """Computes variances over all positions from the differences to the mean."""
-    dims = _dims(input, dim)
-    if isinstance(dim, bool) or not isinstance(unbiased, bool) or 0 in dims:
+    """Computes variances from the differences to the mean."""
+    dims, name = _dims(input, dim), operator_of(func).name
+    if isinstance(dim, bool) or not isinstance(unbiased, bool) or any("N" in input.dims[one] for one in dims):
         return NotImplemented
     count = math.prod(input.shape[one] for one in dims)
     correction = int(unbiased) if correction is None else correction
     centred = input - means(input, dims, keepdim=True)
     found = torch.sum(centred * centred, dims, keepdim=keepdim) / max(count - correction, 0)
-    return found.sqrt() if func in (torch.std, Tensor.std) else found
-
-
-@Patched.rules.register("var_mean", "std_mean")
-def variance_and_mean(func: Any, input: Any, dim: Dims = None, *args: Any, keepdim: bool = False, **kwargs: Any) -> Any:
-    """Computes both."""
-    first = torch.var if func is torch.var_mean else torch.std
-    return first(input, dim, *args, keepdim=keepdim, **kwargs), torch.mean(input, _dims(input, dim), keepdim=keepdim)
+    found = found.sqrt() if name.startswith("std") else found
+    return (found, torch.mean(input, dims, keepdim=keepdim)) if name.endswith("mean") else found
 
 
 @Patched.rules.register("norm", "linalg_vector_norm", "linalg_norm")
 def norm(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """Computes Euclidean norms."""
-    names = ("p", "dim", "keepdim") if func in (torch.norm, Tensor.norm) else ("ord", "dim", "keepdim")
+    names = ("p" if operator_of(func).name == "norm" else "ord", "dim", "keepdim")
     given = dict(zip(names, args, strict=False)) | kwargs
     order = given.pop(names[0], 2)
     dim, keepdim = given.pop("dim", None), given.pop("keepdim", False)
@@ -174,62 +165,32 @@ def norm(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     return torch.sum(input * input, _dims(input, dim), keepdim=keepdim).sqrt()
 
 
-@Patched.rules.register("adaptive_avg_pool2d")
-def adaptive_avg_pool2d(func: Any, input: Any, output_size: Any) -> Any:
-    """Computes the mean over all positions, or over parts of them."""
-    if input.letters != "NCHW":
-        return NotImplemented
-    if output_size is None or (isinstance(output_size, tuple | list) and None in output_size):
-        return NotImplemented
-    if pair(output_size) == (1, 1):
-        return torch.mean(input, (2, 3), True)
-    return combine_adaptive(input, pair(output_size))
-
-
-@Patched.rules.register("adaptive_max_pool2d")
-def adaptive_max_pool2d(func: Any, input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Computes the maximum over all positions."""
-    if (
-        input.letters != "NCHW"
-        or return_indices
-        or None in (output_size if isinstance(output_size, tuple | list) else ())
-    ):
+@Patched.rules.register("adaptive_avg_pool2d", "adaptive_max_pool2d")
+def adaptive_pool2d(func: Any, input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Computes the mean or the maximum over all positions, or means over parts of them."""
+    sizes = output_size if isinstance(output_size, tuple | list) else (output_size,)
+    averages = operator_of(func).name == "adaptive_avg_pool2d"
+    if input.dims != NCHW or return_indices or None in sizes:
         return NotImplemented
     if pair(output_size) != (1, 1):
-        return NotImplemented
+        return combine_adaptive(input, pair(output_size)) if averages else _largest_of_parts(input, pair(output_size))
+    if averages:
+        return torch.mean(input, (2, 3), True)
     if torch.is_grad_enabled():
         # The gradient goes to the first of the positions that have the maximum.
-        return _of_whole(input, lambda maps: func(maps, 1))
-    return reduced(input, _max, presence=True).each(lambda one: one[:, :, None, None])
+        return input.each_whole(lambda maps: func(maps, 1), (("N",), ("C",), ("C",), ("C",)))
+    return torch.amax(input, (2, 3), True)
 
 
-def _of_whole(x: Patched, of: Callable[[Tensor], Tensor]) -> PerImage:
-    """What a function computes of each image's whole map."""
-    x, once = x.as_whole(), Once()
-    return PerImage([once(id(one.values), of, one.values) for one in x.places], x.batch)
-
-
-def _channelwise(func: Any, input: Any, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
-    """A function over one dimension of channels that keeps it."""
-    if dim is None or input.letters[dim] != "C":
-        return NotImplemented
-    stored = 1 + input.channels.index(dim % input.ndim)
-    return input.each(lambda one: func(one, stored, *args, **kwargs))
-
-
-for _name in ("softmax", "log_softmax", "cumsum"):
-    Patched.rules[_name] = _channelwise
-
-
-@Patched.rules.register("local_response_norm", "channel_shuffle")
-def over_channels(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes each position over its channels, which are dimension 1."""
-    return input.each(lambda one: func(one, *args, **kwargs)) if input.letters == "NCHW" else NotImplemented
-
-
-@PerImage.rules.register("softmax", "log_softmax")
-def softmax_per_image(func: Any, input: Any, dim: int | None = None, *args: Any, **kwargs: Any) -> Any:
-    """Computes each image by itself."""
-    if dim is None or dim % input.ndim == 0:
-        return NotImplemented
-    return input.each(lambda one: func(one, dim, *args, **kwargs))
+def _largest_of_parts(x: Patched, size: tuple[int, int]) -> Any:
+    """Maxima over the parts of `F.adaptive_max_pool2d`, one by one."""
+    spans = [
+        [(k * side // count, -(-(k + 1) * side // count)) for k in range(count)]
+        for side, count in zip(x.sides, size, strict=True)
+    ]
+    parts = [
+        torch.nn.functional.adaptive_max_pool2d(x[:, :, slice(*rows), slice(*columns)], 1)
+        for rows in spans[0]
+        for columns in spans[1]
+    ]
+    return torch.cat(parts, -1).unflatten(-1, size).squeeze(2)

@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, pair
 from qi_datasets.networks.patched.axes import PADDING
-from qi_datasets.networks.patched.tensor import Patched
+from qi_datasets.networks.patched.tensor import NCHW, Patched
 from qi_datasets.networks.patched.windows import combine_positions, take
 
 _LINEAR = ("bilinear", "bicubic", "area")
@@ -15,35 +16,32 @@ _LINEAR = ("bilinear", "bicubic", "area")
 
 @Patched.rules.register("pad")
 def pad(func: Any, input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Adds rows and columns of one value, or repeats the map's own; negative amounts crop."""
+    """Adds rows and columns of one value, or repeats the map's own; negative amounts crop. Adds channels."""
     amounts = [*pad, *[0] * (2 * input.ndim - len(pad))]
-    sides: dict[str, Pair] = {}
-    for dim, letter in enumerate(reversed(input.letters)):
-        before, after = amounts[2 * dim : 2 * dim + 2]
-        if letter in "HW":
-            sides[letter] = before, after
-        elif (before, after) != (0, 0):
-            if letter == "N" or mode != "constant":
-                return NotImplemented
-            stored = input.letters[: input.ndim - 1 - dim].count("C")
-            behind = 2 * (len(input.channels) - 1 - stored) + 4
-            input = input.each(lambda one, b=behind, a=(before, after): F.pad(one, (*[0] * b, *a), value=value or 0.0))
+    sides: dict[Any, Pair] = {"H": (0, 0), "W": (0, 0)}
+    for dim, part in enumerate(reversed(input.dims)):
+        both = amounts[2 * dim], amounts[2 * dim + 1]
+        if part in (("H",), ("W",)):
+            sides[part[0]], amounts[2 * dim : 2 * dim + 2] = both, [0, 0]
+        elif any(both) and (part != ("C",) or mode != "constant"):
+            return NotImplemented
+    if any(amounts):
+        input = input.each(lambda one: F.pad(one, amounts, value=value or 0.0))
     if mode == "constant":
         return padded(input, (sides["H"], sides["W"]), value or 0.0)
-    if any(len(one) != 4 for one in (input.letters,)) or input.letters != "NCHW":
+    if input.dims != NCHW:
         return NotImplemented
     index = []
     for letter, side in zip("HW", input.sides, strict=True):
         line = torch.arange(side, dtype=torch.float64)[None, None, None].expand(1, 1, 2, side)
-        both = (*sides[letter], 0, 0)
-        index.append(tuple(F.pad(line, both, mode)[0, 0, 0].long().tolist()))
+        index.append(tuple(F.pad(line, (*sides[letter], 0, 0), mode)[0, 0, 0].long().tolist()))
     return take(input, index[0], index[1])
 
 
 def padded(x: Patched, amounts: tuple[Pair, Pair], value: float = 0.0, *, endless: bool = False) -> Any:
     """Returns maps with rows and columns added that are `value`, or `endless` black; negative amounts crop."""
     if amounts == ((0, 0), (0, 0)):
-        return x.each(lambda one: one)
+        return x.each_stored(lambda one: one)
     index = [
         tuple(one if 0 <= one < side else PADDING for one in range(-before, side + after))
         for (before, after), side in zip(amounts, x.sides, strict=True)
@@ -59,8 +57,8 @@ def roll(func: Any, input: Any, shifts: Any, dims: Any = None) -> Any:
     shifts, dims = (one if isinstance(one, tuple | list) else (one,) for one in (shifts, dims))
     index = {"H": [*range(input.sides[0])], "W": [*range(input.sides[1])]}
     for shift, dim in zip(shifts, dims, strict=True):
-        letter = input.letters[dim]
-        if letter not in index:
+        letter = str(input.dims[dim][0])
+        if input.dims[dim] not in (("H",), ("W",)):
             return NotImplemented
         by = shift % len(index[letter])
         index[letter] = index[letter][len(index[letter]) - by :] + index[letter][: len(index[letter]) - by]
@@ -71,15 +69,15 @@ def roll(func: Any, input: Any, shifts: Any, dims: Any = None) -> Any:
 def flip(func: Any, input: Any, *dims: Any) -> Any:
     """Turns rows, columns or channels round."""
     given = dims[0] if dims and isinstance(dims[0], tuple | list) else dims
-    letters = [input.letters[dim] for dim in given]
-    if "N" in letters:
+    channels = [dim for dim in given if input.has_channels(dim)]
+    placed = [input.dims[dim] for dim in given if dim not in channels]
+    if any(dim not in (("H",), ("W",)) for dim in placed):
         return NotImplemented
-    stored = [1 + input.channels.index(dim % input.ndim) for dim in given if input.letters[dim] == "C"]
-    found = input.each(lambda one: one.flip(stored)) if stored else input.each(lambda one: one)
-    if len(stored) == len(letters):
+    found = input.each(lambda one: one.flip(channels))
+    if not placed:
         return found
     rows, columns = (
-        tuple(range(side))[:: -1 if letter in letters else 1] for letter, side in zip("HW", input.sides, strict=True)
+        tuple(range(side))[:: -1 if (letter,) in placed else 1] for letter, side in zip("HW", input.sides, strict=True)
     )
     return take(found, rows, columns)
 
@@ -96,7 +94,7 @@ def interpolate(
     antialias: bool = False,
 ) -> Any:
     """Takes the nearest positions, or weighted sums of them; both are the same for each row and each column."""
-    if input.letters != "NCHW" or mode not in ("nearest", "nearest-exact", *_LINEAR):
+    if input.dims != NCHW or mode not in ("nearest", "nearest-exact", *_LINEAR):
         return NotImplemented
     rest: dict[str, Any] = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
     rest["recompute_scale_factor"] = recompute_scale_factor
@@ -126,3 +124,18 @@ def combine_adaptive(x: Patched, size: Pair) -> Patched:
         for side, count in zip(x.sides, size, strict=True)
     )
     return combine_positions(x, (rows, columns))
+
+
+@Patched.rules.register("pad_with_background")
+def pad_with_endless_black(func: Any, x: Any, amounts: tuple[Pair, Pair], background: Tensor) -> Any:
+    """Pads with the endless black that the maps have themselves, if `background` equals it up to rounding."""
+    rows, columns = x.axes[0].endless, x.axes[1].endless
+    if isinstance(background, Patched) or x.dims != NCHW:
+        return NotImplemented
+    if not x.is_whole and rows is not None and columns is not None:
+        own = x.places[0].background
+        same = len(own) == 1 and all(one.background is own for one in x.places)
+        tolerance = 1e4 * torch.finfo(own.dtype).eps
+        if same and torch.allclose(own[..., rows, columns], background[..., 0, 0], tolerance, tolerance):
+            return padded(x, amounts, endless=True)
+    return padded(x - background, amounts) + background

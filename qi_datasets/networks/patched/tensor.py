@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from qi_datasets.networks.patched.axes import PADDING, Axis, pick
 
 OUTSIDE = PADDING, PADDING
 Function = Callable[[Tensor], Tensor]
+Axes = tuple[Axis, Axis]
+Span = tuple[Pair, Pair]
 
 
 class Kept:
@@ -64,7 +66,7 @@ class Kept:
             backgrounds = {id(one.background) for one in value.places}
             if not backgrounds <= self._own:
                 raise LookupError
-            return tuple(backgrounds), value.axes, value.letters
+            return tuple(backgrounds), value.axes, value.dims
         if isinstance(value, Tensor):
             if id(value) not in self._weights:
                 raise LookupError
@@ -137,84 +139,79 @@ class Once:
         return self._found[key]
 
 
-def _made(cls: Any, shape: Any, like: Tensor, parts: Sequence[Tensor]) -> Any:
-    wants = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
-    return torch.Tensor._make_wrapper_subclass(cls, shape, dtype=like.dtype, device=like.device, requires_grad=wants)
+Layout = tuple[tuple[str | int, ...], ...]
+"""For each dimension what it runs over: N images, H rows, W columns, C channels. A dimension may run over several, as
+("H", "W") does where positions are flattened; channels among them are given by their number."""
+NCHW: Layout = (("N",), ("C",), ("H",), ("W",))
+_NO_AXES = Axis((), None), Axis((), None)
 
 
-class PerImage(RuledTensor):
-    """One vector (or more) for each image, (N, ...): `parts` (n, ...), one for each place, shared as in `Place`."""
+@lru_cache(1024)
+def _order(layout: Layout) -> tuple[int, ...]:
+    """The stored dimensions (N, channels, H, W) in the order in which a layout runs over them."""
+    factors = [factor for dim in layout for factor in dim]
+    last = len(factors)
+    places, channels = {"N": 0, "H": last - 2, "W": last - 1}, iter(range(1, last))
+    return tuple(next(channels) if one not in places else places[one] for one in factors)  # type: ignore[index]
 
-    rules = Rules()
 
-    @staticmethod
-    def __new__(cls, parts: Sequence[Tensor], batch: Batch) -> PerImage:
-        """Makes the tensor without memory of its own."""
-        one = parts[0]
-        shape = (batch.count, *one.shape[1:])
-        made: PerImage = _made(cls, shape, one, parts)
-        return made
+def lay_out(stored: Tensor, layout: Layout) -> Tensor:
+    """Returns stored values (n, *channels, h, w) with the dimensions of a layout."""
+    if layout is NCHW:
+        return stored
+    order = _order(layout)
+    if order != (*range(len(order)),):
+        stored = stored.permute(order)
+    if len(layout) == len(order):
+        return stored
+    sizes = iter(stored.shape)
+    return stored.reshape([math.prod(next(sizes) for _ in dim) for dim in layout])
 
-    def __init__(self, parts: Sequence[Tensor], batch: Batch) -> None:
-        self.parts, self.batch = tuple(parts), batch
 
-    def overwrite(self, value: Any) -> None:
-        """Takes the values of another."""
-        if not isinstance(value, PerImage) or value.shape != self.shape:
-            raise UnsupportedOperationError("a function that works in place answers another shape")
-        self.parts = value.parts
-
-    def each(self, compute: Function) -> PerImage:
-        """Returns what a function of each image's values makes of them."""
-        once = Once()
-        return PerImage([once(id(one), compute, one) for one in self.parts], self.batch)
-
-    def whole(self) -> Tensor:
-        """Returns the ordinary tensor (N, ...)."""
-        return self.batch.together(self.parts)
-
-    def is_same_everywhere(self) -> bool:
-        """Returns whether the images of all places are proved to have the same values."""
-        return all(one is self.parts[0] for one in self.parts)
-
-    def become_whole(self, values: Tensor) -> None:
-        """Stores its values in this memory."""
-        self.batch = Batch([torch.arange(len(values))], by_area=self.batch.by_area)
-        self.parts, self.is_written_elsewhere = (values,), True
-
-    @classmethod
-    def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes a function on ordinary tensors."""
-        return on_whole(name, func, args, kwargs)
-
-    def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
-        """Writes into the ordinary tensor."""
-        write_whole(self, func, args, kwargs)
+def store(values: Tensor, layout: Layout, sides: Sequence[int]) -> Tensor:
+    """Returns values of a layout as they are stored. sides: rows and columns, where dimensions are joined."""
+    if layout is NCHW:
+        return values
+    order = _order(layout)
+    if len(layout) != len(order):
+        sizes: list[int] = []
+        for dim, size in zip(layout, values.shape, strict=True):
+            own = [size] if len(dim) == 1 else [{"N": -1, "H": sides[0], "W": sides[1]}.get(one, one) for one in dim]  # type: ignore[call-overload]
+            sizes += [1] * len(dim) if size == 1 else own
+        values = values.reshape(sizes)
+    if order == (*range(len(order)),):
+        return values
+    return values.permute([order.index(dim) for dim in range(len(order))])
 
 
 class Patched(RuledTensor):
-    """Maps of black images with a patch.
+    """A tensor of black images with a patch.
 
     places: images by the place of their patch
-    axes: how rows and columns of the backgrounds are stored
-    layout: what the dimensions are, as in "NCHW" or "NHWC"; there may be no or several C
+    layout: what the dimensions run over; without rows and columns it holds values of each image, not of positions
     batch: which images are in which place
+    axes: how rows and columns of the backgrounds are stored
     """
 
     rules = Rules()
 
     @staticmethod
-    def __new__(cls, places: Sequence[Place], axes: tuple[Axis, Axis], layout: str, batch: Batch) -> Patched:
+    def __new__(cls, places: Sequence[Place], layout: Layout, batch: Batch, axes: Axes = _NO_AXES) -> Patched:
         """Makes the tensor without memory of its own."""
         one = places[0].values
-        channels = iter(one.shape[1:-2])
-        sizes = {"N": batch.count, "H": len(axes[0]), "W": len(axes[1])}
-        shape = tuple(next(channels) if letter == "C" else sizes[letter] for letter in layout)
-        made: Patched = _made(cls, shape, one, [place.values for place in places])
+        sizes, channels = {"N": batch.count, "H": len(axes[0]), "W": len(axes[1])}, iter(one.shape[1:])
+        shape = [
+            math.prod(next(channels) if part not in sizes else sizes[part] for part in dim)  # type: ignore[index]
+            for dim in layout
+        ]
+        wants = torch.is_grad_enabled() and any(place.values.requires_grad for place in places)
+        made: Patched = torch.Tensor._make_wrapper_subclass(
+            cls, shape, dtype=one.dtype, device=one.device, requires_grad=wants
+        )
         return made
 
-    def __init__(self, places: Sequence[Place], axes: tuple[Axis, Axis], layout: str, batch: Batch) -> None:
-        self.places, self.axes, self.letters, self.batch = tuple(places), axes, layout, batch
+    def __init__(self, places: Sequence[Place], layout: Layout, batch: Batch, axes: Axes = _NO_AXES) -> None:
+        self.places, self.axes, self.dims, self.batch = tuple(places), axes, NCHW if layout == NCHW else layout, batch
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -241,14 +238,16 @@ class Patched(RuledTensor):
             Place((y, y + one.shape[2]), (x, x + one.shape[3]), one, background)
             for one, (y, x) in zip(patches, at, strict=True)
         ]
-        return cls(places, (Axis.black(side), Axis.black(side)), "NCHW", batch)
+        return cls(places, NCHW, batch, (Axis.black(side), Axis.black(side)))
 
     @classmethod
-    def of_maps(cls, maps: Tensor, layout: str, batch: Batch) -> Patched:
-        """Returns maps (n, *channels, h, w), with nothing known of their background. The memory is theirs."""
-        axes = Axis.unfolded(maps.shape[-2]), Axis.unfolded(maps.shape[-1])
-        place = Place((0, maps.shape[-2]), (0, maps.shape[-1]), maps, None)
-        return cls([place], axes, layout, Batch([torch.arange(len(maps))], by_area=batch.by_area))
+    def of_whole(cls, parts: Sequence[Tensor], layout: Layout, batch: Batch) -> Patched:
+        """Returns stored values, one for each place, of whose background nothing is known."""
+        if not any("H" in dim for dim in layout):
+            return cls([Place((0, 0), (0, 0), one, None) for one in parts], layout, batch)
+        rows, columns = parts[0].shape[-2:]
+        places = [Place((0, rows), (0, columns), one, None) for one in parts]
+        return cls(places, layout, batch, (Axis.unfolded(rows), Axis.unfolded(columns)))
 
     @property
     def sides(self) -> Pair:
@@ -256,36 +255,46 @@ class Patched(RuledTensor):
         return len(self.axes[0]), len(self.axes[1])
 
     @property
+    def is_map(self) -> bool:
+        """Whether it has rows and columns; if not, it holds values of each image."""
+        return self.axes is not _NO_AXES
+
+    @property
     def is_whole(self) -> bool:
         """Whether windows are whole maps, so that there is no background."""
         return self.places[0].background is None
 
-    @cached_property
-    def channels(self) -> tuple[int, ...]:
-        """The dimensions that are channels, as the layout has them."""
-        return tuple(k for k, letter in enumerate(self.letters) if letter == "C")
-
-    @property
-    def positions(self) -> Pair:
-        """The dimensions that are rows and columns."""
-        return self.letters.index("H"), self.letters.index("W")
+    def has_channels(self, *dims: int) -> bool:
+        """Returns whether these dimensions run over channels alone."""
+        return all(self.dims[dim] == ("C",) for dim in dims)
 
     def overwrite(self, value: Any) -> None:
         """Takes the maps of another."""
         if not isinstance(value, Patched) or value.shape != self.shape or value.dtype != self.dtype:
             raise UnsupportedOperationError("a function that works in place answers maps of another shape or type")
-        self.places, self.axes, self.letters, self.batch = value.places, value.axes, value.letters, value.batch
+        self.places, self.axes, self.dims, self.batch = value.places, value.axes, value.dims, value.batch
 
-    def with_places(self, places: Iterable[Place], axes: tuple[Axis, Axis] | None = None, layout: str = "") -> Patched:
+    def with_places(self, places: Iterable[Place], axes: Axes | None = None, layout: Layout | None = None) -> Patched:
         """Returns other maps of the same images. Backgrounds that no position is of are dropped."""
         axes, found = axes or self.axes, [*places]
         full = (0, len(axes[0])), (0, len(axes[1]))
         if found[0].background is not None and all((one.rows, one.columns) == full for one in found):
             found = [Place(one.rows, one.columns, one.values, None) for one in found]
-        return Patched(found, axes, layout or self.letters, self.batch)
+        return Patched(found, layout or self.dims, self.batch, axes)
 
-    def each(self, compute: Function, layout: str = "") -> Patched:
-        """Returns what a function of (n, *channels, h, w) that takes each position alone makes of the maps."""
+    def each(self, compute: Function, layout: Layout | None = None) -> Patched:
+        """Returns what a function makes of the values that takes each position alone.
+
+        compute: of some of the images and positions of this tensor, with its dimensions
+        layout: of what the function makes of it, if another one
+        """
+        own, other = self.dims, layout or self.dims
+        if own is NCHW and other is NCHW:
+            return self.each_stored(compute)
+        return self.each_stored(lambda one: store(compute(lay_out(one, own)), other, one.shape[-2:]), other)
+
+    def each_stored(self, compute: Function, layout: Layout | None = None) -> Patched:
+        """Returns what a function of values (n, *channels, h, w) that takes each position alone makes of them."""
         once = Once()
 
         def around(one: Tensor | None) -> Any:
@@ -295,7 +304,12 @@ class Patched(RuledTensor):
             Place(one.rows, one.columns, once(id(one.values), compute, one.values), around(one.background))
             for one in self.places
         ]
-        return Patched(places, self.axes, layout or self.letters, self.batch)
+        return Patched(places, layout or self.dims, self.batch, self.axes)
+
+    def is_same_everywhere(self, places: int) -> bool:
+        """Returns whether each image has values that are proved to be the same wherever its patch is."""
+        same = all(one.values is self.places[0].values for one in self.places)
+        return same and not self.is_map and len(self.places) == places
 
     def surroundings(self, place: Place, rows: Pair, columns: Pair, padding: Pair = OUTSIDE) -> Any:
         """Returns what decides the values at these positions beside the window's: None if nothing does."""
@@ -341,18 +355,31 @@ class Patched(RuledTensor):
             return pasted
         return paste(part, around, target)
 
-    def whole_block(self, place: Place) -> Tensor:
-        """Returns the maps (n, *channels, H, W) of a place's images."""
-        return self.block(place, (0, self.sides[0]), (0, self.sides[1]))
+    def each_whole(self, compute: Function, layout: Layout) -> Patched:
+        """Returns values of each image that a function computes of its whole map, which has this tensor's layout."""
+        once, full = Once(), ((0, self.sides[0]), (0, self.sides[1]))
+
+        def of(place: Place) -> Tensor:
+            return compute(lay_out(self.block(place, *full), self.dims))
+
+        return Patched.of_whole([once(self.key(one, *full), of, one) for one in self.places], layout, self.batch)
 
     def as_whole(self) -> Patched:
         """Returns the same maps with windows that are everything."""
-        if self.is_whole:
-            return self
-        full = (0, self.sides[0]), (0, self.sides[1])
-        once = Once()
-        places = [Place(*full, once(self.key(one, *full), self.block, one, *full), None) for one in self.places]
-        return Patched(places, self.axes, self.letters, self.batch)
+        return (
+            self if self.is_whole else self.each_whole(lambda maps: store(maps, self.dims, self.sides), self.dims)
+        )
+
+    def whole(self) -> Tensor:
+        """Returns the ordinary tensor."""
+        return lay_out(self.batch.together([one.values for one in self.as_whole().places]), self.dims)
+
+    def become_whole(self, values: Tensor) -> None:
+        """Stores its maps in this memory, which has its shape."""
+        batch = Batch([torch.arange(self.batch.count)], by_area=self.batch.by_area)
+        other = Patched.of_whole([store(values, self.dims, self.sides)], self.dims, batch)
+        self.places, self.axes, self.batch = other.places, other.axes, other.batch
+        self.is_written_elsewhere = True
 
     def is_cheaper_whole(self, windows: Sequence[tuple[Any, int]], stored: int, size: int) -> bool:
         """Returns whether whole maps of `size` positions are fewer than windows (key, positions) and background.
@@ -369,39 +396,32 @@ class Patched(RuledTensor):
         around = 0 if images == 1 and self.batch.kept is not None else stored * images
         return sum(largest.values()) + around > size * sum(counts)
 
-    def stored(self, maps: Tensor) -> Tensor:
-        """Returns ordinary maps of this layout with the dimensions in the stored order (n, *channels, h, w)."""
-        order = [self.letters.index("N"), *self.channels, *self.positions]
-        return maps if order == [*range(len(order))] else maps.permute(order)
-
-    def laid_out(self, maps: Tensor) -> Tensor:
-        """Returns maps (n, *channels, h, w) with the dimensions as the layout has them."""
-        order = [self.letters.index("N"), *self.channels, *self.positions]
-        return maps if order == [*range(len(order))] else maps.permute([order.index(k) for k in range(len(order))])
-
-    def whole(self) -> Tensor:
-        """Returns the ordinary tensor."""
-        full = (0, self.sides[0]), (0, self.sides[1])
-        once = Once()
-        blocks = [once(self.key(one, *full), self.block, one, *full) for one in self.places]
-        return self.laid_out(self.batch.together(blocks))
-
-    def become_whole(self, maps: Tensor) -> None:
-        """Stores its maps in this memory, which is laid out as the layout says."""
-        other = Patched.of_maps(self.stored(maps), self.letters, self.batch)
-        self.places, self.axes, self.batch = other.places, other.axes, other.batch
-        self.is_written_elsewhere = True
-
     @classmethod
     def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes a function on whole maps, and notes its name."""
-        note_unsupported(name)
-        return on_whole(name, func, args, kwargs)
+        """Computes a function on whole maps, and notes its name where that is more than their windows."""
+        memory: list[tuple[Patched, Tensor]] = []
+        found = func(*_whole(args, memory), **_whole(kwargs, memory))
+        if not all(owner.is_whole for owner, _ in memory):
+            note_unsupported(name)
+        for one in _tensors(found):
+            for owner, values in memory:
+                # A view: what is written into either must be seen in both.
+                if one.untyped_storage().data_ptr() == values.untyped_storage().data_ptr():
+                    if not owner.is_written_elsewhere:
+                        owner.become_whole(values)
+        return found
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
-        """Writes into whole maps, and notes the function's name."""
-        note_unsupported(name)
-        write_whole(self, func, args, kwargs)
+        """Writes into whole maps, and notes the function's name where that is more than their windows."""
+        if not self.is_whole:
+            note_unsupported(name)
+        # Its own memory, unless ordinary tensors see what is written there.
+        values, written = self.whole(), self.is_written_elsewhere
+        values = values if written else values.clone()
+        memory = [(self, values)]
+        func(*_whole(args, memory), **_whole(kwargs, memory))
+        self.become_whole(values)
+        self.is_written_elsewhere = written
 
 
 def paste(part: Tensor, around: Tensor, target: tuple[Any, ...]) -> Tensor:
@@ -433,35 +453,9 @@ class _Paste(torch.autograd.Function):
         return gradient[ctx.target] if ctx.needs_input_grad[0] else None, around, None
 
 
-def on_whole(name: str, func: Any, args: Any, kwargs: Any) -> Any:
-    """Computes a torch function on ordinary tensors in place of ours."""
-    memory: list[tuple[Any, Tensor]] = []
-    found = func(*_whole(args, memory), **_whole(kwargs, memory))
-    for one in _tensors(found):
-        for owner, values in memory:
-            # A view: what is written into either must be seen in both.
-            if (
-                one.untyped_storage().data_ptr() == values.untyped_storage().data_ptr()
-                and not owner.is_written_elsewhere
-            ):
-                owner.become_whole(values)
-    return found
-
-
-def write_whole(target: Any, func: Any, args: Any, kwargs: Any) -> None:
-    """Computes a torch function that writes into `target`, its first argument, on ordinary tensors."""
-    # Its own memory, unless ordinary tensors see what is written there.
-    values = target.whole() if target.is_written_elsewhere else target.whole().clone()
-    memory: list[tuple[Any, Tensor]] = [(target, values)]
-    func(*_whole(args, memory), **_whole(kwargs, memory))
-    written = target.is_written_elsewhere
-    target.become_whole(values)
-    target.is_written_elsewhere = written
-
-
-def _whole(value: Any, memory: list[tuple[Any, Tensor]]) -> Any:
+def _whole(value: Any, memory: list[tuple[Patched, Tensor]]) -> Any:
     """The ordinary tensors in place of ours, in nested arguments."""
-    if isinstance(value, Patched | PerImage):
+    if isinstance(value, Patched):
         for owner, tensor in memory:
             if owner is value:
                 return tensor

@@ -1,6 +1,7 @@
 """Operations that read a window of positions, or any one position, for each output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,10 +9,21 @@ from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, Window
 from qi_datasets.networks.patched.axes import PADDING, Axis, fold_slide, fold_take, pick
-from qi_datasets.networks.patched.tensor import OUTSIDE, Function, Once, Patched, Place, size_of
+from qi_datasets.networks.patched.tensor import OUTSIDE, Axes, Function, Layout, Once, Patched, Place, Span, size_of
 
-Span = tuple[Pair, Pair]
 Marks = tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is computed for one place: the outputs, rows and columns, the inputs that they read, and what else decides.
+
+    rest: is equal where the same is computed of the same inputs
+    """
+
+    outputs: Span
+    inputs: Span
+    rest: Hashable = None
 
 
 def slide(
@@ -24,6 +36,7 @@ def slide(
     order_matters: bool = True,
     marks: Marks = (None, None),
     finish: Callable[[Tensor, Any, Any], Tensor] | None = None,
+    layout: Layout | None = None,
 ) -> Any:
     """Returns the maps that a window operation computes; NotImplemented where it has no output.
 
@@ -32,6 +45,7 @@ def slide(
     fill: the padding's value
     order_matters, marks: as in `fold_slide`, marks for rows and for columns
     finish: what is then made of outputs of which the marks of rows and of columns are given
+    layout: of what it computes, if another one
     """
     counts = window.count(0, x.sides[0]), window.count(1, x.sides[1])
     if min(counts) < 1:
@@ -49,21 +63,27 @@ def slide(
         )
         for axis in (0, 1)
     ]
-    spans = [_along(place, lambda axis, span: _outputs(window, axis, span, counts[axis])) for place in x.places]
-    reads = [(_inputs(window, 0, rows), _inputs(window, 1, columns)) for rows, columns in spans]
-    keys = [
-        (x.key(place, rows, columns, padding), *_parts(marks, span))
-        for place, (rows, columns), span in zip(x.places, reads, spans, strict=True)
+
+    def step(place: Place) -> Step:
+        rows, columns = (_outputs(window, axis, span, counts[axis]) for axis, span in enumerate(_spans(place)))
+        return Step(
+            (rows, columns), (_inputs(window, 0, rows), _inputs(window, 1, columns)), _parts(marks, rows, columns)
+        )
+
+    steps = [step(place) for place in x.places]
+    sizes = [
+        ((x.key(place, *one.inputs, padding), one.rest), size_of(one.outputs))
+        for place, one in zip(x.places, steps, strict=True)
     ]
-    sizes = [(key, size_of(span)) for key, span in zip(keys, spans, strict=True)]
     stored = len(folds[0].source) * len(folds[1].source) // (window.stride[0] * window.stride[1])
     if x.is_cheaper_whole(sizes, stored, counts[0] * counts[1]):
-        return _slide_whole(x.as_whole(), whole, counts)
-    once, places = Once(), []
+        once, all_of = Once(), x.as_whole()
+        parts = [once(id(one.values), whole, one.values) for one in all_of.places]
+        return Patched.of_whole(parts, layout or x.dims, x.batch)
 
-    def made(place: Place, read: Span, span: Span) -> Tensor:
-        found = compute(x.block(place, read[0], read[1], fill, padding))
-        return found if finish is None else finish(found, *_parts(marks, span))
+    def made(place: Place, one: Step) -> Tensor:
+        found = compute(x.block(place, *one.inputs, fill, padding))
+        return found if finish is None else finish(found, *_parts(marks, *one.outputs))
 
     def around(background: Tensor) -> Tensor:
         found = compute(pick(background, folds[0].source, folds[1].source, fill))
@@ -72,23 +92,7 @@ def slide(
             return found
         return finish(found, *(_stored_marks(one, fold.axis) for one, fold in zip(marks, folds, strict=True)))
 
-    for place, read, span, key in zip(x.places, reads, spans, keys, strict=True):
-        values = once(key, made, place, read, span)
-        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
-    return x.with_places(places, (folds[0].axis, folds[1].axis))
-
-
-def _background(x: Patched, place: Place, once: Once, around: Function) -> Tensor | None:
-    if place.background is None:
-        return None
-    found: Tensor = once(("background", id(place.background)), x.batch.background, around, place.background)
-    return found
-
-
-def _slide_whole(x: Patched, whole: Function, counts: Pair) -> Patched:
-    once = Once()
-    places = [Place((0, counts[0]), (0, counts[1]), once(id(one.values), whole, one.values), None) for one in x.places]
-    return Patched(places, (Axis.unfolded(counts[0]), Axis.unfolded(counts[1])), x.letters, x.batch)
+    return _made(x, steps, made, around, (folds[0].axis, folds[1].axis), padding, layout)
 
 
 def take(
@@ -112,31 +116,31 @@ def take(
     elif any(PADDING in one for one in index):
         padding = _endless(x, fill)
     folds = [fold_take(*one) for one in zip(x.axes, index, padding, strict=True)]
-    once, places = Once(), []
+
+    def inner(outputs: Span, inputs: Span) -> tuple[tuple[int, ...], ...]:
+        return tuple(
+            tuple(one if one == PADDING else one - first for one in taken[start:stop])
+            for taken, (start, stop), (first, _) in zip(index, outputs, inputs, strict=True)
+        )
+
+    def step(place: Place) -> Step:
+        outputs: Span = (0, len(index[0])), (0, len(index[1]))
+        if not x.is_whole:
+            outputs = _readers(index[0], place.rows), _readers(index[1], place.columns)
+        # A step over a window leaves some of it; what is taken in another order may need it all over.
+        inputs = _hull(index[0][slice(*outputs[0])]), _hull(index[1][slice(*outputs[1])])
+        rest, outside = inner(outputs, inputs), None
+        if any(PADDING in one for one in rest):
+            outside = id(place.background), *(f.axis.stored[slice(*s)] for f, s in zip(folds, outputs, strict=True))
+        return Step(outputs, inputs, (rest, outside))
+
+    def made(place: Place, one: Step) -> Tensor:
+        return pick(x.block(place, *one.inputs), *inner(one.outputs, one.inputs), fill)  # type: ignore[misc]
 
     def around(background: Tensor) -> Tensor:
         return pick(background, folds[0].source, folds[1].source, fill)
 
-    def made(place: Place, hull: Span, inner: Any) -> Tensor:
-        return pick(x.block(place, hull[0], hull[1]), inner[0], inner[1], fill)
-
-    for place in x.places:
-        span: Span = (0, len(index[0])), (0, len(index[1]))
-        if not x.is_whole:
-            span = _along(place, lambda axis, window: _readers(index[axis], window))
-        # A step over a window leaves some of it; what is taken in another order may need it all over.
-        read = [one[start:stop] for one, (start, stop) in zip(index, span, strict=True)]
-        hull = _hull(read[0]), _hull(read[1])
-        inner = [
-            tuple(p - lo if p != PADDING else PADDING for p in one) for one, (lo, _) in zip(read, hull, strict=True)
-        ]
-        outside = None
-        if any(PADDING in one for one in inner):
-            outside = id(place.background), *(f.axis.stored[slice(*s)] for f, s in zip(folds, span, strict=True))
-        key = x.key(place, hull[0], hull[1]), tuple(inner), outside
-        values = once(key, made, place, hull, inner)
-        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
-    return x.with_places(places, (folds[0].axis, folds[1].axis))
+    return _made(x, [step(place) for place in x.places], made, around, (folds[0].axis, folds[1].axis))
 
 
 def combine_positions(x: Patched, matrices: tuple[Tensor, Tensor]) -> Patched:
@@ -147,25 +151,46 @@ def combine_positions(x: Patched, matrices: tuple[Tensor, Tensor]) -> Patched:
     on = [one.to(x.places[0].values.device) for one in matrices]
     reads = [[_support(row) for row in one] for one in on]
     folds = [_fold_matrix(axis, one) for axis, one in zip(x.axes, on, strict=True)]
-    once, places = Once(), []
+
+    def weights(one: Step) -> list[Tensor]:
+        spans = zip(on, one.outputs, one.inputs, strict=True)
+        return [matrix[slice(*outputs), slice(*inputs)] for matrix, outputs, inputs in spans]
+
+    def step(place: Place) -> Step:
+        outputs: Span = (0, len(reads[0])), (0, len(reads[1]))
+        if not x.is_whole:
+            outputs = _meeting(reads[0], place.rows), _meeting(reads[1], place.columns)
+        found = [read[slice(*span)] for read, span in zip(reads, outputs, strict=True)]
+        rows, columns = ((min(one)[0], max(stop for _, stop in one)) for one in found)
+        one = Step(outputs, (rows, columns))
+        return Step(outputs, one.inputs, tuple(tuple(part.flatten().tolist()) for part in weights(one)))
+
+    def made(place: Place, one: Step) -> Tensor:
+        return _weighted(x.block(place, *one.inputs), *weights(one))
 
     def around(background: Tensor) -> Tensor:
         return _weighted(background, folds[0][1], folds[1][1])
 
-    def made(place: Place, hull: Span, parts: Any) -> Tensor:
-        return _weighted(x.block(place, hull[0], hull[1]), parts[0], parts[1])
+    return _made(x, [step(place) for place in x.places], made, around, (folds[0][0], folds[1][0]))
 
-    for place in x.places:
-        span: Span = (0, len(reads[0])), (0, len(reads[1]))
-        if not x.is_whole:
-            span = _along(place, lambda axis, window: _meeting(reads[axis], window))
-        rows, columns = (one[start:stop] for one, (start, stop) in zip(reads, span, strict=True))
-        hull = (min(rows)[0], max(stop for _, stop in rows)), (min(columns)[0], max(stop for _, stop in columns))
-        parts = [one[slice(*s), slice(*h)] for one, s, h in zip(on, span, hull, strict=True)]
-        key = x.key(place, hull[0], hull[1]), *(tuple(one.flatten().tolist()) for one in parts)
-        values = once(key, made, place, hull, parts)
-        places.append(Place(span[0], span[1], values, _background(x, place, once, around)))
-    return x.with_places(places, (folds[0][0], folds[1][0]))
+
+def _made(
+    x: Patched,
+    steps: list[Step],
+    made: Callable[[Place, Step], Tensor],
+    around: Function,
+    axes: Axes,
+    padding: Pair = OUTSIDE,
+    layout: Layout | None = None,
+) -> Patched:
+    """The maps of which windows are `made` and backgrounds are what `around` makes of those of `x`."""
+    once, places = Once(), []
+    for place, one in zip(x.places, steps, strict=True):
+        background, key = place.background, (x.key(place, *one.inputs, padding), one.rest)
+        if background is not None:
+            background = once(id(background), x.batch.background, around, background)
+        places.append(Place(*one.outputs, once(key, made, place, one), background))
+    return x.with_places(places, axes, layout)
 
 
 def _weighted(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -214,9 +239,8 @@ def _endless(x: Patched, fill: float) -> Pair:
     return rows, columns
 
 
-def _along(place: Place, of: Callable[[int, Pair], Pair]) -> Span:
-    """What a function makes of a window's rows (axis 0) and columns (axis 1)."""
-    return of(0, place.rows), of(1, place.columns)
+def _spans(place: Place) -> Span:
+    return place.rows, place.columns
 
 
 def _outputs(window: Window, axis: int, span: Pair, count: int) -> Pair:
@@ -233,8 +257,8 @@ def _inputs(window: Window, axis: int, span: Pair) -> Pair:
     return span[0] * stride - before, (span[1] - 1) * stride - before + window.reach[axis]
 
 
-def _parts(marks: Marks, span: Span) -> tuple[Any, Any]:
-    rows, columns = (None if one is None else one[slice(*s)] for one, s in zip(marks, span, strict=True))
+def _parts(marks: Marks, *spans: Pair) -> tuple[Any, Any]:
+    rows, columns = (None if one is None else one[slice(*span)] for one, span in zip(marks, spans, strict=True))
     return rows, columns
 
 

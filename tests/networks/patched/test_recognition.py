@@ -175,13 +175,13 @@ LOCAL |= {
 WHOLE = {
     "side by side": (Apply(lambda x: torch.cat([x, x], 2)), ["cat"]),
     "one row": (Apply(lambda x: x[:, :, 3].unsqueeze(2)), ["__getitem__"]),
-    "reshaped": (Apply(lambda x: x.reshape(x.size(0), 1, -1, 1)), ["reshape"]),
+    "reshaped": (Apply(lambda x: x.reshape(x.size(0), 1, -1, 1)), ["adaptive_avg_pool2d"]),
     "turned": (Apply(lambda x: x.rot90(1, (2, 3))), ["rot90"]),
     "summed up": (Apply(lambda x: x.cumsum(2)), ["cumsum"]),
     "softmax over rows": (nn.Softmax(2), ["softmax"]),
     "undecided": (Undecided(), ["sum"]),
     "values": (Apply(lambda x: x * float(x.detach()[0, 0, 0, 0] * 0 + 2)), ["__getitem__"]),
-    "filled in place": (Apply(lambda x: (x * 1).fill_(2) + x), ["fill", "add"]),
+    "filled in place": (Apply(lambda x: (x * 1).fill_(2) + x), ["fill"]),
     "written at an index": (Apply(lambda x: written(x * 1)), ["__setitem__"]),
     "every second position written into": (
         Half(),

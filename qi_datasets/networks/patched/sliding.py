@@ -1,20 +1,55 @@
-"""Rules for poolings of windows."""
+"""Rules for convolutions and poolings of windows."""
 
 import math
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qi_datasets.networks.operators import Pair, Window
-from qi_datasets.networks.patched.tensor import Patched
+from qi_datasets.networks.operators import Pair, Window, pair
+from qi_datasets.networks.patched.tensor import NCHW, Patched
 from qi_datasets.networks.patched.windows import Marks, slide
+
+
+@Patched.rules.register("conv1d", "conv2d")
+def convolve(
+    func: Any,
+    input: Any,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Computes windows as far as the kernel reaches, and the background as far as it differs."""
+    if not isinstance(input, Patched) or isinstance(weight, Patched):
+        return NotImplemented
+    if input.dims[:2] == (("N",), ("C",)) and input.ndim == weight.ndim:
+        alone = tuple(weight.shape[2:]) == (1,) * (weight.ndim - 2) and not any(_numbers(padding))
+        if not input.is_map or (alone and set(_numbers(stride)) == {1}):
+            return input.each(lambda values: func(values, weight, bias, stride, padding, dilation, groups))
+    if input.dims != NCHW or weight.ndim != 4:
+        return NotImplemented
+    steps, spread = pair(stride), pair(dilation)
+    return slide(
+        input,
+        lambda maps: torch.conv2d(maps, weight, bias, steps, 0, spread, groups),
+        Window.of_convolution(weight, stride, padding, dilation),
+        lambda maps: func(maps, weight, bias, stride, padding, dilation, groups),
+    )
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    """The numbers of an argument; padding by name is 0 where the kernel is 1."""
+    return () if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 @Patched.rules.register("max_pool2d")
 def max_pool2d(
     func: Any,
-    input: Any,
+    input: Patched,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -23,10 +58,8 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     """Computes maxima; their padding is less than every value, and their order does not matter."""
-    if input.letters != "NCHW" or return_indices:
-        return NotImplemented
     window = Window.of_pooling(kernel_size, stride, padding, dilation, ceil_mode)
-    if any(2 * before > size for (before, _), size in zip(window.padding, window.kernel, strict=True)):
+    if not _takes(input, window) or return_indices:
         return NotImplemented
     return slide(
         input,
@@ -41,7 +74,7 @@ def max_pool2d(
 @Patched.rules.register("avg_pool2d")
 def avg_pool2d(
     func: Any,
-    input: Any,
+    input: Patched,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -50,16 +83,12 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Any:
     """Computes means; where a window leaves the map it may be divided by a smaller number."""
-    if input.letters != "NCHW":
-        return NotImplemented
     window = Window.of_pooling(kernel_size, stride, padding, 1, ceil_mode)
-    if any(2 * before > size for (before, _), size in zip(window.padding, window.kernel, strict=True)):
+    if not _takes(input, window):
         return NotImplemented
-    rows, columns = (
-        None if divisor_override else _sizes(window, axis, input.sides[axis], padded=count_include_pad)
-        for axis in (0, 1)
-    )
-    marks: Marks = (rows, columns)
+    marks: Marks = (None, None)
+    if not divisor_override:
+        marks = tuple(_sizes(window, axis, input.sides[axis], padded=count_include_pad) for axis in (0, 1))  # type: ignore[assignment]
     return slide(
         input,
         lambda maps: F.avg_pool2d(maps, window.kernel, window.stride, divisor_override=divisor_override),
@@ -68,6 +97,12 @@ def avg_pool2d(
         marks=marks,
         finish=lambda means, *sizes: _divided(means, window.kernel, *sizes),
     )
+
+
+def _takes(x: Patched, window: Window) -> bool:
+    """Whether torch pools such a map by such windows, so that no error of its own is to be left to it."""
+    sides = zip(window.padding, window.kernel, strict=True)
+    return x.dims == NCHW and not any(2 * before > size for (before, _), size in sides)
 
 
 def _sizes(window: Window, axis: int, length: int, *, padded: bool) -> tuple[int | None, ...] | None:

@@ -1,0 +1,234 @@
+"""Rules for functions of each position alone: of one tensor, or of several, of gates and of constants."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qi_datasets.networks.operators import Pair, operator_of, pointwise_functions
+from qi_datasets.networks.patched.axes import Axis, join_axes, pick
+from qi_datasets.networks.patched.tensor import Layout, Once, Patched, Place, lay_out, size_of, store
+
+_COPIES = ("to", "float", "double", "half", "bfloat16", "clone", "detach", "nan_to_num", "type_as", "contiguous")
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
+_DROPOUTS += ("feature_alpha_dropout", "feature_dropout")
+
+
+@Patched.rules.register(*pointwise_functions())
+def pointwise(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Computes windows and backgrounds alike; a constant that differs by position is cut where they are."""
+    operands = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim]
+    if any(isinstance(one, tuple | list) for one in args):
+        return NotImplemented
+
+    def compute(*values: Tensor) -> Any:
+        def put(one: Any) -> Any:
+            return next((value for own, value in zip(operands, values, strict=True) if own is one), one)
+
+        return func(*map(put, args), **{name: put(one) for name, one in kwargs.items()})
+
+    return combine(operands, compute)
+
+
+def combine(
+    operands: Sequence[Tensor], compute: Callable[..., Tensor], layout: Layout | None = None, *, free: int = 0
+) -> Any:
+    """Returns what a function of several tensors that takes each position alone makes of them, as torch broadcasts.
+
+    operands: at least one is a `Patched`
+    compute: of some of the images and positions of each operand, with the operand's dimensions
+    layout: of what it computes, if another one than that of the largest operand
+    free: how many of the last dimensions need not meet, as in products of matrices
+
+    NotImplemented where dimensions of the operands that meet run over different things.
+    """
+    like = max((one for one in operands if isinstance(one, Patched)), key=lambda one: (one.is_map, one.ndim, one.sides))
+    held = [_operand(one, like, free) for one in operands]
+    if any(one is NotImplemented for one in held):
+        return NotImplemented
+    varying = [one for one in held if isinstance(one, Patched)]
+    if len(varying) == 1:
+        return like.each(lambda values: compute(*(values if one is like else one for one in held)), layout)
+    maps = [one for one in varying if one.is_map]
+    gated = len(maps) < len(varying)
+    axes, picks = like.axes, [(None, None)] * len(maps)
+    if any(one.is_whole for one in maps) or (gated and is_gated_cheaper_whole(like)):
+        held = [one.as_whole() if isinstance(one, Patched) else one for one in held]
+        maps = [one for one in held if isinstance(one, Patched) and one.is_map]
+        axes = maps[0].axes if maps else axes
+    elif maps:
+        joined = [join_axes(tuple(one.axes[axis] for one in maps)) for axis in (0, 1)]
+        axes, picks = (joined[0][1], joined[1][1]), [*zip(joined[0][0], joined[1][0], strict=True)]  # type: ignore[list-item]
+    once, places = Once(), []
+
+    def finished(found: Tensor, sides: Sequence[int]) -> Tensor:
+        return store(found, layout or like.dims, sides)
+
+    def window(number: int, rows: Pair, columns: Pair) -> Tensor:
+        parts = [_part(one, number, rows, columns) for one in held]
+        return finished(compute(*parts), (rows[1] - rows[0], columns[1] - columns[0]))
+
+    def background(number: int) -> Tensor:
+        index, parts = iter(picks), []
+        for one in held:
+            values = one.places[number].values if isinstance(one, Patched) else one
+            if isinstance(one, Patched) and one.is_map:
+                values = pick(one.places[number].background, *next(index))  # type: ignore[arg-type]
+                sides = values.shape[-2:]
+            parts.append(lay_out(values, one.dims) if isinstance(one, Patched) else values)
+        return finished(compute(*parts), sides)
+
+    for number in range(len(like.places)):
+        own = [one.places[number] for one in maps or varying]
+        rows = min(one.rows[0] for one in own), max(one.rows[1] for one in own)
+        columns = min(one.columns[0] for one in own), max(one.columns[1] for one in own)
+        key = tuple(
+            one.key(one.places[number], rows, columns) if one.is_map else id(one.places[number].values)
+            for one in varying
+        )
+        around = None
+        if own[0].background is not None:
+            shared = (
+                "background",
+                *(id(one.places[number].background if one.is_map else one.places[number].values) for one in varying),
+            )
+            around = once(shared, like.batch.background, background, number)
+        places.append(Place(rows, columns, once(key, window, number, rows, columns), around))
+    return like.with_places(places, axes, layout)
+
+
+def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
+    """An operand's values at these positions of a place's images."""
+    if not isinstance(one, Patched):
+        return one
+    place = one.places[number]
+    return lay_out(one.block(place, rows, columns) if one.is_map else place.values, one.dims)
+
+
+def _operand(one: Tensor, like: Patched, free: int) -> Any:
+    """An operand as a map with the positions of `like`, as values of each image, or as a constant."""
+    if isinstance(one, Patched) and one.batch is not like.batch:
+        one = one.whole()
+    if one.ndim > like.ndim:
+        return NotImplemented
+    targets = like.dims[like.ndim - one.ndim :]
+    if not isinstance(one, Patched):
+        return _constant(one, like, free)
+    if one.is_map and one.sides == (1, 1) != like.sides:
+        parts = [place.values for place in one.as_whole().places]
+        layout: Layout = tuple(("N",) if dim == ("N",) else ("C",) for dim in one.dims)
+        one = Patched.of_whole([store(lay_out(part, one.dims), layout, ()) for part in parts], layout, one.batch)
+    if one.is_map and one.sides != like.sides:
+        return NotImplemented
+    pairs = [*zip(one.dims, one.shape, targets, strict=True)][: one.ndim - free]
+    return one if all(dim == target or (size == 1 and dim == ("C",)) for dim, size, target in pairs) else NotImplemented
+
+
+def _constant(one: Tensor, like: Patched, free: int) -> Any:
+    """An ordinary tensor as it is, or where it differs by position or by image as a map or as values of each image."""
+    shape = [1] * (like.ndim - one.ndim) + list(one.shape)
+    special = [k for k, dim in enumerate(like.dims[: like.ndim - free]) if dim != ("C",) and shape[k] != 1]
+    if any(shape[k] != like.shape[k] for k in special):
+        return NotImplemented
+    if not special:
+        return one
+    placed = any("H" in like.dims[k] or "W" in like.dims[k] for k in special)
+    by_image = any("N" in like.dims[k] for k in special)
+    if not placed:
+        layout: Layout = tuple(dim if dim == ("N",) else ("C",) for dim in like.dims)
+        return Patched.of_whole(like.batch.apart(store(one.reshape(shape), layout, ())), layout, like.batch)
+    over = [like.shape[k] if {"H", "W"} & {*dim} else shape[k] for k, dim in enumerate(like.dims)]
+    values = store(one.reshape(shape).expand(over), like.dims, like.sides)
+    if by_image and len(values) == like.batch.count:
+        return Patched.of_whole(like.batch.apart(values), like.dims, like.batch)
+    return constant_map(values[:1], like)
+
+
+def constant_map(values: Tensor, like: Patched) -> Patched:
+    """Returns a map that is the same for all images, stored (1, *channels, H, W), with the dimensions of `like`."""
+    axes = Axis.unfolded(values.shape[-2]), Axis.unfolded(values.shape[-1])
+    corner = values[..., :1, :1]
+    places = [Place((0, 1), (0, 1), corner.expand(count, *corner.shape[1:]), values) for count in like.batch.counts]
+    return Patched(places, like.dims, like.batch, axes)
+
+
+def is_gated_cheaper_whole(x: Patched) -> bool:
+    """Returns whether backgrounds of each image's own, and windows, are more than whole maps."""
+    if not x.batch.by_area or not x.is_map:
+        return False
+    own = {id(one.values): (len(one.values), one) for one in x.places}.values()
+    stored = 0 if x.is_whole else x.places[0].background.shape[-2:].numel()  # type: ignore[union-attr]
+    cost = sum(count * (size_of((one.rows, one.columns)) + stored) for count, one in own)
+    return cost > x.sides[0] * x.sides[1] * x.batch.count
+
+
+@Patched.rules.register(*_COPIES)
+def copied(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Computes each part; how parts lie in memory is ours."""
+    if not isinstance(x, Patched):
+        return NotImplemented
+    kwargs.pop("memory_format", None)
+    args = tuple(args[0].dtype if isinstance(one, Tensor) else one for one in args)
+    return x.each_stored(lambda one: one if operator_of(func).name == "contiguous" else func(one, *args, **kwargs))
+
+
+@Patched.rules.register(*_DROPOUTS)
+def dropout(func: Any, input: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
+    """Computes nothing in evaluation mode; what is drawn at random is drawn for whole maps."""
+    return NotImplemented if training and p else input.each_stored(lambda one: one)
+
+
+def over(*wanted: int | str) -> Callable[..., Any]:
+    """Returns a rule for a function of one tensor over dimensions of channels, which keeps them.
+
+    wanted: the dimensions, or the name of the argument, the first after the tensor, that says which they are or, if it is
+        a shape, how many of the last ones
+    """
+
+    def rule(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(input, Patched) or any(isinstance(one, Patched) for one in (*args, *kwargs.values())):
+            return NotImplemented
+        dims: Any = wanted
+        if isinstance(wanted[0], str):
+            given = kwargs.get(wanted[0], args[0] if args else None)
+            dims = (given,) if isinstance(given, int) else () if given is None else tuple(range(-len(given), 0))
+        if not dims or max(dims) >= input.ndim or not input.has_channels(*dims):
+            return NotImplemented
+        return input.each(lambda one: func(one, *args, **kwargs))
+
+    return rule
+
+
+Patched.rules.register("log_softmax", "cumsum", "glu")(over("dim"))
+Patched.rules.register("rms_norm")(over("normalized_shape"))
+Patched.rules.register("prelu", "local_response_norm", "channel_shuffle")(over(1))
+Patched.rules.register("linear")(over(-1))
+
+
+@Patched.rules.register("cat")
+def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
+    """Puts channels of several tensors one after another."""
+    like = max(tensors, key=lambda one: (isinstance(one, Patched), getattr(one, "is_map", False)))
+    if not like.has_channels(dim) or any(one.ndim != like.ndim for one in tensors):
+        return NotImplemented
+    dim %= like.ndim
+
+    def together(*parts: Tensor) -> Tensor:
+        shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+        return torch.cat([part.expand(*shape[:dim], -1, *shape[dim + 1 :]) for part in parts], dim)
+
+    return combine(tensors, together)
+
+
+@Patched.rules.register("stack")
+def stack(func: Any, tensors: Any, dim: int = 0) -> Any:
+    """Puts tensors one after another in a dimension of their own."""
+    return torch.cat([one.unsqueeze(dim) for one in tensors], dim)
+
+
+@Patched.rules.register("normalize")
+def normalize(func: Any, input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:
+    """Divides by norms."""
+    return input / torch.norm(input, p, dim, keepdim=True).clamp_min(eps)
