@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, operator_of, pointwise_functions
 from qi_datasets.networks.patched.axes import Axis, join_axes, pick
 from qi_datasets.networks.patched.tensor import Layout, Once, Patched, Place, lay_out, size_of, store
+from qi_datasets.networks.patched.windows import take
 
 _COPIES = ("to", "float", "double", "half", "bfloat16", "clone", "detach", "nan_to_num", "type_as", "contiguous")
 _DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
@@ -121,9 +121,13 @@ def _operand(one: Tensor, like: Patched, free: int) -> Any:
         layout: Layout = tuple(("N",) if dim == ("N",) else ("C",) for dim in one.dims)
         one = Patched.of_whole([store(lay_out(part, one.dims), layout, ()) for part in parts], layout, one.batch)
     if one.is_map and one.sides != like.sides:
-        return NotImplemented
+        if any(own not in (1, side) for own, side in zip(one.sides, like.sides, strict=True)):
+            return NotImplemented
+        rows, columns = ((0,) * side if own == 1 else None for own, side in zip(one.sides, like.sides, strict=True))
+        one = take(one, rows, columns)
     pairs = [*zip(one.dims, one.shape, targets, strict=True)][: one.ndim - free]
-    return one if all(dim == target or (size == 1 and dim == ("C",)) for dim, size, target in pairs) else NotImplemented
+    fits = all(dim == target or (size == 1 and dim == ("C",)) for dim, size, target in pairs)
+    return one if fits else NotImplemented
 
 
 def _constant(one: Tensor, like: Patched, free: int) -> Any:
@@ -183,8 +187,8 @@ def dropout(func: Any, input: Any, p: float = 0.5, training: bool = True, **_: A
 def over(*wanted: int | str) -> Callable[..., Any]:
     """Returns a rule for a function of one tensor over dimensions of channels, which keeps them.
 
-    wanted: the dimensions, or the name of the argument, the first after the tensor, that says which they are or, if it is
-        a shape, how many of the last ones
+    wanted: the dimensions, or the name of the argument, the first after the tensor, that says which they are or, if it
+        is a shape, how many of the last ones
     """
 
     def rule(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Normalizes by the running statistics, or in training mode by those of all positions of all images."""
-    if input.dims[:2] != (("N",), ("C",)):
+    if not input.has_channels(1):
         return NotImplemented
     if not training:
         return input.each(lambda one: F.batch_norm(one, running_mean, running_var, weight, bias, False, 0.0, eps))
@@ -146,16 +146,17 @@ def group_norm(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     given = dict(zip([*names][1:], args, strict=False)) | kwargs
     if not given.get("use_input_stats", True) or given.get("running_mean") is not None:
         return NotImplemented
-    if not input.is_map or input.is_whole:
-        return input.each(lambda one: func(one, **given)) if input.dims[:2] == NCHW[:2] else NotImplemented
-    if input.dims != NCHW:
+    if not input.has_channels(1) or input.dims[0] != ("N",):
         return NotImplemented
-    count, channels, height, width = input.shape
+    if input.is_whole or input.has_channels(*range(1, input.ndim)):
+        found: Any = input.each(lambda one: func(one, **given))
+        return found
+    count, channels, *sides = input.shape
     groups = given.get("num_groups", channels)
-    apart = input.reshape(count, groups, channels // groups, height, width)
-    found = _standardized(apart, (2, 3, 4), given.get("eps", 1e-5)).reshape(count, channels, height, width)
+    apart = input.reshape(count, groups, channels // groups, *sides)
+    found = _standardized(apart, tuple(range(2, apart.ndim)), given.get("eps", 1e-5)).reshape(input.shape)
     for scale, apply in ((given.get("weight"), torch.mul), (given.get("bias"), torch.add)):
-        found = found if scale is None else apply(found, scale[:, None, None])
+        found = found if scale is None else apply(found, scale.reshape(-1, *[1] * len(sides)))
     return found
 
 

@@ -26,9 +26,9 @@ def convolve(
     """Computes windows as far as the kernel reaches, and the background as far as it differs."""
     if not isinstance(input, Patched) or isinstance(weight, Patched):
         return NotImplemented
-    if input.dims[:2] == (("N",), ("C",)) and input.ndim == weight.ndim:
-        alone = tuple(weight.shape[2:]) == (1,) * (weight.ndim - 2) and not any(_numbers(padding))
-        if not input.is_map or (alone and set(_numbers(stride)) == {1}):
+    if input.ndim == weight.ndim and input.has_channels(1):
+        alone = set(weight.shape[2:]) == {1} == {*_numbers(stride)} and not any(_numbers(padding))
+        if alone or input.has_channels(*range(1, input.ndim)):
             return input.each(lambda values: func(values, weight, bias, stride, padding, dilation, groups))
     if input.dims != NCHW or weight.ndim != 4:
         return NotImplemented
@@ -58,6 +58,8 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Any:
     """Computes maxima; their padding is less than every value, and their order does not matter."""
+    if input.has_channels(-2, -1):
+        return input.each(lambda one: func(one, kernel_size, stride, padding, dilation, ceil_mode, return_indices))
     window = Window.of_pooling(kernel_size, stride, padding, dilation, ceil_mode)
     if not _takes(input, window) or return_indices:
         return NotImplemented
@@ -83,6 +85,9 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Any:
     """Computes means; where a window leaves the map it may be divided by a smaller number."""
+    rest = ceil_mode, count_include_pad, divisor_override
+    if input.has_channels(-2, -1):
+        return input.each(lambda one: func(one, kernel_size, stride, padding, *rest))
     window = Window.of_pooling(kernel_size, stride, padding, 1, ceil_mode)
     if not _takes(input, window):
         return NotImplemented
@@ -93,7 +98,7 @@ def avg_pool2d(
         input,
         lambda maps: F.avg_pool2d(maps, window.kernel, window.stride, divisor_override=divisor_override),
         window,
-        lambda maps: F.avg_pool2d(maps, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override),
+        lambda maps: F.avg_pool2d(maps, kernel_size, stride, padding, *rest),
         marks=marks,
         finish=lambda means, *sizes: _divided(means, window.kernel, *sizes),
     )

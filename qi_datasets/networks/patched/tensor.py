@@ -366,9 +366,7 @@ class Patched(RuledTensor):
 
     def as_whole(self) -> Patched:
         """Returns the same maps with windows that are everything."""
-        return (
-            self if self.is_whole else self.each_whole(lambda maps: store(maps, self.dims, self.sides), self.dims)
-        )
+        return self if self.is_whole else self.each_whole(lambda maps: store(maps, self.dims, self.sides), self.dims)
 
     def whole(self) -> Tensor:
         """Returns the ordinary tensor."""
@@ -406,9 +404,9 @@ class Patched(RuledTensor):
         for one in _tensors(found):
             for owner, values in memory:
                 # A view: what is written into either must be seen in both.
-                if one.untyped_storage().data_ptr() == values.untyped_storage().data_ptr():
-                    if not owner.is_written_elsewhere:
-                        owner.become_whole(values)
+                shared = one.untyped_storage().data_ptr() == values.untyped_storage().data_ptr()
+                if shared and not owner.is_written_elsewhere:
+                    owner.become_whole(values)
         return found
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
