@@ -12,8 +12,10 @@ from qi_datasets.networks.patched.tensor import Layout, Once, Patched, Place, la
 from qi_datasets.networks.patched.windows import take
 
 _COPIES = ("to", "float", "double", "half", "bfloat16", "clone", "detach", "nan_to_num", "type_as", "contiguous")
-_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
-_DROPOUTS += ("feature_alpha_dropout", "feature_dropout")
+_DROPOUTS = (
+    *("dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *("alpha_dropout", "feature_alpha_dropout", "feature_dropout"),
+)
 
 
 @Patched.rules.register(*pointwise_functions())
@@ -107,7 +109,12 @@ def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
     return lay_out(one.block(place, rows, columns) if one.is_map else place.values, one.dims)
 
 
-def _operand(one: Tensor, like: Patched, free: int) -> Any:
+def _of_images(dims: Layout) -> Layout:
+    """What dimensions run over where positions are left out."""
+    return tuple(tuple(one for one in dim if one not in ("H", "W")) if "N" in dim else ("C",) for dim in dims)
+
+
+def _operand(one: Any, like: Patched, free: int) -> Any:
     """An operand as a map with the positions of `like`, as values of each image, or as a constant."""
     if isinstance(one, Patched) and one.batch is not like.batch:
         one = one.whole()
@@ -117,9 +124,9 @@ def _operand(one: Tensor, like: Patched, free: int) -> Any:
     if not isinstance(one, Patched):
         return _constant(one, like, free)
     if one.is_map and one.sides == (1, 1) != like.sides:
+        dims, layout = one.dims, _of_images(one.dims)
         parts = [place.values for place in one.as_whole().places]
-        layout: Layout = tuple(("N",) if dim == ("N",) else ("C",) for dim in one.dims)
-        one = Patched.of_whole([store(lay_out(part, one.dims), layout, ()) for part in parts], layout, one.batch)
+        one = Patched.of_whole([store(lay_out(part, dims), layout, ()) for part in parts], layout, one.batch)
     if one.is_map and one.sides != like.sides:
         if any(own not in (1, side) for own, side in zip(one.sides, like.sides, strict=True)):
             return NotImplemented
@@ -141,7 +148,7 @@ def _constant(one: Tensor, like: Patched, free: int) -> Any:
     placed = any("H" in like.dims[k] or "W" in like.dims[k] for k in special)
     by_image = any("N" in like.dims[k] for k in special)
     if not placed:
-        layout: Layout = tuple(dim if dim == ("N",) else ("C",) for dim in like.dims)
+        layout = _of_images(like.dims)
         return Patched.of_whole(like.batch.apart(store(one.reshape(shape), layout, ())), layout, like.batch)
     over = [like.shape[k] if {"H", "W"} & {*dim} else shape[k] for k, dim in enumerate(like.dims)]
     values = store(one.reshape(shape).expand(over), like.dims, like.sides)

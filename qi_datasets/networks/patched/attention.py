@@ -36,8 +36,9 @@ def _beside(one: Patched, other: Patched) -> tuple[Patched, Callable[[Tensor], I
     apart = [x.each_stored(lambda values: values.flatten(1, -3), NCHW) for x in (one, other)]
 
     def each(values: Tensor) -> Iterator[Tensor]:
-        for part, size, x in zip(values.split([size.numel() for size in sizes], 1), sizes, (one, other), strict=True):
-            yield lay_out(part.unflatten(1, size).unsqueeze(-2), x.dims)
+        parts = torch.split(values, [size.numel() for size in sizes], 1)
+        for part, size, x in zip(parts, sizes, (one, other), strict=True):
+            yield lay_out(part.reshape(len(part), *size, 1, part.shape[-1]), x.dims)
 
     return torch.cat(apart, 1), each  # type: ignore[return-value, arg-type]
 

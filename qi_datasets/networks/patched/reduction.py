@@ -107,7 +107,7 @@ def _over_positions(name: str, x: Patched, placed: tuple[int, ...]) -> Patched:
     """A reduction over the dimensions that are positions, which stay, of size 1."""
     of_image = _without(x.dims, placed)
     if name == "amin":
-        return -_over_positions("amax", -x, placed)  # type: ignore[no-any-return, operator]
+        return torch.neg(_over_positions("amax", torch.neg(x), placed))  # type: ignore[arg-type, return-value]
     if name == "amax" and torch.is_grad_enabled():
         # The gradient is spread over all positions that have the maximum.
         found = x.each_whole(lambda maps: maps.amax(placed), of_image)
@@ -193,4 +193,5 @@ def _largest_of_parts(x: Patched, size: tuple[int, int]) -> Any:
         for rows in spans[0]
         for columns in spans[1]
     ]
-    return torch.cat(parts, -1).unflatten(-1, size).squeeze(2)
+    count, channels = x.shape[:2]
+    return torch.cat(parts, -1).reshape(count, channels, *size)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qi_datasets.networks.operators import Window, operator_of
+from qi_datasets.networks.operators import Pair, Window, operator_of
 from qi_datasets.networks.patched.alone import combine
 from qi_datasets.networks.patched.axes import Axis
 from qi_datasets.networks.patched.tensor import Layout, Patched, Place
@@ -23,7 +23,9 @@ def getitem(func: Any, x: Any, index: Any) -> Any:
     if not isinstance(x, Patched):
         return NotImplemented
     parts = list(index) if isinstance(index, tuple) else [index]
-    if any(not isinstance(one, int | slice | type(None) | type(...)) or isinstance(one, bool) for one in parts):
+    if any(not isinstance(one, int | slice | list | type(None) | type(...)) or isinstance(one, bool) for one in parts):
+        return NotImplemented
+    if any(isinstance(one, list) for one in parts) and sum(isinstance(one, list | int) for one in parts) > 1:
         return NotImplemented
     given = sum(one is not None and one is not ... for one in parts)
     where = next((k for k, one in enumerate(parts) if one is ...), len(parts))
@@ -94,7 +96,7 @@ def expand_as(func: Any, x: Any, other: Any) -> Any:
     """Repeats values of each image at all positions, without memory."""
     if not isinstance(other, Patched) or x.ndim != other.ndim:
         return NotImplemented
-    return combine([x, other], lambda *values: torch.broadcast_tensors(*values)[0])
+    return combine([x, other], lambda one, like: one.expand([*map(max, one.shape, like.shape)]))
 
 
 @Patched.rules.register("reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as")
@@ -167,12 +169,13 @@ def _group(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
 def _divide(x: Patched, blocks: Sequence[int]) -> Patched:
     """Returns a map of blocks of so many rows and columns, which are channels that come after rows and columns."""
     count = x.places[0].values.ndim - 3
-    inner, order = {"H": count + 2, "W": count + 4}, []
+    inner, order = {"H": count + 2, "W": count + 4}, list[int]()
     for name in (name for dim in x.dims for name in dim if name != "N"):
         order.append(inner[str(name)] if name in inner else 1 + sum(one <= count for one in order))
 
     def divide(one: Tensor) -> Tensor:
-        apart = one.unflatten(-1, (-1, blocks[1])).unflatten(-3, (-1, blocks[0]))
+        (height, width), outer = one.shape[-2:], one.shape[:-2]
+        apart = one.reshape(*outer, height // blocks[0], blocks[0], width // blocks[1], blocks[1])
         return apart.permute(0, *order, count + 1, count + 3)
 
     layout: Layout = (("N",), *[("C",)] * (count + 2), ("H",), ("W",))
@@ -211,17 +214,17 @@ def _join(x: Patched) -> Patched:
         )
 
     layout = tuple(dim[:1] if dim[0] in ("H", "W") else dim for dim in x.dims)
-    axes = tuple(
+    rows, columns = (
         Axis(tuple(size * k + j for k in axis.stored for j in range(size)), axis.endless if size == 1 else None)
         for axis, size in zip(x.axes, sizes, strict=True)
     )
     found = x.each_stored(join, layout)
     places = [
-        Place(
-            *(tuple(size * end for end in span) for size, span in zip(sizes, (one.rows, one.columns), strict=True)),
-            one.values,
-            one.background,
-        )
+        Place(_scaled(one.rows, sizes[0]), _scaled(one.columns, sizes[1]), one.values, one.background)
         for one in found.places
     ]
-    return Patched(places, layout, x.batch, axes)
+    return Patched(places, layout, x.batch, (rows, columns))
+
+
+def _scaled(span: Pair, size: int) -> Pair:
+    return size * span[0], size * span[1]

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, Window, pair
+from qi_datasets.networks.patched.axes import PADDING
 from qi_datasets.networks.patched.tensor import NCHW, Patched
-from qi_datasets.networks.patched.windows import Marks, slide
+from qi_datasets.networks.patched.windows import Marks, slide, take
 
 
 @Patched.rules.register("conv1d", "conv2d")
@@ -39,6 +40,33 @@ def convolve(
         Window.of_convolution(weight, stride, padding, dilation),
         lambda maps: func(maps, weight, bias, stride, padding, dilation, groups),
     )
+
+
+@Patched.rules.register("conv_transpose2d")
+def convolve_transposed(
+    func: Any,
+    input: Any,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """Computes a convolution of the map with zeros between its positions and around them."""
+    if not isinstance(input, Patched) or isinstance(weight, Patched) or input.dims != NCHW:
+        return NotImplemented
+    lines = []
+    sizes = zip(input.sides, weight.shape[2:], *map(pair, (stride, padding, output_padding, dilation)), strict=True)
+    for side, kernel, step, cut, more, spread in sizes:
+        around = spread * (kernel - 1) - cut
+        length = (side - 1) * step + 1 + 2 * around + more
+        places = (divmod(k - around, step) for k in range(length))
+        lines.append(tuple(at if not rest and 0 <= at < side else PADDING for at, rest in places))
+    turned = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1).flip(2, 3)
+    spaced = take(input, lines[0], lines[1])
+    return spaced if spaced is NotImplemented else F.conv2d(spaced, turned, bias, 1, 0, dilation, groups)
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:

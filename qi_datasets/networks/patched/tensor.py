@@ -152,7 +152,7 @@ def _order(layout: Layout) -> tuple[int, ...]:
     factors = [factor for dim in layout for factor in dim]
     last = len(factors)
     places, channels = {"N": 0, "H": last - 2, "W": last - 1}, iter(range(1, last))
-    return tuple(next(channels) if one not in places else places[one] for one in factors)  # type: ignore[index]
+    return tuple(places[one] if isinstance(one, str) and one in places else next(channels) for one in factors)
 
 
 def lay_out(stored: Tensor, layout: Layout) -> Tensor:
@@ -175,8 +175,13 @@ def store(values: Tensor, layout: Layout, sides: Sequence[int]) -> Tensor:
     order = _order(layout)
     if len(layout) != len(order):
         sizes: list[int] = []
+        known: dict[str | int, int] = dict(zip("HW", sides, strict=False))
         for dim, size in zip(layout, values.shape, strict=True):
-            own = [size] if len(dim) == 1 else [{"N": -1, "H": sides[0], "W": sides[1]}.get(one, one) for one in dim]  # type: ignore[call-overload]
+            own = (
+                [size]
+                if len(dim) == 1
+                else [number if isinstance(number := known.get(one, one), int) else -1 for one in dim]
+            )
             sizes += [1] * len(dim) if size == 1 else own
         values = values.reshape(sizes)
     if order == (*range(len(order)),):
@@ -201,7 +206,7 @@ class Patched(RuledTensor):
         one = places[0].values
         sizes, channels = {"N": batch.count, "H": len(axes[0]), "W": len(axes[1])}, iter(one.shape[1:])
         shape = [
-            math.prod(next(channels) if part not in sizes else sizes[part] for part in dim)  # type: ignore[index]
+            math.prod(sizes[one] if isinstance(one, str) and one in sizes else next(channels) for one in dim)
             for dim in layout
         ]
         wants = torch.is_grad_enabled() and any(place.values.requires_grad for place in places)

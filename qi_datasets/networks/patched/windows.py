@@ -135,7 +135,8 @@ def take(
         return Step(outputs, inputs, (rest, outside))
 
     def made(place: Place, one: Step) -> Tensor:
-        return pick(x.block(place, *one.inputs), *inner(one.outputs, one.inputs), fill)  # type: ignore[misc]
+        rows, columns = inner(one.outputs, one.inputs)
+        return pick(x.block(place, *one.inputs), rows, columns, fill)
 
     def around(background: Tensor) -> Tensor:
         return pick(background, folds[0].source, folds[1].source, fill)

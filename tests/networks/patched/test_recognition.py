@@ -86,6 +86,48 @@ class Accumulating(nn.Module):
         return total
 
 
+def blocks(x):
+    """Attention within blocks of 5 x 5 positions, with a table of biases."""
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).view(n, h // 5, 5, w // 5, 5, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 1, 25, c)
+    biases = torch.linspace(0, 1, 625, dtype=x.dtype).view(1, 25, 25)
+    found = F.scaled_dot_product_attention(rows, rows, rows, biases)
+    return found.view(n, h // 5, w // 5, 5, 5, c).transpose(2, 3).reshape(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def tokens(x, mask=None, step=1):
+    """Attention to all positions, or to means of some."""
+    rows, keys = (one.flatten(2).transpose(1, 2)[:, None] for one in (x, F.avg_pool2d(x, step)))
+    return F.scaled_dot_product_attention(rows, keys, keys * 2, mask).transpose(2, 3).reshape(x.shape)
+
+
+def linear_attention(x):
+    rows = x.relu().flatten(2).transpose(1, 2)
+    sums = rows.transpose(1, 2) @ torch.cat([rows, rows + 1], -1)
+    return (rows @ sums).transpose(1, 2).reshape(len(x), -1, *x.shape[2:])[:, :3]
+
+
+def over_channels(x):
+    """Attention of channels to channels, over all positions."""
+    rows = F.normalize(x.flatten(2), dim=-1)
+    return ((rows @ rows.transpose(-2, -1)).softmax(-1) @ x.flatten(2)).view(x.shape)
+
+
+def mobile(x):
+    """Attention among the positions that have the same place in their block, as in MobileViT."""
+    n, c, h, w = x.shape
+    rows = x.reshape(n * c * (h // 2), 2, w // 2, 2).transpose(1, 2).reshape(n, c, -1, 4).transpose(1, 3)
+    rows = rows.reshape(n * 4, 1, -1, c)
+    rows = F.scaled_dot_product_attention(rows, rows, rows).view(n, 4, -1, c).transpose(1, 3)
+    return rows.reshape(n * c * (h // 2), w // 2, 2, 2).transpose(1, 2).reshape(n, c, h, w)
+
+
+def asked(x):
+    """One query for each image."""
+    rows, query = x.flatten(2).transpose(1, 2)[:, None], x.mean((2, 3))[:, None, None]
+    return x * F.scaled_dot_product_attention(query, rows, rows)[:, 0, 0][:, :, None, None]
+
+
 def hooked():
     layer = nn.Conv2d(3, 3, 1)
     layer.register_forward_hook(lambda *call: call[-1] + 1)
@@ -169,6 +211,21 @@ LOCAL |= {
     "stacked": Apply(
         lambda x: torch.stack([x, x.relu()], 1).sum(1) * torch.stack([x.mean((2, 3))] * 2, 1).sum(1)[..., None, None]
     ),
+    "blocks": Apply(blocks),
+    "shifted blocks": Apply(lambda x: blocks(x.roll((2, 2), (2, 3))).roll((-2, -2), (2, 3))),
+    "tokens": Apply(tokens),
+    "tokens and means of them": Apply(lambda x: tokens(x, None, 2)),
+    "tokens and a table": Apply(lambda x: tokens(x, torch.linspace(0, 2, SIDE**4, dtype=x.dtype).view(SIDE**2, -1))),
+    "linear attention": Apply(linear_attention),
+    "attention of channels": Apply(over_channels),
+    "mobile attention": Apply(mobile),
+    "one query": Apply(asked),
+    "weighted mean": Apply(lambda x: x * (x.flatten(2).softmax(-1) * x.flatten(2)).sum(-1)[..., None, None]),
+    "norm of tokens": Apply(lambda x: F.group_norm(x.reshape(*x.shape[:2], 1, -1), 1).view(x.shape)),
+    "strips": Apply(lambda x: x * x.mean(3, keepdim=True) + x.mean(2, keepdim=True)),
+    "largest of parts": nn.AdaptiveMaxPool2d((4, 7)),
+    "transposed convolution": nn.ConvTranspose2d(3, 6, 4, 2, 1, output_padding=1, groups=3),
+    "channels by number": Apply(lambda x: x[:, [2, 0, 1]]),
     "chosen": Apply(lambda x: torch.where(x > 0, x, 0.1 * x.mean((2, 3), keepdim=True))),
 }
 
