@@ -55,3 +55,8 @@ def tell(text: str, progress: bool) -> None:
     """One line on standard error, where a progress bar would be shown."""
     if progress and sys.stderr.isatty():
         tqdm.write(text, file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Writes one line to standard error, whether or not it is a terminal."""
+    tqdm.write(f"note: {text}", file=sys.stderr)

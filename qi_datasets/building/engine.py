@@ -185,7 +185,8 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client, KilledWorker
     except ImportError as error:
         raise OptionError(
-            "a Dask cluster needs the extra dask: pip install 'qi-datasets[dask]'", code="missing-extra"
+            "a Dask cluster needs the extra dask: in a checkout of qi-datasets run python -m pip install '.[dask]'",
+            code="missing-extra",
         ) from error
     try:
         client = Client(address, timeout=CLUSTER_SECONDS)  # type: ignore[no-untyped-call]

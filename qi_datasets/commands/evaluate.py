@@ -78,7 +78,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--std", metavar="R G B", type=float, nargs=3, help="Its deviation, above 0 to 1 [default: ImageNet's].")
 @click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
-@click.option("--dry-run", is_flag=True, help="Say how long each border would take, and end.")
+@click.option("--dry-run", is_flag=True, help="Say how long it would take, and end.")
 @click.option("--merge", is_flag=True, help="Put together what the jobs on this entry have finished, and end.")
 @click.option(
     "--refresh", metavar="FOLDER", type=PATH, help="Rewrite the entries below FOLDER in this version's form, and end."
@@ -227,9 +227,14 @@ def evaluation(
             made.write(entry)
         return made
     from qi_datasets.evaluation.estimate import estimated
+    from qi_datasets.specs import QI
 
-    rows = [[f"{border}", duration(seconds)] for border, seconds in estimated(design, data).items()]
-    click.echo(table(["border", "time"], rows, right=frozenset({"border", "time"})))
+    found = estimated(design, data)
+    seeds = {init: f"{len(settings['seeds'])}" for init, settings in design.inits.items()}
+    rows = [[init, seeds[init], place, duration(seconds)] for (init, place), seconds in found.items()]
+    rows.append(["all", "", "", duration(sum(found.values()))])
+    where = "border" if design.task == QI.name else "mode"
+    click.echo(table(["init", "seeds", where, "time"], rows, right=frozenset({"seeds", "border", "time"})))
     return None
 
 

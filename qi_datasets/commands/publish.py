@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from qi_datasets.commands.console import command, table
+from qi_datasets.commands.console import command, say, table
 
 if TYPE_CHECKING:
     from qi_datasets.publishing.plan import Publication
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from qi_datasets.publishing.publish import Published
 
 MEGABYTE = 1e6
+UNCHECKED = 3
+"""Exit status where something could not be checked."""
+
 PATH = click.Path(path_type=Path)
 
 COMMON = {"timeout", "dry_run", "yes", "quiet"}
@@ -46,7 +49,8 @@ A board that qi-leaderboard --space wrote becomes a Space:
   qi-publish --site SITE --repo-id ORG/SPACE
 
 \b
-Exit status: 0 published, or nothing to do; 1 a set fails a check; 2 wrong usage or input, or the Hub refuses.
+Exit status: 0 published, or nothing to do; 1 a set fails a check; 2 wrong usage or input, or the Hub refuses;
+3 --dry-run without the Hub, which shows what is here.
 """
 
 
@@ -162,7 +166,7 @@ def main(
     if dry_run:
         if not quiet:
             show([one.publication for one in done])
-            click.echo("nothing was written (--dry-run)")
+        end_dry_run([one.publication.remote.unseen for one in done], quiet=quiet)
         return
     for one in done:
         report(one)
@@ -182,12 +186,25 @@ def check_usage(mode: str) -> None:
         raise click.UsageError("Missing option '--repo-id'.")
 
 
+def end_dry_run(unseen: Sequence[str], *, quiet: bool) -> None:
+    """Says that nothing was written; ends with exit status 3 where the Hub could not be asked what is there.
+
+    unseen: why, for each repository, "" for one that was asked.
+    quiet: say nothing of what was written.
+    """
+    if not quiet:
+        click.echo("nothing was written (--dry-run)")
+    if reason := next(filter(None, unseen), ""):
+        say(f"what is there already could not be looked up: {reason}", err=True)
+        raise click.exceptions.Exit(UNCHECKED)
+
+
 def show_proposals(proposals: Sequence["Proposal"]) -> None:
     """What is to be sent where."""
     for one in proposals:
         kind = "commit to main" if one.direct else "pull request"
         state = "nothing to do" if one.is_done else f"{kind}: {one.title}"
-        click.echo(f"{one.place.page}{'' if one.head else ' (new)'}: {state}")
+        click.echo(f"{one.place.page}{'' if one.head or one.unseen else ' (new)'}: {state}")
         rows = [[path, f"{one.files[path].bytes / MEGABYTE:.3f}", "write"] for path in one.add]
         rows += [[path, "", "delete"] for path in one.delete]
         if rows and not one.is_done:
@@ -200,7 +217,7 @@ def report_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
     if dry_run:
         if not quiet:
             show_proposals([one.proposal for one in sent])
-            click.echo("nothing was written (--dry-run)")
+        end_dry_run([one.proposal.unseen for one in sent], quiet=quiet)
         return
     for one in sent:
         if one.changed:
@@ -213,7 +230,7 @@ def report_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
 def show(publications: Sequence["Publication"]) -> None:
     """What is to be done to each repository."""
     for one in publications:
-        is_new = " (new)" if one.remote.access is None else ""
+        is_new = " (new)" if one.remote.access is None and not one.remote.unseen else ""
         licence = one.content.manifest.licence(one.content.spec)
         recipe = one.content.manifest.recipe
         terms = "mit" if recipe else licence.name or licence.id
@@ -225,7 +242,8 @@ def show(publications: Sequence["Publication"]) -> None:
             listed = table(["file", "MB", ""], rows, right=frozenset({"MB"}))
             click.echo("\n".join(f"  {line}" for line in listed.splitlines()))
         same = len(one.content.files) - len(one.add)
-        click.echo(f"  {len(one.add)} files to write, {one.bytes / MEGABYTE:.2f} MB; {same} are there already")
+        there = "" if one.remote.unseen else f"; {same} are there already"
+        click.echo(f"  {len(one.add)} files to write, {one.bytes / MEGABYTE:.2f} MB{there}")
         for tag in one.tags:
             click.echo(f"  tag {tag}")
         for note in one.notes:

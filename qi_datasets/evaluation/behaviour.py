@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.arguments import CHANNELS
 from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.corners import Corners, said
+from qi_datasets.protocols.corners import said
 from qi_datasets.specs import QUADRANT
 
 APART = 1e-4
@@ -27,12 +27,13 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
         ModelError: Where the answer to an image is another one when it is asked again, or in a batch of others.
     """
     images = noise(side).to(next(iter(network.parameters()), torch.empty(0)).device)
-    contiguous = not takes(network, images.contiguous(memory_format=torch.channels_last))
+    contiguous = not takes(network, images.clone(memory_format=torch.channels_last))
     where = f"on an image of {side} x {side}"
     with torch.inference_mode():
-        alone: Tensor = said(lambda: network(images[:1]), where)
-        again: Tensor = said(lambda: network(images[:1]), where)
-        batch: Tensor = said(lambda: network(images), f"on {IMAGES} images of {side} x {side}")
+        # Each gets images of its own, since a network may write into them.
+        alone: Tensor = said(lambda: network(images[:1].clone()), where)
+        again: Tensor = said(lambda: network(images[:1].clone()), where)
+        batch: Tensor = said(lambda: network(images.clone()), f"on {IMAGES} images of {side} x {side}")
     if len(batch) != IMAGES:
         raise ModelError(
             f"{name} must answer one vector for each image; to {IMAGES} images it gives {len(batch)}",
@@ -51,29 +52,6 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
             code="bad-answers",
         )
     return contiguous
-
-
-def knows_places(network: nn.Module, border: int) -> bool:
-    """Returns whether a network answers otherwise to the same patch in another corner, at some border.
-
-    At one from which on no window meets both patch and edge, only a network that keeps places does: one whose head is
-    flattened from a map, which has coordinates among its channels, or adds learned places. A bound by the receptive
-    field does not hold for it.
-    """
-    corners, count = Corners(border), 2
-    patches = noise(QUADRANT.canvas)[:count, :, : QUADRANT.patch, : QUADRANT.patch]
-    device = next(iter(network.parameters()), torch.empty(0)).device
-    with torch.inference_mode():
-        first, second = (
-            said(
-                lambda label=label: network(  # type: ignore[misc]
-                    corners.images(patches, torch.full((count,), label)).contiguous().to(device)
-                ),
-                f"on an image of {corners.side} x {corners.side}",
-            )
-            for label in (0, 1)
-        )
-    return differ(first, second)
 
 
 def is_opaque(network: nn.Module) -> bool:

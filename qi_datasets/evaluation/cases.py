@@ -1,18 +1,20 @@
 """The networks of an evaluation: one for each init, border and seed, on its device."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, PRETRAINED
+from qi_datasets.evaluation.behaviour import noise
+from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, PRETRAINED, SCRATCH
 from qi_datasets.evaluation.models import Model, weights_sha256
 from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
+from qi_datasets.networks.branches import DeadBranches, find_dead_branches
 from qi_datasets.networks.local import corners_proved_equal
-from qi_datasets.protocols.corners import CornerNetwork
+from qi_datasets.protocols.corners import CornerNetwork, said
 from qi_datasets.protocols.quadrant import batch_norms, normalised
 from qi_datasets.specs import QUADRANT
 
@@ -111,6 +113,29 @@ class Design:
         network = made.network if headed else with_new_head(made.network, width, CLASSES, case.seed)
         return Prepared(self.placed(network.requires_grad_()), made.sha256)
 
+    def dead_branches(self) -> dict[str, DeadBranches]:
+        """Init -> the residual branches that are dead in its first network; trained ones open theirs, and are left out.
+
+        Padding doesn't matter to that, so that the networks are run in their own.
+        """
+        found: dict[str, DeadBranches] = {}
+        for init in self.inits:
+            case = next(one for one in self.cases if one.init == init)
+            if self.facts.opaque or init == SCRATCH:
+                continue
+            network = replace(self, variant=replace(self.variant, padding="own")).network(case).network
+            side, by_batch = self.side(case), self.calibrated(case)
+            images = noise(side).to(next(iter(network.parameters()), torch.empty(0)))
+            dead = said(
+                lambda network=network, images=images, by_batch=by_batch: find_dead_branches(  # type: ignore[misc]
+                    network, images, by_batch=by_batch
+                ),
+                f"on images of {side} x {side}",
+            )
+            if dead.count:
+                found[init] = dead
+        return found
+
     def proved(self, case: Case, network: nn.Module) -> bool:
         """Whether the corners are equal for every picture, by the geometry of the layers."""
         border = self.border(case)
@@ -135,6 +160,9 @@ class Design:
 
 class OnContiguous(nn.Module):
     """A network that gets its images in the layout that it insists on."""
+
+    layout = torch.contiguous_format
+    """As of `LocalEvaluation`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -6,11 +6,12 @@ scripts of their kind; with the prefixes that DataParallel, torch.compile, Light
 
 import argparse
 import json
+import pathlib
 import shlex
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -40,6 +41,15 @@ CONVERT = (
 )
 """What a user who trusts a file runs to get the weights out of it."""
 
+CONVERT_PART = (
+    'import torch; c = torch.load({file}, map_location="cpu"); c = c.get("state_dict", c.get("model", c)); '
+    'torch.save({{k.split({part}, 1)[1]: v for k, v in c.items() if {part} in k}}, "weights.pth")'
+)
+"""What writes one of several networks that a checkpoint holds."""
+
+CONVERT_PLACE = 'import torch; torch.save(torch.load({file}, map_location="cpu")[{part}], "weights.pth")'
+"""What writes one of several state dicts that a checkpoint holds."""
+
 CONVERT_ARCHIVE = 'import torch; torch.save(torch.jit.load({file}, map_location="cpu").state_dict(), "weights.pth")'
 
 
@@ -50,7 +60,8 @@ def plain_types() -> list[Any]:
     scalar: Any = np.float64(0).__reduce__()[0]
     array: Any = np.zeros(0).__reduce__()[0]
     old = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
-    return [argparse.Namespace, scalar, array, *old, *numbers]
+    paths = [pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath]
+    return [argparse.Namespace, scalar, array, *old, *numbers, *paths]
 
 
 def read_state(path: str) -> State:
@@ -70,6 +81,12 @@ def read_state(path: str) -> State:
         raise ModelError(f"cannot read {path}: {error.strerror}", code="bad-weights") from error
     content = read_safetensors(file) if file.suffix == ".safetensors" else read_pickled(file)
     state = find_state(content)
+    if state is None and (others := [name for name in content if is_state(content[name])] if is_named(content) else []):
+        raise ModelError(
+            f"{path} holds state dicts under names that tell nothing: {name_some(others)}; "
+            f"{converted_by(CONVERT_PLACE, file, others[0])}",
+            code="bad-weights",
+        )
     if state is None:
         raise ModelError(
             f"{path} holds no state dict (names and tensors); save one with "
@@ -112,9 +129,10 @@ def read_pickled(file: Path) -> Any:
         ) from error
 
 
-def converted_by(code: str, file: Path) -> str:
-    """Returns the end of a message: the command that writes the weights alone."""
-    return f"write its weights alone: python -c {shlex.quote(code.format(file=json.dumps(str(file))))}"
+def converted_by(code: str, file: Path, part: str = "") -> str:
+    """Returns the end of a message: the command that writes the weights alone. part: of several, the first."""
+    text = code.format(file=json.dumps(str(file)), part=json.dumps(part))
+    return f"write {'one of them, such as ' + part if part else 'its weights'} alone: python -c {shlex.quote(text)}"
 
 
 def is_archive(file: Path) -> bool:
@@ -138,9 +156,19 @@ def find_state(content: Any) -> State | None:
     """Returns the state dict that a checkpoint is or holds, its names without the wrappers'; None if there is none."""
     for place in ("", *PLACES):
         found = content if not place else content.get(place) if isinstance(content, dict) else None
-        if isinstance(found, dict) and found and all(isinstance(tensor, Tensor) for tensor in found.values()):
+        if is_state(found):
             return {unwrapped(f"{name}"): tensor for name, tensor in found.items()}
     return None
+
+
+def is_state(value: Any) -> TypeGuard[State]:
+    """Returns whether a value is names and tensors, at least one."""
+    return is_named(value) and bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
+
+
+def is_named(value: Any) -> bool:
+    """Returns whether a value is a dictionary whose keys are text."""
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
 
 def unwrapped(name: str) -> str:
@@ -164,7 +192,7 @@ def load(network: nn.Module, state: State, weights: str, head: Callable[[], Coll
         ModelError: Unless the others fit exactly; it lists names.
     """
     wanted = network.state_dict()
-    state = without_prefix(state, wanted)
+    state = without_prefix(state, wanted, weights)
     missing = [name for name in wanted if name not in state and not name.endswith(COUNTERS)]
     further = [name for name in state if name not in wanted and not name.endswith(COUNTERS)]
     other = [name for name in wanted if name in state and wanted[name].shape != state[name].shape]
@@ -184,8 +212,12 @@ def load(network: nn.Module, state: State, weights: str, head: Callable[[], Coll
     network.load_state_dict(fitting, strict=False)
 
 
-def without_prefix(state: State, wanted: Mapping[str, Any]) -> State:
-    """Returns a state dict without the prefix under which more of the wanted names are there than without."""
+def without_prefix(state: State, wanted: Mapping[str, Any], weights: str) -> State:
+    """Returns a state dict without the prefix under which more of the wanted names are there than without.
+
+    Raises:
+        ModelError: Where two prefixes have as many, such as those of a network and of its slow copy.
+    """
     known = {name for name in wanted if not name.endswith(COUNTERS)}
 
     def there(prefix: str) -> int:
@@ -196,4 +228,11 @@ def without_prefix(state: State, wanted: Mapping[str, Any]) -> State:
     best = max(sorted(prefixes), key=there, default="")
     if there(best) <= there(""):
         return state
+    rivals = sorted(prefix for prefix in prefixes if there(prefix) == there(best))
+    if len(rivals) > 1:
+        raise ModelError(
+            f"weights {weights} hold several such networks, under {name_some(rivals)}; "
+            f"{converted_by(CONVERT_PART, Path(weights), rivals[-1])}",
+            code="bad-weights",
+        )
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}

@@ -74,8 +74,7 @@ def design_of(
         for kind in kinds
     }
     where = device_for(device)
-    # What only differs from the empty canvas is computed on images of a layout of its own.
-    local = local and not (facts.contiguous or facts.opaque)
+    local = local and not facts.opaque
     return Design(
         chosen.name, network, variant, facts, inits, pixels, where, local, head=chosen.head, canvas=chosen.canvas
     )

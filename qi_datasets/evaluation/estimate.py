@@ -1,42 +1,86 @@
-"""How long an evaluation will take, from one batch at each border."""
+"""How long an evaluation will take, from a few pictures at each border, or in each mode."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.cases import Case, Design
-from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.data import Evaluated, read_shifted
 from qi_datasets.evaluation.inits import SCRATCH
+from qi_datasets.evaluation.moved import SHIFTS
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, calibrate
 from qi_datasets.protocols.scratch import BATCH_SIZE, EPOCHS, train_corners
-from qi_datasets.specs import QI
+from qi_datasets.protocols.shifted import MODES, answer_shifted
+from qi_datasets.specs import QI, SHIFTED
 
 FEW, MORE = 2, 8
 """Sources in the two passes whose difference is the price of a source."""
 
+TRIED_SHIFTS = (0, 1, 2, 3)
+"""Shifts of the pass from which the time of all of them is told."""
 
-def estimated(design: Design, data: Evaluated) -> dict[int, float]:
-    """Border -> seconds of work that all inits and seeds will take, on one process like this. For `qi`.
 
-    It is an upper estimate: where the corners turn out to be equal, training features are not needed.
+def estimated(design: Design, data: Evaluated) -> dict[tuple[str, str], float]:
+    """Returns how many seconds of work all seeds will take, on one process like this.
+
+    It is an upper estimate: where the corners turn out to be equal, training features are not needed. Where they are
+    proved equal, nothing is computed.
+
+    Args:
+        design: What is evaluated how, on `qi` or `shifted`.
+        data: What is evaluated on.
+
+    Returns:
+        (init, border or mode) -> seconds, in the order of the work.
+
+    Raises:
+        OptionError: For another task.
     """
-    if data.facts["set"] != QI.name:
-        raise OptionError(f"only {QI.name} has borders, for each of which a time is estimated, not {data.facts['set']}")
-    seconds = {}
-    for border in design.borders:
-        seconds[border] = 0.0
-        for init, settings in design.inits.items():
-            case = Case(init, border, settings["seeds"][0])
-            of_one = trained(design, data, case) if init == SCRATCH else frozen(design, data, case)
-            seconds[border] += of_one * len(settings["seeds"])
-    return seconds
+    if design.task not in ESTIMATES:
+        raise OptionError(
+            f"times are estimated on {QI.name} and {SHIFTED.name}; {design.task} takes minutes at most",
+            code="no-effect",
+        )
+    places = [f"{border}" for border in design.borders] if design.task == QI.name else MODES
+    return {
+        (init, place): ESTIMATES[design.task](design, data, init, place) * len(settings["seeds"])
+        for init, settings in design.inits.items()
+        for place in places
+    }
+
+
+def at_border(design: Design, data: Evaluated, init: str, border: str) -> float:
+    """Returns the seconds of one network at one border of `qi`."""
+    case = Case(init, int(border), design.inits[init]["seeds"][0])
+    return trained(design, data, case) if init == SCRATCH else frozen(design, data, case)
+
+
+def in_mode(design: Design, data: Evaluated, init: str, mode: str) -> float:
+    """Returns the seconds of one network in one mode of `shifted`."""
+    case = Case(init, design.borders[0], design.inits[init]["seeds"][0])
+    network = design.network(case).network
+    images, _, pairs = read_shifted(data.stored, 0, 1)
+    bases = design.input(images).to(design.device)
+    tried = pairs[:, :1]
+    answer_shifted(network, bases, tried, TRIED_SHIFTS[:1], mode)  # The first pass prepares what later ones keep.
+    seconds = timed(lambda: answer_shifted(network, bases, tried, TRIED_SHIFTS, mode))
+    # The unmoved picture is one more; each pair is two.
+    passes = (1 + len(SHIFTS) + 2 * pairs.shape[1]) / (1 + len(TRIED_SHIFTS) + 2 * tried.shape[1])
+    return float(seconds * passes * data.facts["evaluated"] / len(bases))
+
+
+ESTIMATES: Mapping[str, Callable[[Design, Evaluated, str, str], float]] = {QI.name: at_border, SHIFTED.name: in_mode}
+"""Task -> what gives the seconds of one network of an init, at a border or in a mode."""
 
 
 def frozen(design: Design, data: Evaluated, case: Case) -> float:
     """Seconds of one frozen network at one border."""
     train, _, test = QI.splits
     network = design.network(case).network
+    start = time.perf_counter()
+    if design.proved(case, network):
+        return time.perf_counter() - start
     patches = design.input(data.images[train][: max(MORE, CALIBRATION_BATCH // 2)]).to(design.device)
     border, local = design.border(case), design.local
     total = 0.0

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation import wording
 from qi_datasets.evaluation.about import ABOUT, about_of
 from qi_datasets.evaluation.arguments import Background, Pool, check_arguments, check_entry
 from qi_datasets.evaluation.cases import Design
@@ -22,7 +23,7 @@ from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, set
 from qi_datasets.evaluation.tasks import TASKS, Work
 from qi_datasets.evaluation.work import Unit, Workplace, check_same
 from qi_datasets.networks.plane import PaddingVariant
-from qi_datasets.progress import Teller, bar_over, is_watched
+from qi_datasets.progress import Teller, bar_over, is_watched, note
 
 
 def evaluate(
@@ -140,6 +141,9 @@ def evaluated(
     if not place.finished:
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
+        dead = {init: asdict(branches) for init, branches in design.dead_branches().items()}
+        for init, branches in dead.items() if progress else ():
+            note(f"{design.model.name} ({init}): {wording.dead_branches(branches)}")
         with deterministic(), bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
             teller = Teller(f"{design.task}, {design.model.name}", work.size, progress)
 
@@ -154,7 +158,7 @@ def evaluated(
                 raise
         with place.finishing():
             if not place.finished:
-                made = put_together(settings, work)
+                made = put_together(settings, dead, work)
                 made = made.described(**about) if about else made
                 made.write(folder)
                 place.remove()
@@ -185,8 +189,9 @@ def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
     if not complete:
         raise OptionError(f"nothing in {folder} can be put together yet: no border has the answers of every network")
     some = replace(design, borders=complete)
+    dead = {init: asdict(branches) for init, branches in some.dead_branches().items()}
     with place.finishing():
-        made = put_together(settings_of(some, data.facts), work_of(some, data, place))
+        made = put_together(settings_of(some, data.facts), dead, work_of(some, data, place))
         made.write(folder)
     return made
 
@@ -203,7 +208,8 @@ def deterministic() -> Iterator[None]:
         cudnn.deterministic, cudnn.benchmark = before
 
 
-def put_together(settings: Mapping[str, Any], work: Work) -> Entry:
-    """The entry of answers that are all there."""
+def put_together(settings: Mapping[str, Any], dead: Mapping[str, Any], work: Work) -> Entry:
+    """Returns the entry of answers that are all there; dead: by init, what it says of dead branches."""
     notes = work.notes()
-    return Entry.of(with_notes(settings, notes), work.predictions(), seconds_of(notes))
+    said = with_notes(settings, notes) | ({wording.DEAD: dead} if dead else {})
+    return Entry.of(said, work.predictions(), seconds_of(notes))

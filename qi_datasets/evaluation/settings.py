@@ -10,6 +10,7 @@ import torch
 
 from qi_datasets.evaluation.cases import Case, Design
 from qi_datasets.evaluation.tasks import TASKS
+from qi_datasets.evaluation.wording import DEAD
 from qi_datasets.protocols.corners import LARGEST_BATCH
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pyarrow")
@@ -17,8 +18,8 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pyarrow")
 MAY_DIFFER = ("date", "run", "package_version")
 """Sections in which the jobs that work on one entry may differ."""
 
-OUTCOME = ("proved", "training")
-"""Sections that the answers fill."""
+OUTCOME = ("proved", "training", DEAD)
+"""Sections that a run fills."""
 
 
 def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool
-from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque, knows_places
+from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.plane import PaddingVariant
@@ -118,10 +118,6 @@ def facts_of(
     layers: tuple[list[str], list[str]] = ([], [])
     with suppress(OptionError):
         layers = layers if opaque else layers_of_head(made, side)
-    if field is not None and field.bounded and not head:
-        beyond = [border for border in borders_at(sides, further) if border >= field.size - 1]
-        if beyond and QUADRANT.displacement % field.stride == 0 and knows_places(made, beyond[0]):
-            field = None
     phase = not opaque and has_phase(made, side)
     return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque, layers)
 
@@ -136,11 +132,6 @@ def has_phase(network: nn.Module, side: int) -> bool:
     except OptionError:
         return False
     return any(QUADRANT.displacement % period for period in periods)
-
-
-def borders_at(sides: Sequence[int], further: int) -> list[int]:
-    """The borders of images of `qi` of these sides, with the further border."""
-    return [(side - QUADRANT.canvas) // 2 + further for side in sorted(sides)]
 
 
 def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Pool:

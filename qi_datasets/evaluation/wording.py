@@ -175,6 +175,12 @@ def network_name(content: Mapping[str, Any], init: str) -> str:
 
 def sentence(content: Mapping[str, Any], init: str) -> str:
     """Returns what an entry says of one init, in a sentence or two."""
+    dead = content.get(DEAD, {}).get(init)
+    return said_of(content, init) + (f" {dead_branches(dead)}." if dead else "")
+
+
+def said_of(content: Mapping[str, Any], init: str) -> str:
+    """Returns what the figures of one init say, in a sentence."""
     figures, who = content["figures"][init], network_name(content, init)
     if content["task"] == QI.name:
         return f"{who} {reading(figures)}"
@@ -185,6 +191,21 @@ def sentence(content: Mapping[str, Any], init: str) -> str:
         return said + (f"; but it answers with {moved['classes']:.0f} classes only" if is_poor(moved) else "") + "."
     values = (f"{name.replace('_', ' ')} {number(value)}" for name, value in figures.items())
     return f"{who} on {content['task']}: {', '.join(values)}."
+
+
+DEAD = "dead_branches"
+"""The section of an entry that has them, where there are some."""
+
+
+def dead_branches(dead: Mapping[str, Any]) -> str:
+    """Returns what an entry says of branches that add nothing, as a sentence without its full stop."""
+    layers: Sequence[str] = dead["layers"]
+    where = ", ".join([*(name or "the network" for name in layers[:3]), *(["..."] if len(layers) > 3 else [])])
+    return (
+        f"{'All' if dead['count'] == dead['of'] else dead['count']} of its {dead['of']} residual branches add nothing "
+        f"({where}): they are constant, or less than a thousandth of what they are added to, so that it computes less "
+        "than its layers would"
+    )
 
 
 def is_poor(moved: Mapping[str, Any]) -> bool:

@@ -15,7 +15,8 @@ try:
     from qi_datasets.figures.write import FIGURES, write_figures
 except ImportError as error:
     raise MissingExtraError(
-        f"figures need PyTorch and matplotlib ({error}); run: python -m pip install 'qi-datasets[torch]'"
+        f"figures need PyTorch and matplotlib ({error}); in a checkout of qi-datasets run: "
+        "python -m pip install '.[torch]'"
     ) from error
 
 __all__ = [

@@ -97,7 +97,7 @@ def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = ()
         fields=[
             (track, in_both(reach_chart, whole, "Reach at 75 % against receptive field", WHOLE))
             for track in board.quadrant
-            if len(whole := words.complete(track.rows)) > 1
+            if len(whole := [row for row in words.complete(track.rows) if row.dead is None]) > 1
         ],
         moved=[along_diagonal(track) for track in board.moved],
         borders_of=borders_of,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qi_datasets.evaluation.figures import Figures
 from qi_datasets.evaluation.inits import INITS
+from qi_datasets.evaluation.wording import DEAD
 from qi_datasets.leaderboard.collection import Found, measured_on
 from qi_datasets.scores.intervals import mean_interval
 from qi_datasets.specs import QI, SHIFTED, SPECS
@@ -58,6 +59,12 @@ class Row:
         """The seeds of this init."""
         seeds: Sequence[int] = self.content["protocol"]["inits"][self.init]["seeds"]
         return seeds
+
+    @property
+    def dead(self) -> Mapping[str, Any] | None:
+        """The residual branches that add nothing, as the entry has them; None where all do something."""
+        dead: Mapping[str, Any] | None = self.content.get(DEAD, {}).get(self.init)
+        return dead
 
     @property
     def score(self) -> float | None:

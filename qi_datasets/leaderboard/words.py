@@ -27,6 +27,41 @@ MINUS = "\N{MINUS SIGN}"
 SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
 """What stands for an accuracy where the corners are equal."""
 
+COLUMNS: Mapping[str, str] = {
+    **wording.COLUMNS,
+    "rank": "1 + the number of networks of the same init, on the same data, that are significantly better",
+    "network": "what its authors call it, or what it is made from; its entry is one click away",
+    "padding": "own, as the network has it, or another one on the same weights",
+    "init": "random, pretrained, given (as its authors brought it), or scratch (trained on the set)",
+    "location score (95 %)": "with its interval over pictures: the mean over the seven borders of 2 x accuracy - 1",
+    "location invariance": "100 x (1 - location score), which grows with it, as the Hub ranks it",
+    "0, 16, 32, ...": "accuracy in % at a border of so many pixels, bold where location is read",
+    "accuracy % (interval)": "right answers of a linear probe; the interval lies above 50 exactly where it reads",
+    "receptive field": "pixels per side that one position of the last map sees; all, where nothing bounds it",
+    "total stride": "by how many pixels the windows of two neighbouring positions of the last map are apart",
+    "consistency %": "of its entry on shifted: the share of pairs of moved pictures that get the same answer",
+    "top-1 %": "of its entry on shifted: the share of right answers, mean over shifts",
+    "seeds": "how many networks of that kind were made and evaluated",
+    "date": "when it was evaluated",
+    "solved": "the share of seeds that tell the two pictures apart",
+    "equal": "the share of seeds that give both pictures the same answer, up to rounding",
+    "channels": "the share of features that differ",
+    "test similar": "accuracy where pictures of training were, too",
+    "test dissimilar": "accuracy where none of its class ever was",
+    "agreement": "the share of pairs of both tests that get the same answer",
+    "Hub's rank": "among the values that are claimed on the Hub",
+    "ours": "the rank by predictions",
+    "task": "the set that networks were evaluated on",
+    "claimed": "the value on the Hub",
+    "computed": "the value that the entry's predictions give",
+    "data": "official, official names with unverified pixels, demo pictures, or others, told apart by digest",
+    "data version": "of the sets: another one has other pixels",
+    "protocol version": "of how networks are evaluated",
+    "test sources": "pictures that the figures are about",
+    "networks": "rows that are compared with one another",
+}
+"""What each column of the page says."""
+
 DATA = {OFFICIAL: "the official set", UNVERIFIED: "official names, pixels unverified", DEMO: "the demo pictures"}
 OTHER_DATA = "other pictures"
 SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}

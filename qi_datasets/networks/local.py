@@ -34,7 +34,8 @@ class LocalEvaluation:
     A copy of the network is kept, in evaluation mode, as it is now.
 
     Args:
-        network: Ends in global pooling and, if it likes, a head; images (N, channels, side, side), black 0.
+        network: Ends in global pooling and, if it likes, a head; images (N, channels, side, side), black 0. Weights and
+            maps are laid out with channels last, which is faster, unless its attribute `layout` says otherwise.
         side: Rows and columns of the images.
         patch: Rows and columns of the patches.
         places: Row and column of the patch's first pixel, for each place that it may have.
@@ -60,7 +61,8 @@ class LocalEvaluation:
         dtype: torch.dtype | None = None,
         batch: int | None = None,
     ) -> None:
-        frozen = copy.deepcopy(network).eval().to(dtype=dtype).to(memory_format=torch.channels_last)
+        self._layout = getattr(network, "layout", torch.channels_last)
+        frozen = copy.deepcopy(network).eval().to(dtype=dtype).to(memory_format=self._layout)
         check_takes_images_alone(frozen.forward)
         if any(isinstance(layer, _BatchNorm) and layer.running_mean is None for layer in frozen.modules()):
             raise OptionError("batch norm without running statistics depends on the batch; use LocalNetwork")
@@ -118,7 +120,7 @@ class LocalEvaluation:
     def _features(self, patches: Tensor, places: Sequence[Place]) -> Tensor:
         """Features (places, N, F)."""
         with torch.inference_mode(), ieee_float32():
-            windows = patches.to(self._like).clone(memory_format=torch.channels_last)
+            windows = patches.to(self._like).clone(memory_format=self._layout)
             return torch.stack([*self._answers(windows, places)])
 
     def _answers(self, windows: Tensor, places: Sequence[Place]) -> Sequence[Tensor]:
@@ -135,7 +137,7 @@ class LocalEvaluation:
 
     def _try_out(self, reasons: list[str]) -> int:
         """Runs one image in each place, for `reasons`; returns the bytes of the largest map."""
-        window = self._like.new_zeros(1, *self._patch).contiguous(memory_format=torch.channels_last)
+        window = self._like.new_zeros(1, *self._patch).contiguous(memory_format=self._layout)
         largest = [1]
         hooks = [
             layer.register_forward_hook(lambda _layer, _input, output: largest.append(_bytes(output)))

@@ -16,6 +16,7 @@ from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.submission import PLAIN
 from qi_datasets.publishing.content import local_file
 from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
+from qi_datasets.publishing.remote import reason_unseen
 from qi_datasets.storage.hub import BENCHMARK, MAIN, SILENCE, HubPlace, asked, connection
 from qi_datasets.storage.published import PublishedSet, fetched, published_set, tree
 
@@ -41,7 +42,7 @@ def publish_entry(
         dataset_id: "ORG/NAME", the benchmark; default the one of the results that `qi-eval --dataset-id` wrote.
         results: "ORG/RESULTS", a data set of entries, one folder each, that gets this one.
         direct: Commit to main, instead of opening pull requests.
-        dry_run: Only read, and return what would be done.
+        dry_run: Only read, and return what would be done; without the Hub, all files are.
         confirm: Called with what is to be done before anything is written; False ends it.
         timeout: Seconds for which the Hub may be silent.
         progress: Show bars on a terminal.
@@ -54,7 +55,7 @@ def publish_entry(
         PublishError: For one that was measured on other data than the benchmark's.
         HubError: For what the Hub refuses. OptionError: For bad arguments.
     """
-    if is_offline_mode():
+    if is_offline_mode() and not dry_run:
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
     folder = Path(folder).expanduser().absolute()
     entry = Entry.read(folder)
@@ -69,11 +70,15 @@ def publish_entry(
         entry = entry.described(model_id=model_id)
         dataset_id = dataset_id or dataset_said(folder)
     with connection(timeout):
-        user = str(asked(HfApi().whoami, HubPlace(model_id or str(results)))["name"])
+        unseen = reason_unseen(HubPlace(model_id or str(results)), dry_run=dry_run)
         proposals = []
         if results is not None:
-            proposals.append(plan_entry(entry, folder, HubPlace(results), direct=direct))
-        if model_id is not None and dataset_id is not None:
+            proposals.append(plan_entry(entry, folder, HubPlace(results), direct=direct, unseen=unseen))
+        if model_id is not None and dataset_id is not None and unseen:
+            made, place = results_of(entry, dataset_id), HubPlace(model_id, MAIN, "model")
+            proposals.append(plan_results(entry.content, made, place, direct=direct, unseen=unseen))
+        elif model_id is not None and dataset_id is not None:
+            user = str(asked(HfApi().whoami, HubPlace(model_id))["name"])
             source = source_of(entry.content, folder, results, user)
             benchmark = published_set(HubPlace(dataset_id))
             check_benchmark(entry.content, benchmark)
@@ -141,7 +146,7 @@ def check_tasks(made: Sequence[EvalResultEntry], benchmark: PublishedSet) -> Non
 
 
 def plan_results(
-    content: Mapping[str, Any], made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool
+    content: Mapping[str, Any], made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool, unseen: str = ""
 ) -> Proposal:
     """Returns the plan of adding results to a model's repository; other results in their file stay.
 
@@ -150,20 +155,22 @@ def plan_results(
         made: Its results.
         place: The model's repository.
         direct: Whether main itself shall change.
+        unseen: As of `plan_proposal`.
     """
     name, kept = results_name(content), []
     head = HubPlace(place.repo_id, MAIN, place.repo_type)
-    if name in {file.path for file in tree(head)}:
+    if not unseen and name in {file.path for file in tree(head)}:
         ours = {(one.dataset_id, one.task_id) for one in made}
         there = results_in(fetched(head, name))
         kept = [one for one in there if (one["dataset"].get("id"), one["dataset"].get("task_id")) not in ours]
     text = yaml.safe_dump(
         [*kept, *eval_result_entries_to_yaml(list(made))], sort_keys=False, allow_unicode=True, width=1000
     )
-    return plan_proposal(place, {name: local_file(text.encode())}, f"Results on {made[0].dataset_id}", direct=direct)
+    files, title = {name: local_file(text.encode())}, f"Results on {made[0].dataset_id}"
+    return plan_proposal(place, files, title, direct=direct, unseen=unseen)
 
 
-def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> Proposal:
+def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool, unseen: str = "") -> Proposal:
     """Returns the plan of adding an entry to a repository of entries.
 
     Args:
@@ -171,6 +178,7 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> 
         folder: Where it lies.
         place: The repository.
         direct: Whether main itself shall change.
+        unseen: As of `plan_proposal`.
     """
     name = folder.name
     if PLAIN.fullmatch(name) is None:
@@ -187,7 +195,7 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool) -> 
         for one in (SETTINGS, ANSWERS)
         if (folder / one).exists()
     }
-    proposal = plan_proposal(place, files, f"Entry {name}", direct=direct)
+    proposal = plan_proposal(place, files, f"Entry {name}", direct=direct, unseen=unseen)
     if proposal.there & files.keys() and f"{name}/{PREDICTIONS}" in proposal.add:
         raise PublishError(
             f"{place.repo_id} has another entry {name}; published entries stay, so give the folder a name of its own",

@@ -29,6 +29,7 @@ class Proposal:
         head: The commit that main is at; "" where the repository is still to be made.
         there: Paths that main has.
         number: Of the open pull request that has all of it already; None without one.
+        unseen: Why the Hub was not asked, for a plan that shows what is here; "" where it was.
     """
 
     place: HubPlace
@@ -40,6 +41,7 @@ class Proposal:
     head: str
     there: frozenset[str] = frozenset()
     number: int | None = None
+    unseen: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -68,6 +70,7 @@ def plan_proposal(
     *,
     direct: bool,
     belongs: Callable[[str], bool] = lambda path: False,
+    unseen: str = "",
 ) -> Proposal:
     """Compares files with those of a repository; only reads.
 
@@ -77,10 +80,13 @@ def plan_proposal(
         title: Of the commit, and of the pull request.
         direct: Whether main itself shall change.
         belongs: Says of a path in the repository whether it goes if it is none of the files.
+        unseen: Why the Hub can't be asked: then all files are to be added.
 
     Raises:
         HubError: Also for a repository that is not there.
     """
+    if unseen:
+        return Proposal(place, title, files, tuple(files), (), direct, "", unseen=unseen)
     head = refs_of(place)[0].get(MAIN, "")
     there = {entry.path: entry for entry in tree(HubPlace(place.repo_id, head or MAIN, place.repo_type))}
     add = tuple(path for path, file in files.items() if path not in there or not same(there[path], file))

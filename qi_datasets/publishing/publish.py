@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, is_offline_mode
+from huggingface_hub import is_offline_mode
 
-from qi_datasets.errors import FailedCheckError, HubError, NamedArgument, OptionError
+from qi_datasets.errors import FailedCheckError, NamedArgument, OptionError
 from qi_datasets.publishing.content import content_of
 from qi_datasets.publishing.plan import Publication, plan_publication
-from qi_datasets.publishing.remote import remote_at
+from qi_datasets.publishing.remote import Remote, reason_unseen, remote_at
 from qi_datasets.publishing.upload import carry_out
-from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, connection
 from qi_datasets.storage.location import default_output, folder_name, place_of
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
@@ -82,7 +82,7 @@ def publish(
         revision: The branch to publish to.
         tag: A further tag of your own, beside that of the data version; with it, other data may go to the
             branch.
-        dry_run: Only read, and return what would be done.
+        dry_run: Only read, and return what would be done; without the Hub, as to a repository that is still to be made.
         confirm: Called with what is to be done before anything is written; False ends it.
         timeout: Seconds for which the Hub may be silent.
         progress: Show bars on a terminal.
@@ -94,7 +94,7 @@ def publish(
         OptionError: For bad arguments. Whatever is raised, main and tags are as they were.
     """
     if is_offline_mode():
-        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
+        reason_unseen(HubPlace(repo_id, revision), dry_run=dry_run)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise OptionError(
             NamedArgument("timeout"), f" must be a number of seconds above 0, not {timeout!r}", code="bad-value"
@@ -112,11 +112,11 @@ def publish(
         places = {folder: HubPlace(f"{repo_id}-{folder_name(folder)}", revision) for folder in places}
     check(root, names, progress)
     with connection(timeout):
-        asked(HfApi().whoami, target)
+        unseen = reason_unseen(target, dry_run=dry_run)
         publications = [
             plan_publication(
                 content_of(folder, place, recipe_only=recipe_only, tag=tag),
-                remote_at(place),
+                Remote(place, unseen=unseen) if unseen else remote_at(place),
                 private=private,
                 gated=gated,
                 tag=tag,

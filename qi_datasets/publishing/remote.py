@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, is_offline_mode
 from huggingface_hub.hf_api import RepoFile
 
-from qi_datasets.errors import NotOnHubError, PublishError, StoredSetError
+from qi_datasets.errors import HubError, NotOnHubError, PublishError, StoredSetError
 from qi_datasets.publishing.access import Access
 from qi_datasets.publishing.content import LocalFile
 from qi_datasets.storage.hub import MAIN, HubPlace, asked
@@ -27,6 +27,7 @@ class Remote:
             made.
         files: What lies there, by path.
         manifest: Of the set there; None without one.
+        unseen: Why the Hub was not asked, for a plan that shows what is here; "" where it was.
     """
 
     place: HubPlace
@@ -36,6 +37,7 @@ class Remote:
     head: str = ""
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     manifest: Manifest | None = None
+    unseen: str = ""
 
     def has(self, path: str, file: LocalFile) -> bool:
         """Whether the branch has that file with that content."""
@@ -47,6 +49,23 @@ def same(entry: RepoFile, file: LocalFile) -> bool:
     if entry.size != file.bytes:
         return False
     return bool(entry.lfs.sha256 == file.sha256 if entry.lfs else entry.blob_id == file.git_sha1())
+
+
+def reason_unseen(place: HubPlace, *, dry_run: bool) -> str:
+    """Returns why the Hub can't be asked, for a dry run, which then shows what is here; "" where it can be.
+
+    Raises:
+        HubError: The same reason, where something is to be published.
+    """
+    try:
+        if is_offline_mode():
+            raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
+        asked(HfApi().whoami, place)
+    except HubError as error:
+        if dry_run:
+            return f"{error}"
+        raise
+    return ""
 
 
 def remote_at(place: HubPlace) -> Remote:

@@ -10,7 +10,7 @@ from qi_datasets.errors import HubError, NotOnHubError, OptionError, PublishErro
 from qi_datasets.leaderboard.site import CARD, DOWNLOADS, PAGE, is_site_file
 from qi_datasets.publishing.content import LocalFile, local_file
 from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
-from qi_datasets.publishing.remote import refs_of
+from qi_datasets.publishing.remote import reason_unseen, refs_of
 from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
 from qi_datasets.storage.published import LIBRARY
 
@@ -31,7 +31,7 @@ def publish_site(
     Args:
         site: The folder that `qi-leaderboard --space` wrote.
         repo_id: "ORG/SPACE".
-        dry_run: Only read, and return what would be done.
+        dry_run: Only read, and return what would be done; without the Hub, all files are.
         confirm: Called with what is to be done before anything is written; False ends it.
         timeout: Seconds for which the Hub may be silent.
         progress: Show bars on a terminal.
@@ -40,12 +40,13 @@ def publish_site(
         OptionError: For a folder that is no such site. PublishError: For a Space that holds something else.
         HubError: For what the Hub refuses.
     """
+    place = HubPlace(repo_id, MAIN, "space")
     if is_offline_mode():
-        raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
-    files, place = files_of(Path(site).expanduser().absolute()), HubPlace(repo_id, MAIN, "space")
+        reason_unseen(place, dry_run=dry_run)
+    files = files_of(Path(site).expanduser().absolute())
     with connection(timeout):
-        asked(HfApi().whoami, place)
-        proposal = plan_site(place, files)
+        unseen = reason_unseen(place, dry_run=dry_run)
+        proposal = plan_proposal(place, files, TITLE, direct=True, unseen=unseen) if unseen else plan_site(place, files)
         if dry_run or not (confirm is None or confirm([proposal])):
             return Sent(proposal, proposal.address, changed=False)
         if not proposal.head:

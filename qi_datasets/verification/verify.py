@@ -45,7 +45,7 @@ PARTS = (INTEGRITY, SEPARABILITY)
 LARGEST_PREVIEW = 2_000_000
 """Bytes of a preview that a report shows."""
 
-NEEDS_TORCH = "torch is not installed: python -m pip install 'qi-datasets[torch]'"
+NEEDS_TORCH = "torch is not installed: in a checkout of qi-datasets run python -m pip install '.[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
 """Integrity checks without which a network would measure something else than the set."""
 

@@ -62,15 +62,28 @@ def test_the_list_names_models_and_tasks() -> None:
     assert "  qi: from how far away" in shown.stdout
 
 
-def test_a_dry_run_estimates_each_border(sets: Path, tmp_path: Path) -> None:
+def test_a_dry_run_estimates_each_border_and_init(sets: Path, tmp_path: Path) -> None:
     shown = evaluated(sets, "--entry", tmp_path / "entry", "--dry-run", "--init", "random", "--init", "scratch")
 
     assert shown.exit_code == 0, shown.output
-    header, _, *rows = shown.stdout.splitlines()
-    assert header.split() == ["border", "time"]
-    assert [row.split()[0] for row in rows] == ["0", "16"]
-    assert all(row.split()[2] in ("s", "min") for row in rows)
+    header, _, *rows, last = shown.stdout.splitlines()
+    assert header.split() == ["init", "seeds", "border", "time"]
+    assert [row.split()[:3] for row in rows] == [
+        [init, "1", border] for init in ("random", "scratch") for border in ("0", "16")
+    ]
+    assert all(row.split()[4] in ("s", "min") for row in (*rows, f"- - {last}"))
+    assert last.split()[0] == "all"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_shifted_estimates_each_mode(sets: Path) -> None:
+    shown = run("tests.evaluation.networks:classifier", "--task", "shifted", "--output", sets, "--dry-run")
+
+    assert shown.exit_code == 0, shown.output
+    header, _, *rows, last = shown.stdout.splitlines()
+    assert header.split() == ["init", "seeds", "mode", "time"]
+    assert [row.split()[:3] for row in rows] == [["random", "5", mode] for mode in ("crop", "zero", "circular")]
+    assert last.split()[0] == "all"
 
 
 def test_an_entry_is_checked_by_running_it_again(sets: Path, tmp_path: Path) -> None:
@@ -163,7 +176,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "no sources": ((NET, "--limit", 0), "--limit must be a number of sources from 1, not 0"),
     "no dry run": (
         (NET, "--task", "corner", "--dry-run"),
-        "only qi has borders, for each of which a time is estimated, not corner",
+        "times are estimated on qi and shifted; corner takes minutes at most",
     ),
     "an entry that is none": ((NET, "--check", "nowhere"), "nowhere/entry.json is missing"),
 }

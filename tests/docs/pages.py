@@ -44,6 +44,7 @@ def run_page(page: str, folder: Path) -> None:
     """Runs the blocks of a page in a folder; what is wrong ends the process."""
     os.chdir(folder)
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["QI_DATASETS_HOME"] = str(folder / "demo-sets")
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.skipped:

@@ -96,7 +96,7 @@ class Stopping(nn.Module):
         """The features of the network inside."""
         if not isinstance(images, fx.Proxy) and images.count_nonzero():
             Stopping.seen += 1
-        if Stopping.seen > 4:
+        if Stopping.seen > 5:
             os.kill(os.getpid(), signal.SIGTERM)
         return self.inner(images)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,9 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from qi_datasets import evaluate
 from qi_datasets.errors import QIDatasetsError
+from qi_datasets.evaluation.cases import OnContiguous
 from qi_datasets.evaluation.models import opened
+from qi_datasets.networks.local import LocalEvaluation
 from tests.evaluation import networks
 
 
@@ -67,6 +70,8 @@ RUN: dict[str, Callable[[], nn.Module]] = {
     "traced": lambda: torch.jit.trace(networks.reader().eval(), torch.zeros(1, 3, 120, 120)),
     "DataParallel": lambda: nn.DataParallel(networks.reader()),
     "no weights": lambda: ended(nn.AvgPool2d(3)),
+    "it writes into its images": lambda: Doing(lambda net, x: largest(net.body(x.mul_(2)))),
+    "it sees the last corner alone": lambda: Doing(lambda net, x: net.body(x)[:, :, 17:].amax((2, 3))),
     "a module of dropout": lambda: nn.Sequential(nn.Dropout2d(0.5), networks.reader()),
 }
 
@@ -83,6 +88,16 @@ def test_it_runs(make: Callable[[], nn.Module], local: bool, sets: Path) -> None
 
     assert len(entry.predictions) == 8
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_view_of_what_may_be_strided_is_computed_in_windows_up_to_it(sets: Path) -> None:
+    torch.manual_seed(0)
+    network = viewing()
+    local, dense = (evaluate(network, output=sets, borders=[0, 16], limit=4, local=one) for one in (True, False))
+
+    assert all(map(np.allclose, *(one.predictions.column("difference").reshape(1, -1) for one in (local, dense))))
+    whole = LocalEvaluation(OnContiguous(network.eval()), 120, patch=(56, 56), places=[(0, 0), (64, 64)])
+    assert not any("conv" in reason for reason in whole.reasons)
 
 
 CHANCE, BATCH = "answers the same image in two ways: it depends on chance", "when others are in its batch"

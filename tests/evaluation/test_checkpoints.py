@@ -4,7 +4,7 @@ import argparse
 import shlex
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ LOADED: dict[str, Any] = {
     "both": named("module._orig_mod."),
     "a compiled part": {name.replace("stage2.", "stage2._orig_mod."): STATE[name] for name in STATE},
     "numbers of numpy": {"state_dict": STATE, "best": np.float32(3), "history": np.arange(3.0), "step": np.int64(4)},
+    "options with paths": {"model": STATE, "args": argparse.Namespace(data=PurePosixPath("/data"), out=Path("/out"))},
     "half precision": {name: tensor.half() for name, tensor in STATE.items()},
 }
 WITHOUT_HEAD: dict[str, Any] = {
@@ -129,19 +130,26 @@ def test_what_is_not_read_for_safety_has_a_command_that_converts_it(
     torch.save(network, tmp_path / "whole.pth")
     torch.save({"state_dict": STATE, "config": OPTIONS, "further": Settings}, tmp_path / "beside.pth")
     torch.jit.script(network).save(tmp_path / "scripted.pt")
+    slow = {name: 2 * tensor for name, tensor in BODY.items()}
+    torch.save(
+        {"state_dict": named("module.encoder_q.", BODY) | named("module.encoder_k.", slow)}, tmp_path / "two.pth"
+    )
+    torch.save({"student": STATE, "teacher": slow, "epoch": 3}, tmp_path / "placed.pth")
 
     for name, reason in {
         "whole.pth": r"holds more than weights \(torch.nn",
         "beside.pth": r"holds more than weights \(tests.*Settings\)",
         "scripted.pt": "is a TorchScript archive",
+        "two.pth": r"hold several such networks, under encoder_k\., encoder_q\.",
+        "placed.pth": r"holds state dicts under names that tell nothing: student, teacher",
     }.items():
         with pytest.raises(ModelError, match=reason) as raised:
-            opened(NET, f"{tmp_path}/{name}")
+            opened(NET, f"{tmp_path}/{name}").network(120, 0, own=True, headless=True)
         assert len(str(raised.value).splitlines()) == 1
-        _, flag, code = shlex.split(str(raised.value).partition("write its weights alone: ")[2])
+        _, flag, code = shlex.split(str(raised.value).partition(" alone: ")[2])
         assert flag == "-c"
         exec(code)  # noqa: S102
-        made = opened(NET, f"{tmp_path}/weights.pth").network(120, 0, own=True)
+        made = opened(NET, f"{tmp_path}/weights.pth").network(120, 0, own=True, headless=True)
         assert torch.equal(made.state_dict()[CHOSEN], STATE[CHOSEN])
         (tmp_path / "weights.pth").unlink()
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from qi_datasets.evaluation.entry import Entry
 
@@ -20,5 +21,33 @@ def test_the_script_of_the_readme_gives_an_entry(sets: Path, tmp_path: Path) -> 
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    figures = Entry.read(tmp_path / "my-net").figures["given"]
-    assert ran.stdout == f"{figures['reach_75']} {figures['location_score']}\n"
+    said = f"{Entry.read(tmp_path / 'my-net')}"
+    assert ran.stdout == f"{said}\n"
+    # What it says there is of the whole demo sets; here are fewer pictures.
+    shown = " ".join(line.removeprefix("# ") for line in script.splitlines() if line.startswith("# "))
+    assert SENTENCE.fullmatch(shown)
+
+
+SENTENCE = re.compile(
+    r"Sequential \(given\) tells the corners apart at 75 % or more up to a border of 0 pixels; from 16 on it can't, "
+    r"for any picture\. Its location score is [\d.]+ \([\d.]+ to [\d.]+\)\."
+)
+
+
+def test_the_table_of_the_readme_is_of_the_entries() -> None:
+    """Each row has the figures of an entry in cards/entries."""
+    rows = re.findall(
+        r"^\| ([^|]+) \| ((?:[^|]+ \| ){7})(\d\.\d\d) \|$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    there = set()
+    for folder in (README.parent / "cards" / "entries").iterdir():
+        for figures in Entry.read(folder).figures.values() if folder.is_dir() else ():
+            score = figures["location_score"]
+            there.add((*map(cell, figures["borders"].values()), f"{score['value']:.2f}" if score else ""))
+    assert len(rows) >= 5
+    for name, cells, score in rows:
+        assert (*cells.removesuffix(" | ").split(" | "), score) in there, name
+
+
+def cell(at: dict[str, Any]) -> str:
+    return {"equal": "=", "proved": "\N{IDENTICAL TO}"}.get(at["verdict"], f"{100 * at['accuracy']:.0f}")

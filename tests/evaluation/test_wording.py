@@ -54,6 +54,13 @@ def test_an_entry_says_what_it_found(entry: Entry, sentence: str) -> None:
     assert sentence.replace("'", "&#x27;") in entry._repr_html_()
 
 
+@pytest.mark.parametrize(("of", "said"), [(8, " 3 of its 8 "), (3, " All of its 3 ")])
+def test_dead_branches_are_said(of: int, said: str) -> None:
+    dead = {"random": {"count": 3, "of": of, "layers": ["layer1.0", "layer1.1", "layer2.0", "layer2.1"]}}
+    found = f"{entries.entry(dead_branches=dead)}"
+    assert f"{said}residual branches add nothing (layer1.0, layer1.1, layer2.0, ...): " in found
+
+
 def test_tables_come_in_three_forms() -> None:
     entry = entries.entry()
     at = entry.figures["random"]["borders"]["0"]

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from qi_datasets.evaluation.entry import COMPUTED, Entry
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.board import Board, chosen
 from qi_datasets.leaderboard.charts import styles_of
 from qi_datasets.leaderboard.collection import collect
 from qi_datasets.leaderboard.page import LINKS, render
-from qi_datasets.leaderboard.words import commands, comparison, complete, finding
+from qi_datasets.leaderboard.words import COLUMNS, commands, comparison, complete, finding
 from qi_datasets.specs import QI
 from tests.evaluation import entries
 from tests.leaderboard.made import SCRIPT, network, on_grid, shifted, written
@@ -338,3 +339,34 @@ def test_no_command_makes_a_module_or_other_pictures_again() -> None:
     content["data"] = content["data"] | {"track": "demo"}
     content["model"] = content["model"] | {"weights": "given"}
     assert commands(content) == []
+
+
+def test_dead_branches_are_told_on_the_page(tmp_path: Path) -> None:
+    """Beside the network's name, and in its entry; the figure of receptive fields leaves it out."""
+    for number, dead in ((1, {}), (2, {}), (3, {"random": {"count": 8, "of": 8, "layers": ["layer1.0"]}})):
+        entry = network(number, receptive_field=43)
+        content = {**entry.content, **({"dead_branches": dead} if dead else {})}
+        Entry.of({k: v for k, v in content.items() if k not in COMPUTED}, entry.predictions, {"total": 1.0}).write(
+            tmp_path / f"{number}"
+        )
+    page = page_of(tmp_path)
+
+    assert Parsed(page).texts.count("(8 of 8 branches dead)") == 1
+    assert "All of its 8 residual branches add nothing (layer1.0)" in page
+    figure = page[page.index('id="fields"') :]
+    assert "network_1" in figure[: figure.index("</figure>")]
+    assert "network_3" not in figure[: figure.index("</figure>")]
+
+
+def test_every_column_of_the_page_is_explained(tmp_path: Path) -> None:
+    network(1).write(tmp_path / "qi_1")
+    network(2).write(tmp_path / "qi_2")
+    shifted(3).write(tmp_path / "shifted")
+    page = page_of(tmp_path)
+
+    heads = re.findall(r'<th scope="col"[^>]*>(?:<button[^>]*>)?([^<]+)', page)
+    plain = {" ".join(head.replace("\N{SOFT HYPHEN}", "").replace("&nbsp;", " ").split()) for head in heads}
+    numbers = {head for head in plain if head.isdecimal()}
+    assert numbers
+    assert plain - numbers <= set(COLUMNS)
+    assert all(f"<dt>{name}<dd>" in page.replace("&#39;", "'") for name in COLUMNS)

@@ -197,3 +197,46 @@ def test_the_horizon_is_sharp_without_strides(padding):
     horizon = location_horizon(network.field, padding, biased=False)
     assert not corners_are_equal(network, horizon - 1)
     assert corners_are_equal(network, horizon)
+
+
+@st.composite
+def networks(draw):
+    """A random network: convolutions, poolings, what adds places or mixes all of them, and some end."""
+    layers, width = [], 3
+    for kind in draw(
+        st.lists(
+            st.sampled_from(["conv", "conv", "conv", "pool", "norm", "gate", "rows", "table"]), min_size=1, max_size=4
+        )
+    ):
+        if kind == "conv":
+            kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 2))
+            padding, bias = draw(st.integers(0, kernel)), draw(st.booleans())
+            layers += [nn.Conv2d(width, 4, kernel, stride, padding, bias=bias), nn.ReLU()]
+            width = 4
+        elif kind == "pool":
+            layers.append(draw(st.sampled_from([nn.MaxPool2d(2), nn.AvgPool2d(3, 1, 1), nn.MaxPool2d(3, 2, 1)])))
+        elif kind == "norm":
+            layers.append(draw(st.sampled_from([nn.BatchNorm2d(width), nn.GroupNorm(1, width)])))
+        elif kind == "gate":
+            layers.append(Written(lambda self, x: x * x.mean((2, 3), True).sigmoid()))
+        elif kind == "rows":
+            layers.append(Written(lambda self, x: x + torch.linspace(0, 1, x.shape[2], dtype=x.dtype)[:, None]))
+        else:
+            layers.append(Written(lambda self, x: x * torch.arange(1, x.shape[3] + 1, dtype=x.dtype)))
+    ends = [
+        [nn.AdaptiveMaxPool2d(1), nn.Flatten()],
+        [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 2)],
+        [Written(lambda self, x: x.amax((2, 3)))],
+        [nn.AdaptiveAvgPool2d(4), nn.Flatten()],
+        [Written(lambda self, x: x[:, :, 0].mean(2))],
+    ]
+    torch.manual_seed(draw(st.integers(0, 9)))
+    return nn.Sequential(*layers, *draw(st.sampled_from(ends))).eval()
+
+
+@given(networks())
+def test_a_bound_holds_in_dense_runs(network):
+    """From R - 1 on both corners give the same, for every network that is called bounded; the others may differ."""
+    field = receptive_field(network)
+    if field.bounded and 32 % field.stride == 0:
+        assert corners_are_equal(network, field.size - 1)

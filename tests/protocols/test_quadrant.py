@@ -1,5 +1,7 @@
 """The frozen protocol on features that are known beforehand."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,29 @@ def test_a_dead_network_is_refused(values: np.ndarray) -> None:
 def test_living_networks_and_single_sources_pass() -> None:
     check_alive(features(0.0))
     check_alive(np.zeros((1, 2, 3)))
+
+
+def test_a_network_that_sees_one_corner_alone_is_not_dead() -> None:
+    values = features(0.0)
+    values[:, 0] = 0.5
+    check_alive(values)
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["local", "dense"])
+def test_statistics_of_mostly_black_images_are_exact(local: bool) -> None:
+    """In float32 as in float64: a mean over many equal values is not added up one by one."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten()
+    )
+    patches = torch.randn(6, 3, 56, 56)
+    means = []
+    for dtype in (torch.float32, torch.float64):
+        copied = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
+        calibrate(copied, patches.to(dtype), 0, local=local)
+        means.append(copied[1].running_mean.double())
+        assert not any(layer._forward_pre_hooks for layer in copied.modules())
+    assert float(((means[0] - means[1]) / means[1]).abs().max()) < 1e-5
 
 
 def test_logits_are_answers() -> None:

@@ -1,6 +1,7 @@
 """What goes wrong on the way to the Hub: it is tried again where that helps, told in one line, and never half done."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -236,13 +237,22 @@ def test_without_the_network_nothing_is_tried(client: Client, demo_sets: Path, t
         ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set; unset it"),
         ({"HF_ENDPOINT": "http://localhost:9"}, "cannot reach http://localhost:9; check the network"),
     ):
-        result = subprocess.run(
-            [sys.executable, "-c", code, demo_sets / "rook", "--repo-id", "lab/rook", "--yes"],
-            env=os.environ | {"HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER, "HF_HOME": str(tmp_path)} | environment,
-            capture_output=True,
-            text=True,
-            check=False,
+        result, looked = (
+            subprocess.run(
+                [sys.executable, "-c", code, demo_sets / "rook", "--repo-id", "lab/rook", flag],
+                env=os.environ | {"HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER, "HF_HOME": str(tmp_path)} | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for flag in ("--yes", "--dry-run")
         )
+        assert looked.returncode == 3
+        assert "what is there already could not be looked up: " in looked.stderr
+        assert words in looked.stderr
+        assert "rook -> " in looked.stdout
+        assert "(new)" not in looked.stdout
+        assert re.search(r"manifest.json +[\d.]+ +write", looked.stdout)
         assert result.returncode == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1

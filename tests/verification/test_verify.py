@@ -100,7 +100,7 @@ def test_without_torch_integrity_runs_and_the_rest_is_not_checked(monkeypatch, g
     for name in ("rook", "qi"):
         check = report.check(name, "separability")
         assert check.status is Status.NOT_CHECKED
-        assert "pip install 'qi-datasets[torch]'" in check.cause
+        assert "pip install '.[torch]'" in check.cause
     assert len(report.having(Status.PASS)) > 20
     assert verify(good, ["rook"], only="integrity").exit_status == 0
 
