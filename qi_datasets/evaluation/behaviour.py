@@ -1,10 +1,16 @@
 """What a network does with a few images, looked at before the work: whether its answers are its own and repeatable."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.arguments import CHANNELS
+from qi_datasets.evaluation.sizes import evaluation_mode
+from qi_datasets.networks.operators import operator_of
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.protocols.corners import said
 from qi_datasets.specs import QUADRANT
@@ -52,6 +58,59 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
             code="bad-answers",
         )
     return contiguous
+
+
+class _BatchNorms(TorchFunctionMode):
+    """Within, notes whose running statistics batch norms are computed with, in the order of their calls."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.owners = {
+            id(norm.running_mean): name for name, norm in network.named_modules() if isinstance(norm, _BatchNorm)
+        }
+        self.found: list[str | None] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Computes a call as usual. A batch norm whose statistics are no layer's is noted as None."""
+        arguments = dict(kwargs or {})
+        if operator_of(func).name == "batch_norm":
+            mean = arguments.get("running_mean", args[1] if len(args) > 1 else None)
+            self.found += [] if mean is None else [self.owners.get(id(mean))]
+        return func(*args, **arguments)
+
+
+def check_batch_norms(made: nn.Module, evaluated: nn.Module, side: int, name: str) -> None:
+    """Checks that a network is evaluated with the batch norms that it was made with, so that all are calibrated.
+
+    Args:
+        made: The network as it was made.
+        evaluated: As it is evaluated; what the network did last, its head, may be gone.
+        side: Rows and columns of its images.
+        name: Of the network, for messages.
+
+    Raises:
+        ModelError: Where a batch norm is gone, or has statistics that no layer keeps.
+    """
+    before, after = (_batch_norms_used(network, side) for network in (made, evaluated))
+    if None in after:
+        raise ModelError(
+            f"{name} has {after.count(None)} of {len(after)} batch norms whose statistics no layer keeps, as after "
+            "tracing, so that they can't be calibrated; give the network as it was before"
+        )
+    # Layers of a network that was put into another one have that one's name before their own.
+    kept = [any(one == other or str(other).endswith(f".{one}") for other in after) for one in before]
+    last = max((place for place, is_kept in enumerate(kept) if is_kept), default=len(kept) - 1)
+    lost = [one for one, is_kept in zip(before[:last], kept[:last], strict=True) if not is_kept]
+    if lost:
+        raise ModelError(f"{name} would be evaluated without {len(lost)} of its batch norms, the first {lost[0]!r}")
+
+
+def _batch_norms_used(network: nn.Module, side: int) -> list[str | None]:
+    like = next(iter(network.parameters()), torch.empty(0))
+    image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
+    with evaluation_mode(network), torch.inference_mode(), _BatchNorms(network) as used:
+        said(lambda: network(image), f"on an image of {side} x {side}")
+    return used.found
 
 
 def is_opaque(network: nn.Module) -> bool:

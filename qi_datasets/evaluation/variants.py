@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool
-from qi_datasets.evaluation.behaviour import check_behaviour, is_opaque
+from qi_datasets.evaluation.behaviour import check_batch_norms, check_behaviour, is_opaque
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.plane import PaddingVariant
@@ -111,6 +111,8 @@ def facts_of(
         ) from error
     contiguous = check_behaviour(made, side, model.name)
     opaque = is_opaque(made)
+    if keeps and not opaque:
+        check_batch_norms(network, made, side, model.name)
     try:
         field = None if opaque else receptive_field(made, side)
     except OptionError:

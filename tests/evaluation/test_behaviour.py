@@ -1,6 +1,7 @@
 """Networks of every kind: evaluated, or refused before the work in one line that says why."""
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from qi_datasets import evaluate
 from qi_datasets.errors import QIDatasetsError
+from qi_datasets.evaluation.behaviour import check_batch_norms
 from qi_datasets.evaluation.cases import OnContiguous
 from qi_datasets.evaluation.models import opened
 from qi_datasets.networks.local import LocalEvaluation
@@ -201,3 +203,34 @@ def test_a_network_that_forgets_places_has_its_receptive_field(sets: Path) -> No
     for last in (nn.AdaptiveMaxPool2d(1), nn.AdaptiveAvgPool2d(1)):
         entry = evaluate(nn.Sequential(networks.layers(), last, nn.Flatten()), output=sets, borders=[0, 64], limit=4)
         assert entry.content["model"]["receptive_field"] == 7
+
+
+def normalized(*, constant: bool = False) -> nn.Sequential:
+    """Two batch norms and one of a head; of the second, statistics that are no layer's."""
+
+    class Traced(nn.Module):
+        mean, variance = torch.zeros(8), torch.ones(8)
+
+        def forward(self, maps: Tensor) -> Tensor:
+            return F.batch_norm(maps, self.mean, self.variance)
+
+    body = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), Traced() if constant else nn.BatchNorm2d(8)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8))
+
+
+def test_a_network_is_evaluated_with_the_batch_norms_that_it_was_made_with() -> None:
+    made = normalized()
+    check_batch_norms(made, nn.Sequential(OrderedDict(first=nn.Identity(), network=normalized())), 16, "it")
+    check_batch_norms(made, normalized()[:6], 16, "it")
+    without = normalized()
+    without[1] = nn.Identity()
+    with pytest.raises(QIDatasetsError, match=r"without 1 of its batch norms, the first '1'"):
+        check_batch_norms(made, without, 16, "it")
+    without[3] = without[6] = nn.Identity()
+    with pytest.raises(QIDatasetsError, match="without 2 of its batch norms"):
+        check_batch_norms(made, without, 16, "it")
+
+
+def test_batch_norms_whose_statistics_no_layer_keeps_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(QIDatasetsError, match="1 of 3 batch norms whose statistics no layer keeps"):
+        evaluate(normalized(constant=True), output=tmp_path, borders=[0], limit=2)
