@@ -1,14 +1,17 @@
-"""Runs work on this machine's threads or on a Dask cluster; what comes out has the order of what went in."""
+"""Runs work on this machine's threads, in processes, or on a Dask cluster; results have the order of what went in."""
 
+import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from threading import BoundedSemaphore, Event, RLock
+from threading import BoundedSemaphore, Event, RLock, Thread
 from typing import Any, TypeVar, overload
 
 from qi_datasets.errors import OptionError, WorkerError
@@ -36,12 +39,15 @@ class Engine:
     """Where work is done.
 
     Attributes:
-        workers: Threads of this machine, default one per core that the process may use.
+        workers: Threads or processes of this machine, default one per core that the process may use.
         dask: Address of a scheduler, whose cluster does the work instead.
+        processes: Work in processes, which the interpreter's lock does not keep waiting for each other. They import
+            the program's main module, so that it must guard what it runs by `if __name__ == "__main__"`.
     """
 
     workers: int | None = None
     dask: str | None = None
+    processes: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None:
@@ -70,10 +76,11 @@ class Engine:
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
         with the item at hand; no thread outlives the block.
 
-        Raises what `work` and `then` raise, OptionError when there is no cluster, WorkerError when a cluster fails.
+        Raises what `work` and `then` raise, OptionError when there is no cluster, WorkerError when a cluster or a
+        process fails.
 
         Args:
-            work: Called in other threads, or on other machines: then it, items and results are pickled.
+            work: Called in other threads, in processes or on other machines: then it, items and results are pickled.
             items: Taken as they are needed, by the caller's thread.
             batch: How many items are handed over at a time.
             then: What is done with each result before it is handed out, on this machine. It is for work that keeps
@@ -89,6 +96,13 @@ class Engine:
                     _cancel(pending)
             return
         workers = self.workers or usable_cores()
+        if self.processes and workers > 1 and then is None:
+            with _processes(workers, work) as executor:
+                try:
+                    yield _results(executor, _work_of_this_process, _batches(items, batch), pending, AHEAD * workers)
+                finally:
+                    _cancel(pending)
+            return
         # The one worker has a second thread at its side: it goes on working while what it has done is finished.
         threads = workers if then is None else max(2, workers)
         with ThreadPoolExecutor(threads, thread_name_prefix="qi-datasets") as executor:
@@ -168,6 +182,47 @@ def _results(
         pending.popleft()
         pending.extend(executor.submit(work, batch) for batch in islice(batches, 1))
         yield from results
+
+
+@contextmanager
+def _processes(workers: int, work: Callable[[Any], Any]) -> Iterator[Executor]:
+    """Processes that do `work`, while the block runs; one that dies is an error of ours."""
+    # A fork of this process would hold its threads' locks for ever.
+    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(kind)
+    with ProcessPoolExecutor(workers, context, _begin, (partial(_each, work),)) as executor:
+        try:
+            yield executor
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a process that did part of the work was killed: is there enough memory? A script must guard what it "
+                'runs by if __name__ == "__main__"'
+            ) from error
+
+
+_work: Callable[[list[Any]], list[Any]] | None = None
+"""What a process does that `_processes` started."""
+
+
+def _begin(work: Callable[[list[Any]], list[Any]]) -> None:
+    """Makes this process ready: Ctrl-C is for the one that started it, and it ends when that one does."""
+    global _work  # noqa: PLW0603
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work_of_this_process(items: list[Any]) -> list[Any]:
+    if _work is None:
+        raise RuntimeError("the process has no work")
+    return _work(items)
 
 
 def usable_cores() -> int:

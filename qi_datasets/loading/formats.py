@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from datasets import formatting
 
-from qi_datasets.pixels.geometry import Pixels, Placed
+from qi_datasets.pixels.geometry import Pixels, Placed, black
 from qi_datasets.pixels.placed_image import placed_of
 
 
@@ -88,8 +88,7 @@ def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
     """Returns images of one shape as one array: uint8, (n, c, h, w) or (n, h, w, c), or (n, h, w) where PIL's is so."""
     height, width, channels = placed[0].shape
     shape = (channels, height, width) if channels_first else (height, width, channels)
-    # Memory of zeros that nobody has written to is not there yet: black costs nothing until it is read.
-    batch = np.zeros((len(placed), *shape), np.uint8)
+    batch = black(len(placed), *shape)
     for one, image in zip(placed, batch, strict=True):
         one.into(image.transpose(1, 2, 0) if channels_first else image)
     return batch[..., 0] if channels == 1 and not channels_first else batch

@@ -86,16 +86,21 @@ class Placed:
 
     def pixels(self) -> Pixels:
         """The whole image, (height, width, c) uint8."""
-        size = math.prod(self.shape)
-        # NumPy asks for huge pages from 4 MiB on. Half as much is worth them: page by page, black takes milliseconds.
-        memory = np.zeros(max(size, HUGE_PAGES) if 2 * size > HUGE_PAGES else size, np.uint8)
-        return self.into(memory[:size].reshape(self.shape))
+        return self.into(black(*self.shape))
 
     def into(self, black: Pixels) -> Pixels:
         """Fills in a black array (height, width, c) uint8, contiguous or not, and returns it."""
         h, w, _ = self.content.shape
         black[self.y : self.y + h, self.x : self.x + w] = self.content
         return black
+
+
+def black(*shape: int) -> Pixels:
+    """Returns an array of zeros, uint8, of which nothing takes memory before it is read or written to."""
+    size = math.prod(shape)
+    # NumPy asks for huge pages from 4 MiB on. Half as much is worth them: page by page, black takes milliseconds.
+    memory = np.zeros(max(size, HUGE_PAGES) if 2 * size > HUGE_PAGES else size, np.uint8)
+    return memory[:size].reshape(shape)
 
 
 def whole(image: npt.ArrayLike) -> Placed:

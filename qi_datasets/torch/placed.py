@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import get_worker_info
@@ -20,6 +19,7 @@ from torchvision import transforms as v1
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from qi_datasets.pixels.geometry import black as black_bytes
 from qi_datasets.torch.background import ZeroBackgroundNormalize
 from qi_datasets.torch.patch import OnPatch
 
@@ -96,7 +96,7 @@ def black(n: int, c: int, height: int, width: int, like: torch.Tensor) -> torch.
     if like.device.type != "cpu":
         return like.new_zeros(n, c, height, width)
     # Unlike PyTorch's zeros, those of NumPy take no memory before they are read or written to.
-    memory = np.zeros(n * c * height * width * like.element_size(), np.uint8)
+    memory = black_bytes(n * c * height * width * like.element_size())
     return torch.from_numpy(memory).view(like.dtype).view(n, c, height, width)
 
 

@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 
 from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
+from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
@@ -59,6 +60,7 @@ def verify(
     device: str | None = None,
     progress: bool = False,
     against: str | Path | None = None,
+    processes: bool = False,
 ) -> Report:
     """Proves that stored sets are what the specification says, and that they measure what they claim.
 
@@ -76,6 +78,8 @@ def verify(
         progress: Show bars on a terminal.
         against: Another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names
             each image that differs, and whether its file or the decoder does.
+        processes: Read large sets in processes, one per core, which takes about half the time. A script that does so
+            must guard what it runs by `if __name__ == "__main__"`; the command `qi-verify` does.
 
     Returns:
         A Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
@@ -97,6 +101,7 @@ def verify(
     networks = only != INTEGRITY
     torch_is_there = find_spec("torch") is not None
     options = NetworkOptions(seeds, full, checked_device(device) if networks and torch_is_there else "cpu", progress)
+    engine = Engine(processes=processes)
     asked = [sets] if isinstance(sets, str) else None if sets is None else list(dict.fromkeys(sets))
     if asked == []:
         raise OptionError(
@@ -112,7 +117,7 @@ def verify(
         measured = [
             part
             for folder in folders
-            for part in measure_set(folder, options, only=only, torch_is_there=torch_is_there)
+            for part in measure_set(folder, engine, options, only=only, torch_is_there=torch_is_there)
         ]
         if only != SEPARABILITY:
             measured.append(check_across(folders))
@@ -243,11 +248,14 @@ def is_toy(name: str) -> bool:
     return name in SPECS and not SPECS[name].needs_images
 
 
-def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, torch_is_there: bool) -> list[Measured]:
+def measure_set(
+    folder: Place, engine: Engine, options: NetworkOptions, *, only: str | None, torch_is_there: bool
+) -> list[Measured]:
     """The checks of one set: integrity, then networks where integrity leaves something to measure.
 
     Args:
         folder: Of the set.
+        engine: Where its rows are read.
         options: For networks.
         only: "integrity", "separability", or None for both.
         torch_is_there: Whether networks can be run.
@@ -259,7 +267,7 @@ def measure_set(folder: Place, options: NetworkOptions, *, only: str | None, tor
         return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
-        parts.append(check_integrity(stored, full=options.full, progress=options.progress))
+        parts.append(check_integrity(stored, engine=engine, full=options.full, progress=options.progress))
     if only == SEPARABILITY and not stored.spec.separability:
         parts.append(not_checked(stored, "no networks prove this set; integrity is all there is to check"))
     elif only != INTEGRITY and stored.spec.separability:

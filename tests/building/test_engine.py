@@ -211,6 +211,66 @@ def test_a_damaged_image_among_many_leaves_no_traceback(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("7 is damaged\n", "")
 
 
+def test_processes_give_results_in_order_and_errors_of_ours() -> None:
+    engine = Engine(2, processes=True)
+
+    assert results(engine, slow_square, range(20), 3) == [number**2 for number in range(20)]
+    assert os.getpid() not in results(engine, own_process, range(2))
+    with pytest.raises(SourceError, match="7 is damaged"):
+        results(engine, refuse_seven, range(1000))
+    with pytest.raises(WorkerError, match="a process that did part of the work was killed"):
+        results(engine, kill_own_process, range(2))
+
+
+def own_process(number: int) -> int:
+    return os.getpid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+    script = (
+        "from tests.building.test_engine import note_own_process; from qi_datasets.building.engine import Engine\n"
+        "from functools import partial\n"
+        "try:\n"
+        f"  work = partial(note_own_process, {str(tmp_path)!r})\n"
+        "  with Engine(2, processes=True).in_order(work, range(1000)) as found: list(found)\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.kill()
+
+    output, errors = process.communicate(timeout=START_SECONDS)
+    if number == signal.SIGINT:
+        assert (output, errors) == ("interrupted\n", "")
+    wait_until(lambda: not any(map(is_alive, tmp_path.iterdir())))
+
+
+def note_own_process(folder: str, number: int) -> int:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(0.05)
+    return number
+
+
+def is_alive(file: Path) -> bool:
+    try:
+        os.kill(int(file.name), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_no_scheduler_is_one_of_our_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("qi_datasets.building.engine.CLUSTER_SECONDS", 1)

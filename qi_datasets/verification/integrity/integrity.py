@@ -1,7 +1,7 @@
 """Integrity: whether the files hold what the specification says. Needs no torch, reads every row, keeps memory flat."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from qi_datasets.building.engine import ONE_AT_A_TIME, Engine
@@ -140,6 +140,10 @@ CHECKS = (
 """Every integrity check, in the order of the report: a new one is a new row."""
 
 
+WORTH_PROCESSES = 10_000
+"""Images from which on processes gain more than starting them takes."""
+
+
 def check_integrity(
     stored: StoredSet, *, engine: Engine | None = None, full: bool = False, progress: bool = False
 ) -> Measured:
@@ -187,8 +191,10 @@ def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Ex
     tasks = (stretch for split, count in rows.items() for stretch in stretches(stored, split, count, step))
     total = sum(-(-count // step) for count in rows.values())
     with bar_over(stored.name, total, "chunk", progress) as bar:
-        with engine.in_order(partial(file_found, stored), stored.manifest.files) as files:
+        with replace(engine, processes=False).in_order(partial(file_found, stored), stored.manifest.files) as files:
             whole.files = dict(zip(stored.manifest.files, files, strict=True))
+        images = sum(rows.values()) * len(stored.manifest.configs)
+        engine = replace(engine, processes=engine.processes and images >= WORTH_PROCESSES)
         with engine.in_order(partial(examine_chunk, stored, full), tasks) as parts:
             for part in parts:
                 whole.merge(part)

@@ -131,12 +131,14 @@ def test_the_same_pixels_under_two_names_are_a_warning(copy):
     assert report.exit_status == 0
 
 
-def test_two_threads_find_what_one_finds(copy):
+def test_two_threads_and_two_processes_find_what_one_finds(copy, monkeypatch):
+    monkeypatch.setattr(integrity, "WORTH_PROCESSES", 1)
     folder = copy("qi")
     rewrite(folder, "train", lambda rows, border: [row.update(label=0) for row in rows])
     stored = StoredSet.open(folder)
-    alone, together = (check_integrity(stored, engine=Engine(workers)) for workers in (1, 2))
-    assert alone == together
+    engines = (Engine(1), Engine(2), Engine(2, processes=True))
+    alone, together, apart = (check_integrity(stored, engine=engine) for engine in engines)
+    assert alone == together == apart
     assert any(check.status is Status.FAIL for check in alone.checks)
 
 
