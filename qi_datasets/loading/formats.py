@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import formatting
 
 from qi_datasets.pixels.geometry import Pixels, Placed, black
 from qi_datasets.pixels.placed_image import placed_of
+
+_SCALARS = {pa.int64(): np.int64, pa.int32(): np.int32, pa.string(): np.str_}
+"""Arrow types of columns, and what the stock formatters make of a value."""
 
 
 class _FillingFormatter:
@@ -27,6 +31,17 @@ class _FillingFormatter:
 
     options: str
     channels_first = False
+    python_features_decoder: Any
+
+    def format_row(self, pa_table: pa.Table) -> Any:
+        """Formats a row of a view, whose columns the stock formatter looks at for longer than their images take."""
+        columns = dict(zip(pa_table.column_names, pa_table.columns, strict=True))
+        features = self.python_features_decoder.features or {}
+        is_view = any(hasattr(feature, "placed") for feature in features.values())
+        if not is_view or any(column.null_count or not is_plain(column.type) for column in columns.values()):
+            return super().format_row(pa_table)  # type: ignore[misc]
+        row = {name: _SCALARS.get(column.type, dict)(column[0].as_py()) for name, column in columns.items()}
+        return self.recursive_tensorize(self.python_features_decoder.decode_row(row))
 
     def _recursive_tensorize(self, data_struct: Any) -> Any:
         if not getattr(self, self.options):
@@ -82,6 +97,11 @@ class _FillingJaxFormatter(_FillingFormatter):
 
         with jax.default_device(jax_formatter.DEVICE_MAPPING[self.device]):
             return jax.numpy.array(array)
+
+
+def is_plain(kind: pa.DataType) -> bool:
+    """Returns whether a column of that type has a struct, a text or an integer in each row."""
+    return kind in _SCALARS or pa.types.is_struct(kind)
 
 
 def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
