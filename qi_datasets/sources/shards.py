@@ -140,7 +140,9 @@ def _field(shard: pq.ParquetFile, group: int, name: str) -> pa.ChunkedArray:
     if not (0 <= facts.num_rows <= MOST_ROWS and 0 <= size <= MOST_BYTES):
         raise ValueError(f"row group {group} claims {facts.num_rows} rows in {size} bytes")
     column = shard.read_row_group(group, columns=[f"image.{name}"]).column("image")
-    return pa.chunked_array([chunk.field(name) for chunk in column.chunks], column.type.field(name).type)
+    field = pa.chunked_array([chunk.field(name) for chunk in column.chunks], column.type.field(name).type)
+    # pyarrow computes nothing on views, not even their lengths.
+    return field.cast(pa.large_binary() if name == "bytes" else pa.large_string())
 
 
 def has_image_column(schema: pa.Schema) -> bool:
@@ -164,9 +166,9 @@ def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
     if path:
         raise UnnamedError(f"{where} holds {path!r}, which is no name of an ImageNet validation file")
     raise UnnamedError(
-        f"{where} holds images without names: `map` of datasets writes images again, as JPEG of quality 75, so that "
-        "names and pixels are gone; give the files that it was made from, or cast the column to Image(decode=False) "
-        "before `map`"
+        f"{where} holds images without names: `map` of datasets, even one that only looks at them, writes them again "
+        "as JPEG of quality 75, so that names and pixels are gone; give the files that it was made from, or cast the "
+        "column to Image(decode=False) before `map`"
     )
 
 

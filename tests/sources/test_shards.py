@@ -11,6 +11,7 @@ import pytest
 
 from qi_datasets.errors import SourceError
 from qi_datasets.sources import open_source
+from qi_datasets.sources.members import list_members
 from tests import pictures
 from tests.refusals import refused
 
@@ -162,12 +163,18 @@ def test_a_pipe_that_is_called_a_shard_is_an_error(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
-def test_large_types_will_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(pa.large_binary(), pa.large_string()), (pa.binary_view(), pa.string_view())],
+    ids=["large", "views"],
+)
+def test_large_types_and_views_will_do(data: pa.DataType, text: pa.DataType, tmp_path: Path) -> None:
     array = pa.array(
-        [{"bytes": content, "path": name} for name, content in ROWS],
-        pa.struct({"bytes": pa.large_binary(), "path": pa.large_string()}),
+        [{"bytes": content, "path": name} for name, content in ROWS], pa.struct({"bytes": data, "path": text})
     )
     store(tmp_path, validation=table({"image": array}))
     source = open_source(tmp_path)
 
     assert {name: source.image(name).read() for name in source.names} == FILES
+    members = {member.name: member for member in list_members(str(next(tmp_path.rglob("*.parquet"))))}
+    assert {name: member.size for name, member in members.items()} == {name: len(content) for name, content in ROWS}
