@@ -36,7 +36,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # `nox -s slow` takes the wide one.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
-hypothesis.settings.register_profile("wide", deadline=None, max_examples=300)
+hypothesis.settings.register_profile("wide", deadline=None, max_examples=100)
 hypothesis.settings.load_profile("quick")
 
 QiBuild = Callable[..., Result]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qi_datasets.builder import Builder
 from qi_datasets.building.selection import NAMED, official_selection, select
-from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, TooFewImagesError
+from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, TooFewImagesError, name_some
 from qi_datasets.imagenet import IMAGENET_VAL, val_wnid
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
@@ -161,9 +161,8 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
         found |= found_by_content([record for record in records if record.name not in found], source, found, progress)
     missing = [record.name for record in records if record.name not in found]
     if missing:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise TooFewImagesError(
-            f"{spec.name}: {source} lacks {len(missing)} images of the recipe: {', '.join(missing[:NAMED])}{more}"
+            f"{spec.name}: {source} lacks {len(missing)} images of the recipe: {name_some(missing, NAMED)}"
         )
     chosen = {split: [record.name for record in members] for split, members in manifest.sources.items()}
     images = {split: [found[name] for name in names] for split, names in chosen.items()}

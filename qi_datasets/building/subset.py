@@ -20,6 +20,7 @@ from qi_datasets.sources.training import NAMED, TrainingImages, open_training
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import default_output
 from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.writing import output_errors
 
 SUBSET = "subset"
 LIST, FACTS, CARD, TEMPLATE = "train.parquet", "subset.json", "README.md", "subset.md.jinja"
@@ -179,13 +180,10 @@ def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> i
     locations = [images.location(name) for name, _ in names]
     if not images.has_files:
         raise SourceError(f"links lead to files, and the images of {images.where} are in archives; unpack them")
-    try:
-        with replaced_whole(target) as staging:
-            for wnid in wnids():
-                (staging / wnid).mkdir()
-            for (_, wnid), location in zip(names, locations, strict=True):
-                source = Path(str(location)).absolute()
-                (staging / wnid / source.name).symlink_to(source)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
+    with output_errors(target), replaced_whole(target) as staging:
+        for wnid in wnids():
+            (staging / wnid).mkdir()
+        for (_, wnid), location in zip(names, locations, strict=True):
+            source = Path(str(location)).absolute()
+            (staging / wnid / source.name).symlink_to(source)
     return len(names)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qi_datasets.errors import OptionError, OutputError, missing_extra
+from qi_datasets.errors import OptionError, missing_extra
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Content
 from qi_datasets.evaluation.paper import paper_curve
 from qi_datasets.evaluation.wording import network_name
 from qi_datasets.specs import QI, SHIFTED
+from qi_datasets.storage.writing import output_errors
 
 ROWS = tuple(range(100, 40, -5))
 """Accuracy in percent of each line of characters."""
@@ -57,15 +58,18 @@ def plot(entries: Sequence[Content], file: Path) -> None:
 
     Raises OptionError for a kind of file that can't be drawn, OutputError if it can't be written.
     """
-    figure = figure_of(entries)
+    save_figure(figure_of(entries), file)
+
+
+def save_figure(figure: Any, file: str | Path) -> None:
+    """Writes a figure of matplotlib into a file, in the form that its name ends in. Raises OptionError, OutputError."""
     try:
-        figure.savefig(file)
+        with output_errors(file, advice=""):
+            figure.savefig(file)
     except ValueError as error:
         raise OptionError(
             f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf", code="bad-file-type"
         ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def figure_of(entries: Sequence[Content]) -> Any:

@@ -6,7 +6,6 @@ An entry is a folder of two files: `entry.json`, of the published schema `cards/
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +20,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
-from qi_datasets.errors import EntryError, OutputError, one_line
+from qi_datasets.errors import EntryError, one_line
 from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.curve import figure_of
 from qi_datasets.evaluation.figures import figures_of, quadrant_scores
@@ -33,6 +32,7 @@ from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import QI, SPEC_VERSION, SPECS
 from qi_datasets.storage.manifest import DEMO, OFFICIAL, PINNED, UNVERIFIED, VERIFIED
+from qi_datasets.storage.writing import output_errors, write_atomically
 
 ENTRY = "entry.json"
 SCHEMA = "entry.schema.json"
@@ -136,16 +136,10 @@ class Entry:
     def write(self, folder: str | Path) -> Path:
         """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
         target = Path(folder)
-        try:
+        with output_errors(target):
             target.mkdir(parents=True, exist_ok=True)
-            unfinished = target / f".{PREDICTIONS}.{os.getpid()}"
-            self.predictions.write(unfinished)
-            unfinished.replace(target / PREDICTIONS)
-            unfinished = target / f".{ENTRY}.{os.getpid()}"
-            unfinished.write_text(self.text, encoding="utf-8")
-            unfinished.replace(target / ENTRY)
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
+            write_atomically(target / PREDICTIONS, self.predictions.write)
+            write_atomically(target / ENTRY, lambda file: file.write_text(self.text, encoding="utf-8"))
         return target / ENTRY
 
     @property

@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qi_datasets.errors import EntryError, OptionError, OutputError, one_line
+from qi_datasets.errors import EntryError, OptionError, one_line
 from qi_datasets.evaluation.entry import check_data, check_seals, read_json, seals_of
 from qi_datasets.scores.grid import grid_scores
 from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import GRID, QI
+from qi_datasets.storage.writing import output_errors
 
 if TYPE_CHECKING:
     from qi_datasets.evaluation.cases import Case, Design
@@ -91,12 +92,10 @@ class GridEntry:
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
         table = pa.table({name: pa.array(values, TYPES[name]) for name, values in columns.items()})
-        try:
+        with output_errors(target):
             target.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, target / ANSWERS, compression="zstd")
             (target / SETTINGS).write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
         return target
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from qi_datasets.errors import HubError, NamedArgument, OptionError, OutputError, one_line
+from qi_datasets.errors import HubError, NamedArgument, OptionError, one_line
 from qi_datasets.evaluation.about import network_name
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.figures import Figures
@@ -21,6 +21,7 @@ from qi_datasets.scores.location import location_invariance
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import CIRCULAR, CROP, QI, SHIFTED, ZERO
 from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.writing import output_errors
 
 FOLDER = ".eval_results"
 FRAMEWORK = "qi-datasets"
@@ -215,11 +216,9 @@ def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
     """
     text = results_text(results_of(entry, dataset_id))
     path = folder / results_name(entry.content)
-    try:
+    with output_errors(path, advice=""):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 

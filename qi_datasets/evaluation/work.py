@@ -6,7 +6,6 @@ same whoever did what.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from qi_datasets.errors import OptionError, OutputError
 from qi_datasets.evaluation.entry import ENTRY
+from qi_datasets.storage.writing import write_atomically
 
 FOLDER = ".work"
 SETTINGS = "settings.json"
@@ -82,7 +82,7 @@ class Workplace:
             with FileLock(self.folder / f"{SETTINGS}.lock"):
                 path = self.folder / SETTINGS
                 if not path.exists():
-                    self._put(path, lambda unfinished: unfinished.write_text(json.dumps(settings), encoding="utf-8"))
+                    write_atomically(path, lambda file: file.write_text(json.dumps(settings), encoding="utf-8"))
                 begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
                 self.remove_damaged()
         except (OSError, ValueError) as error:
@@ -120,7 +120,7 @@ class Workplace:
         spent = sum(self.read(name).notes["seconds"] for name in unit.inputs if self.has(name))
         notes = {**part.notes, "seconds": time.perf_counter() - start + spent}
         table = part.table.replace_schema_metadata({NOTES: json.dumps(notes)})
-        self._put(self.path(unit.name), lambda unfinished: pq.write_table(table, unfinished, compression="zstd"))
+        write_atomically(self.path(unit.name), lambda file: pq.write_table(table, file, compression="zstd"))
         for name in unit.inputs:
             self.path(name).unlink(missing_ok=True)
 
@@ -173,11 +173,6 @@ class Workplace:
             yield not done and not self.finished
         finally:
             lock.release()
-
-    def _put(self, path: Path, write: Callable[[Path], Any]) -> None:
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        write(unfinished)
-        unfinished.replace(path)
 
 
 def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str], where: Path) -> None:

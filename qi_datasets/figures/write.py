@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from qi_datasets.building.dataset import build_dataset
-from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, OutputError
+from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError
+from qi_datasets.evaluation.curve import save_figure
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.evaluate import evaluate
 from qi_datasets.evaluation.grid import SETTINGS, GridEntry, evaluate_grid
@@ -27,6 +28,7 @@ from qi_datasets.progress import bar_over
 from qi_datasets.protocols.rook import EPOCHS
 from qi_datasets.registry import nearest
 from qi_datasets.specs import QI
+from qi_datasets.storage.writing import output_errors
 
 FILM_EPOCHS = (*range(11), 12, 14, 17, 20, 25, 30, 40, 60, EPOCHS)
 """Epochs that the film shows: most of the learning is done in the first ten."""
@@ -104,14 +106,7 @@ def maps_of(material: Material, look: LookName) -> Iterator[Figure]:
 def write_map(made: GridEntry, file: Path) -> None:
     """Draws the map of an evaluation's first init into a file. Raises OptionError and OutputError if it can't."""
     figure = next(maps_of(Material(grids=[made]), "light"))
-    try:
-        figure.savefig(file)
-    except ValueError as error:
-        raise OptionError(
-            f"{file} can't be drawn: {error}; give a name that ends in .png, .svg or .pdf", code="bad-file-type"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror or error}") from error
+    save_figure(figure, file)
 
 
 FIGURES: dict[str, Drawing] = {
@@ -175,10 +170,8 @@ def write_figures(
     chosen = {name: FIGURES[name] for name in (names or FIGURES)}
     drawn: list[LookName] = [look.name for look in LOOKS.values() if look.name in (looks or LOOKS)]
     target, notes = Path(folder).expanduser(), list[str]()
-    try:
+    with output_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another folder") from error
     with material_of(output, entries, chosen, notes, demo=demo, progress=progress) as material:
         files: list[Path] = []
         with bar_over("figures", len(chosen) * len(drawn), "figure", progress) as bar:
@@ -246,7 +239,7 @@ def demo_entries(output: str | Path, *, progress: bool) -> list[Entry]:
 def write_drawing(folder: Path, name: str, drawing: Drawing, material: Material, look: LookName) -> list[Path]:
     """Writes the files of a figure in one look."""
     files = []
-    try:
+    with output_errors(folder):
         for number, figure in enumerate(drawing.draw(material, look)):
             stem = folder / "-".join(filter(None, (name, f"{number + 1}" if number else "", look)))
             files.append(stem.with_suffix(".png"))
@@ -257,8 +250,6 @@ def write_drawing(folder: Path, name: str, drawing: Drawing, material: Material,
         if drawing.film is not None:
             files.append(folder / f"{name}-{look}.webp")
             write_film(files[-1], drawing.film, look)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from error
     return files
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import yaml
 
-from qi_datasets.errors import NamedArgument, OptionError, OutputError
+from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.board import Board
@@ -22,6 +22,7 @@ from qi_datasets.leaderboard.hub import Compared, compare_with_hub
 from qi_datasets.leaderboard.page import Downloads, render, slug
 from qi_datasets.leaderboard.ranking import Row, Track
 from qi_datasets.storage.card import TAGS
+from qi_datasets.storage.writing import output_errors, write_atomically
 
 PAGE, CSV, JSON, CARD = "index.html", "entries.csv", "entries.json", "README.md"
 DOWNLOADS = "downloads"
@@ -88,7 +89,7 @@ def build(
     collection = collect(places, leave_out=output, pull_requests=pull_requests, progress=progress)
     board = Board.of(collection)
     compared = compare_with_hub(board, hub, pull_requests=pull_requests) if hub is not None else []
-    try:
+    with output_errors(output, "choose another output folder"):
         output.mkdir(parents=True, exist_ok=True)
         downloads = linked(board.entries, output) if link else copied(board.entries, output / DOWNLOADS)
         table = table_of(board)
@@ -97,8 +98,6 @@ def build(
         write(output / JSON, json.dumps(table, indent=1, allow_nan=False) + "\n")
         if space:
             write(output / CARD, space_card())
-    except OSError as error:
-        raise OutputError(f"cannot write {output}: {error.strerror or error}; choose another output folder") from error
     return Site(collection, compared)
 
 
@@ -124,12 +123,7 @@ def space_card() -> str:
 
 def write(path: Path, text: str) -> None:
     """Writes a file, which is replaced whole."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def copied(entries: Sequence[Found], folder: Path) -> Downloads:

@@ -15,9 +15,9 @@ from datasets.table import table_cast
 from qi_datasets.errors import NamedArgument, NotOnHubError, OptionError, StoredSetError
 from qi_datasets.registry import spec_named
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.location import default_output, exists, set_folder, set_name
+from qi_datasets.storage.manifest import check_set
 from qi_datasets.storage.published import PublishedSet, published_set
 from qi_datasets.storage.schema import schema_of
 from qi_datasets.storage.staging import standing
@@ -98,18 +98,14 @@ def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> P
         except NotOnHubError:
             raise error from None
     manifest = found.manifest
-    if (manifest.name, manifest.size) != (spec.name, side):
-        raise StoredSetError(
-            f"{found.place} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; "
-            "check repo_id and revision",
-            code="other-set",
-        )
-    if manifest.spec_version != SPEC_VERSION:
-        raise StoredSetError(
-            f"{found.place} holds {spec.name} of data version {manifest.spec_version}, this package reads "
-            f"{SPEC_VERSION}; ask for another revision, or install the version of this package that reads it",
-            code="other-version",
-        )
+    check_set(
+        manifest,
+        spec,
+        side,
+        found.place,
+        other="check repo_id and revision",
+        older="ask for another revision, or install the version of this package that reads it",
+    )
     if manifest.recipe:
         images = "--demo" if manifest.demo else "--imagenet-val PATH"
         raise StoredSetError(

@@ -42,7 +42,7 @@ from qi_datasets.storage.location import (
     set_folder,
     set_name,
 )
-from qi_datasets.storage.manifest import Manifest
+from qi_datasets.storage.manifest import Manifest, check_set
 from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.staging import standing
 from qi_datasets.storage.steady import read_steadily, stamp
@@ -257,7 +257,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
             call = ", ".join(filter(None, (f'build_dataset("{spec.name}"', size, "imagenet_val=PATH)")))
             wanted = " with ".join(filter(None, (spec.name, size)))
             raise NotBuiltError(
-                (f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, "),
+                f"{wanted} is not built in {root}: qi_datasets.{call} builds it from ImageNet's validation images, ",
                 NamedArgument("demo", True),
                 " in their place from demo pictures; or pass ",
                 NamedArgument("output", "OUT"),
@@ -293,18 +293,14 @@ def is_current(folder: Place) -> bool:
 def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
     """The manifest of a stored set; StoredSetError if it is another set, incomplete or of another data version."""
     manifest = Manifest.read(folder)
-    if (manifest.name, manifest.size) != (spec.name, side):
-        raise StoredSetError(
-            f"{folder} holds {manifest.name} of {manifest.size} pixels, not {spec.name} of {side}; move it to its own "
-            "folder, or build again",
-            code="other-set",
-        )
-    if manifest.spec_version != SPEC_VERSION:
-        raise StoredSetError(
-            f"{folder} holds {spec.name} of spec version {manifest.spec_version}, this package reads {SPEC_VERSION}; "
-            "build it again with the command qi-build",
-            code="other-version",
-        )
+    check_set(
+        manifest,
+        spec,
+        side,
+        folder,
+        other="move it to its own folder, or build again",
+        older="build it again with the command qi-build",
+    )
     if missing := manifest.missing_files(folder):
         raise StoredSetError(f"{folder} is damaged: {missing[0]} is gone or cut off; build it again with qi-build")
     return manifest

@@ -20,6 +20,7 @@ from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.random_weights import seeded
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import CornerAnswers, logit_answers
+from qi_datasets.storage.writing import write_atomically
 
 EPOCHS = 30
 BATCH_SIZE = 8
@@ -188,7 +189,5 @@ def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer,
         optimizer: Of its parameters, as it is now.
         at: Where the training is.
     """
-    unfinished = checkpoint.with_name(f".{checkpoint.name}.unfinished")
     content = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(at)}
-    torch.save(content, unfinished)
-    unfinished.replace(checkpoint)
+    write_atomically(checkpoint, lambda file: torch.save(content, file))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from qi_datasets.errors import NamedArgument, SourceError
+from qi_datasets.errors import NamedArgument, SourceError, name_some
 from qi_datasets.imagenet import IMAGENET_VAL, WNID, label_of, wnids
 from qi_datasets.sources.base import FileLocation, Location, SpanLocation
 from qi_datasets.sources.reading import open_archive
@@ -220,7 +220,6 @@ def check_classes(found: TrainingImages) -> None:
     if unknown := sorted(wnid for wnid in there if label_of(wnid) < 0):
         raise SourceError(f"{found.where}: {', '.join(unknown[:NAMED])} are not among the 1000 classes; take them away")
     if missing := [wnid for wnid in wnids() if wnid not in there]:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise SourceError(
-            f"{found.where} has {len(there)} of the 1000 classes, without {', '.join(missing[:NAMED])}{more}; give all"
+            f"{found.where} has {len(there)} of the 1000 classes, without {name_some(missing, NAMED)}; give all"
         )

@@ -14,6 +14,7 @@ from qi_datasets.pixels.decoding import USUAL_DECODER, jpeg_decoder
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
+from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, file_size, files_below, is_system_file, joined, read_bytes
 from qi_datasets.storage.manifest_file import LARGEST, MANIFEST, MANIFEST_VERSION, parsed, text_of
 
@@ -282,6 +283,25 @@ class Manifest:
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
         return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
+
+
+def check_set(manifest: Manifest, spec: SetSpec, side: int, where: object, *, other: str, older: str) -> None:
+    """Raises StoredSetError for another set than is asked for, and for one of another data version.
+
+    Args:
+        manifest: What is there.
+        spec: What is asked for.
+        side: Of its images at border 0, in pixels.
+        where: What messages call the place.
+        other: What to do about another set.
+        older: What to do about another data version.
+    """
+    if (manifest.name, manifest.size) != (spec.name, side):
+        there = f"{manifest.name} of {manifest.size} pixels"
+        raise StoredSetError(f"{where} holds {there}, not {spec.name} of {side}; {other}", code="other-set")
+    if manifest.spec_version != SPEC_VERSION:
+        there = f"{spec.name} of data version {manifest.spec_version}"
+        raise StoredSetError(f"{where} holds {there}, this package reads {SPEC_VERSION}; {older}", code="other-version")
 
 
 def columns_of(spec: SetSpec) -> dict[str, str]:

@@ -20,7 +20,7 @@ def test_a_set_of_another_version_is_not_read(qi_copy: Path) -> None:
     path = qi_copy / "qi" / MANIFEST
     path.write_text(text_of(json.loads(path.read_text()) | {"spec_version": "0.9.0"}))
 
-    with pytest.raises(StoredSetError, match=r"spec version 0\.9\.0.*qi-build"):
+    with pytest.raises(StoredSetError, match=r"data version 0\.9\.0.*qi-build"):
         load_dataset("qi", output=qi_copy)
 
 

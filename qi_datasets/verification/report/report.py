@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_datasets.errors import OutputError
 from qi_datasets.specs import SPEC_VERSION
+from qi_datasets.storage.writing import output_errors
 
 FAILED, NOT_ALL_CHECKED = 1, 3
 """Exit statuses: a check failed; none failed, but some could not be made."""
@@ -304,8 +304,6 @@ def counted(checks: Iterable[Check]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file, and the folders above it; OutputError when that is impossible."""
-    try:
+    with output_errors(path, "choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error

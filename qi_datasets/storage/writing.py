@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all, and errors of writing in one line."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qi_datasets.errors import OutputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file beside its place, which it takes when it is whole; one that failed is removed."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_errors(target: object, advice: str = "choose another folder") -> Iterator[None]:
+    """Raises OutputError for an OSError of the block: what can't be written, why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        more = f"; {advice}" if advice else ""
+        raise OutputError(f"cannot write {target}: {error.strerror or error}{more}") from error
