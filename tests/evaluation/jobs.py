@@ -32,7 +32,7 @@ def run(folder: Path, sets: Path, stop: int = -1) -> None:
 
     torch.set_num_threads(1)
     quadrant.CHUNK, scratch.EPOCHS = 5, 3
-    work.Workplace._put = counted(work.Workplace._put)
+    work.write_atomically = counted(work.write_atomically)
     torch.save = counted(torch.save)
     evaluate(networks.reader, output=sets, borders=[0, 3, 16], init=["random", "scratch"], seeds=1, entry=folder)
 
