@@ -111,7 +111,7 @@ class GridEntry:
             open_regular(str(place / ANSWERS)).close()
             facts = pq.read_metadata(place / ANSWERS)
             if (place / ANSWERS).stat().st_size > MOST_BYTES or facts.num_rows > MOST_ROWS:
-                raise EntryError(f"{place / ANSWERS} is larger than any evaluation on a grid")
+                raise EntryError(f"{place / ANSWERS} is larger than any evaluation on a grid", code="unreadable-entry")
             GRID.check(content["grid"])
             check_data(content["data"])
             check_seals(content)
