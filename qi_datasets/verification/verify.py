@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,7 +112,9 @@ def verify(
     lists = lists_at(out, asked)
     alone = lists is not None and (asked == [SUBSET] or (asked is None and not names_in(lists)))
     others = None if asked is None else [name for name in asked if name != SUBSET]
-    with nullcontext((str(lists), [], ())) if alone else sets_at(out, others) as (where, folders, notes):
+    sought: AbstractContextManager[tuple[str, list[Place], tuple[str, ...]]]
+    sought = nullcontext((str(lists), [], ())) if alone else sets_at(out, others)
+    with sought as (where, folders, notes):
         repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
         measured = [
             part
