@@ -110,8 +110,8 @@ class QuadrantWork:
     def proof(self, case: Case) -> Part:
         """Whether the geometry of the layers makes the corners equal for every picture.
 
-        It does not depend on weights. The features of a few pictures must agree with it, so that a network which gives
-        the same to all of them is found here too.
+        It depends on no numbers that the evaluation replaces (`Design.with_other_numbers`). The features of a few
+        pictures must agree with it, so that a network which gives the same to all of them is found here too.
         """
         first = replace(case, seed=self.design.inits[case.init]["seeds"][0])
         network = (self.design.trainable(first) if case.init == SCRATCH else self.design.network(first)).network.eval()

@@ -20,9 +20,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.plane import PaddingVariant, Plane, Run
+from qi_datasets.networks.plane import PaddingVariant, Plane, Run, values_of
 from qi_datasets.networks.receptive_field import NotRunError, follow
 
+NOT_COMPILED = (
+    "a converted network runs on a tensor type of its own, which compilers don't read:"
+    " torch.export.export(network, (images,)).module() is a plain one of the same answers"
+)
 Forward = Callable[..., Any]
 ForwardOf = Callable[..., Any]
 """A forward pass made of another: takes that, settings, and what the network is called with."""
@@ -81,16 +85,20 @@ def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs:
     settings: padding and background, as of `repadded`
     """
     padding, background = settings
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        found = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise OptionError(f"images are a tensor (N, C, H, W), got {found}; {NOT_COMPILED}")
     if isinstance(images, Plane):
         if images.run.padding != "own":
             raise OptionError("the network is in another padding already; convert the one that it was made of")
         # It is followed: windows stay what they are.
         images.is_bounded &= padding != "circular"
         return forward(images, *args, **kwargs)
-    run = Run(padding, images.shape[-2] * images.shape[-1])
+    run = Run(padding, (images.shape[-2], images.shape[-1]))
     answer = forward(Plane.of_images(images, run, background), *args, **kwargs)
     run.check_has_padded()
-    return _plain(answer)
+    # An answer that a view has written into can't be read: clone refuses it, as any function would.
+    return values_of(answer, lambda plane: plane.clone().values)
 
 
 class Converted(nn.Module):
@@ -109,6 +117,10 @@ class Converted(nn.Module):
             by.append(own._converted_by)
             own = own._converted_from
         return _remade, (own, tuple(by)), self.__getstate__()  # type: ignore[no-untyped-call]
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuses `torch.jit.script`, which asks for this."""
+        raise OptionError(NOT_COMPILED)
 
 
 def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
@@ -132,7 +144,14 @@ def _class_of(by: ForwardOf, own: Any) -> Any:
     place = own._conversion + 1 if issubclass(own, Converted) else 0
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return by(partial(own.forward, self), self._conversions[place], *args, **kwargs)
+        run = by
+        if not isinstance(args, tuple):  # torch.fx gives a proxy for all of them.
+            raise OptionError(NOT_COMPILED)
+        if torch.compiler.is_dynamo_compiling():
+            # Traced, each layer and each of its sizes would be compiled by itself, for minutes.
+            torch._dynamo.graph_break(msg=NOT_COMPILED)
+            run = torch.compiler.disable(by)  # type: ignore[no-untyped-call]
+        return run(partial(own.forward, self), self._conversions[place], *args, **kwargs)
 
     bases = (own,) if place else (Converted, own)
     state = {"forward": forward, "_converted_by": staticmethod(by), "_converted_from": own, "_conversion": place}
@@ -143,15 +162,3 @@ def _remade(own: Any, by: Sequence[ForwardOf]) -> nn.Module:
     for one in reversed(by):
         own = _class_of(one, own)
     return own.__new__(own)  # type: ignore[no-any-return]
-
-
-def _plain(answer: Any) -> Any:
-    if isinstance(answer, Plane):
-        # An answer that a view has written into can't be read: this refuses it, as any function would.
-        return answer.clone().values
-    if isinstance(answer, dict):
-        return type(answer)((name, _plain(one)) for name, one in answer.items())
-    if isinstance(answer, tuple | list):
-        parts = [_plain(one) for one in answer]
-        return type(answer)(*parts) if hasattr(answer, "_fields") else type(answer)(parts)
-    return answer

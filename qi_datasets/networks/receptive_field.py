@@ -23,9 +23,10 @@ the image's side is a multiple of the total stride the wrapped map is complete, 
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -147,52 +148,45 @@ def without_values(network: nn.Module) -> nn.Module:
 
 
 class CallCounter(TorchFunctionMode):
-    """Counts the calls of torch functions, by name."""
+    """Counts the calls of torch functions, by name. Subclasses compute some of them otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Counter[str] | None = None) -> None:
         super().__init__()
-        self.counts: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter() if calls is None else calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Counts a call, and has it computed as usual."""
-        self.counts[operator_of(func).name] += 1
-        return func(*args, **(kwargs or {}))
+        """Counts a call, and has it computed."""
+        name = operator_of(func).name
+        self.calls[name] += 1
+        return self.compute(name, func, args, kwargs or {})
+
+    def compute(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Returns what the function answers."""
+        return func(*args, **kwargs)
 
 
 def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, device: str) -> Followed:
-    running: list[str] = []
-    called: list[str] = []
-    lengths: dict[End, int] = {}
+    run = Run(padding, (shape[2], shape[3]))
 
-    def entering(name: str, layer: nn.Module) -> Callable[..., None]:
-        has_weights = any(True for _ in layer.parameters(recurse=False))
-
-        def enter(*_: Any) -> None:
-            running.append(name)
-            if has_weights:
-                called.append(name)
-
-        return enter
+    def enter(layer: nn.Module, _: Any, name: str) -> None:
+        run.running.append(name)
+        run.layers.extend([name] if [*layer.parameters(recurse=False)] else [])
 
     def leave(*_: Any) -> None:
-        running.pop()
+        run.running.pop()
 
     like: Tensor = next((one for one in network.parameters() if one.is_floating_point()), torch.empty(0))
     image = torch.zeros(shape, dtype=like.dtype, device=device)
     with ExitStack() as stack:
         for name, layer in network.named_modules():
-            stack.callback(layer.register_forward_pre_hook(entering(name, layer)).remove)
+            stack.callback(layer.register_forward_pre_hook(partial(enter, name=name)).remove)
             stack.callback(layer.register_forward_hook(leave, always_call=True).remove)
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.device(device))
-        counter = stack.enter_context(CallCounter())
-        run = Run(padding, shape[2] * shape[3], place=lambda: running[-1] if running else "")
-        run.counted = lambda name: counter.counts[name] - 1
-        run.ended = lambda end: lengths.setdefault(end, len(called))
+        for context in (torch.no_grad(), torch.device(device), CallCounter(run.calls)):
+            stack.enter_context(context)
         answers: list[Any] = [answer.clone() for answer in planes_in(network(Plane.of_images(image, run)))]
     run.check_has_padded()
     if padding != "own":
-        return Followed((), True, False, frozenset(), called, ())
+        return Followed((), True, False, frozenset(), run.layers, ())
     if not answers:
         raise OptionError("the network makes nothing of its images")
     ends = {end for plane in answers for end in plane.ends}
@@ -200,11 +194,11 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
     ends |= {End("", place, "", False, True, axes, reaches) for place, (axes, reaches) in enumerate(maps)}
     strides = {reach.stride for end in ends for reach in end.reaches}
     lost = not any(end.is_pooling or not end.operator for end in ends) and any(one.is_mixed for one in answers)
-    place = max(lengths.get(end, len(called)) for end in ends)
-    after = [name for name in called[place:] if name not in called[:place]]
+    place = max(run.ends.get(end, len(run.layers)) for end in ends)
+    after = [name for name in run.layers[place:] if name not in run.layers[:place]]
     bounded = all(plane.is_bounded for plane in answers)
-    in_order = [*(end for end in lengths if end in ends), *(ends - lengths.keys())]
-    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), called, after)
+    in_order = [*(end for end in run.ends if end in ends), *(ends - run.ends.keys())]
+    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), run.layers, after)
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

@@ -1,20 +1,17 @@
 """Variants of a network on the same weights: in another padding, with a global maximum, without its head."""
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, get_args
 
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import Forward, converted, repadded
-from qi_datasets.networks.operators import operator_of
 from qi_datasets.networks.plane import End, PaddingVariant
 from qi_datasets.networks.random_weights import seeded
-from qi_datasets.networks.receptive_field import Followed, follow
+from qi_datasets.networks.receptive_field import CallCounter, Followed, follow
 
 __all__ = [
     "PADDING_VARIANTS",
@@ -153,35 +150,31 @@ def _timm_pool(network: Any) -> str:
     return ""
 
 
-class _AtEnd(TorchFunctionMode):
-    """Within, the call of a torch function that ends a network's last map is computed by `_compute`."""
+class _AtEnd(CallCounter):
+    """Within, the call of a torch function that ends a network's last map is computed by `compute_end`."""
 
     def __init__(self, end: End) -> None:
         super().__init__()
-        self.end, self.counts = end, Counter[str]()
+        self.end = end
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Computes a call, that of the end in another way."""
-        name = operator_of(func).name
-        self.counts[name] += 1
-        arguments = dict(kwargs or {})
-        if (name, self.counts[name] - 1) != (self.end.operator, self.end.call):
-            return func(*args, **arguments)
-        x = args[0] if args else next(iter(arguments.values()))
-        return self._compute(x, lambda: func(*args, **arguments))
+    def compute(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Returns what the function answers, in the place of the end something else."""
+        if (name, self.calls[name] - 1) != (self.end.operator, self.end.call):
+            return func(*args, **kwargs)
+        return self.compute_end([*args, *kwargs.values()][0], lambda: func(*args, **kwargs))
 
-    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+    def compute_end(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
         """Returns what takes the place of the call on the map `x`; `value` computes that."""
         raise NotImplementedError
 
 
 class _Maximum(_AtEnd):
-    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+    def compute_end(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
         return x.amax(self.end.axes, self.end.keeps_dims)  # type: ignore[no-any-return]
 
 
 class _Features(_AtEnd):
-    def _compute(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
+    def compute_end(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
         raise _Reached(value())
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import ModelError
 from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork
-from qi_datasets.networks.multinomial import MultinomialProbe
+from qi_datasets.networks.probe import MultinomialProbe
 from qi_datasets.protocols.corners import LARGEST_BATCH, in_passes, said
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, batch_norms
 from qi_datasets.scores.location import EQUAL_WITHIN

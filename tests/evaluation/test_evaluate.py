@@ -56,6 +56,36 @@ def test_a_module_is_evaluated_as_it_is(sets: Path) -> None:
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def normed() -> nn.Module:
+    """Three 5 x 5 layers that see 13 pixels; as it is made, black is 0 in all of them, as the padding is."""
+    layers: list[nn.Module] = []
+    for inputs in (3, 4, 4):
+        layers += [nn.Conv2d(inputs, 4, 5, padding=2, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    ("options", "verdicts"),
+    [
+        ({"init": "random", "batch_norm": "untouched"}, {5: False, 6: True}),
+        ({"init": "random", "batch_norm": "calibrated"}, {6: False, 9: False, 10: True}),
+        ({"init": "scratch"}, {9: False, 10: True}),
+    ],
+    ids=["as made", "calibrated", "trained"],
+)
+def test_a_proof_relies_on_no_number_that_the_evaluation_replaces(
+    options: dict[str, Any], verdicts: dict[int, bool], sets: Path
+) -> None:
+    """Where zero padding continues black no more, the corners differ as far as a position sees patch and padding.
+
+    The first layer's padding always continues it: nine positions of its map are seen, from eight beside the patch on.
+    """
+    entry = evaluate(normed, output=sets, borders=[*verdicts], seeds=1, **options)
+
+    found = entry.figures[options["init"]]["borders"]
+    assert {border: found[str(border)]["verdict"] == "proved" for border in verdicts} == verdicts
+
+
 @pytest.mark.parametrize("border", [0, 3])
 @pytest.mark.parametrize("background", ["zero", "plain"])
 @pytest.mark.parametrize("normal", [{}, {"mean": (0.2, 0.5, 0.9), "std": [1, 0.5, 0.1]}], ids=["usual", "own"])

@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ EQUAL = 1e-12
 
 
 class Stop(_AtEnd):
-    def _compute(self, x, value):
+    def compute_end(self, x, value):
         raise _Reached(x)
 
 
@@ -272,7 +273,7 @@ class TestTools:
 
     @pytest.fixture
     def network(self, exact):
-        return to_full_conv(pooled(perturbed(DEEP["shufflenet"]())), exact)
+        return to_full_conv(pooled(perturbed(SMALL["mobilenet"]())), exact)
 
     @pytest.fixture
     def pixels(self):
@@ -285,7 +286,7 @@ class TestTools:
         assert type(loaded) is type(network)
 
     def test_its_weights_are_those_of_the_network_itself(self, network, pixels, exact):
-        other = pooled(DEEP["shufflenet"]().double()).eval()
+        other = pooled(SMALL["mobilenet"]().double()).eval()
         other.load_state_dict(network.state_dict())
         assert torch.equal(to_full_conv(other, exact)(pixels), network(pixels))
 
@@ -303,3 +304,46 @@ class TestTools:
     def test_it_is_exported_to_plain_convolutions(self, network, pixels):
         exported = torch.export.export(network, (pixels,)).module()
         assert equal(exported(pixels), network(pixels))
+        assert not {type(layer) for layer in exported.modules()} & {type(layer) for layer in network.modules()}
+
+    def test_it_is_traced_for_images_of_one_size(self, network, pixels):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # That it is one size, and that tracing is deprecated.
+            traced = torch.jit.trace(network, pixels)
+        assert equal(traced(pixels), network(pixels))
+
+    def test_compiled_it_runs_as_it_is_for_every_size(self, network, pixels):
+        torch._dynamo.reset()
+        compiled = torch.compile(network, backend="eager")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(compiled(pixels), network(pixels))
+            assert torch.equal(compiled(pixels[:, :, :48]), network(pixels[:, :, :48]))
+        # Nothing of it is compiled, so that nothing is compiled again and again.
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
+
+    def test_exported_it_compiles_as_a_whole(self, network, pixels):
+        exported = torch.export.export(network, (pixels,)).module()
+        assert equal(torch.compile(exported, backend="eager", fullgraph=True)(pixels), network(pixels))
+
+    @pytest.mark.parametrize(
+        "read",
+        [
+            lambda network, pixels: torch.jit.script(network),
+            lambda network, pixels: torch.jit.script(nn.Sequential(network)),
+            lambda network, pixels: torch.fx.symbolic_trace(network),
+            lambda network, pixels: torch.compile(network, backend="eager", fullgraph=True)(pixels),
+        ],
+        ids=["scripted", "scripted within another", "traced by fx", "compiled as one graph"],
+    )
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+    def test_what_can_not_read_it_says_what_can(self, network, pixels, read):
+        torch._dynamo.reset()
+        with torch.no_grad(), pytest.raises(Exception, match=r"torch\.export\.export\(network, \(images,\)\)"):
+            read(network, pixels)
+
+
+@pytest.mark.parametrize("images", [torch.rand(3, 8, 8), [1.0], None], ids=["one image", "a list", "nothing"])
+def test_what_are_no_images_is_refused(images):
+    with pytest.raises(OptionError, match=r"images are a tensor \(N, C, H, W\), got"):
+        to_full_conv(nn.Conv2d(3, 4, 3))(images)

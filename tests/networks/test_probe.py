@@ -6,8 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.multinomial import MultinomialProbe
-from qi_datasets.networks.probe import LinearProbe
+from qi_datasets.networks.probe import LinearProbe, MultinomialProbe
 
 
 def clusters(classes: int, each: int = 40, width: int = 6):
