@@ -1,5 +1,6 @@
 """The networks of an evaluation: one for each init, border and seed, on its device."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from qi_datasets.evaluation.models import Model, weights_sha256
 from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
 from qi_datasets.networks.branches import DeadBranches, find_dead_branches
 from qi_datasets.networks.local import corners_proved_equal
+from qi_datasets.networks.random_weights import seeded
 from qi_datasets.protocols.corners import CornerNetwork, said
 from qi_datasets.protocols.quadrant import batch_norms, normalised
 from qi_datasets.specs import QUADRANT
@@ -137,11 +139,38 @@ class Design:
         return found
 
     def proved(self, case: Case, network: nn.Module) -> bool:
-        """Whether the corners are equal for every picture, by the geometry of the layers."""
-        border = self.border(case)
+        """Whether the corners are equal for every picture, by the geometry of the layers.
+
+        Args:
+            case: Of which the answers are asked for.
+            network: Its network as it is made, before batch norms are calibrated or anything is trained.
+        """
         if self.facts.opaque:
             return False
-        return corners_proved_equal(network, self.side(case), QUADRANT.patch, QUADRANT.displacement, border=border)
+        side, border = self.side(case), self.border(case)
+        return all(
+            corners_proved_equal(made, side, QUADRANT.patch, QUADRANT.displacement, border=border)
+            for made in self.with_other_numbers(case, network)
+        )
+
+    def with_other_numbers(self, case: Case, network: nn.Module) -> Iterator[nn.Module]:
+        """Yields copies of a network in which the numbers that its evaluation replaces are drawn at random.
+
+        Zero padding continues the black of a network whose biases and running means are still 0, and a proof may rely
+        on that. With those that calibration or training gives, it ends there. Of few channels a draw can leave all
+        black, hence two.
+        """
+        if case.init != SCRATCH and not (self.calibrated(case) and statistics(network)):
+            yield network
+            return
+        for draw in range(2):
+            made = copy.deepcopy(network)
+            biases = [one for one in made.parameters() if one.ndim == 1 and case.init == SCRATCH]
+            with seeded(draw), torch.no_grad():
+                # Above 0 for all channels, so that no activation makes it black again. Kernels are random as it is.
+                for tensor, sign in [*((one, -1) for one in statistics(made)[::2]), *((one, 1) for one in biases)]:
+                    tensor.add_(torch.rand(tensor.shape).to(tensor) / 4 + 0.05, alpha=sign)
+            yield made
 
     def input(self, images: np.ndarray) -> Tensor:
         """Images or patches (N, C, h, w), uint8, as the network wants them, float32; grey ones get three channels."""
