@@ -1,7 +1,6 @@
 """README's training on little data runs as it is written: on made-up images, a smaller network, and fewer pixels."""
 
 import io
-import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ SMALLER = {"per_class=50": "per_class=1", "RandomResizedCrop(224)": "RandomResiz
 
 @pytest.mark.slow
 def test_the_training_recipe_runs(tmp_path: Path) -> None:
-    pytest.importorskip("timm")
+    timm = pytest.importorskip("timm")
     torch = pytest.importorskip("torch")
     held = io.BytesIO()
     Image.new("RGB", (80, 70), "orange").save(held, "JPEG")
@@ -35,5 +34,4 @@ def test_the_training_recipe_runs(tmp_path: Path) -> None:
     assert isinstance(network, torch.nn.Module)
     assert all(torch.isfinite(weights).all() for weights in network.parameters())
     assert names["last"] == ((1000 % 64, 3, 64, 64), (1000 % 64,))
-    paddings = {layer.padding for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)}
-    assert re.search(r"[12]", str(paddings)), "convolutions are padded"
+    assert type(network) is not type(timm.create_model("test_resnet")), "it was converted"
