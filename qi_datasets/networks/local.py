@@ -250,6 +250,9 @@ def corners_proved_equal(
     arithmetic, is one object there, because every value that it is computed from is: the window, what lies around it
     (black canvas or padding, told apart by position), and for a pooling which values lie outside of it, and how often.
 
+    Padding of the value that the black canvas has there continues it. While biases and running means are 0, that is so
+    in every layer: what is proved then holds for a network that keeps them, not for one that is calibrated or trained.
+
     Args:
         network: Taken in evaluation mode, images (N, channels, side, side), black 0.
         side: Rows and columns of the images.
