@@ -1,4 +1,4 @@
-"""The house has one room per stage, and a room imports only rooms below it."""
+"""There is one sub-package a stage, and each imports only those below it."""
 
 import ast
 import tomllib
@@ -15,7 +15,7 @@ from qi_datasets import builders, cards
 PACKAGE = Path(qi_datasets.__file__).parent
 MAPPED = (Path(builders.__file__).parent, Path(cards.__file__).parent)
 
-ROOMS = (
+SUBPACKAGES = (
     "errors",
     "progress",
     "imagenet",
@@ -43,7 +43,7 @@ ROOMS = (
 )
 """From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""
 
-RANKS = {name: rank for rank, name in enumerate(ROOMS)}
+RANKS = {name: rank for rank, name in enumerate(SUBPACKAGES)}
 
 
 @cache
@@ -58,8 +58,8 @@ def modules() -> dict[str, Path]:
     return {name.removesuffix(".__init__"): path for name, path in found.items()}
 
 
-def room_of(name: str) -> str:
-    """The room of a dotted name below the package; "" for the package itself."""
+def subpackage_of(name: str) -> str:
+    """The sub-package of a dotted name; "" for the package itself."""
     return name.partition(".")[0]
 
 
@@ -83,23 +83,23 @@ def imports(text: str, where: str) -> Iterator[str]:
 
 
 def climbs(name: str, text: str) -> list[str]:
-    """What a module of that name and text imports from rooms above its own."""
-    rank = RANKS[room_of(name)]
-    return [imported for imported in imports(text, name) if RANKS.get(room_of(imported), len(ROOMS)) > rank]
+    """What a module of that name and text imports from sub-packages above its own."""
+    rank = RANKS[subpackage_of(name)]
+    return [imported for imported in imports(text, name) if RANKS.get(subpackage_of(imported), len(SUBPACKAGES)) > rank]
 
 
-def test_the_rooms_are_those_that_there_are() -> None:
-    assert {room_of(name) for name in modules()} == set(ROOMS)
-    assert len(RANKS) == len(ROOMS)
+def test_the_subpackages_are_those_that_there_are() -> None:
+    assert {subpackage_of(name) for name in modules()} == set(SUBPACKAGES)
+    assert len(RANKS) == len(SUBPACKAGES)
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_no_module_imports_from_a_higher_room(name: str) -> None:
+def test_no_module_imports_from_a_higher_subpackage(name: str) -> None:
     assert not climbs(name, modules()[name].read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("low", "high"), list(pairwise(ROOMS)))
-def test_an_import_of_the_next_room_up_is_found(low: str, high: str) -> None:
+@pytest.mark.parametrize(("low", "high"), list(pairwise(SUBPACKAGES)))
+def test_an_import_of_the_next_subpackage_up_is_found(low: str, high: str) -> None:
     for line in (f"import qi_datasets.{high}", f"from qi_datasets.{high} import x", f"from qi_datasets import {high}"):
         assert climbs(low, f"def f():\n    {line}"), line
         assert not climbs(high, line.replace(high, low)), line

@@ -98,6 +98,7 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
     """Refreshes the set in a folder, without its source, if an earlier version of this package wrote it; else None.
 
     Args:
+        folder: Where the set lies.
         progress: Show a bar, if standard error is a terminal.
 
     Raises:

@@ -113,6 +113,7 @@ class RowEncoder:
         """The row as it is stored.
 
         Args:
+            row: As its builder makes it.
             source: The source's name, or the row's number, for the digest.
             png: The image's file, where it is known already.
         """

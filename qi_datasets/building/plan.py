@@ -127,11 +127,16 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
 
     Images are found by their names, and by their content where the source has no such name.
 
-    Raises TooFewImagesError, which names the images that the source lacks, StoredSetError for a recipe of another
-    data version, UnknownSetError, OptionError.
-
     Args:
+        recipe: What is made again.
+        source: The images; None for a set that needs none.
         progress: Show a bar while images are looked for, if standard error is a terminal.
+
+    Raises:
+        TooFewImagesError: Names the images that the source lacks.
+        StoredSetError: For a recipe of another data version.
+        UnknownSetError: For a recipe of a set that is not there.
+        OptionError: For a recipe that needs images, without any.
     """
     manifest = recipe.manifest
     spec = spec_named(manifest.name)

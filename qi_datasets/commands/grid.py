@@ -31,10 +31,13 @@ def run_on_grid(
     """Evaluates a network on a grid of `qi`, and shows where it reads.
 
     Args:
-        model, output, entry, plot: as of the command.
-        grid: cells per side.
-        options: further ones of the command.
-        progress: show a bar on a terminal, and the figures in the end.
+        model: As of the command.
+        grid: Cells per side.
+        output: As of the command.
+        entry: As of the command.
+        plot: As of the command.
+        options: Further ones of the command.
+        progress: Show a bar on a terminal, and the figures in the end.
     """
     from click.core import ParameterSource
 

@@ -171,8 +171,15 @@ def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
     """The central window's content moved by `shift` pixels down and right; what enters is the base's own content.
 
     Args:
-        base: (h, w[, c]) uint8. Returns (side, side[, c]) uint8. Raises OptionError when the base has no room
-            for it.
+        base: (h, w[, c]) uint8.
+        shift: In pixels; negative ones move up and left.
+        side: Of the window, in pixels.
+
+    Returns:
+        (side, side[, c]) uint8.
+
+    Raises:
+        OptionError: When the base has no room for it.
     """
     height, width = base.shape[:2]
     return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)

@@ -131,8 +131,12 @@ def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tenso
     """What a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
 
     Args:
-        answer: Gives the answers (n, F) to some of the images; MemoryError where these are too many. The passes
-            are then halved; `ModelError` when one image is too many.
+        answer: Returns the answers (n, F) to some of the images; MemoryError where these are too many.
+        count: How many images there are.
+        size: Of a pass, in images; halved where memory does not suffice.
+
+    Raises:
+        ModelError: When one image is too many.
     """
     answers: list[Tensor] = []
     done = 0
@@ -154,6 +158,7 @@ def said(call: Callable[[], Answer], where: str) -> Answer:
     """What a call of a network gives. What goes wrong in there becomes a `ModelError` of one line, or a MemoryError.
 
     Args:
+        call: Calls the network.
         where: What the network was called on, for the message.
     """
     held = io.StringIO()

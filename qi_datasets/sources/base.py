@@ -204,6 +204,7 @@ def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]
     """One warning that names images to which a layout gives another synset than their collection; none if it doesn't.
 
     Args:
+        collection: Whose synsets are taken.
         given: Image name and the layout's synset, "" if it gives none.
     """
     wrong = sorted(

@@ -1,6 +1,4 @@
-"""Lists what archives hold, one member after another: tars, webdataset shards, zips, Parquet, Arrow and TFRecord
-files.
-"""
+"""Lists the members of archives: tars, webdataset shards, zips, Parquet, Arrow and TFRecord files."""
 
 import os
 from collections.abc import Iterator

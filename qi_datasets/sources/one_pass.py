@@ -228,6 +228,10 @@ def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], ob
     """Copies what is to be kept of one part into a folder, or takes what is there if an earlier pass finished it.
 
     Args:
+        part: What is read.
+        folder: Where the images go.
+        kept: What is to be kept, and what is there already.
+        update: Takes the number of bytes that were read, for a bar.
         share: How much of all images is wanted, from 0 to 1.
     """
     if (folder / _DONE).exists():

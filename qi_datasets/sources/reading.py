@@ -97,6 +97,7 @@ def decode_image(data: bytes, where: object) -> Image.Image:
     """The RGB picture in an image file, no EXIF rotation; SourceError when it is damaged, too large, or no image.
 
     Args:
+        data: The bytes of the file.
         where: What messages call the image.
     """
     return decode_with_remark(data, where)[0]

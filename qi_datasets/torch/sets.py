@@ -238,9 +238,11 @@ class RedGreen(StoredSet, of=RED_GREEN_SET):
 
 
 class QuadrantImageNet(StoredSet, of=QI):
-    """Don't augment these images by geometry: a flip, a rotation or a random crop moves the patch into the corner of
-    the other label, or changes how far it is from the boundary. A transform of colour lifts the black to where every
-    network sees it. Inside of `OnPatch` both are safe, since they act on the patch alone:
+    """Don't augment these images by geometry, nor by colour, but inside of `OnPatch`.
+
+    A flip, a rotation or a random crop moves the patch into the corner of the other label, or changes how far it is
+    from the boundary. A transform of colour lifts the black to where every network sees it. Inside of `OnPatch` both
+    are safe, since they act on the patch alone:
 
         transform = v2.Compose([OnPatch(v2.ColorJitter(0.4, 0.4)), ZeroBackgroundNormalize()])
 

@@ -16,8 +16,11 @@ def other_build(against: str | Path, name: str) -> Manifest | None:
     """The manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
 
     Args:
-        against: A manifest, a set's folder, or a folder or URL of sets. Raises OptionError when it is none of
-            these.
+        against: A manifest, a set's folder, or a folder or URL of sets.
+        name: Of the folder, such as "qi".
+
+    Raises:
+        OptionError: When `against` is none of these.
     """
     place = place_of(against)
     try:
