@@ -108,7 +108,8 @@ def check_batch_norms(made: nn.Module, evaluated: nn.Module, side: int, name: st
 def _batch_norms_used(network: nn.Module, side: int) -> list[str | None]:
     like = next(iter(network.parameters()), torch.empty(0))
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
-    with evaluation_mode(network), torch.inference_mode(), _BatchNorms(network) as used:
+    used = _BatchNorms(network)
+    with evaluation_mode(network), torch.inference_mode(), used:
         said(lambda: network(image), f"on an image of {side} x {side}")
     return used.found
 
