@@ -255,6 +255,11 @@ class Patched(RuledTensor):
         return cls(places, layout, batch, (Axis.unfolded(rows), Axis.unfolded(columns)))
 
     @property
+    def ndim(self) -> int:  # type: ignore[override]
+        """The number of dimensions, told without a torch function."""
+        return len(self.dims)
+
+    @property
     def sides(self) -> Pair:
         """Rows and columns."""
         return len(self.axes[0]), len(self.axes[1])
