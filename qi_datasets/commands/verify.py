@@ -65,8 +65,8 @@ def main(
         only = pins_alone(only, seeds, against, full=full)
     if report is not None:
         require_drawing()
-    asked = {"progress": not quiet, "against": against, "processes": True}
-    found = verify(out, sets or None, only, seeds, full, device, **asked)
+    shown = not quiet
+    found = verify(out, sets or None, only, seeds, full, device, progress=shown, against=against, processes=True)
     # Written before anything is printed, so that a file that can't be written is not overlooked.
     if json_file is not None:
         found.write_json(json_file)
