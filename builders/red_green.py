@@ -38,7 +38,7 @@ class RedGreen(GeneratedSet):
 
     def rows(self, split: str) -> Iterator[Row]:
         """Each label's stretch of its order; the dissimilar test moves the similar one's pictures by the shift."""
-        for placements in zip(*(stretch(label, split) for label in range(2)), strict=True):
+        for placements in zip(*(placements_of_split(label, split) for label in range(2)), strict=True):
             for label, similar in enumerate(placements):
                 move = (RED_GREEN.shift if label == 0 else -RED_GREEN.shift) if split == DISSIMILAR else 0
                 placement = similar._replace(ly=similar.ly + move, ry=similar.ry + move)
@@ -50,7 +50,7 @@ class RedGreen(GeneratedSet):
                 yield Row(whole(image), label, placement._asdict())
 
 
-def stretch(label: int, split: str) -> list[Placement]:
+def placements_of_split(label: int, split: str) -> list[Placement]:
     """The placements that a split takes of a label's order; both test splits take the same."""
     taken = SIMILAR if split == DISSIMILAR else split
     start = 0

@@ -33,7 +33,11 @@ class Shifted(ImageSet):
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
         """The base; its label is the synset's place among ImageNet's 1000, -1 if that is not known."""
-        columns = {"source": source, "wnid": wnid, "pairs": [pair(source, k) for k in range(SHIFTED_GEOMETRY.pairs)]}
+        columns = {
+            "source": source,
+            "wnid": wnid,
+            "pairs": [window_pair(source, k) for k in range(SHIFTED_GEOMETRY.pairs)],
+        }
         yield Row(whole(patch), label_of(wnid), columns)
 
     def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
@@ -47,7 +51,7 @@ class Shifted(ImageSet):
         return {"modes.png": strips}
 
 
-def pair(source: str, k: int) -> list[int]:
+def window_pair(source: str, k: int) -> list[int]:
     """Pair `k` of a source: [y0, x0, y1, x1], the top-left pixels of its two windows."""
     words = np.frombuffer(draw(f"pair/{source}/{k}"), ">u2")[:4]
     return [int(word) % (SHIFTED_GEOMETRY.slack + 1) for word in words]

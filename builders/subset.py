@@ -12,7 +12,7 @@ from qi_datasets.imagenet import label_of
 from qi_datasets.pixels.digests import draw
 
 
-class Listed(NamedTuple):
+class ListedImage(NamedTuple):
     """One training image: its name (`n01440764_10026`), synset, label, and place among those of its class, from 0."""
 
     name: str
@@ -21,7 +21,7 @@ class Listed(NamedTuple):
     rank: int
 
 
-def ordered(names: Iterable[str]) -> Iterator[Listed]:
+def sort_by_digest(names: Iterable[str]) -> Iterator[ListedImage]:
     """Yields training images class after class, in each by the digest of the name."""
     classes: dict[str, list[str]] = {}
     for name in names:
@@ -29,4 +29,4 @@ def ordered(names: Iterable[str]) -> Iterator[Listed]:
     for wnid in sorted(classes):
         members = sorted(classes[wnid], key=lambda name: draw(f"subset/{name}"))
         label = label_of(wnid)
-        yield from (Listed(name, wnid, label, rank) for rank, name in enumerate(members))
+        yield from (ListedImage(name, wnid, label, rank) for rank, name in enumerate(members))

@@ -51,7 +51,7 @@ class Teller:
         print(f"{self._name}: {text}", file=sys.stderr, flush=True)
 
 
-def tell(text: str, progress: bool) -> None:
+def say_progress(text: str, progress: bool) -> None:
     """One line on standard error, where a progress bar would be shown."""
     if progress and sys.stderr.isatty():
         tqdm.write(text, file=sys.stderr)

@@ -18,10 +18,10 @@ ENTRY_POINTS = "qi_datasets.builders"
 @cache
 def third_party_builders() -> Mapping[str, type[Builder]]:
     """The builders of other installed packages, by the name of their set."""
-    return {builder.spec.name: builder for builder in map(loaded, entry_points(group=ENTRY_POINTS))}
+    return {builder.spec.name: builder for builder in map(load_builder, entry_points(group=ENTRY_POINTS))}
 
 
-def loaded(entry: EntryPoint) -> type[Builder]:
+def load_builder(entry: EntryPoint) -> type[Builder]:
     """The builder class behind an entry point; BuilderError for anything else, and for a name that is taken."""
     try:
         found = entry.load()
@@ -44,7 +44,7 @@ def specs() -> dict[str, SetSpec]:
     return dict(SPECS) | {name: builder.spec for name, builder in third_party_builders().items()}
 
 
-def spec_named(name: object) -> SetSpec:
+def look_up_spec(name: object) -> SetSpec:
     """The set of that name; for an unknown one UnknownSetError, which lists the known ones and the nearest."""
     if isinstance(name, str) and name in SPECS:
         return SPECS[name]

@@ -17,6 +17,7 @@ MAPPED = (Path(builders.__file__).parent, Path(cards.__file__).parent)
 
 SUBPACKAGES = (
     "errors",
+    "renamed",
     "progress",
     "imagenet",
     "set_spec",

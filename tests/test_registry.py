@@ -10,7 +10,7 @@ import pytest
 from qi_datasets import load_dataset
 from qi_datasets.builder import Builder
 from qi_datasets.errors import BuilderError, OptionError, QIDatasetsError, UnknownSetError
-from qi_datasets.registry import builder_of, spec_named, specs
+from qi_datasets.registry import builder_of, look_up_spec, specs
 from qi_datasets.specs import SPECS
 from tests import expected
 from tests.refusals import refused
@@ -40,7 +40,7 @@ def test_a_size_is_checked() -> None:
 )
 def test_an_unknown_name_gets_the_known_ones_and_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UnknownSetError, match=f"did you mean '{hint}'") as raised:
-        spec_named(name)
+        look_up_spec(name)
 
     assert repr(name) in str(raised.value)
     assert ", ".join(SPECS) in str(raised.value)
@@ -49,7 +49,7 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest(name: str, hint: st
 @pytest.mark.parametrize("name", ["zzzz", "", 3])
 def test_a_name_like_no_other_gets_the_known_ones_alone(name: object) -> None:
     with refused(UnknownSetError, "unknown-set") as raised:
-        spec_named(name)
+        look_up_spec(name)
 
     assert "did you mean" not in str(raised.value)
 
@@ -58,9 +58,9 @@ def test_another_packages_sets_are_listed_after_ours(plugin) -> None:
     plugin(STRIPES)
 
     assert list(specs()) == [*SPECS, "stripes", "thumbs"]
-    assert type(builder_of(spec_named("stripes"))).__name__ == "Stripes"
+    assert type(builder_of(look_up_spec("stripes"))).__name__ == "Stripes"
     with pytest.raises(UnknownSetError, match="did you mean 'stripes'"):
-        spec_named("stripe")
+        look_up_spec("stripe")
 
 
 def test_another_packages_set_is_made_and_loaded_like_ours(plugin, tmp_path: Path) -> None:

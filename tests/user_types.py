@@ -9,7 +9,7 @@ from qi_datasets import build_dataset, evaluate, load_dataset, provenance, publi
 from qi_datasets.building.dataset import Built
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.results import BorderFigures, Estimate, QuadrantFigures
-from qi_datasets.publishing.publish import Published
+from qi_datasets.publishing.publish import PublishedResult
 from qi_datasets.torch import QuadrantImageNet
 from qi_datasets.verification.report.report import Report
 
@@ -17,7 +17,7 @@ assert_type(build_dataset("qi", demo=True, output=Path("sets")), Built)
 assert_type(evaluate(nn.Flatten(), output="sets"), Entry)
 assert_type(verify("sets", only="integrity"), Report)
 assert_type(verify("sets").passed, bool)
-assert_type(publish("sets", "lab/qi", dry_run=True), tuple[Published, ...])
+assert_type(publish("sets", "lab/qi", dry_run=True), tuple[PublishedResult, ...])
 assert_type(provenance("sets/qi"), dict[str, Any])
 
 figures = Entry.read("entries/my-net").figures["given"]

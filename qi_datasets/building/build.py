@@ -7,14 +7,14 @@ from enum import StrEnum
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.forecast import require_room
 from qi_datasets.building.plan import Plan
-from qi_datasets.building.refresh import refresh
+from qi_datasets.building.refresh import refresh_files
 from qi_datasets.building.write import write_set
 from qi_datasets.errors import NamedArgument, NewerSetError, OutputError, StoredSetError
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import Place, exists, set_folder
 from qi_datasets.storage.manifest import UNVERIFIED, Manifest
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.staging import lock_folder, replace_whole
 
 
 class Outcome(StrEnum):
@@ -75,7 +75,7 @@ def build_set(
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
-    with locked(folder, progress):
+    with lock_folder(folder, progress):
         found = None
         if not force:
             plan, found = with_what_is_there(plan, folder)
@@ -83,13 +83,13 @@ def build_set(
             return BuiltSet(folder, found, time.perf_counter() - start, Outcome.FOUND)
         if found is not None:
             try:
-                with replaced_whole(folder) as staging:
-                    manifest = refresh(folder, found, staging, progress)
+                with replace_whole(folder) as staging:
+                    manifest = refresh_files(folder, found, staging, progress)
                 return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
             except StoredSetError:
                 pass  # Only the images can mend it.
         require_room(plan, output)
-        with replaced_whole(folder) as staging:
+        with replace_whole(folder) as staging:
             manifest, remarks = write_set(plan, staging, engine or Engine(), progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.MADE, remarks)
 
@@ -108,7 +108,7 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
     start = time.perf_counter()
     if not exists(folder):
         return None
-    with locked(folder):
+    with lock_folder(folder):
         manifest = Manifest.read(folder)
         if not manifest.outdated or manifest.spec_version != SPEC_VERSION:
             return None
@@ -116,8 +116,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
             raise StoredSetError(
                 f"{folder} holds {foreign[0]}, which is not a file of the set; move it elsewhere", code="other-set"
             )
-        with replaced_whole(folder) as staging:
-            manifest = refresh(folder, manifest, staging, progress)
+        with replace_whole(folder) as staging:
+            manifest = refresh_files(folder, manifest, staging, progress)
     return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from qi_datasets.builder import Builder
 from qi_datasets.errors import OutputError
 from qi_datasets.pixels.contact_sheet import Strip, contact_sheet
-from qi_datasets.pixels.decoding import decoded
+from qi_datasets.pixels.decoding import decode_file
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, write_card
 from qi_datasets.storage.croissant import CROISSANT, write_croissant
@@ -17,7 +17,7 @@ from qi_datasets.storage.parquet import WrittenSplit, file_record, stored_rows
 PREVIEW = "preview.png"
 
 
-def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequence[WrittenSplit]) -> Manifest:
+def complete_set(folder: Path, builder: Builder, manifest: Manifest, splits: Sequence[WrittenSplit]) -> Manifest:
     """Writes what goes with a set's rows, and gives the manifest as it reads back, with a record of every file.
 
     Args:
@@ -30,7 +30,7 @@ def complete(folder: Path, builder: Builder, manifest: Manifest, splits: Sequenc
         OutputError: When rows are missing.
     """
     first, _ = next(row for split in splits for row in split.first)
-    pictures = {PREVIEW: list(strips(builder.spec, splits)), **builder.pictures(decoded(first))}
+    pictures = {PREVIEW: list(make_strips(builder.spec, splits)), **builder.pictures(decode_file(first))}
     for name, lines in pictures.items():
         contact_sheet(lines, folder / name)
     files = {name: record for split in splits for name, record in split.files.items()}
@@ -54,18 +54,18 @@ def check_counts(folder: Path, manifest: Manifest) -> None:
                 )
 
 
-def strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
+def make_strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
     """Lines of the contact sheet: one source at every border, if there are several; then each split's first rows."""
     unbordered = [split for split in splits if split.border == 0]
     at_borders = [split for split in splits if split.split == unbordered[0].split]
     if len(at_borders) > 1:
         for number in range(min(spec.rows_per_source, len(unbordered[0].first))):
-            images = [decoded(split.first[number][0]) for split in at_borders]
+            images = [decode_file(split.first[number][0]) for split in at_borders]
             label = unbordered[0].first[number][1]
             yield Strip(label_name(spec, label), images, [f"border {split.border}" for split in at_borders])
     for split in unbordered:
         captions = [label_name(spec, label) for _, label in split.first]
-        yield Strip(split.split, [decoded(png) for png, _ in split.first], captions)
+        yield Strip(split.split, [decode_file(png) for png, _ in split.first], captions)
 
 
 def label_name(spec: SetSpec, label: int) -> str:

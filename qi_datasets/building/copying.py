@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from qi_datasets.building.selection import official_names, order_key, ranks
+from qi_datasets.building.selection import official_names, order_key, selection_ranks
 from qi_datasets.imagenet import IMAGENET_VAL
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import OnePassSource, Source
 from qi_datasets.sources.base import ArchiveSource, HeldLocation, SourceImage
-from qi_datasets.sources.one_pass import Wanted
+from qi_datasets.sources.one_pass import WantedImages
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.scratch import scratch_folder
 
@@ -29,24 +29,24 @@ _SAMPLED, _SECONDS = 8, 1.0
 """First images that stand for all in an estimate, and how long reading is timed."""
 
 
-def wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> Wanted:
+def images_wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> WantedImages:
     """Returns which images of ImageNet val these sets may take.
 
     Args:
         chosen: the sets.
         counts: set name -> split -> number of sources, for every set that differs from the spec table.
     """
-    places = [ranks(spec, counts) for spec in chosen if spec.needs_images]
+    places = [selection_ranks(spec, counts) for spec in chosen if spec.needs_images]
     official = not any(counts.keys() & {spec.name, spec.first_rank_after} for spec in chosen)
     names = frozenset(name for part in places for name in official_names(part)) if official else None
-    return Wanted(names, max((part.stop for part in places), default=0), _order)
+    return WantedImages(names, max((part.stop for part in places), default=0), _order)
 
 
-def wanted_by_recipe(manifest: Manifest) -> Wanted:
+def wanted_by_recipe(manifest: Manifest) -> WantedImages:
     """Returns which images a recipe takes."""
     records = [record for members in manifest.sources.values() for record in members]
     names = frozenset(record.name for record in records)
-    return Wanted(names, len(names), _order, frozenset((record.bytes, record.sha256) for record in records))
+    return WantedImages(names, len(names), _order, frozenset((record.bytes, record.sha256) for record in records))
 
 
 def _order(name: str) -> bytes:
@@ -54,7 +54,9 @@ def _order(name: str) -> bytes:
 
 
 @contextmanager
-def at_hand(source: Source | None, wanted: Callable[[], Wanted], progress: bool) -> Iterator[Source | None]:
+def make_random_access(
+    source: Source | None, wanted: Callable[[], WantedImages], progress: bool
+) -> Iterator[Source | None]:
     """A source whose images can be read in any order, while the block runs.
 
     A compressed archive's images are copied to scratch space, which goes whatever happens. Those that come over a
@@ -76,14 +78,14 @@ def at_hand(source: Source | None, wanted: Callable[[], Wanted], progress: bool)
         shutil.rmtree(fetched, ignore_errors=True)
 
 
-def fetched_folder(source: OnePassSource, wanted: Wanted) -> Path:
+def fetched_folder(source: OnePassSource, wanted: WantedImages) -> Path:
     """Returns the folder where these images of a source stay, which its URLs, its sizes and the images name."""
     parts = [f"{part.label} {part.size}" for part in source.parts]
     images = sorted(wanted.names or [str(wanted.most)]) + sorted(digest for _, digest in wanted.contents)
     return user_cache_path("qi-datasets") / FETCHED / sha256_hex("\n".join(parts + images).encode())[:32]
 
 
-def assumed(source: OnePassSource, wanted: Wanted) -> tuple[Source, float]:
+def assume_source(source: OnePassSource, wanted: WantedImages) -> tuple[Source, float]:
     """Returns a source to plan with that was not read: as if all were there that is wanted; and seconds of its pass.
 
     Its images are a few of the archive's first ones, under all names in turn.
@@ -102,10 +104,10 @@ def assumed(source: OnePassSource, wanted: Wanted) -> tuple[Source, float]:
         name: SourceImage(name, "", image.location)
         for name, image in zip(names, _again(first, len(names)), strict=True)
     }
-    return _Assumed(source.where, images, IMAGENET_VAL), seconds
+    return _AssumedImages(source.where, images, IMAGENET_VAL), seconds
 
 
-class _Assumed(ArchiveSource):
+class _AssumedImages(ArchiveSource):
     """Images that stand for those of an archive. names: image name -> SourceImage."""
 
     layout = OnePassSource.layout

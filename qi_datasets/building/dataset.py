@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qi_datasets.building.build import BuiltSet, build_set, refresh_set
-from qi_datasets.building.copying import at_hand, wanted_by
+from qi_datasets.building.copying import images_wanted_by, make_random_access
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan, plan_set
-from qi_datasets.building.selection import ranks
+from qi_datasets.building.selection import selection_ranks
 from qi_datasets.errors import Message, NamedArgument, OptionError, StoredSetError, TooFewImagesError
 from qi_datasets.imagenet import IMAGENET_VAL
-from qi_datasets.registry import spec_named, specs
+from qi_datasets.registry import look_up_spec, specs
 from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
-from qi_datasets.sources.one_pass import Wanted
+from qi_datasets.sources.one_pass import WantedImages
 from qi_datasets.storage.location import Place, default_output, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
@@ -85,7 +85,7 @@ class BuildRequest:
             if number is not None:
                 IntegerOption(option, default=least, low=least, high=MOST_IMAGES).check(number)
         object.__setattr__(self, "counts", self._sizes(usual=False))
-        chosen = [spec_named(name) for name in self.sets]
+        chosen = [look_up_spec(name) for name in self.sets]
         for option, concerns in EFFECTS.items():
             value = getattr(self, option)
             if value is None or value is False:
@@ -125,16 +125,16 @@ class BuildRequest:
         # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
         sizes = (self.counts, self._sizes(usual=True))
         made_from_images = [spec for spec in specs().values() if spec.needs_images]
-        return DemoSource.of(max(ranks(spec, size).stop for spec in made_from_images for size in sizes))
+        return DemoSource.of(max(selection_ranks(spec, size).stop for spec in made_from_images for size in sizes))
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedImages:
         """Which images of ImageNet val may be selected."""
-        return wanted_by(self._chosen, self.counts)
+        return images_wanted_by(self._chosen, self.counts)
 
     @property
     def _chosen(self) -> list[SetSpec]:
         """The sets that are asked for, or all that may have rows."""
-        return [spec_named(name) for name in dict.fromkeys(self.sets)] or [
+        return [look_up_spec(name) for name in dict.fromkeys(self.sets)] or [
             spec for spec in specs().values() if sum(self.counts.get(spec.name, spec.splits).values()) > 0
         ]
 
@@ -292,7 +292,7 @@ def build_requested(
         force: Make them again, whatever is there.
         progress: Show bars, if standard error is a terminal.
     """
-    with at_hand(source, request.wanted, progress) as readable:
+    with make_random_access(source, request.wanted, progress) as readable:
         plans, notes = request.plans(readable)
         # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
         built = {

@@ -107,7 +107,7 @@ class Engine:
         threads = workers if then is None else max(2, workers)
         with ThreadPoolExecutor(threads, thread_name_prefix="qi-datasets") as executor:
             stopped = Event()
-            both = partial(_in_turns, work, then, BoundedSemaphore(workers), stopped)
+            both = partial(_run_in_turns, work, then, BoundedSemaphore(workers), stopped)
             try:
                 yield _results(executor, both, _batches(items, batch), pending, AHEAD * threads)
             finally:
@@ -136,7 +136,7 @@ def _each(work: Callable[[Item], Result], items: Iterable[Item], stopped: Event 
     return results
 
 
-def _in_turns(
+def _run_in_turns(
     work: Callable[[Item], Result],
     then: Callable[[Result], Any] | None,
     at_work: BoundedSemaphore,

@@ -9,7 +9,7 @@ from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, TooFe
 from qi_datasets.imagenet import IMAGENET_VAL, val_wnid
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
-from qi_datasets.registry import builder_of, spec_named
+from qi_datasets.registry import builder_of, look_up_spec
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import DemoSource, Source, SourceImage
 from qi_datasets.sources.base import size_of
@@ -139,7 +139,7 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
         OptionError: For a recipe that needs images, without any.
     """
     manifest = recipe.manifest
-    spec = spec_named(manifest.name)
+    spec = look_up_spec(manifest.name)
     if manifest.spec_version != SPEC_VERSION:
         raise StoredSetError(
             f"{recipe.where} is of data version {manifest.spec_version}, this package makes {SPEC_VERSION}; "

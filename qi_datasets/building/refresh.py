@@ -8,14 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from qi_datasets.building.complete import complete
+from qi_datasets.building.complete import complete_set
 from qi_datasets.errors import StoredSetError, one_line
 from qi_datasets.imagenet import label_of, val_wnid, wnids
 from qi_datasets.progress import bar_over
-from qi_datasets.registry import builder_of, spec_named
+from qi_datasets.registry import builder_of, look_up_spec
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
-from qi_datasets.storage.location import Place, fetch, joined
+from qi_datasets.storage.location import Place, fetch, join_place
 from qi_datasets.storage.manifest import FileRecord, Manifest, SourceRecord, columns_of, with_pixels
 from qi_datasets.storage.manifest_file import MANIFEST_VERSION
 from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, rewrite_columns, stored_rows
@@ -25,7 +25,7 @@ DAMAGED = (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException)
 """What a set raises that is not as its manifest says."""
 
 
-def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = False) -> Manifest:
+def refresh_files(folder: Place, manifest: Manifest, staging: Path, progress: bool = False) -> Manifest:
     """Writes a stored set into an empty folder as this version stores it, and gives the new manifest.
 
     Images, digests and what is known of the source files stay as they are; labels, pictures, card and manifest are new.
@@ -41,7 +41,7 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
             of its columns depend on a synset.
     """
     try:
-        spec = spec_named(manifest.name)
+        spec = look_up_spec(manifest.name)
         sources = {split: list(map(with_synset, records)) for split, records in manifest.sources.items()}
         if sources != manifest.sources and spec.name not in SPECS:
             raise StoredSetError(f"{folder} is another package's set with new synsets; build it again from its images")
@@ -59,7 +59,7 @@ def refresh(folder: Place, manifest: Manifest, staging: Path, progress: bool = F
             columns=columns_of(spec),
             files={},
         )
-        return complete(staging, builder_of(spec, manifest.size), with_pixels(spec, now), splits)
+        return complete_set(staging, builder_of(spec, manifest.size), with_pixels(spec, now), splits)
     except DAMAGED as error:
         raise StoredSetError(f"{folder} is not as its manifest says ({one_line(error)}); build it again") from error
 
@@ -87,7 +87,7 @@ def relabelled_splits(
             columns = synset_columns(spec, sources[split]) if sources != manifest.sources else {}
             files, start = {}, 0
             for name in part.files:
-                path = copied(folder, name, manifest.files[name], staging)
+                path = copy_file(folder, name, manifest.files[name], staging)
                 stop = start + stored_rows(path)
                 if columns:
                     rewrite_columns(path, schema, {column: values[start:stop] for column, values in columns.items()})
@@ -109,7 +109,7 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
     return columns
 
 
-def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
+def copy_file(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
     """A copy of a set's file; ValueError when the file is not the recorded one.
 
     Args:
@@ -121,7 +121,7 @@ def copied(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
     path = staging / name
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetch(joined(folder, name), path)
+        fetch(join_place(folder, name), path)
     except FileNotFoundError as error:
         raise ValueError(f"{name} is gone") from error
     if file_record(path) != record:

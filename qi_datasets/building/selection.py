@@ -33,10 +33,10 @@ def official_names(places: range) -> list[str]:
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
     """The names that each split of a set officially takes from ImageNet val."""
-    return by_split(official_names(ranks(spec)), spec.splits)
+    return divide_by_split(official_names(selection_ranks(spec)), spec.splits)
 
 
-def by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, list[str]]:
+def divide_by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, list[str]]:
     """Consecutive stretches of `names`, one for each split."""
     selected, start = {}, 0
     for split, size in sizes.items():
@@ -51,7 +51,7 @@ def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
     return sha256_hex("".join(f"{name}\n" for name in names).encode())
 
 
-def ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
+def selection_ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
     """The places in the order that a set takes: from 0, or after the last of the set that comes before it.
 
     Args:
@@ -61,7 +61,7 @@ def ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) 
     counts = splits or {}
     start = 0
     if spec.first_rank_after is not None:
-        start = ranks(SPECS[spec.first_rank_after], splits).stop
+        start = selection_ranks(SPECS[spec.first_rank_after], splits).stop
     return range(start, start + sum(counts.get(spec.name, spec.splits).values()))
 
 
@@ -87,7 +87,7 @@ def select(
         splits: Set name -> split -> number of sources, for every set that differs from the spec table.
         where: What messages call the source.
     """
-    places = ranks(spec, splits)
+    places = selection_ranks(spec, splits)
     wanted = len(places)
     count = NamedArgument(spec.count_option, "N")
     if wanted < 1:
@@ -118,4 +118,4 @@ def select(
                 count,
                 fewer,
             )
-    return by_split(chosen, (splits or {}).get(spec.name, spec.splits))
+    return divide_by_split(chosen, (splits or {}).get(spec.name, spec.splits))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from qi_datasets.builders.subset import Listed, ordered
+from qi_datasets.builders.subset import ListedImage, sort_by_digest
 from qi_datasets.cards import template
 from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, OutputError, SourceError, StoredSetError
 from qi_datasets.imagenet import wnids
@@ -19,7 +19,7 @@ from qi_datasets.set_spec import IntegerOption
 from qi_datasets.sources.training import NAMED, TrainingImages, open_training
 from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import default_output
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.staging import lock_folder, replace_whole
 from qi_datasets.storage.writing import output_errors
 
 SUBSET = "subset"
@@ -60,7 +60,7 @@ def build_subset(imagenet_train: str | Path, output: str | Path | None = None) -
 def write_subset(images: TrainingImages, output: str | Path | None = None) -> BuiltSubset:
     """Writes the lists of opened training images; arguments and errors as of `build_subset`."""
     folder = subset_folder(output)
-    rows = list(ordered(images.places))
+    rows = list(sort_by_digest(images.places))
     sizes = dict[str, int]()
     for row in rows:
         sizes[row.wnid] = row.rank + 1
@@ -78,7 +78,7 @@ def write_subset(images: TrainingImages, output: str | Path | None = None) -> Bu
         raise OutputError(
             f"{folder} exists and is no subset of this package; choose another output folder", code="folder-in-use"
         )
-    with locked(folder), replaced_whole(folder) as staging:
+    with lock_folder(folder), replace_whole(folder) as staging:
         pq.write_table(table, staging / LIST, compression="zstd", write_statistics=False)
         (staging / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         card = template(TEMPLATE).render(facts=facts, lists=OFFICIAL_LISTS, file=LIST)
@@ -86,7 +86,7 @@ def write_subset(images: TrainingImages, output: str | Path | None = None) -> Bu
     return BuiltSubset(folder, facts)
 
 
-def list_digest(rows: Sequence[Listed]) -> str:
+def list_digest(rows: Sequence[ListedImage]) -> str:
     """Returns SHA-256 (hex) of the names in order, one a line."""
     return sha256_hex("".join(f"{row.name}\n" for row in rows).encode())
 
@@ -180,7 +180,7 @@ def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> i
     locations = [images.location(name) for name, _ in names]
     if not images.has_files:
         raise SourceError(f"links lead to files, and the images of {images.where} are in archives; unpack them")
-    with output_errors(target), replaced_whole(target) as staging:
+    with output_errors(target), replace_whole(target) as staging:
         for wnid in wnids():
             (staging / wnid).mkdir()
         for (_, wnid), location in zip(names, locations, strict=True):

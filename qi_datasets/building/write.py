@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from qi_datasets.builder import GeneratedSet, ImageSet
-from qi_datasets.building.complete import complete
+from qi_datasets.building.complete import complete_set
 from qi_datasets.building.encoding import decode_source, encode_generated, encode_source
 from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import Plan
@@ -85,7 +85,7 @@ def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> tupl
         manifest = replace(manifest, pixels=VERIFIED, verified_against=plan.recipe.where)
     if spec.digests and not spec.needs_images and plan.canonical and manifest.pixels == UNVERIFIED:
         raise BuilderError(f"{spec.name}: the pixels differ from the pinned ones; is numpy or this package damaged?")
-    return complete(staging, plan.builder, manifest, splits), tuple(remarks)
+    return complete_set(staging, plan.builder, manifest, splits), tuple(remarks)
 
 
 def write_rows(

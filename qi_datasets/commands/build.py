@@ -98,7 +98,7 @@ def main(
     if paths:
         raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
 
-    from qi_datasets.building.copying import assumed
+    from qi_datasets.building.copying import assume_source
 
     if imagenet_train is not None or "subset" in sets:
         list_subset(sets, imagenet_train, per_class, links, output, quiet=quiet)
@@ -137,8 +137,8 @@ def main(
     if dry_run:
         seconds = 0.0
         if isinstance(source, OnePassSource):
-            source, seconds = assumed(source, request.wanted())
-        foretell(*request.plans(source), root, workers)
+            source, seconds = assume_source(source, request.wanted())
+        show_forecast(*request.plans(source), root, workers)
         if seconds:
             say(f"and reading the archive once, about {seconds:.0f} seconds; it was taken to hold all that is selected")
         return
@@ -214,7 +214,7 @@ def report(built: "Built") -> None:
         say(with_flags(note))
 
 
-def foretell(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
+def show_forecast(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
     """Prints what would be built, how large it would be, and how long that would take.
 
     plans: the sets.

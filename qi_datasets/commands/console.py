@@ -98,7 +98,7 @@ def width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def wrapped(text: str) -> str:
+def wrap_lines(text: str) -> str:
     """A sentence in lines that fit the terminal; in one line where the output goes elsewhere."""
     if not sys.stdout.isatty():
         return text

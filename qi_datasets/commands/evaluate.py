@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, fail, say, table, wrapped
+from qi_datasets.commands.console import command, fail, say, table, wrap_lines
 from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def main(
     if check is not None:
         check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
         return
-    look_at(model, output, entry, plot, options)
+    check_before_torch(model, output, entry, plot, options)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     if grid is not None:
         from qi_datasets.commands.grid import run_on_grid
@@ -137,7 +137,7 @@ def main(
     options |= {name: options[name] or None for name in ("borders", "init")}
     try:
         with importable_here():
-            made = evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+            made = run_evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
     except StoppedError as error:
         if entry is None or not entry.exists():
             raise
@@ -156,11 +156,11 @@ def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str
     quiet: show nothing.
     """
     if plot is not None:
-        from qi_datasets.evaluation.curve import plot as draw
+        from qi_datasets.evaluation.curve import save_plot as draw
 
         draw([made.content], plot)
     if dataset_id is not None and entry is not None:
-        from qi_datasets.evaluation.hub import write_results
+        from qi_datasets.evaluation.hub_results import write_results
 
         write_results(made, dataset_id, entry)
     if not quiet:
@@ -182,7 +182,9 @@ def check_usage(entry: Path | None, *, merge: bool, alone: bool, dataset_id: str
         raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
 
 
-def look_at(model: str, output: str | None, entry: Path | None, plot: Path | None, options: Mapping[str, Any]) -> None:
+def check_before_torch(
+    model: str, output: str | None, entry: Path | None, plot: Path | None, options: Mapping[str, Any]
+) -> None:
     """Raises our errors for arguments that are wrong, before torch is imported, which takes seconds.
 
     model, output, entry, plot: as they were given.
@@ -201,7 +203,7 @@ def look_at(model: str, output: str | None, entry: Path | None, plot: Path | Non
     given.check_torch()
 
 
-def evaluation(
+def run_evaluation(
     model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
 ) -> "Entry | None":
     """The entry that the options ask for; None where they ask for an estimate, which is shown.
@@ -211,25 +213,25 @@ def evaluation(
     merge: put together what is there.
     progress: show bars on a terminal.
     """
-    from qi_datasets.evaluation.about import LONGEST
+    from qi_datasets.evaluation.description import LONGEST
     from qi_datasets.evaluation.design import design_of
-    from qi_datasets.evaluation.evaluate import evaluate, merged, read
+    from qi_datasets.evaluation.evaluate import evaluate, merge_parts, read_data
 
     if not (dry_run or merge):
         return evaluate(model, output=output, entry=entry, progress=progress, **options)
     limit, about = options.pop("limit"), {name: options.pop(name) for name in LONGEST}
     design = design_of(model, **options)
-    data = read(design, output, limit, progress=progress)
+    data = read_data(design, output, limit, progress=progress)
     if merge and entry is not None:
-        made = merged(design, data, entry.absolute())
+        made = merge_parts(design, data, entry.absolute())
         if any(about.values()):
             made = made.described(**about)
             made.write(entry)
         return made
-    from qi_datasets.evaluation.estimate import estimated
+    from qi_datasets.evaluation.estimate import estimate_seconds
     from qi_datasets.specs import QI
 
-    found = estimated(design, data)
+    found = estimate_seconds(design, data)
     seeds = {init: f"{len(settings['seeds'])}" for init, settings in design.inits.items()}
     rows = [[init, seeds[init], place, duration(seconds)] for (init, place), seconds in found.items()]
     rows.append(["all", "", "", duration(sum(found.values()))])
@@ -247,7 +249,7 @@ def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> 
     """
     from click.core import ParameterSource
 
-    from qi_datasets.evaluation.about import ABOUT, LONGEST
+    from qi_datasets.evaluation.description import ABOUT, LONGEST
     from qi_datasets.evaluation.entry import Entry
 
     context = click.get_current_context()
@@ -265,9 +267,9 @@ def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> 
 
 def refresh_entries(folder: Path, *, quiet: bool) -> None:
     """Rewrites the entries below a folder in this version's form; says which."""
-    from qi_datasets.evaluation.refresh import refresh
+    from qi_datasets.evaluation.refresh import refresh_entries_in
 
-    found = refresh(folder)
+    found = refresh_entries_in(folder)
     for name, rewritten in found.items():
         if rewritten and not quiet:
             say(f"rewritten: {name}")
@@ -282,9 +284,9 @@ def check_again(model: str, folder: Path, output: str | None, weights: str, devi
     folder: of the entry.
     quiet: show no bars; what differs goes to standard error.
     """
-    from qi_datasets.evaluation.again import arguments_of, differences
     from qi_datasets.evaluation.entry import Entry
     from qi_datasets.evaluation.evaluate import evaluate
+    from qi_datasets.evaluation.reproduce import arguments_of, differences
 
     there = Entry.read(folder)
     with importable_here():
@@ -314,11 +316,11 @@ def importable_here() -> Iterator[None]:
 
 def show_list() -> None:
     """The models that have names, and the tasks."""
-    from qi_datasets.evaluation.models import names
+    from qi_datasets.evaluation.models import model_names
     from qi_datasets.evaluation.tasks import TASKS
 
     click.echo("models (further ones: timm:NAME, package.module:factory, path/to/file.py:factory)")
-    for name in names():
+    for name in model_names():
         click.echo(f"  {name}")
     click.echo("tasks")
     for task in TASKS.values():
@@ -327,7 +329,7 @@ def show_list() -> None:
 
 def show(made: "Entry") -> None:
     """The entry's figures in tables, on `qi` as a curve, and what they say in a sentence."""
-    from qi_datasets.evaluation.curve import drawn
+    from qi_datasets.evaluation.curve import draw_text_curve
     from qi_datasets.evaluation.wording import borders_run, is_poor, number, reach
     from qi_datasets.specs import QI, SHIFTED
 
@@ -346,7 +348,7 @@ def show(made: "Entry") -> None:
             if any(map(is_poor, figures.values())):
                 click.echo("warning: fewer than 10 classes are answered, so that consistency says little")
     if made.task == QI.name:
-        click.echo("\n".join(drawn(made.content)))
+        click.echo("\n".join(draw_text_curve(made.content)))
     data = made.content["data"]
     click.echo(
         f"{made.content['model']['name']} on {data['set']} {data['data_version']}, track {data['track']}, "
@@ -354,7 +356,7 @@ def show(made: "Entry") -> None:
     )
     if caveat := data.get("caveat"):
         say(f"note: {caveat}")
-    say(wrapped(f"{made}"))
+    say(wrap_lines(f"{made}"))
 
 
 def duration(seconds: float) -> str:

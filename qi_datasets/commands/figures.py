@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from qi_datasets.commands.console import command, say, with_flags, wrapped
+from qi_datasets.commands.console import command, say, with_flags, wrap_lines
 
 EPILOG = """
 \b
@@ -37,11 +37,11 @@ def main(
         out, names=names, looks=looks, output=output, entries=entries, demo=demo, progress=not quiet
     )
     for note in notes:
-        say(wrapped(with_flags(note)), err=True)
+        say(wrap_lines(with_flags(note)), err=True)
     if not quiet:
         for file in files:
             say(f"{file}")
-        say(wrapped(f"{len(files)} files in {out}."))
+        say(wrap_lines(f"{len(files)} files in {out}."))
 
 
 if __name__ == "__main__":

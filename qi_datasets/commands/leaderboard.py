@@ -10,7 +10,7 @@ from qi_datasets.commands.console import command, say, table
 from qi_datasets.errors import printable
 
 if TYPE_CHECKING:
-    from qi_datasets.leaderboard.hub import Compared
+    from qi_datasets.leaderboard.hub_ranking import ComparedClaim
 
 LONGEST_NAME = 200
 INVALID = 1
@@ -98,15 +98,15 @@ def main(
         say(f"refused: {one.name}: {one.reason}", err=quiet)
     wrong = show_compared(made.compared, quiet=quiet) if hub is not None else 0
     if not quiet and output is not None:
-        say(f"{output / PAGE}: {counted(len(made.collection.found))}, {len(made.refused)} refused")
+        say(f"{output / PAGE}: {count_entries(len(made.collection.found))}, {len(made.refused)} refused")
     if made.refused or wrong:
         raise click.exceptions.Exit(INVALID)
 
 
-def show_compared(compared: Sequence["Compared"], *, quiet: bool) -> int:
+def show_compared(compared: Sequence["ComparedClaim"], *, quiet: bool) -> int:
     """Shows the Hub's ranking beside ours; quiet: what is wrong with it alone. Returns how many claims are wrong."""
-    from qi_datasets.evaluation.about import network_name
-    from qi_datasets.leaderboard.hub import WRONG
+    from qi_datasets.evaluation.description import network_name
+    from qi_datasets.leaderboard.hub_ranking import WRONG
 
     rows = []
     for one in compared:
@@ -157,6 +157,6 @@ def check_submission(
         raise click.exceptions.Exit(INVALID)
 
 
-def counted(number: int) -> str:
+def count_entries(number: int) -> str:
     """So many entries, in words."""
     return f"{number} {'entry' if number == 1 else 'entries'}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from qi_datasets.commands.console import command, say, wrapped
+from qi_datasets.commands.console import command, say, wrap_lines
 
 EPILOG = """
 \b
@@ -24,16 +24,16 @@ Exit status: 0 drawn, 2 wrong usage or input.
 def main(entries: tuple[Path, ...], output: Path, quiet: bool) -> None:
     """Draw ENTRIES, folders of one task: on qi accuracy against border, with intervals and the paper's curves."""
     from qi_datasets.evaluation.arguments import check_plot
-    from qi_datasets.evaluation.curve import plot
+    from qi_datasets.evaluation.curve import save_plot
     from qi_datasets.evaluation.entry import Entry
 
     check_plot(output)
     found = [Entry.read(folder) for folder in entries]
-    plot([entry.content for entry in found], output)
+    save_plot([entry.content for entry in found], output)
     if not quiet:
         for entry in found:
-            say(wrapped(f"{entry}"))
-            say(wrapped(entry.methods()))
+            say(wrap_lines(f"{entry}"))
+            say(wrap_lines(entry.methods()))
         say(f"{output}: {len(found)} {'entry' if len(found) == 1 else 'entries'}")
 
 

@@ -10,9 +10,9 @@ from click.core import ParameterSource
 from qi_datasets.commands.console import command, say, table
 
 if TYPE_CHECKING:
-    from qi_datasets.publishing.plan import Publication
     from qi_datasets.publishing.proposal import Proposal, Sent
-    from qi_datasets.publishing.publish import Published
+    from qi_datasets.publishing.publication import Publication
+    from qi_datasets.publishing.publish import PublishedResult
 
 MEGABYTE = 1e6
 UNCHECKED = 3
@@ -119,7 +119,7 @@ def main(
             entry, model_id=model_id, dataset_id=dataset_id, results=results, direct=direct,
             dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet,
         )  # fmt: skip
-        report_sent(sent, dry_run=dry_run, quiet=quiet)
+        show_sent(sent, dry_run=dry_run, quiet=quiet)
         return
     if site is not None:
         from qi_datasets.publishing.site import publish_site
@@ -127,7 +127,7 @@ def main(
         put = publish_site(
             site, str(repo_id), dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet
         )  # fmt: skip
-        report_sent([put], dry_run=dry_run, quiet=quiet)
+        show_sent([put], dry_run=dry_run, quiet=quiet)
         return
 
     if lists:
@@ -136,7 +136,7 @@ def main(
         put = publish_subset(
             out, str(repo_id), dry_run=dry_run, confirm=agreed_to, timeout=silence, progress=not quiet
         )  # fmt: skip
-        report_sent([put], dry_run=dry_run, quiet=quiet)
+        show_sent([put], dry_run=dry_run, quiet=quiet)
         return
 
     from qi_datasets.publishing.publish import publish
@@ -212,7 +212,7 @@ def show_proposals(proposals: Sequence["Proposal"]) -> None:
             click.echo("\n".join(f"  {line}" for line in listed.splitlines()))
 
 
-def report_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
+def show_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
     """What was sent, and where it can be seen. dry_run: nothing was; the plan is shown instead."""
     if dry_run:
         if not quiet:
@@ -250,7 +250,7 @@ def show(publications: Sequence["Publication"]) -> None:
             click.echo(f"  note: {note}")
 
 
-def report(done: "Published") -> None:
+def report(done: "PublishedResult") -> None:
     """What was done, and the line that loads it."""
     name, place = done.publication.content.spec.name, done.publication.place
     if done.changed:

@@ -38,14 +38,14 @@ def make_again(
     quiet: show no bars; what differs goes to standard error.
     """
     from qi_datasets.building.build import build_set
-    from qi_datasets.building.copying import at_hand, wanted_by_recipe
+    from qi_datasets.building.copying import make_random_access, wanted_by_recipe
     from qi_datasets.building.plan import Recipe, plan_recipe
     from qi_datasets.storage.compare import compare
     from qi_datasets.storage.location import folder_name
     from qi_datasets.storage.published import manifest_at
 
     where, manifest = manifest_at(location)
-    with at_hand(source, lambda: wanted_by_recipe(manifest), not quiet) as readable:
+    with make_random_access(source, lambda: wanted_by_recipe(manifest), not quiet) as readable:
         plan = plan_recipe(Recipe(where, manifest), readable, progress=not quiet)
         built = build_set(plan, root, engine=engine, force=force, progress=not quiet)
     for remark in built.remarks:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import command, say, table, width, with_flags, wrapped
+from qi_datasets.commands.console import command, say, table, width, with_flags, wrap_lines
 from qi_datasets.errors import Message
 
 if TYPE_CHECKING:
@@ -116,45 +116,45 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
         show_passes(found, verbose=verbose)
     for check in found.having_cause:
         if not quiet or check.status != "warn":
-            say(wrapped(with_flags(check.line)), err=quiet)
+            say(wrap_lines(with_flags(check.line)), err=quiet)
     damaged = [check for check in found.having(Status.FAIL) if check.name not in NO_DAMAGE]
     if any(not check.cause.endswith("with LF again") for check in damaged):
-        say(wrapped(REMEDY), err=quiet)
+        say(wrap_lines(REMEDY), err=quiet)
     if not quiet:
-        say(wrapped(f"{found.verdict}. {found.summary}"))
+        say(wrap_lines(f"{found.verdict}. {found.summary}"))
 
 
 def show_passes(found: "Report", *, verbose: bool) -> None:
     """How the checks of each set ended; with `verbose` digests, every check and every table too."""
-    from qi_datasets.verification.report.report import counted
+    from qi_datasets.verification.report.report import sum_up
 
     for note in found.notes:
-        say(wrapped(with_flags(Message("note: ", note))))
+        say(wrap_lines(with_flags(Message("note: ", note))))
     digests = {one.name: one.provenance["digests"] for one in found.sets}
     for name in dict.fromkeys(check.set for check in found.checks):
         checks = found.of(name)
-        say(f"{name}: {counted(checks)}")
+        say(f"{name}: {sum_up(checks)}")
         if verbose:
             for config, splits in digests.get(name, {}).items():
                 for split, digest in splits.items():
                     say(f"  {config} {split} {digest}")
             rows = [[check.name, check.status, figure_of(check)] for check in checks]
-            say(fitted(["check", "status", "figure"], rows))
+            say(fit_table(["check", "status", "figure"], rows))
     if verbose:
         for one in found.tables:
-            say(f"\n{wrapped(one.title)}\n{fitted(one.header, one.rows)}")
+            say(f"\n{wrap_lines(one.title)}\n{fit_table(one.header, one.rows)}")
             if one.note:
-                say(wrapped(one.note))
+                say(wrap_lines(one.note))
         say()
 
 
-def fitted(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def fit_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """The table as wide as the terminal allows; else each row as lines of its own."""
     text = table(header, [[str(cell) for cell in row] for row in rows])
     if max(map(len, text.splitlines())) <= width():
         return text
     return "\n".join(
-        wrapped(f"{row[0]}: " + "; ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True)))
+        wrap_lines(f"{row[0]}: " + "; ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True)))
         for row in rows
     )
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, OutputError, missing_extra
-from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, INITS, PRETRAINED, RANDOM, SCRATCH, UNTOUCHED
+from qi_datasets.evaluation.initialisations import CALIBRATED, GIVEN, INITS, PRETRAINED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
-from qi_datasets.storage.location import Place, default_output, exists, joined, place_of, set_folder
+from qi_datasets.storage.location import Place, default_output, exists, join_place, place_of, set_folder
 from qi_datasets.storage.manifest_file import MANIFEST
 
 Padding = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
@@ -76,8 +76,8 @@ def check_arguments(
         raise OptionError(
             NamedArgument("batch_norm", f"{batch_norm!r}"), f" has no effect on {task}; leave it out", code="no-effect"
         )
-    channels("mean", mean)
-    channels("std", std)
+    check_channels("mean", mean)
+    check_channels("std", std)
     if weights not in ("none", "default") and not Path(weights).expanduser().is_file():
         raise OptionError(f"weights are none, default or a file, and {weights!r} is no file", code="bad-model")
 
@@ -123,7 +123,7 @@ def check_inits(task: str, init: str | Iterable[str] | None) -> None:
             raise OptionError(f"{task} takes init {', '.join(TASK_INITS[task])}, not {kind}")
 
 
-def channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
+def check_channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
     """Returns a mean or deviation of images in [0, 1], one number for each channel; None for None.
 
     Raises:
@@ -201,7 +201,7 @@ def set_place(spec: SetSpec, output: str | Path | None) -> Place:
         NotBuiltError: For a set of images that is not there; others are made on first use.
     """
     root = default_output() if output is None else place_of(output)
-    folder = root if exists(joined(root, MANIFEST)) else set_folder(root, spec, spec.size)
+    folder = root if exists(join_place(root, MANIFEST)) else set_folder(root, spec, spec.size)
     if spec.needs_images and not exists(folder):
         raise NotBuiltError(
             f"{spec.name} is not built in {root}: build it with the command qi-build, or give its folder as output"

@@ -11,8 +11,8 @@ from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.arguments import CHANNELS
 from qi_datasets.evaluation.sizes import evaluation_mode
 from qi_datasets.networks.operators import operator_of
-from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.corners import said
+from qi_datasets.networks.random_weights import random_seed
+from qi_datasets.protocols.corners import run_network
 from qi_datasets.specs import QUADRANT
 
 APART = 1e-4
@@ -32,14 +32,14 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
     Raises:
         ModelError: Where the answer to an image is another one when it is asked again, or in a batch of others.
     """
-    images = noise(side).to(next(iter(network.parameters()), torch.empty(0)).device)
-    contiguous = not takes(network, images.clone(memory_format=torch.channels_last))
+    images = noise_images(side).to(next(iter(network.parameters()), torch.empty(0)).device)
+    contiguous = not takes_images(network, images.clone(memory_format=torch.channels_last))
     where = f"on an image of {side} x {side}"
     with torch.inference_mode():
         # Each gets images of its own, since a network may write into them.
-        alone: Tensor = said(lambda: network(images[:1].clone()), where)
-        again: Tensor = said(lambda: network(images[:1].clone()), where)
-        batch: Tensor = said(lambda: network(images.clone()), f"on {IMAGES} images of {side} x {side}")
+        alone: Tensor = run_network(lambda: network(images[:1].clone()), where)
+        again: Tensor = run_network(lambda: network(images[:1].clone()), where)
+        batch: Tensor = run_network(lambda: network(images.clone()), f"on {IMAGES} images of {side} x {side}")
     if len(batch) != IMAGES:
         raise ModelError(
             f"{name} must answer one vector for each image; to {IMAGES} images it gives {len(batch)}",
@@ -110,7 +110,7 @@ def _batch_norms_used(network: nn.Module, side: int) -> list[str | None]:
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
     used = _BatchNorms(network)
     with evaluation_mode(network), torch.inference_mode(), used:
-        said(lambda: network(image), f"on an image of {side} x {side}")
+        run_network(lambda: network(image), f"on an image of {side} x {side}")
     return used.found
 
 
@@ -119,10 +119,10 @@ def is_opaque(network: nn.Module) -> bool:
     return any(isinstance(layer, torch.jit.ScriptModule) for layer in network.modules())
 
 
-def noise(side: int) -> Tensor:
+def noise_images(side: int) -> Tensor:
     """Returns images on black, noise in the upper-left corner, the same ones each time: (IMAGES, 3, side, side)."""
     images = torch.zeros(IMAGES, CHANNELS, side, side)
-    with seeded(0):
+    with random_seed(0):
         size = min(QUADRANT.patch, side)
         images[:, :, :size, :size] = torch.randn(IMAGES, CHANNELS, size, size)
         # The others are darker, so that a sum over the batch has another sign than the first image's.
@@ -130,12 +130,12 @@ def noise(side: int) -> Tensor:
     return images
 
 
-def takes(network: nn.Module, images: Tensor) -> bool:
+def takes_images(network: nn.Module, images: Tensor) -> bool:
     """Returns whether a network runs on images, and with weights of their layout."""
     laid_out = network.to(memory_format=torch.channels_last)
     try:
         with torch.inference_mode():
-            said(lambda: laid_out(images), "")
+            run_network(lambda: laid_out(images), "")
     except (ModelError, MemoryError):
         return False
     finally:

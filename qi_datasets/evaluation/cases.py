@@ -9,15 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qi_datasets.evaluation.behaviour import noise
-from qi_datasets.evaluation.inits import CALIBRATED, GIVEN, PRETRAINED, SCRATCH
+from qi_datasets.evaluation.behaviour import noise_images
+from qi_datasets.evaluation.initialisations import CALIBRATED, GIVEN, PRETRAINED, SCRATCH
 from qi_datasets.evaluation.models import Model, weights_sha256
-from qi_datasets.evaluation.variants import Facts, Prepared, Variant, check_answers, prepared, with_new_head
+from qi_datasets.evaluation.variants import (
+    NetworkFacts,
+    PreparedNetwork,
+    Variant,
+    check_answers,
+    prepare_network,
+    with_new_head,
+)
 from qi_datasets.networks.branches import DeadBranches, find_dead_branches
 from qi_datasets.networks.local import corners_proved_equal
-from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.corners import CornerNetwork, said
-from qi_datasets.protocols.quadrant import batch_norms, normalised
+from qi_datasets.networks.random_weights import random_seed
+from qi_datasets.protocols.corners import CornerNetwork, run_network
+from qi_datasets.protocols.quadrant import batch_norms, normalise_patches
 from qi_datasets.specs import QUADRANT
 
 CLASSES = 2
@@ -59,7 +66,7 @@ class Design:
     task: str
     model: Model
     variant: Variant
-    facts: Facts
+    facts: NetworkFacts
     inits: Mapping[str, Mapping[str, Any]]
     borders: Sequence[int]
     device: str
@@ -94,26 +101,26 @@ class Design:
         """Rows and columns of the images of a case."""
         return self.canvas + 2 * self.border(case)
 
-    def network(self, case: Case) -> Prepared:
+    def network(self, case: Case) -> PreparedNetwork:
         """The network of a case on its device, frozen."""
         side, own = self.side(case), case.init in (PRETRAINED, GIVEN)
-        made = prepared(self.model, self.variant, side, case.seed, own=own, head=self.head)
-        return Prepared(self.placed(made.network), made.sha256)
+        made = prepare_network(self.model, self.variant, side, case.seed, own=own, head=self.head)
+        return PreparedNetwork(self.placed(made.network), made.sha256)
 
     def digest(self, case: Case) -> str:
         """SHA-256 of the weights of a case's network, as it is made."""
         own = case.init in (PRETRAINED, GIVEN)
         return weights_sha256(self.model.network(self.side(case), case.seed, own=own, headless=not self.head))
 
-    def trainable(self, case: Case) -> Prepared:
+    def trainable(self, case: Case) -> PreparedNetwork:
         """The network of a case with two logits, to be trained."""
         side = self.side(case)
-        made = prepared(self.model, self.variant, side, case.seed, own=False, trained=True)
+        made = prepare_network(self.model, self.variant, side, case.seed, own=False, trained=True)
         width = check_answers(made.network, side, self.model.name)
         # A network of the user's own that answers two logits has its head.
         headed = not self.model.whole and width == CLASSES
         network = made.network if headed else with_new_head(made.network, width, CLASSES, case.seed)
-        return Prepared(self.placed(network.requires_grad_()), made.sha256)
+        return PreparedNetwork(self.placed(network.requires_grad_()), made.sha256)
 
     def dead_branches(self) -> dict[str, DeadBranches]:
         """Init -> the residual branches that are dead in its first network; trained ones open theirs, and are left out.
@@ -127,8 +134,8 @@ class Design:
                 continue
             network = replace(self, variant=replace(self.variant, padding="own")).network(case).network
             side, by_batch = self.side(case), self.calibrated(case)
-            images = noise(side).to(next(iter(network.parameters()), torch.empty(0)))
-            dead = said(
+            images = noise_images(side).to(next(iter(network.parameters()), torch.empty(0)))
+            dead = run_network(
                 lambda network=network, images=images, by_batch=by_batch: find_dead_branches(  # type: ignore[misc]
                     network, images, by_batch=by_batch
                 ),
@@ -166,7 +173,7 @@ class Design:
         for draw in range(2):
             made = copy.deepcopy(network)
             biases = [one for one in made.parameters() if one.ndim == 1 and case.init == SCRATCH]
-            with seeded(draw), torch.no_grad():
+            with random_seed(draw), torch.no_grad():
                 # Above 0 for all channels, so that no activation makes it black again. Kernels are random as it is.
                 for tensor, sign in [*((one, -1) for one in statistics(made)[::2]), *((one, 1) for one in biases)]:
                     tensor.add_(torch.rand(tensor.shape).to(tensor) / 4 + 0.05, alpha=sign)
@@ -177,8 +184,8 @@ class Design:
         pixels = images if images.shape[1] > 1 else images.repeat(3, axis=1)
         transform = self.model.transform
         if self.variant.background == "plain":
-            return normalised(pixels, (0.0,) * 3, (1.0,) * 3)
-        return normalised(pixels, transform.mean, transform.std)
+            return normalise_patches(pixels, (0.0,) * 3, (1.0,) * 3)
+        return normalise_patches(pixels, transform.mean, transform.std)
 
     def placed(self, network: nn.Module) -> nn.Module:
         """A network on the device."""
@@ -209,10 +216,10 @@ class Bench:
     def __init__(self, design: Design) -> None:
         self.design = design
         self._case: Case | None = None
-        self._made: Prepared
+        self._made: PreparedNetwork
         self._reader: CornerNetwork | None
 
-    def network(self, case: Case, kept: Sequence[bytes] | None = None) -> Prepared:
+    def network(self, case: Case, kept: Sequence[bytes] | None = None) -> PreparedNetwork:
         """The network of a case. kept: statistics of its batch norms, `statistics` as bytes, for a new one."""
         if self._case != case:
             self._made, self._reader = self.design.network(case), None

@@ -157,7 +157,7 @@ def find_state(content: Any) -> State | None:
     for place in ("", *PLACES):
         found = content if not place else content.get(place) if isinstance(content, dict) else None
         if is_state(found):
-            return {unwrapped(f"{name}"): tensor for name, tensor in found.items()}
+            return {strip_wrappers(f"{name}"): tensor for name, tensor in found.items()}
     return None
 
 
@@ -171,14 +171,14 @@ def is_named(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
 
-def unwrapped(name: str) -> str:
+def strip_wrappers(name: str) -> str:
     """Returns the name of a weight without what wrappers put into it."""
     for wrapper in WRAPPERS:
         name = name.replace(f".{wrapper}", ".").removeprefix(wrapper)
     return name
 
 
-def load(network: nn.Module, state: State, weights: str, head: Callable[[], Collection[str]] = tuple) -> None:
+def load_weights(network: nn.Module, state: State, weights: str, head: Callable[[], Collection[str]] = tuple) -> None:
     """Loads weights into a network.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from qi_datasets.errors import OptionError, missing_extra
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Content
-from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.evaluation.wording import network_name
 from qi_datasets.specs import QI, SHIFTED
 from qi_datasets.storage.writing import output_errors
@@ -28,13 +28,13 @@ def curves_of(entry: Content) -> dict[str, Mapping[str, Any]]:
     return {init: figures["borders"] for init, figures in entry["figures"].items()}
 
 
-def drawn(entry: Content) -> list[str]:
+def draw_text_curve(entry: Content) -> list[str]:
     """The curve in lines of characters, a column for each border and a mark for each init."""
     curves = curves_of(entry)
     borders = [f"{border}" for border in entry["protocol"]["borders"]]
     lines = []
     for row in ROWS:
-        cells = [cell([figures[border] for figures in curves.values()], row) for border in borders]
+        cells = [curve_cell([figures[border] for figures in curves.values()], row) for border in borders]
         lines.append(f"{row:>4} % |{''.join(cells)}".rstrip())
     lines.append(f"       +{'-' * (WIDTH * len(borders))}")
     lines.append(f"border  {''.join(f'{border:^{WIDTH}}' for border in borders)}".rstrip())
@@ -42,7 +42,7 @@ def drawn(entry: Content) -> list[str]:
     return [*lines, f"{marks}; {BLIND} the corners are equal"]
 
 
-def cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
+def curve_cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
     """What stands at one border in the line of an accuracy."""
     step = ROWS[0] - ROWS[1]
     marks = [
@@ -53,7 +53,7 @@ def cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
     return f"{''.join(dict.fromkeys(marks)):^{WIDTH}}"
 
 
-def plot(entries: Sequence[Content], file: Path) -> None:
+def save_plot(entries: Sequence[Content], file: Path) -> None:
     """Draws entries of one task into a file, as `figure_of` does.
 
     Raises OptionError for a kind of file that can't be drawn, OutputError if it can't be written.

@@ -22,14 +22,14 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION
 from qi_datasets.storage.location import default_output, exists, place_of
 from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 ROWS = 100
 """Rows that are read at a time."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationData:
     """What is evaluated on.
 
     Attributes:
@@ -46,10 +46,10 @@ class Evaluated:
     sources: Mapping[str, Sequence[str]]
     images: Mapping[str, Pixels]
     labels: Mapping[str, np.ndarray]
-    stored: StoredSet
+    stored: StoredFolder
 
 
-def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
+def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
     """The set below an output place, or at it; sets that need no images are made on first use.
 
     Raises:
@@ -59,7 +59,7 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
     folder = set_place(spec, output)
     if not exists(folder):
         build_set(plan_set(spec), default_output() if output is None else place_of(output))
-    stored = StoredSet.open(folder)
+    stored = StoredFolder.open(folder)
     if stored.manifest.name != spec.name or stored.manifest.size != spec.size:
         raise OptionError(
             f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder", code="bad-place"
@@ -73,7 +73,7 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredSet:
     return stored
 
 
-def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, progress: bool) -> Evaluated:
+def read_quadrant(stored: StoredFolder, splits: Sequence[str], limit: int | None, progress: bool) -> EvaluationData:
     """The patches of `qi`.
 
     Args:
@@ -86,7 +86,7 @@ def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, p
         StoredSetError: For rows that are not what they must be.
     """
     sources, images = {}, {}
-    counts = {split: limited(len(stored.manifest.sources[split]), limit) for split in splits}
+    counts = {split: check_limit(len(stored.manifest.sources[split]), limit) for split in splits}
     with bar_over("reading qi", sum(counts.values()), "source", progress) as bar:
         for split, count in counts.items():
             patches, digests = [], []
@@ -99,11 +99,11 @@ def read_quadrant(stored: StoredSet, splits: Sequence[str], limit: int | None, p
             check_digest(stored, split, digests, whole_split=count == len(stored.manifest.sources[split]))
             sources[split] = [record.name for record in stored.manifest.sources[split][:count]]
             images[split] = np.stack(patches).transpose(0, 3, 1, 2)
-    facts = facts_of(stored, limit, sources[splits[-1]])
-    return Evaluated(facts, sources, images, {}, stored)
+    facts = describe_data(stored, limit, sources[splits[-1]])
+    return EvaluationData(facts, sources, images, {}, stored)
 
 
-def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
+def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
     """Sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
 
     Args:
@@ -150,12 +150,12 @@ def read_pairs(stored: StoredSet, split: str, start: int, stop: int) -> list[tup
     return found
 
 
-def read_generated(stored: StoredSet, limit: int | None) -> Evaluated:
+def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
     """All images of a set that needs none to be made. limit: rows of each split, from the first."""
     config = stored.default_config
     sources, images, labels = {}, {}, {}
     for split, record in stored.manifest.configs[config].splits.items():
-        count = limited(record.rows, limit)
+        count = check_limit(record.rows, limit)
         images[split] = stored.images(config, split, 0, count)
         labels[split] = stored.labels(config, split, 0, count)
         sources[split] = [f"{number}" for number in range(count)]
@@ -166,18 +166,18 @@ def read_generated(stored: StoredSet, limit: int | None) -> Evaluated:
         check_digest(stored, split, digests, whole_split=count == record.rows)
     # Two images that are a set are one source, seen in two places.
     evaluated = list(sources.values())[-1][: 1 if sum(stored.spec.splits.values()) == len(CORNERS) else None]
-    return Evaluated(facts_of(stored, limit, evaluated), sources, images, labels, stored)
+    return EvaluationData(describe_data(stored, limit, evaluated), sources, images, labels, stored)
 
 
-def shifted_sources(stored: StoredSet, limit: int | None) -> Evaluated:
+def shifted_sources(stored: StoredFolder, limit: int | None) -> EvaluationData:
     """The sources of `shifted`, whose images `read_shifted` reads."""
     (split,) = stored.spec.splits
     records = stored.manifest.sources[split]
-    names = [record.name for record in records[: limited(len(records), limit)]]
-    return Evaluated(facts_of(stored, limit, names), {split: names}, {}, {}, stored)
+    names = [record.name for record in records[: check_limit(len(records), limit)]]
+    return EvaluationData(describe_data(stored, limit, names), {split: names}, {}, {}, stored)
 
 
-def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
     """Bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
 
     Raises:
@@ -200,7 +200,7 @@ def read_shifted(stored: StoredSet, start: int, stop: int) -> tuple[Pixels, np.n
     )
 
 
-def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_split: bool) -> None:
+def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whole_split: bool) -> None:
     """StoredSetError unless a split's rows are those whose digest is in the manifest.
 
     Args:
@@ -217,7 +217,7 @@ def check_digest(stored: StoredSet, split: str, digests: list[bytes], *, whole_s
         )
 
 
-def limited(there: int, limit: int | None) -> int:
+def check_limit(there: int, limit: int | None) -> int:
     """How many of the sources that are there are evaluated; OptionError for more than there are."""
     if limit is not None and limit > there:
         raise OptionError(
@@ -228,7 +228,7 @@ def limited(there: int, limit: int | None) -> int:
     return there if limit is None else limit
 
 
-def facts_of(stored: StoredSet, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:
+def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:
     """What an entry says of its data. evaluated: the sources that each block of its predictions is about."""
     spec, manifest = stored.spec, stored.manifest
     splits = manifest.configs[stored.default_config].splits
@@ -247,7 +247,7 @@ def facts_of(stored: StoredSet, limit: int | None, evaluated: Sequence[str]) -> 
         **({"caveat": manifest.caveat} if manifest.caveat else {}),
         "pixels": manifest.pixels,
         "digests": digests,
-        "sources": {split: limited(count, limit) for split, count in counts.items()},
+        "sources": {split: check_limit(count, limit) for split, count in counts.items()},
         "limit": limit,
         "evaluated": len(evaluated),
         "sources_sha256": sources_digest(evaluated),

@@ -9,7 +9,7 @@ from torch import nn
 from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.evaluation.arguments import Background, Pool, check_arguments
 from qi_datasets.evaluation.cases import Design
-from qi_datasets.evaluation.inits import (
+from qi_datasets.evaluation.initialisations import (
     CALIBRATED,
     GIVEN,
     INITS,
@@ -20,11 +20,11 @@ from qi_datasets.evaluation.inits import (
     TRAINED,
     UNTOUCHED,
 )
-from qi_datasets.evaluation.models import NONE, Model, normalising_by, opened, own_weights
+from qi_datasets.evaluation.models import NONE, Model, normalising_by, own_weights, resolve_model
 from qi_datasets.evaluation.tasks import TASKS, Task
-from qi_datasets.evaluation.variants import Facts, Variant, facts_of
+from qi_datasets.evaluation.variants import NetworkFacts, Variant, describe_network
 from qi_datasets.networks.devices import checked_device
-from qi_datasets.networks.plane import PaddingVariant
+from qi_datasets.networks.endless_maps import PaddingVariant
 
 DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
 
@@ -55,11 +55,11 @@ def design_of(
     )  # fmt: skip
     chosen, variant = TASKS[task], Variant(padding, pool, background)
     pixels = borders_of(chosen, borders)
-    network = own_weights(opened(model, weights), chosen.canvas + 2 * pixels[0])
+    network = own_weights(resolve_model(model, weights), chosen.canvas + 2 * pixels[0])
     network = normalising_by(network, mean, std)
     kinds = inits_of(chosen, network, init)
     sides = [chosen.canvas + 2 * border for border in pixels]
-    variant, facts = facts_of(network, variant, sides, head=chosen.head, widens=chosen.widens)
+    variant, facts = describe_network(network, variant, sides, head=chosen.head, widens=chosen.widens)
     if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
         raise OptionError(
             NamedArgument("batch_norm", f"{batch_norm!r}"),
@@ -102,7 +102,7 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
     return 1
 
 
-def statistics_of(task: Task, facts: Facts, kind: str, batch_norm: str | None) -> str:
+def statistics_of(task: Task, facts: NetworkFacts, kind: str, batch_norm: str | None) -> str:
     """What becomes of batch norm in an init.
 
     Args:

@@ -21,9 +21,9 @@ from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, one_line
-from qi_datasets.evaluation.about import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.curve import figure_of
-from qi_datasets.evaluation.figures import figures_of, quadrant_scores
+from qi_datasets.evaluation.description import ABOUT, changed_about, check_about
+from qi_datasets.evaluation.figures import compute_figures, quadrant_scores
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 from qi_datasets.evaluation.results import TaskFigures, read_figures
@@ -73,7 +73,7 @@ class Entry:
         content: dict[str, Any] = {"version": VERSION, **settings}
         content["predictions"] = {"rows": len(predictions), "sha256": predictions.sha256}
         check_rows(content, predictions)
-        content["figures"] = figures_of(content, predictions)
+        content["figures"] = compute_figures(content, predictions)
         content["seals"] = seals_of(content)
         content["seconds"] = dict(seconds)
         check_schema(content)
@@ -95,7 +95,7 @@ class Entry:
             return cls.of_older(content, Path(folder))
         check_schema(content)
         predictions = Predictions.read(Path(folder) / PREDICTIONS, content["task"])
-        return cls(checked(content, predictions), predictions)
+        return cls(check_entry_content(content, predictions), predictions)
 
     def described(self, **fields: str | None) -> "Entry":
         """Returns the same entry with other words about its network, sealed anew; nothing else differs.
@@ -199,13 +199,13 @@ class Entry:
         return f"Entry({model['name']}, {self.task}, {data['evaluated']} sources, {len(self.predictions)} rows)"
 
 
-def checked(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str, Any]:
+def check_entry_content(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str, Any]:
     """`content`, after all that it says is compared with the predictions, the pinned digests and its own seals."""
     check_about(content)
     check_data(content["data"])
     check_predictions(content, predictions)
     check_rows(content, predictions)
-    figures = figures_of(content, predictions)
+    figures = compute_figures(content, predictions)
     if where := first_difference("figures", content["figures"], figures):
         raise EntryError(where)
     check_reach(content, figures)
@@ -289,15 +289,15 @@ def read_json(path: Path) -> dict[str, Any]:
         with open_regular(str(path)) as file:
             # Editors of Windows put a byte order mark before the text.
             text = file.read().decode("utf-8-sig")
-        content = json.loads(text, parse_constant=refused, parse_float=finite)
+        content = json.loads(text, parse_constant=refuse_constant, parse_float=parse_finite)
     except (OSError, ValueError, RecursionError) as error:
         raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}", code="unreadable-entry") from error
     if not isinstance(content, dict):
         raise EntryError(f"{path} is no JSON object", code="unreadable-entry")
-    return as_sealed(content)
+    return sealed_bytes(content)
 
 
-def as_sealed(content: dict[str, Any]) -> dict[str, Any]:
+def sealed_bytes(content: dict[str, Any]) -> dict[str, Any]:
     """What an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
     seals = content.get("seals")
     if not isinstance(seals, dict):
@@ -331,12 +331,12 @@ def with_fractions(name: str, value: Any, fields: frozenset[str]) -> Any:
     return float(value) if whole else value
 
 
-def refused(constant: str) -> float:
+def refuse_constant(constant: str) -> float:
     """ValueError: JSON has no such number."""
     raise ValueError(f"{constant} is no number")
 
 
-def finite(text: str) -> float:
+def parse_finite(text: str) -> float:
     """A number that a float can hold; ValueError otherwise."""
     number = float(text)
     if not math.isfinite(number):

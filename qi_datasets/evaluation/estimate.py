@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.cases import Case, Design
-from qi_datasets.evaluation.data import Evaluated, read_shifted
-from qi_datasets.evaluation.inits import SCRATCH
-from qi_datasets.evaluation.moved import SHIFTS
+from qi_datasets.evaluation.data import EvaluationData, read_shifted
+from qi_datasets.evaluation.initialisations import SCRATCH
+from qi_datasets.evaluation.shifted import SHIFTS
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, calibrate
 from qi_datasets.protocols.scratch import BATCH_SIZE, EPOCHS, train_corners
@@ -21,7 +21,7 @@ TRIED_SHIFTS = (0, 1, 2, 3)
 """Shifts of the pass from which the time of all of them is told."""
 
 
-def estimated(design: Design, data: Evaluated) -> dict[tuple[str, str], float]:
+def estimate_seconds(design: Design, data: EvaluationData) -> dict[tuple[str, str], float]:
     """Returns how many seconds of work all seeds will take, on one process like this.
 
     It is an upper estimate: where the corners turn out to be equal, training features are not needed. Where they are
@@ -50,13 +50,13 @@ def estimated(design: Design, data: Evaluated) -> dict[tuple[str, str], float]:
     }
 
 
-def at_border(design: Design, data: Evaluated, init: str, border: str) -> float:
+def at_border(design: Design, data: EvaluationData, init: str, border: str) -> float:
     """Returns the seconds of one network at one border of `qi`."""
     case = Case(init, int(border), design.inits[init]["seeds"][0])
-    return trained(design, data, case) if init == SCRATCH else frozen(design, data, case)
+    return estimate_training(design, data, case) if init == SCRATCH else estimate_frozen(design, data, case)
 
 
-def in_mode(design: Design, data: Evaluated, init: str, mode: str) -> float:
+def in_mode(design: Design, data: EvaluationData, init: str, mode: str) -> float:
     """Returns the seconds of one network in one mode of `shifted`."""
     case = Case(init, design.borders[0], design.inits[init]["seeds"][0])
     network = design.network(case).network
@@ -64,17 +64,20 @@ def in_mode(design: Design, data: Evaluated, init: str, mode: str) -> float:
     bases = design.input(images).to(design.device)
     tried = pairs[:, :1]
     answer_shifted(network, bases, tried, TRIED_SHIFTS[:1], mode)  # The first pass prepares what later ones keep.
-    seconds = timed(lambda: answer_shifted(network, bases, tried, TRIED_SHIFTS, mode))
+    seconds = time_call(lambda: answer_shifted(network, bases, tried, TRIED_SHIFTS, mode))
     # The unmoved picture is one more; each pair is two.
     passes = (1 + len(SHIFTS) + 2 * pairs.shape[1]) / (1 + len(TRIED_SHIFTS) + 2 * tried.shape[1])
     return float(seconds * passes * data.facts["evaluated"] / len(bases))
 
 
-ESTIMATES: Mapping[str, Callable[[Design, Evaluated, str, str], float]] = {QI.name: at_border, SHIFTED.name: in_mode}
+ESTIMATES: Mapping[str, Callable[[Design, EvaluationData, str, str], float]] = {
+    QI.name: at_border,
+    SHIFTED.name: in_mode,
+}
 """Task -> what gives the seconds of one network of an init, at a border or in a mode."""
 
 
-def frozen(design: Design, data: Evaluated, case: Case) -> float:
+def estimate_frozen(design: Design, data: EvaluationData, case: Case) -> float:
     """Seconds of one frozen network at one border."""
     train, _, test = QI.splits
     network = design.network(case).network
@@ -86,17 +89,17 @@ def frozen(design: Design, data: Evaluated, case: Case) -> float:
     total = 0.0
     if design.calibrated(case):
         batches = -(-min(CALIBRATION_SOURCES, len(data.images[train])) // (CALIBRATION_BATCH // 2))
-        total += batches * timed(lambda: calibrate(network, patches[: CALIBRATION_BATCH // 2], border, local=local))
+        total += batches * time_call(lambda: calibrate(network, patches[: CALIBRATION_BATCH // 2], border, local=local))
     start = time.perf_counter()
     reader = CornerNetwork(network, border, local=local)
     blank = time.perf_counter() - start
-    few = timed(lambda: reader.features(patches[:FEW]))
-    more = timed(lambda: reader.features(patches[:MORE]))
+    few = time_call(lambda: reader.features(patches[:FEW]))
+    more = time_call(lambda: reader.features(patches[:MORE]))
     each = max(more - few, 0.0) / max(1, min(MORE, len(patches)) - FEW)
     return total + blank + few + each * (len(data.images[train]) + len(data.images[test]))
 
 
-def trained(design: Design, data: Evaluated, case: Case) -> float:
+def estimate_training(design: Design, data: EvaluationData, case: Case) -> float:
     """Seconds of one training at one border."""
     train, validation, _ = QI.splits
     patches = {split: design.input(data.images[split][:BATCH_SIZE]).to(design.device) for split in (train, validation)}
@@ -106,10 +109,10 @@ def trained(design: Design, data: Evaluated, case: Case) -> float:
         both = patches[train], patches[validation]
         train_corners(network, *both, design.border(case), 0, local=design.local, epochs=1)
 
-    return timed(epoch) / len(patches[train]) * len(data.images[train]) * EPOCHS
+    return time_call(epoch) / len(patches[train]) * len(data.images[train]) * EPOCHS
 
 
-def timed(call: Callable[[], object]) -> float:
+def time_call(call: Callable[[], object]) -> float:
     """Seconds that a call takes."""
     start = time.perf_counter()
     call()

@@ -12,17 +12,17 @@ from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
-from qi_datasets.evaluation.about import ABOUT, about_of
 from qi_datasets.evaluation.arguments import Background, Pool, check_arguments, check_entry
 from qi_datasets.evaluation.cases import Design
-from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.data import EvaluationData
+from qi_datasets.evaluation.description import ABOUT, about_of
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work
-from qi_datasets.evaluation.work import Unit, Workplace, check_same
-from qi_datasets.networks.plane import PaddingVariant
+from qi_datasets.evaluation.work_folder import Unit, Workplace, check_same
+from qi_datasets.networks.endless_maps import PaddingVariant
 from qi_datasets.progress import Teller, bar_over, is_watched, note
 
 
@@ -106,14 +106,14 @@ def evaluate(
         device=device,
     )  # fmt: skip
     about = about_of(name=name, paper=paper, code=code, authors=authors, model_id=model_id, notes=notes)
-    data = read(design, output, limit, progress=progress)
+    data = read_data(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
-            return evaluated(design, data, Path(folder), progress, about)
-    return evaluated(design, data, Path(entry).expanduser().absolute(), progress, about)
+            return run_design(design, data, Path(folder), progress, about)
+    return run_design(design, data, Path(entry).expanduser().absolute(), progress, about)
 
 
-def read(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> Evaluated:
+def read_data(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> EvaluationData:
     """What a design is evaluated on; errors as of `evaluate`.
 
     Args:
@@ -125,8 +125,8 @@ def read(design: Design, output: str | Path | None, limit: int | None, *, progre
     return TASKS[design.task].read(output, design, limit, progress)
 
 
-def evaluated(
-    design: Design, data: Evaluated, folder: Path, progress: bool, about: Mapping[str, str] | None = None
+def run_design(
+    design: Design, data: EvaluationData, folder: Path, progress: bool, about: Mapping[str, str] | None = None
 ) -> Entry:
     """The entry in a folder: begun, gone on with, or finished already.
 
@@ -171,7 +171,7 @@ def evaluated(
     return there
 
 
-def merged(design: Design, data: Evaluated, folder: Path) -> Entry:
+def merge_parts(design: Design, data: EvaluationData, folder: Path) -> Entry:
     """The entry of what is there in a folder: of the borders at which every init and seed has answered.
 
     Work goes on there afterwards as before.

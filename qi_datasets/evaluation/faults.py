@@ -7,7 +7,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from qi_datasets.errors import EntryError, one_line
-from qi_datasets.evaluation.about import check_about
+from qi_datasets.evaluation.description import check_about
 from qi_datasets.evaluation.entry import (
     ENTRY,
     OLDER,
@@ -20,7 +20,7 @@ from qi_datasets.evaluation.entry import (
     schema,
     seals_of,
 )
-from qi_datasets.evaluation.figures import figures_of
+from qi_datasets.evaluation.figures import compute_figures
 from qi_datasets.evaluation.grid import grid_beside
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
@@ -58,14 +58,14 @@ def iter_faults(folder: Path) -> Iterator[str]:
     if major_version(content) == OLDER:
         return
     broken = list(of_schema(content))
-    yield from limited(broken)
+    yield from limit_lines(broken)
     if broken:
         return
-    yield from caught(lambda: check_about(content))
-    yield from caught(lambda: check_data(content["data"]))
+    yield from catch_error(lambda: check_about(content))
+    yield from catch_error(lambda: check_data(content["data"]))
     yield from of_predictions(content, folder)
     yield from of_seals(content)
-    yield from caught(lambda: grid_beside(folder, content))
+    yield from catch_error(lambda: grid_beside(folder, content))
 
 
 def of_schema(content: Mapping[str, Any]) -> Iterator[str]:
@@ -85,14 +85,14 @@ def of_predictions(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     except EntryError as error:
         yield one_line(error)
         return
-    yield from caught(lambda: check_predictions(content, predictions))
-    rows = list(caught(lambda: check_rows(content, predictions)))
+    yield from catch_error(lambda: check_predictions(content, predictions))
+    rows = list(catch_error(lambda: check_rows(content, predictions)))
     yield from rows
     if rows:
         return
-    figures = figures_of(content, predictions)
-    yield from limited(list(figure_differences("figures", content["figures"], figures)))
-    yield from caught(lambda: check_reach(content, figures))
+    figures = compute_figures(content, predictions)
+    yield from limit_lines(list(figure_differences("figures", content["figures"], figures)))
+    yield from catch_error(lambda: check_reach(content, figures))
 
 
 def figure_differences(where: str, said: Any, found: Any) -> Iterator[str]:
@@ -114,7 +114,7 @@ def of_seals(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"the section {section!r} has a seal, but is gone"
 
 
-def caught(check: Callable[[], object]) -> Iterator[str]:
+def catch_error(check: Callable[[], object]) -> Iterator[str]:
     """Yields the words of an EntryError that a check raises."""
     try:
         check()
@@ -122,7 +122,7 @@ def caught(check: Callable[[], object]) -> Iterator[str]:
         yield one_line(error)
 
 
-def limited(lines: list[str]) -> Iterator[str]:
+def limit_lines(lines: list[str]) -> Iterator[str]:
     """Yields the first lines, and how many more there are."""
     yield from lines[:MOST]
     if len(lines) > MOST:

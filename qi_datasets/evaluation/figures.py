@@ -20,7 +20,7 @@ from qi_datasets.evaluation.results import (
     RedGreenFigures,
     ShiftedFigures,
     TaskFigures,
-    plain,
+    as_plain_json,
 )
 from qi_datasets.scores.consistency import consistency, diagonal_mean, top1_per_shift
 from qi_datasets.scores.intervals import Interval, mean_interval, wilson_interval
@@ -38,7 +38,7 @@ Content = Mapping[str, Any]
 """What `entry.json` says."""
 
 
-def figures_of(content: Content, predictions: Predictions) -> Figures:
+def compute_figures(content: Content, predictions: Predictions) -> Figures:
     """Returns the figures of an entry as `entry.json` has them: init -> figures.
 
     Args:
@@ -46,7 +46,10 @@ def figures_of(content: Content, predictions: Predictions) -> Figures:
         predictions: Rows that `check_rows` accepts.
     """
     of_task = FIGURES[content["task"]]
-    return {init: plain(of_task(content, init, predictions.where(init=init))) for init in content["protocol"]["inits"]}
+    return {
+        init: as_plain_json(of_task(content, init, predictions.where(init=init)))
+        for init in content["protocol"]["inits"]
+    }
 
 
 def seeds_of(content: Content, init: str) -> list[int]:
@@ -60,7 +63,7 @@ def tolerance_of(content: Content) -> float:
     return EQUAL_WITHIN[content["run"]["dtype"]]
 
 
-def by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
+def column_by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
     """A column of predictions as (seeds, pairs, 2).
 
     content: the entry's settings
@@ -73,7 +76,9 @@ def by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArra
 
 def answers_right(content: Content, init: str, rows: Predictions) -> NDArray[np.bool_]:
     """Whether each answer is right, (seeds, pairs, 2)."""
-    right: NDArray[np.bool_] = by_seed(content, init, rows, "prediction") == by_seed(content, init, rows, "label")
+    right: NDArray[np.bool_] = column_by_seed(content, init, rows, "prediction") == column_by_seed(
+        content, init, rows, "label"
+    )
     return right
 
 
@@ -85,7 +90,7 @@ def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int,
     }
 
 
-def quadrant(content: Content, init: str, rows: Predictions) -> QuadrantFigures:
+def quadrant_figures(content: Content, init: str, rows: Predictions) -> QuadrantFigures:
     """Verdict, accuracy and test per border; reach_75, the location score and reach."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
     differences = {border: found.column("difference") for border, found in at.items()}
@@ -116,10 +121,10 @@ def quadrant(content: Content, init: str, rows: Predictions) -> QuadrantFigures:
     )
 
 
-def pair_of_images(content: Content, init: str, rows: Predictions) -> PairFigures:
+def pair_figures(content: Content, init: str, rows: Predictions) -> PairFigures:
     """`rook` and `corner`: how many seeds tell the two images apart, and how far the answers differ."""
     solved = answers_right(content, init, rows).all(axis=(1, 2))
-    differences = by_seed(content, init, rows, "difference").max(axis=(1, 2))
+    differences = column_by_seed(content, init, rows, "difference").max(axis=(1, 2))
     return PairFigures(
         solved=estimate(wilson_interval(int(solved.sum()), solved.size)),
         equal=estimate(wilson_interval(int((differences < tolerance_of(content)).sum()), solved.size)),
@@ -128,7 +133,7 @@ def pair_of_images(content: Content, init: str, rows: Predictions) -> PairFigure
     )
 
 
-def red_green(content: Content, init: str, rows: Predictions) -> RedGreenFigures:
+def red_green_figures(content: Content, init: str, rows: Predictions) -> RedGreenFigures:
     """Accuracy where pictures were in training and where they never were, and the share of pairs answered alike."""
     seeds = len(seeds_of(content, init))
     tests = {split: rows.where(split=split) for split in (SIMILAR, DISSIMILAR)}
@@ -141,13 +146,13 @@ def red_green(content: Content, init: str, rows: Predictions) -> RedGreenFigures
     )
 
 
-def shifted(content: Content, init: str, rows: Predictions) -> ShiftedFigures:
+def shifted_figures(content: Content, init: str, rows: Predictions) -> ShiftedFigures:
     """Per mode: top-1 per shift and over the diagonal, as far as labels are known, and consistency over pairs."""
     protocol = content["protocol"]
-    return ShiftedFigures({mode: moved(rows.where(mode=mode), protocol["shifts"]) for mode in protocol["modes"]})
+    return ShiftedFigures({mode: mode_figures(rows.where(mode=mode), protocol["shifts"]) for mode in protocol["modes"]})
 
 
-def moved(rows: Predictions, shifts: list[int]) -> ModeFigures:
+def mode_figures(rows: Predictions, shifts: list[int]) -> ModeFigures:
     """The figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
     on_diagonal = rows.column("pair") < 0
     answers, seeds = rows.column("prediction"), np.unique(rows.column("seed"))
@@ -176,10 +181,10 @@ def estimate(interval: Interval) -> Estimate:
 
 
 FIGURES: Mapping[str, Callable[[Content, str, Predictions], TaskFigures]] = {
-    QI.name: quadrant,
-    SHIFTED.name: shifted,
-    RED_GREEN_SET.name: red_green,
-    ROOK.name: pair_of_images,
-    CORNER.name: pair_of_images,
+    QI.name: quadrant_figures,
+    SHIFTED.name: shifted_figures,
+    RED_GREEN_SET.name: red_green_figures,
+    ROOK.name: pair_figures,
+    CORNER.name: pair_figures,
 }
 """What computes a task's figures for one init."""

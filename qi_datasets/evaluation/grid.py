@@ -29,8 +29,8 @@ from qi_datasets.storage.writing import output_errors
 
 if TYPE_CHECKING:
     from qi_datasets.evaluation.cases import Case, Design
-    from qi_datasets.evaluation.data import Evaluated
-    from qi_datasets.evaluation.work import Part, Unit, Workplace
+    from qi_datasets.evaluation.data import EvaluationData
+    from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
 
 TRAIN, _, TEST = QI.splits
 SETTINGS, ANSWERS = "grid.json", "grid.parquet"
@@ -224,8 +224,8 @@ def evaluate_grid(
         OptionError: for bad arguments; further errors as of `evaluate`.
     """
     from qi_datasets.evaluation.design import design_of
-    from qi_datasets.evaluation.evaluate import read
-    from qi_datasets.evaluation.inits import SCRATCH
+    from qi_datasets.evaluation.evaluate import read_data
+    from qi_datasets.evaluation.initialisations import SCRATCH
     from qi_datasets.specs import QUADRANT
 
     GRID.check(grid)
@@ -242,14 +242,16 @@ def evaluate_grid(
     }
     chosen |= {"mean": None, "std": None, "device": None} | options
     design = replace(design_of(model, QI.name, [border], init, seeds, local, **chosen), canvas=QUADRANT.grid_side(grid))
-    data = read(design, output, limit, progress=progress)
+    data = read_data(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
             return evaluated_on_grid(design, grid, data, Path(folder), progress=progress)
     return evaluated_on_grid(design, grid, data, Path(entry).expanduser().absolute(), progress=progress)
 
 
-def evaluated_on_grid(design: "Design", grid: int, data: "Evaluated", folder: Path, *, progress: bool) -> GridEntry:
+def evaluated_on_grid(
+    design: "Design", grid: int, data: "EvaluationData", folder: Path, *, progress: bool
+) -> GridEntry:
     """Returns the evaluation in a folder: begun, gone on with, or finished already.
 
     Args:
@@ -261,7 +263,7 @@ def evaluated_on_grid(design: "Design", grid: int, data: "Evaluated", folder: Pa
     """
     from qi_datasets.evaluation.evaluate import deterministic
     from qi_datasets.evaluation.settings import MAY_DIFFER, settings_of
-    from qi_datasets.evaluation.work import Workplace, check_same
+    from qi_datasets.evaluation.work_folder import Workplace, check_same
     from qi_datasets.progress import bar_over
 
     said = settings_of(design, data.facts)
@@ -291,7 +293,7 @@ def evaluated_on_grid(design: "Design", grid: int, data: "Evaluated", folder: Pa
 class GridWork:
     """Which units an evaluation on a grid has, one for each network, and what they compute."""
 
-    def __init__(self, design: "Design", grid: int, data: "Evaluated", place: "Workplace") -> None:
+    def __init__(self, design: "Design", grid: int, data: "EvaluationData", place: "Workplace") -> None:
         from qi_datasets.protocols.grid import Cells
 
         self.design, self.data, self.place = design, data, place
@@ -304,15 +306,15 @@ class GridWork:
 
     def open_units(self) -> "list[Unit]":
         """Units that can be done now; [] once every network has answered."""
-        from qi_datasets.evaluation.work import Unit
+        from qi_datasets.evaluation.work_folder import Unit
 
         cases = [case for case in self.design.cases if not self.place.has(case.part("grid"))]
         return [Unit(case.part("grid"), partial(self.answers, case)) for case in cases]
 
     def answers(self, case: "Case") -> "Part":
         """Computes the cells that a network's probe names for every test source in every cell."""
-        from qi_datasets.evaluation.work import Part
-        from qi_datasets.protocols.grid import GridNetwork, calibrate_on_grid, cells_named, largest_difference
+        from qi_datasets.evaluation.work_folder import Part
+        from qi_datasets.protocols.grid import GridNetwork, calibrate_on_grid, largest_difference, probe_cells
 
         train, test = (self.design.input(self.data.images[split]).to(self.design.device) for split in (TRAIN, TEST))
         network, cells = self.design.network(case).network, self.cells[case.border]
@@ -321,7 +323,7 @@ class GridWork:
         reader = GridNetwork(network, cells, local=self.design.local)
         features = reader.features(train), reader.features(test)
         notes = {"difference": largest_difference(features[1]), "dense_because": reader.dense_because}
-        return Part(pa.table({"answer": pa.array(cells_named(*features).ravel(), TYPES["answer"])}), notes)
+        return Part(pa.table({"answer": pa.array(probe_cells(*features).ravel(), TYPES["answer"])}), notes)
 
     def put_together(self, settings: Mapping[str, Any]) -> GridEntry:
         """Returns the evaluation of answers that are all there."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qi_datasets.building.selection import official_selection, ranks, select
+from qi_datasets.building.selection import official_selection, select, selection_ranks
 from qi_datasets.errors import EntryError
 from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR, Content, Figures, seeds_of, tolerance_of
 from qi_datasets.evaluation.predictions import Predictions
@@ -90,7 +90,7 @@ def track_sources(name: str, track: str) -> list[str] | None:
     if track in (OFFICIAL, UNVERIFIED):
         return list(official_selection(spec).values())[-1]
     sizes = {one.name: one.demo_splits for one in SPECS.values() if one.needs_images}
-    pictures = DemoSource.of(max(ranks(SPECS[one], sizes).stop for one in sizes)).names
+    pictures = DemoSource.of(max(selection_ranks(SPECS[one], sizes).stop for one in sizes)).names
     return list(select(spec, pictures, collection=None, official=False, splits=sizes).values())[-1]
 
 

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from qi_datasets.errors import ModelError, NamedArgument, OptionError, QIDatasetsError, missing_extra, one_line
-from qi_datasets.evaluation.arguments import channels, check_known
-from qi_datasets.evaluation.checkpoints import State, load, read_state
+from qi_datasets.evaluation.arguments import check_channels, check_known
+from qi_datasets.evaluation.checkpoints import State, load_weights, read_state
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.networks.bagnet import bagnet33
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.variants import without_head
 from qi_datasets.registry import nearest
 
@@ -87,15 +87,15 @@ class Model:
         Raises:
             ModelError: Where it can't be made, or its weights don't fit.
         """
-        with seeded(seed):
-            network = plain(called(lambda: self.make(side, own), self.name), self.name)
+        with random_seed(seed):
+            network = float32_module(build_network(lambda: self.make(side, own), self.name), self.name)
         if own and self.state is not None:
             free = partial(head_of, network) if headless and self.whole else tuple
-            load(network, resized(network, self.state), self.weights, free)
+            load_weights(network, resize_embeddings(network, self.state), self.weights, free)
         return network
 
 
-def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
+def resolve_model(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
     """A model by name, by the place of a factory, as a factory, or as a module.
 
     Args:
@@ -117,7 +117,7 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
             f"model must be a module, a function that makes one, or a name, not {model!r:.100}", code="bad-model"
         )
     if isinstance(model, nn.Module):
-        model = unwrapped(model)
+        model = unwrap_module(model)
         if weights != NONE:
             raise OptionError(
                 "the module has its weights; ",
@@ -126,10 +126,10 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
                 code="no-effect",
             )
         given: nn.Module = model
-        return Model(type(given).__name__, GIVEN, lambda side, own: copied(given), whole=False, anew=False)
+        return Model(type(given).__name__, GIVEN, lambda side, own: copy_module(given), whole=False, anew=False)
     if callable(model):
         name = getattr(model, "__name__", type(model).__name__)
-        return with_file(Model(name, NONE, lambda side, own: model(), whole=False), weights)
+        return load_from_file(Model(name, NONE, lambda side, own: model(), whole=False), weights)
     if model.startswith(TIMM):
         return timm_model(model.removeprefix(TIMM), weights)
     if ":" in model:
@@ -137,13 +137,13 @@ def opened(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NO
         # A file is called by its name, wherever it is here.
         where, _, factory_name = model.rpartition(":")
         name = f"{Path(where).name}:{factory_name}" if where.endswith(".py") else model
-        return with_file(Model(name, NONE, lambda side, own: factory(), whole=False), weights)
+        return load_from_file(Model(name, NONE, lambda side, own: factory(), whole=False), weights)
     if model in OURS:
-        return with_file(Model(model, NONE, lambda side, own: OURS[model]()), weights)
+        return load_from_file(Model(model, NONE, lambda side, own: OURS[model]()), weights)
     return torchvision_model(model, weights)
 
 
-def unwrapped(network: nn.Module) -> nn.Module:
+def unwrap_module(network: nn.Module) -> nn.Module:
     """Returns the module that torch.compile, DataParallel or DistributedDataParallel wraps, or the module itself."""
     inner: Any = network
     while isinstance(inner, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(inner, "_orig_mod"):
@@ -151,7 +151,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
     return inner  # type: ignore[no-any-return]
 
 
-def copied(network: nn.Module) -> nn.Module:
+def copy_module(network: nn.Module) -> nn.Module:
     """Returns a copy of a module, which stays as it is."""
     for layer in network.modules():
         for name, value in vars(layer).items():
@@ -162,7 +162,7 @@ def copied(network: nn.Module) -> nn.Module:
         return copy.deepcopy(network)
 
 
-def plain(network: nn.Module, name: str) -> nn.Module:
+def float32_module(network: nn.Module, name: str) -> nn.Module:
     """Returns a module in float32; ModelError for one whose weights can't be told."""
     if any(is_lazy(tensor) for tensor in chain(network.parameters(), network.buffers())):
         raise ModelError(f"{name} has lazy layers, which get their weights at the first image; give it one before")
@@ -193,27 +193,27 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
     Raises:
         OptionError: A bad argument.
     """
-    for name, values in (("mean", channels("mean", mean)), ("std", channels("std", std))):
+    for name, values in (("mean", check_channels("mean", mean)), ("std", check_channels("std", std))):
         if values is not None:
             changed: dict[str, Any] = {name: values}
             model = replace(model, transform=replace(model.transform, **changed))
     return model
 
 
-def names() -> list[str]:
+def model_names() -> list[str]:
     """The names that need nothing more: ours and torchvision's classifiers."""
     return [*OURS, *torchvision.models.list_models(module=torchvision.models)]
 
 
 def torchvision_model(name: str, weights: str) -> Model:
     """One of torchvision's classifiers."""
-    known = names()
+    known = model_names()
     check_known(name, known)
     builder = torchvision.models.get_model_builder(name)
     state, transform = None, Transform()
     if weights == DEFAULT:
         found = torchvision.models.get_model_weights(name).DEFAULT
-        state = downloaded(lambda: found.get_state_dict(progress=False, check_hash=True), name)
+        state = download_weights(lambda: found.get_state_dict(progress=False, check_hash=True), name)
         preset = found.transforms()
         transform = Transform(tuple(preset.mean), tuple(preset.std), preset.interpolation.value)
     elif weights != NONE:
@@ -229,7 +229,7 @@ def torchvision_model(name: str, weights: str) -> Model:
         size |= {"input_size": (side, side)} if name.startswith("maxvit") else {}
         return builder(**options, **size)  # type: ignore[no-any-return]
 
-    return Model(name, said(weights), make, state, transform, sized=name.startswith(("vit_", "maxvit")))
+    return Model(name, describe_weights(weights), make, state, transform, sized=name.startswith(("vit_", "maxvit")))
 
 
 def timm_model(name: str, weights: str) -> Model:
@@ -241,7 +241,7 @@ def timm_model(name: str, weights: str) -> Model:
         raise OptionError(
             f"timm has no model {name!r}{nearest(name, dict.fromkeys(timm.list_models()))}", code="unknown-mode"
         )
-    first = called(lambda: timm.create_model(name, pretrained=False), name)
+    first = build_network(lambda: timm.create_model(name, pretrained=False), name)
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
     # Many that are made for one size of images, by a table of positions say, don't say so in their settings.
@@ -253,9 +253,9 @@ def timm_model(name: str, weights: str) -> Model:
         return timm.create_model(name, pretrained=own and weights == DEFAULT, **size)  # type: ignore[no-any-return]
 
     if weights == DEFAULT:
-        downloaded(lambda: timm.create_model(name, pretrained=True), name)
+        download_weights(lambda: timm.create_model(name, pretrained=True), name)
     state = read_state(weights) if weights not in (NONE, DEFAULT) else None
-    return Model(f"{TIMM}{name}", said(weights), make, state, transform, sized=named is not None)
+    return Model(f"{TIMM}{name}", describe_weights(weights), make, state, transform, sized=named is not None)
 
 
 def factory_at(place: str) -> Callable[[], Any]:
@@ -270,7 +270,7 @@ def factory_at(place: str) -> Callable[[], Any]:
     where, _, name = place.rpartition(":")
     beside = [f"{Path(where).absolute().parent}"] if where.endswith(".py") else []
     try:
-        with importable(beside):
+        with import_problem(beside):
             module = module_in(Path(where)) if beside else importlib.import_module(where)
             factory = getattr(module, name)
     except QIDatasetsError:
@@ -283,7 +283,7 @@ def factory_at(place: str) -> Callable[[], Any]:
         )
 
     def make() -> Any:
-        with importable(beside):
+        with import_problem(beside):
             return factory()
 
     return make
@@ -303,7 +303,7 @@ def module_in(path: Path) -> ModuleType:
 
 
 @contextmanager
-def importable(folders: Sequence[str]) -> Iterator[None]:
+def import_problem(folders: Sequence[str]) -> Iterator[None]:
     """While the block runs, modules in these folders can be imported by name."""
     sys.path[:0] = folders
     try:
@@ -313,7 +313,7 @@ def importable(folders: Sequence[str]) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def called(make: Callable[[], Any], name: str) -> nn.Module:
+def build_network(make: Callable[[], Any], name: str) -> nn.Module:
     """What a factory makes; ModelError if it raises, or makes no module."""
     try:
         network = make()
@@ -323,24 +323,24 @@ def called(make: Callable[[], Any], name: str) -> nn.Module:
         raise ModelError(f"{name} can't be made: {type(error).__name__}: {one_line(error)[:200]}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} makes a {type(network).__name__}, not a torch.nn.Module")
-    return unwrapped(network)
+    return unwrap_module(network)
 
 
-def said(weights: str) -> str:
+def describe_weights(weights: str) -> str:
     """What an entry says of the weights: of a file its name, not where it is."""
     return weights if weights in (NONE, DEFAULT) else Path(weights).name
 
 
-def with_file(model: Model, weights: str) -> Model:
+def load_from_file(model: Model, weights: str) -> Model:
     """A model without default weights, with those of a file if one is given."""
     if weights == NONE:
         return model
     if weights == DEFAULT:
         raise OptionError(f"{model.name} has no default weights; give the file where they are", code="bad-model")
-    return Model(model.name, said(weights), model.make, read_state(weights), model.transform, model.whole)
+    return Model(model.name, describe_weights(weights), model.make, read_state(weights), model.transform, model.whole)
 
 
-def downloaded(fetch: Callable[[], Any], name: str) -> Any:
+def download_weights(fetch: Callable[[], Any], name: str) -> Any:
     """Weights that a library fetches; ModelError if it can't."""
     try:
         return fetch()
@@ -350,7 +350,7 @@ def downloaded(fetch: Callable[[], Any], name: str) -> Any:
         ) from error
 
 
-def resized(network: nn.Module, state: State) -> State:
+def resize_embeddings(network: nn.Module, state: State) -> State:
     """Weights with the positional embeddings of torchvision's ViT interpolated to the network's images."""
     if not isinstance(network, torchvision.models.VisionTransformer):
         return state

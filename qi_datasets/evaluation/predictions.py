@@ -135,7 +135,7 @@ class Predictions:
             table = pq.read_table(path)
             found = {field.name: field.type for field in table.schema}
             if found != {field.name: field.type for field in wanted}:
-                raise EntryError(f"{path} has {described(found)}; {task} has {described(columns(task))}")
+                raise EntryError(f"{path} has {describe_columns(found)}; {task} has {describe_columns(columns(task))}")
             if unfilled := [name for name in table.schema.names if table.column(name).null_count]:
                 raise EntryError(f"{path} lacks values in the column {unfilled[0]}", code="unreadable-entry")
             return cls(task, table.select(wanted.names).replace_schema_metadata(None).combine_chunks())
@@ -150,6 +150,6 @@ def columns(task: str) -> Mapping[str, pa.DataType]:
     return {field.name: field.type for field in schema_of(task)}
 
 
-def described(found: Mapping[str, pa.DataType]) -> str:
+def describe_columns(found: Mapping[str, pa.DataType]) -> str:
     """Columns in words, shortened."""
     return "the columns " + ", ".join(f"{name[:40]} ({kind})" for name, kind in list(found.items())[:20])

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.cases import Bench, Case, Design, statistics
-from qi_datasets.evaluation.data import Evaluated
-from qi_datasets.evaluation.inits import SCRATCH
+from qi_datasets.evaluation.data import EvaluationData
+from qi_datasets.evaluation.initialisations import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
-from qi_datasets.evaluation.work import Part, Unit, Workplace
+from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
 from qi_datasets.protocols.corners import CornerNetwork, Features
-from qi_datasets.protocols.quadrant import CornerAnswers, calibrate, check_alive, compared, probed
-from qi_datasets.protocols.scratch import answered, train_corners
+from qi_datasets.protocols.quadrant import CornerAnswers, calibrate, check_alive, compare_corners, probe_corners
+from qi_datasets.protocols.scratch import answer_patches, train_corners
 from qi_datasets.specs import QI
 
 TRAIN, VALIDATION, TEST = QI.splits
@@ -33,7 +33,7 @@ SAMPLE = 8
 class QuadrantWork:
     """Which units an evaluation on `qi` has, and what they compute."""
 
-    def __init__(self, design: Design, data: Evaluated, place: Workplace) -> None:
+    def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
         self.patches = {split: design.input(images) for split, images in data.images.items()}
         self._bench = Bench(design)
@@ -121,7 +121,7 @@ class QuadrantWork:
             reader = CornerNetwork(frozen, self.design.border(case), local=self.design.local)
             sample = reader.features(self.on_device(TEST, 0, SAMPLE))
             check_case(first, sample)
-            proved = compared(sample).equal
+            proved = compare_corners(sample).equal
         return Part(pa.table({"proved": pa.array([proved])}), {"proved": proved})
 
     def equal_answers(self) -> CornerAnswers:
@@ -148,7 +148,7 @@ class QuadrantWork:
     def answers(self, case: Case) -> Part:
         """What the probe answers."""
         test = self.gathered(case, TEST)
-        answers = compared(test) if self.equal(case) else probed(self.gathered(case, TRAIN), test)
+        answers = compare_corners(test) if self.equal(case) else probe_corners(self.gathered(case, TRAIN), test)
         return answer_part(
             answers,
             proved=False,
@@ -162,7 +162,7 @@ class QuadrantWork:
         train, validation, test = (self.on_device(split) for split in QI.splits)
         checkpoint = self.place.path(case.part("training"), "pt")
         trained = train_corners(made.network, train, validation, border, case.seed, local=local, checkpoint=checkpoint)
-        answers = answered(trained.network, test, border, local=local)
+        answers = answer_patches(trained.network, test, border, local=local)
         return answer_part(
             answers,
             proved=False,
@@ -192,7 +192,7 @@ class QuadrantWork:
         if case not in self._equal:
             features = self.gathered(case, TEST)
             check_case(case, features)
-            self._equal[case] = compared(features).equal
+            self._equal[case] = compare_corners(features).equal
         return self._equal[case]
 
     # What becomes of them.

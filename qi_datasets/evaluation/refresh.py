@@ -7,7 +7,7 @@ from qi_datasets.errors import EntryError, OptionError, one_line
 from qi_datasets.evaluation.entry import ENTRY, Entry
 
 
-def refresh(folder: Path) -> dict[str, bool]:
+def refresh_entries_in(folder: Path) -> dict[str, bool]:
     """Rewrites every entry at or below a folder that this version writes otherwise.
 
     Returns:

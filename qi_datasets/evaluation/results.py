@@ -27,12 +27,12 @@ class FigureRecord(Mapping[str, Any]):
 
     def as_json(self) -> dict[str, Any]:
         """Returns nested dictionaries of plain numbers, as `entry.json` has them."""
-        return {name: plain(value) for name, value in self.items()}
+        return {name: as_plain_json(value) for name, value in self.items()}
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
         """Returns the figures that such dictionaries hold."""
-        return cls(**{name: typed(kind, content[name]) for name, kind in fields_of(cls).items()})
+        return cls(**{name: as_field_type(kind, content[name]) for name, kind in fields_of(cls).items()})
 
 
 @cache
@@ -42,21 +42,21 @@ def fields_of(kind: type[FigureRecord]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
 
 
-def plain(value: object) -> Any:
+def as_plain_json(value: object) -> Any:
     """A value as JSON has it."""
     if isinstance(value, FigureRecord):
         return value.as_json()
-    return {name: plain(one) for name, one in value.items()} if isinstance(value, Mapping) else value
+    return {name: as_plain_json(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
-def typed(kind: Any, value: Any) -> Any:
+def as_field_type(kind: Any, value: Any) -> Any:
     """A value of JSON as a field's type has it."""
     if isinstance(kind, type) and issubclass(kind, FigureRecord):
         return kind.read(value)
     if get_origin(kind) is Mapping:
-        return {name: typed(get_args(kind)[1], one) for name, one in value.items()}
+        return {name: as_field_type(get_args(kind)[1], one) for name, one in value.items()}
     wanted = [one for one in get_args(kind) if one is not type(None)]
-    return value if value is None or len(wanted) != 1 else typed(wanted[0], value)
+    return value if value is None or len(wanted) != 1 else as_field_type(wanted[0], value)
 
 
 @dataclass(frozen=True, eq=False)

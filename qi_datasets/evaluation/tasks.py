@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.arguments import TASK_INITS
 from qi_datasets.evaluation.cases import Case, Design
-from qi_datasets.evaluation.data import Evaluated, read_generated, read_quadrant, shifted_sources, stored_set
-from qi_datasets.evaluation.inits import SCRATCH
-from qi_datasets.evaluation.moved import SHIFTS, ShiftedWork
+from qi_datasets.evaluation.data import EvaluationData, read_generated, read_quadrant, shifted_sources, stored_set
+from qi_datasets.evaluation.initialisations import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.quadrant import QuadrantWork
-from qi_datasets.evaluation.toys import CornerWork, RedGreenWork, RookWork
-from qi_datasets.evaluation.work import Unit, Workplace
+from qi_datasets.evaluation.shifted import SHIFTS, ShiftedWork
+from qi_datasets.evaluation.toy_sets import CornerWork, RedGreenWork, RookWork
+from qi_datasets.evaluation.work_folder import Unit, Workplace
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, PROBE_PENALTY
 from qi_datasets.protocols.shifted import MODES
 from qi_datasets.set_spec import SetSpec
@@ -38,7 +38,7 @@ class Work(Protocol):
         """What is noted beside the answers of each case."""
 
 
-ReadData = Callable[[str | Path | None, Design, int | None, bool], Evaluated]
+ReadData = Callable[[str | Path | None, Design, int | None, bool], EvaluationData]
 """Reads what is evaluated: output place, design, sources per split (None for all), and whether to show a bar."""
 
 
@@ -63,7 +63,7 @@ class Task:
     name: str
     summary: str
     read: ReadData
-    work: Callable[[Design, Evaluated, Workplace], Work]
+    work: Callable[[Design, EvaluationData, Workplace], Work]
     canvas: int
     borders: Sequence[int] = (0,)
     modes: Sequence[str] = ()
@@ -79,14 +79,14 @@ class Task:
         return TASK_INITS[self.name]
 
 
-def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
     """The patches of the splits that the inits need; arguments as of `ReadData`."""
     train, validation, test = QI.splits
     splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
     return read_quadrant(stored_set(QI, output), splits, limit, progress)
 
 
-def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
     """The sources of `shifted`; arguments as of `ReadData`."""
     return shifted_sources(stored_set(SHIFTED, output), limit)
 
@@ -94,7 +94,7 @@ def shifted_data(output: str | Path | None, design: Design, limit: int | None, p
 def generated_data(spec: SetSpec) -> ReadData:
     """What reads a set that needs no images."""
 
-    def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> Evaluated:
+    def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
         if limit is not None and sum(spec.splits.values()) == len(CORNERS):
             raise OptionError(f"{spec.name} is two images; leave limit out", code="no-effect")
         return read_generated(stored_set(spec, output), limit)

@@ -15,8 +15,8 @@ from qi_datasets.evaluation.arguments import Background, Pool
 from qi_datasets.evaluation.behaviour import check_batch_norms, check_behaviour, is_opaque
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
-from qi_datasets.networks.plane import PaddingVariant
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.endless_maps import PaddingVariant
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.receptive_field import ReceptiveField, follow, receptive_field
 from qi_datasets.networks.variants import (
     layers_of_head,
@@ -24,7 +24,7 @@ from qi_datasets.networks.variants import (
     with_padding,
     without_head,
 )
-from qi_datasets.protocols.corners import said
+from qi_datasets.protocols.corners import run_network
 from qi_datasets.protocols.quadrant import batch_norms
 from qi_datasets.specs import QUADRANT
 
@@ -45,7 +45,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Facts:
+class NetworkFacts:
     """What an entry says of a network.
 
     parameters: how many numbers are trained
@@ -71,16 +71,16 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedNetwork:
     """A network that answers one vector for each image, and the SHA-256 of its weights as they were made or loaded."""
 
     network: nn.Module
     sha256: str
 
 
-def facts_of(
+def describe_network(
     model: Model, variant: Variant, sides: Sequence[int], *, head: bool, widens: bool
-) -> tuple[Variant, Facts]:
+) -> tuple[Variant, NetworkFacts]:
     """The variant with its pool decided, and what is known of a model's network.
 
     model: what makes it
@@ -100,7 +100,7 @@ def facts_of(
     pool = variant.pool or usual_pool(model, network, side, head=head)
     parameters, keeps = sum(parameter.numel() for parameter in network.parameters()), bool(batch_norms(network))
     decided = replace(variant, pool=pool)
-    made = prepared(model, decided, side, 0, own=False, head=head).network
+    made = prepare_network(model, decided, side, 0, own=False, head=head).network
     try:
         check_answers(made, side, model.name)
     except ModelError as error:
@@ -121,7 +121,7 @@ def facts_of(
     with suppress(OptionError):
         layers = layers if opaque else layers_of_head(made, side)
     phase = not opaque and has_phase(made, side)
-    return decided, Facts(parameters, field, further, pool, phase, keeps, contiguous, opaque, layers)
+    return decided, NetworkFacts(parameters, field, further, pool, phase, keeps, contiguous, opaque, layers)
 
 
 def has_phase(network: nn.Module, side: int) -> bool:
@@ -147,9 +147,9 @@ def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Po
     return "max"
 
 
-def prepared(
+def prepare_network(
     model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False, trained: bool = False
-) -> Prepared:
+) -> PreparedNetwork:
     """The network for images of `side` pixels in evaluation mode, its parameters frozen.
 
     model: what makes it
@@ -166,10 +166,10 @@ def prepared(
     digest = weights_sha256(network)
     if not trained:
         without_parametrizations(network)
-    made = varied(network, model, variant, side, head=head)
+    made = make_variant(network, model, variant, side, head=head)
     for parameter in made.parameters():  # scripted modules have no `requires_grad_` of their own
         parameter.requires_grad_(False)
-    return Prepared(made, digest)
+    return PreparedNetwork(made, digest)
 
 
 def without_parametrizations(network: nn.Module) -> None:
@@ -183,7 +183,7 @@ def without_parametrizations(network: nn.Module) -> None:
             layer.register_parameter(name, nn.Parameter(value))
 
 
-def varied(network: nn.Module, model: Model, variant: Variant, side: int, *, head: bool) -> nn.Module:
+def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, *, head: bool) -> nn.Module:
     """The network in its variant, in evaluation mode.
 
     network: as it was made
@@ -198,11 +198,11 @@ def varied(network: nn.Module, model: Model, variant: Variant, side: int, *, hea
     if variant.pool == "max":
         network = with_global_max_pool(network, side)
     if variant.background == "plain":
-        network = nn.Sequential(OrderedDict(normalise=normalising(model.transform), network=network))
+        network = nn.Sequential(OrderedDict(normalise=normalising_layer(model.transform), network=network))
     return with_padding(network, variant.padding) if variant.padding != "own" else network
 
 
-def normalising(transform: Transform) -> nn.Conv2d:
+def normalising_layer(transform: Transform) -> nn.Conv2d:
     """Normalisation of images, black included, as a layer: a convolution, so that all that follows layers knows it."""
     layer = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)
     with torch.no_grad():
@@ -219,7 +219,7 @@ def with_new_head(network: nn.Module, features: int, classes: int, seed: int) ->
     classes: how many logits there are to be
     seed: of the new layer's weights
     """
-    with seeded(seed):
+    with random_seed(seed):
         head = nn.Linear(features, classes)
     return nn.Sequential(OrderedDict(network=network, head=head)).requires_grad_()
 
@@ -230,7 +230,7 @@ def check_answers(network: nn.Module, side: int, name: str) -> int:
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
     with torch.inference_mode():
         try:
-            answer = said(lambda: network(image), f"on an image of {side} x {side}")
+            answer = run_network(lambda: network(image), f"on an image of {side} x {side}")
         except MemoryError as error:
             raise ModelError(f"{error}; leave this border out, or take a larger machine") from error
     vector = isinstance(answer, torch.Tensor) and answer.ndim > 1 and answer.shape[:2].numel() == answer.numel()

@@ -183,7 +183,7 @@ def said_of(content: Mapping[str, Any], init: str) -> str:
     """Returns what the figures of one init say, in a sentence."""
     figures, who = content["figures"][init], network_name(content, init)
     if content["task"] == QI.name:
-        return f"{who} {reading(figures)}"
+        return f"{who} {reading_sentence(figures)}"
     if content["task"] == SHIFTED.name:
         mode, moved = next(iter(figures.items()))
         share = percent(moved["consistency"]["value"])
@@ -213,7 +213,7 @@ def is_poor(moved: Mapping[str, Any]) -> bool:
     return bool(moved["classes"] < FEW_CLASSES)
 
 
-def reading(figures: Mapping[str, Any]) -> str:
+def reading_sentence(figures: Mapping[str, Any]) -> str:
     """Returns up to which border a network tells the corners apart, and what is beyond it: the rest of a sentence."""
     farthest, firmly = figures["reach"], figures["reach_75"]
     if farthest is None:
@@ -226,8 +226,8 @@ def reading(figures: Mapping[str, Any]) -> str:
         said = f"tells the corners apart at 75 % or more up to a border of {firmly} pixels, and weakly up to {farthest}"
     borders = {int(border): at["verdict"] for border, at in figures["borders"].items()}
     beyond = [border for border in sorted(borders) if farthest is None or border > farthest]
-    proved = trailing(beyond, borders, ("proved",))
-    equal = trailing(beyond, borders, ("proved", "equal"))
+    proved = limit_note(beyond, borders, ("proved",))
+    equal = limit_note(beyond, borders, ("proved", "equal"))
     if proved is not None:
         said += f"; from {proved} on it can't, for any picture" if proved else "; it can't, for any picture"
     elif equal is not None:
@@ -238,7 +238,7 @@ def reading(figures: Mapping[str, Any]) -> str:
     return f"{said}." + (f" Its location score is {number(score, 2)}." if score is not None else "")
 
 
-def trailing(beyond: Sequence[int], verdicts: Mapping[int, str], wanted: Sequence[str]) -> int | None:
+def limit_note(beyond: Sequence[int], verdicts: Mapping[int, str], wanted: Sequence[str]) -> int | None:
     """Returns the border from which on all of them have a wanted verdict; None if the widest has not."""
     found = None
     for border in reversed(beyond):

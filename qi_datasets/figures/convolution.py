@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qi_datasets.errors import OptionError
 from qi_datasets.figures.look import Look, LookName, looking, new_figure, show_image
 from qi_datasets.networks.padding import Padding, padding_per_side
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RookNet, one_hot_filters
 from qi_datasets.protocols.rook import EPOCHS, train_on_pair
 from qi_datasets.registry import builder_of
@@ -74,7 +74,7 @@ class Moment:
 def train_film(padding: Padding, seed: int = FILM_SEED) -> tuple[Moment, ...]:
     """Trains a rook net by the protocol of `rook`, and returns it as it was before training and after each epoch."""
     images = images_of(ROOK)
-    with seeded(seed):
+    with random_seed(seed):
         network = RookNet(padding)
     film = [moment_of(network, images)]
     train_on_pair(network, images, seed, after_epoch=lambda: film.append(moment_of(network, images)))
@@ -198,8 +198,8 @@ def shift_and_convolve(*, look: LookName = "light") -> Figure:
         grid = figure.subplots(2, 4)
         for row, padding in zip(grid, FILM_PADDINGS, strict=True):
             reach = padding_per_side(padding, KERNEL)
-            first = F.relu(F.conv2d(moved(image), weight, padding=reach))[0, 0].numpy()
-            after = moved(F.relu(F.conv2d(image, weight, padding=reach)))[0, 0].numpy()
+            first = F.relu(F.conv2d(move_maps(image), weight, padding=reach))[0, 0].numpy()
+            after = move_maps(F.relu(F.conv2d(image, weight, padding=reach)))[0, 0].numpy()
             apart = np.abs(first - after)
             shown = (image[0, 0].numpy(), first, after, apart)
             titles = ("image", "shift, then convolve", "convolve, then shift", f"difference, at most {apart.max():.2f}")
@@ -221,7 +221,7 @@ def shift_and_convolve(*, look: LookName = "light") -> Figure:
     return figure
 
 
-def moved(maps: torch.Tensor) -> torch.Tensor:
+def move_maps(maps: torch.Tensor) -> torch.Tensor:
     """Returns maps (N, C, H, W) moved by SHIFT down and right; zeros enter."""
     return F.pad(maps, (SHIFT, 0, SHIFT, 0))[..., :-SHIFT, :-SHIFT]
 

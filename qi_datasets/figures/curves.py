@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.figures import EQUAL, PROVED
-from qi_datasets.evaluation.inits import RANDOM
-from qi_datasets.evaluation.paper import IMAGENET_SUBSETS, paper_curve
+from qi_datasets.evaluation.initialisations import RANDOM
+from qi_datasets.evaluation.paper_figures import IMAGENET_SUBSETS, paper_curve
 from qi_datasets.figures.convolution import TITLES
 from qi_datasets.figures.look import LookName, looking, new_figure
 from qi_datasets.specs import QI
@@ -25,7 +25,7 @@ PAPER_ALONE = ("bagnet33", "resnet18", "densenet121")
 """Networks whose published curves are drawn where there is no entry."""
 
 
-class Measured(Protocol):
+class MeasuredEntry(Protocol):
     """An entry, or what the leaderboard's collection has found of one."""
 
     @property
@@ -41,10 +41,10 @@ class Measured(Protocol):
         """Init -> figures."""
 
 
-Curve = tuple[Measured, str, Mapping[str, Any]]
+Curve = tuple[MeasuredEntry, str, Mapping[str, Any]]
 
 
-def curves_in(entries: Sequence[Measured]) -> list[Curve]:
+def curves_in(entries: Sequence[MeasuredEntry]) -> list[Curve]:
     """Returns entry, init and border -> figures of each curve; entries of other tasks have none."""
     return [
         (entry, init, figures["borders"])
@@ -54,7 +54,7 @@ def curves_in(entries: Sequence[Measured]) -> list[Curve]:
     ]
 
 
-def accuracy_by_border(entries: Sequence[Measured] = (), *, look: LookName = "light") -> Figure:
+def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName = "light") -> Figure:
     """Returns accuracy against border of entries on `qi`, with their intervals, and dashed the paper's curves of them.
 
     Without entries the paper's random networks are drawn alone, and the figure says so.

@@ -18,11 +18,18 @@ from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.evaluate import evaluate
 from qi_datasets.evaluation.grid import SETTINGS, GridEntry, evaluate_grid
 from qi_datasets.figures.convolution import corner_paddings, rook_training, shift_and_convolve
-from qi_datasets.figures.curves import MARKERS, Measured, accuracy_by_border, curves_in, data_efficiency, location_map
+from qi_datasets.figures.curves import (
+    MARKERS,
+    MeasuredEntry,
+    accuracy_by_border,
+    curves_in,
+    data_efficiency,
+    location_map,
+)
 from qi_datasets.figures.look import LOOKS, LookName
 from qi_datasets.figures.samples import qi_borders, qi_samples
 from qi_datasets.leaderboard.collection import collect
-from qi_datasets.networks.plane import PaddingVariant
+from qi_datasets.networks.endless_maps import PaddingVariant
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.progress import bar_over
 from qi_datasets.protocols.rook import EPOCHS
@@ -54,7 +61,7 @@ class Material:
     """
 
     output: str | Path | None = None
-    entries: Sequence[Measured] = ()
+    entries: Sequence[MeasuredEntry] = ()
     grids: Sequence[GridEntry] = ()
 
 
@@ -72,7 +79,7 @@ class Drawing:
     film: Callable[[int, LookName], Figure] | None = None
 
 
-def one(draw: Callable[[Material, LookName], Figure]) -> Callable[[Material, LookName], Iterator[Figure]]:
+def single_figure(draw: Callable[[Material, LookName], Figure]) -> Callable[[Material, LookName], Iterator[Figure]]:
     """A drawing of a single figure."""
 
     def drawn(material: Material, look: LookName) -> Iterator[Figure]:
@@ -81,10 +88,10 @@ def one(draw: Callable[[Material, LookName], Figure]) -> Callable[[Material, Loo
     return drawn
 
 
-def by_border(material: Material, look: LookName) -> Iterator[Figure]:
+def draw_by_border(material: Material, look: LookName) -> Iterator[Figure]:
     """As many figures as the curves need, or the paper's alone."""
     measured = [entry for entry in material.entries if entry.task == QI.name]
-    page: list[Measured] = []
+    page: list[MeasuredEntry] = []
     for entry in measured:
         if page and len(curves_in([*page, entry])) > len(MARKERS):
             yield accuracy_by_border(page, look=look)
@@ -111,15 +118,16 @@ def write_map(made: GridEntry, file: Path) -> None:
 
 FIGURES: dict[str, Drawing] = {
     "rook-training": Drawing(
-        one(lambda _, look: rook_training(look=look)), film=lambda epoch, look: rook_training(epoch, look=look)
+        single_figure(lambda _, look: rook_training(look=look)),
+        film=lambda epoch, look: rook_training(epoch, look=look),
     ),
-    "shift-and-convolve": Drawing(one(lambda _, look: shift_and_convolve(look=look))),
-    "corner-paddings": Drawing(one(lambda _, look: corner_paddings(look=look)), lines=True),
-    "qi-samples": Drawing(one(lambda material, look: qi_samples(output=material.output, look=look))),
-    "qi-borders": Drawing(one(lambda material, look: qi_borders(output=material.output, look=look))),
-    "accuracy-by-border": Drawing(by_border, lines=True),
+    "shift-and-convolve": Drawing(single_figure(lambda _, look: shift_and_convolve(look=look))),
+    "corner-paddings": Drawing(single_figure(lambda _, look: corner_paddings(look=look)), lines=True),
+    "qi-samples": Drawing(single_figure(lambda material, look: qi_samples(output=material.output, look=look))),
+    "qi-borders": Drawing(single_figure(lambda material, look: qi_borders(output=material.output, look=look))),
+    "accuracy-by-border": Drawing(draw_by_border, lines=True),
     "location-map": Drawing(maps_of, lines=True),
-    "data-efficiency": Drawing(one(lambda _, look: data_efficiency(look=look)), lines=True),
+    "data-efficiency": Drawing(single_figure(lambda _, look: data_efficiency(look=look)), lines=True),
 }
 """Every figure, by the name of its files."""
 
@@ -255,12 +263,12 @@ def write_drawing(folder: Path, name: str, drawing: Drawing, material: Material,
 
 def write_film(file: Path, draw: Callable[[int, LookName], Figure], look: LookName) -> None:
     """Writes an animated WebP that ends with a pause and begins again."""
-    frames = [rendered(draw(epoch, look)) for epoch in FILM_EPOCHS]
+    frames = [render_frame(draw(epoch, look)) for epoch in FILM_EPOCHS]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=FILM_QUALITY)
 
 
-def rendered(figure: Figure) -> Image.Image:
+def render_frame(figure: Figure) -> Image.Image:
     """A figure as pixels of the film's size."""
     held = io.BytesIO()
     figure.savefig(held, dpi=FILM_SIZE[0] / figure.get_figwidth())

@@ -18,7 +18,7 @@ _BESIDE = ("__MACOSX/",)
 """What archivers add."""
 
 
-def unpacked(archive: Path, folder: Path) -> Path:
+def unpack_entries(archive: Path, folder: Path) -> Path:
     """Unpacks a zip file of entries into an empty folder.
 
     Args:
@@ -47,7 +47,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
                     target = folder / PurePosixPath(member.filename)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with file.open(member) as source:
-                        left = copied(source, target, left)
+                        left = copy_member(source, target, left)
     except OptionError as error:
         raise OptionError(f"{archive.name} is refused: {one_line(error)}", code="bad-archive") from error
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
@@ -69,7 +69,7 @@ def check_member(member: zipfile.ZipInfo) -> None:
         raise OptionError(f"{shown} is a link or no file; put the file itself there", code="bad-archive")
 
 
-def copied(source: IO[bytes], target: Path, left: int) -> int:
+def copy_member(source: IO[bytes], target: Path, left: int) -> int:
     """Copies a file, and returns how many bytes are left; OptionError if it has more. The announced size may lie."""
     with target.open("xb") as file:
         while piece := source.read(_PIECE):

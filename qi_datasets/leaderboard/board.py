@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from qi_datasets.evaluation.figures import Figures
-from qi_datasets.evaluation.paper import paper_curve
-from qi_datasets.leaderboard.collection import Collection, Found, Refused
-from qi_datasets.leaderboard.ranking import Row, Track, tracks_of
-from qi_datasets.leaderboard.words import OWN, complete, row_name
+from qi_datasets.evaluation.paper_figures import paper_curve
+from qi_datasets.leaderboard.collection import Collection, FoundEntry, RefusedEntry
+from qi_datasets.leaderboard.ranking import RankedRow, Track, tracks_of
+from qi_datasets.leaderboard.words import OWN, complete_rows, row_name
 from qi_datasets.specs import CROP, QI, SHIFTED
 from qi_datasets.storage.manifest import OTHER
 
@@ -22,8 +22,8 @@ class Board:
     """All entries, ranked, and those that were refused."""
 
     tracks: Sequence[Track]
-    refused: Sequence[Refused]
-    again: Mapping[str, Sequence[Found]] = field(default_factory=dict)
+    refused: Sequence[RefusedEntry]
+    again: Mapping[str, Sequence[FoundEntry]] = field(default_factory=dict)
     """Key of an entry -> further runs of the same evaluation."""
 
     @classmethod
@@ -51,23 +51,23 @@ class Board:
         return [track for track in self.tracks if track.task not in (QI.name, SHIFTED.name)]
 
     @cached_property
-    def entries(self) -> list[Found]:
+    def entries(self) -> list[FoundEntry]:
         """Every entry once, in the order of the tables."""
         return list({row.found.key: row.found for track in self.tracks for row in track.rows}.values())
 
     @cached_property
-    def _moved_rows(self) -> Mapping[tuple[Any, ...], list[Row]]:
-        rows: dict[tuple[Any, ...], list[Row]] = {}
+    def _moved_rows(self) -> Mapping[tuple[Any, ...], list[RankedRow]]:
+        rows: dict[tuple[Any, ...], list[RankedRow]] = {}
         for track in self.moved:
             for row in track.rows:
                 rows.setdefault(network_key(track, row), []).append(row)
         return rows
 
-    def crops(self, track: Track, rows: Sequence[Row]) -> list[Figures | None]:
+    def crops(self, track: Track, rows: Sequence[RankedRow]) -> list[Figures | None]:
         """What `crop` gives for each of some rows."""
         return [self.crop(track, row) for row in rows]
 
-    def crop(self, track: Track, row: Row) -> Figures | None:
+    def crop(self, track: Track, row: RankedRow) -> Figures | None:
         """A network's figures on `shifted`, in the mode `crop`, on the same track; None where it has no entry there.
 
         It is the same network if it has the same name and padding, and weights of the same digest. Other data say
@@ -81,22 +81,22 @@ class Board:
         return found
 
 
-def network_key(track: Track, row: Row) -> tuple[Any, ...]:
+def network_key(track: Track, row: RankedRow) -> tuple[Any, ...]:
     """What entries of one network have in common on both sets."""
     return track.name, row.model["name"], row.model["padding"], row.init
 
 
-def weights_of(row: Row) -> frozenset[str]:
+def weights_of(row: RankedRow) -> frozenset[str]:
     """Digests of the networks of a row, one a seed."""
     return frozenset(row.model["weights_sha256"].get(row.init, ()))
 
 
-def chosen(rows: Sequence[Row]) -> list[Row]:
+def choose_networks(rows: Sequence[RankedRow]) -> list[RankedRow]:
     """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards.
 
     Those that were not run at all seven borders are left out.
     """
-    scored = sorted(complete(rows), key=lambda row: (row.score, row_name(row)))
+    scored = sorted(complete_rows(rows), key=lambda row: (row.score, row_name(row)))
     taken = [row for row in scored if paper_curve(row.model["name"], row.init) and row.model["padding"] == OWN]
     taken = taken[: CHOSEN // 2]
     left = [row for row in scored if row not in taken]

@@ -8,13 +8,25 @@ from dataclasses import replace
 from math import log2
 from typing import Any
 
-from qi_datasets.evaluation.about import network_name
+from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
-from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.evaluation.wording import percent
-from qi_datasets.leaderboard.drawing import SMALL, Chart, Frame, Label, Line, Point, Tick, beside, joined, shape, spread
-from qi_datasets.leaderboard.ranking import Row
-from qi_datasets.leaderboard.words import OWN, row_name, short
+from qi_datasets.leaderboard.drawing import (
+    SMALL,
+    Chart,
+    Frame,
+    Label,
+    Line,
+    Point,
+    Tick,
+    join_points,
+    mark_path,
+    place_labels,
+    spread_labels,
+)
+from qi_datasets.leaderboard.ranking import RankedRow
+from qi_datasets.leaderboard.words import OWN, row_name, short_name
 from qi_datasets.specs import SHIFT
 
 LETTERS = "ABCDEFGH"
@@ -51,19 +63,19 @@ def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures,
     points = [frame.place(axis[border], share_place(at["accuracy"])) for border, at in seen.items()]
     marks: dict[str, str] = {}
     for point, at in zip(points, seen.values(), strict=True):
-        marks[kind_of(at)] = marks.get(kind_of(at), "") + shape(style, point)
+        marks[kind_of(at)] = marks.get(kind_of(at), "") + mark_path(style, point)
     # Equal corners have no interval.
     ends = [
         [frame.place(axis[b], share_place(at["accuracy"] if at[end] is None else at[end])) for b, at in seen.items()]
         for end in ("low", "high")
     ]
-    return Line(style, joined(points), marks, joined([*ends[0], *reversed(ends[1])]) if band else "")
+    return Line(style, join_points(points), marks, join_points([*ends[0], *reversed(ends[1])]) if band else "")
 
 
 def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, init: str) -> list[Line]:
     """The paper's curve of a network, dashed; nothing where it has none."""
     theirs = [(axis[border], share) for border, share in paper_curve(model, init).items() if border in axis]
-    points = joined(frame.place(x, share_place(share)) for x, share in theirs)
+    points = join_points(frame.place(x, share_place(share)) for x, share in theirs)
     return [Line(style, points, dashed=True)] if theirs else []
 
 
@@ -73,13 +85,15 @@ def letter(number: int) -> str:
     return f"{ALPHABET[place]}{turn + 1 if turn else ''}"
 
 
-def styles_of(rows: Sequence[Row], drawn: Sequence[Row]) -> list[int]:
+def styles_of(rows: Sequence[RankedRow], drawn: Sequence[RankedRow]) -> list[int]:
     """Returns the style of each row: those that are drawn at first look as different as they can."""
     order = sorted(range(len(rows)), key=lambda number: (rows[number] not in drawn, number))
     return [order.index(number) for number in range(len(rows))]
 
 
-def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequence[Row] | None = None) -> Chart:
+def accuracy_chart(
+    frame: Frame, rows: Sequence[RankedRow], title: str, drawn: Sequence[RankedRow] | None = None
+) -> Chart:
     """Accuracy against border: a line for each row, the paper's dashed in the same colour.
 
     Args:
@@ -100,15 +114,17 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequenc
         lines += [replace(line, series=series, hidden=row not in seen) for line in (*of_paper, own)]
     # Where lines end together their labels stand one below the other, in the order of the scores.
     shown = [number for number, row in enumerate(rows) if row in seen]
-    heights = dict(zip(shown, spread([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True))
+    heights = dict(
+        zip(shown, spread_labels([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True)
+    )
     texts = []
     for number, row in enumerate(rows):
-        text = f"{letter(number)} {short(row_name(row))}" if frame.labels else letter(number)
+        text = f"{letter(number)} {short_name(row_name(row))}" if frame.labels else letter(number)
         height = round(heights.get(number, natural[number]) + 4, 1)
         texts.append(
             Label(frame.end + 12, height, text, row_name(row), number, natural[number], hidden=number not in heights)
         )
-    chance = joined([frame.place(0, share_place(0.5)), frame.place(1, share_place(0.5))])
+    chance = join_points([frame.place(0, share_place(0.5)), frame.place(1, share_place(0.5))])
     return Chart(
         frame,
         title,
@@ -122,11 +138,13 @@ def accuracy_chart(frame: Frame, rows: Sequence[Row], title: str, drawn: Sequenc
     )
 
 
-def sparkline(row: Row) -> str:
+def sparkline(row: RankedRow) -> str:
     """Returns the points of a row's accuracies in 72 x 20 pixels, for a figure beside its name."""
     shares = {int(border): at["accuracy"] for border, at in row.figures["borders"].items()}
     places = border_axis(sorted(shares))
-    return joined((round(1 + 70 * x, 1), round(21 - 20 * share_place(shares[b], 0.5), 1)) for b, x in places.items())
+    return join_points(
+        (round(1 + 70 * x, 1), round(21 - 20 * share_place(shares[b], 0.5), 1)) for b, x in places.items()
+    )
 
 
 def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
@@ -148,7 +166,7 @@ def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
     )
 
 
-def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
+def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
     """Reach at 75 % against receptive field: a mark for each network, or a number where several stand."""
     known = [row for row in rows if row.model["receptive_field"] is not None]
     reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
@@ -161,15 +179,15 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
     unbounded = len(known) < len(rows)
     share = 0.86 if unbounded else 1.0
 
-    def across(row: Row) -> float:
+    def across(row: RankedRow) -> float:
         field = row.model["receptive_field"]
         return 0.94 if field is None else share * (log2(field) - low) / (high - low)
 
-    points: dict[Point, list[Row]] = {}
+    points: dict[Point, list[RankedRow]] = {}
     for row in rows:
         points.setdefault(frame.place(across(row), heights[row.figures["reach_75"]]), []).append(row)
-    marks = "".join(shape(0, point, 5) for point in points)
-    texts = beside(frame, {point: (called(those), names_of(those)) for point, those in points.items()})
+    marks = "".join(mark_path(0, point, 5) for point in points)
+    texts = place_labels(frame, {point: (label_rows(those), names_of(those)) for point, those in points.items()})
     ticks = [size for size in COMMON_FIELDS if low <= log2(size) <= high]
     horizon = [
         frame.place(share * (log2(border + 2) - low) / (high - low), heights[border])
@@ -185,19 +203,19 @@ def reach_chart(frame: Frame, rows: Sequence[Row], title: str) -> Chart:
         + ([Tick(frame.place(0.94, 0)[0], "all")] if unbounded else []),
         [Tick(frame.place(0, height)[1], "nowhere" if b is None else f"{b}") for b, height in heights.items()],
         [Line(0, "", {"read": marks})],
-        [joined(horizon)] if len(horizon) > 1 else [],
+        [join_points(horizon)] if len(horizon) > 1 else [],
         texts,
     )
 
 
-def called(rows: Sequence[Row]) -> str:
+def label_rows(rows: Sequence[RankedRow]) -> str:
     """What stands beside the mark of some rows."""
-    name = short(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
+    name = short_name(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
     paddings = {row.model["padding"] for row in rows}
     return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
 
 
-def names_of(rows: Sequence[Row]) -> str:
+def names_of(rows: Sequence[RankedRow]) -> str:
     """The names of some rows; of many, the first."""
     return "; ".join(row_name(row) for row in rows[:20])
 
@@ -214,9 +232,11 @@ def shift_chart(frame: Frame, series: Sequence[tuple[str, Mapping[str, Figures]]
             for t in order
         ]
         ends.append(points[-1][1])
-        lines.append(Line(style, joined(points), {"read": "".join(shape(style, point, 2.5) for point in points[::8])}))
-    heights = spread(ends, LINE_HEIGHT, frame.floor)
-    names = [f"{letter} {short(name)}" if frame.labels else letter for letter, (name, _) in zip(LETTERS, series)]  # noqa: B905
+        lines.append(
+            Line(style, join_points(points), {"read": "".join(mark_path(style, point, 2.5) for point in points[::8])})
+        )
+    heights = spread_labels(ends, LINE_HEIGHT, frame.floor)
+    names = [f"{letter} {short_name(name)}" if frame.labels else letter for letter, (name, _) in zip(LETTERS, series)]  # noqa: B905
     marks = [least, (1 + least) / 2, 1.0]
     return Chart(
         frame,

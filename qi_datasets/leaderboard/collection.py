@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OptionError, QIDatasetsError, one_line
-from qi_datasets.evaluation.about import ABOUT, DESCRIBING
+from qi_datasets.evaluation.description import ABOUT, DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.entry import MOST_BYTES as MOST_JSON_BYTES
 from qi_datasets.evaluation.figures import Figures
@@ -23,7 +23,7 @@ from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.progress import bar_over
 from qi_datasets.specs import QI
 from qi_datasets.storage.hub import HubPlace
-from qi_datasets.storage.location import Place, entries_below, fetch, file_size, folder_name, joined, place_of
+from qi_datasets.storage.location import Place, entries_below, fetch, file_size, folder_name, join_place, place_of
 from qi_datasets.storage.published import open_requests
 from qi_datasets.storage.scratch import scratch_folder
 
@@ -37,7 +37,7 @@ LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundEntry:
     """An entry that is valid.
 
     name: its folder, relative to the place that was searched
@@ -76,7 +76,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedEntry:
     """An entry that is not valid, and why: one line."""
 
     name: str
@@ -87,9 +87,9 @@ class Refused:
 class Collection:
     """What was found, each sorted by name."""
 
-    found: Sequence[Found]
-    refused: Sequence[Refused]
-    again: Mapping[str, Sequence[Found]] = field(default_factory=dict)
+    found: Sequence[FoundEntry]
+    refused: Sequence[RefusedEntry]
+    again: Mapping[str, Sequence[FoundEntry]] = field(default_factory=dict)
     """Key of an entry -> further runs of the same evaluation, by other people."""
 
 
@@ -113,33 +113,38 @@ def collect(
     """
     places = list(places)
     listed = {(name, place): None for given in places for name, place in folders_of(given, leave_out)}
-    numbers: dict[tuple[str, Place], int | None] = {**listed, **(proposed(places, listed) if pull_requests else {})}
+    numbers: dict[tuple[str, Place], int | None] = {
+        **listed,
+        **(proposed_entries(places, listed) if pull_requests else {}),
+    }
     folders = sorted(numbers, key=lambda one: (numbers[one] is not None, str(one)))
-    found: list[Found] = []
-    refused: list[Refused] = []
-    valid: list[Found] = []
+    found: list[FoundEntry] = []
+    refused: list[RefusedEntry] = []
+    valid: list[FoundEntry] = []
     with bar_over("entries", len(folders), "entry", progress) as bar:
         for name, place in folders:
             try:
-                one = replace(read(name, place), pull_request=numbers[name, place])
+                one = replace(read_entry(name, place), pull_request=numbers[name, place])
             except QIDatasetsError as error:
-                refused.append(Refused(name, one_line(error)[:LONGEST_REASON]))
+                refused.append(RefusedEntry(name, one_line(error)[:LONGEST_REASON]))
             else:
                 valid.append(one)
             bar.update()
-    seen = Known()
-    again: dict[str, list[Found]] = {}
+    seen = KnownEntry()
+    again: dict[str, list[FoundEntry]] = {}
     # Of two evaluations of the same the older stays: a copy is younger than what it was made from, and proposed last.
     for one in sorted(valid, key=lambda one: (one.pull_request is not None, one.content["date"], one.name)):
         if not twice and (original := seen.original(one)) is not None:
             again.setdefault(original.key, []).append(one)
             continue
         reason = "" if twice else seen.trouble(one)
-        refused.append(Refused(one.name, reason)) if reason else found.append(one)
+        refused.append(RefusedEntry(one.name, reason)) if reason else found.append(one)
     return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")), again)
 
 
-def proposed(places: Iterable[str | Path], known: Iterable[tuple[str, Place]]) -> dict[tuple[str, Place], int | None]:
+def proposed_entries(
+    places: Iterable[str | Path], known: Iterable[tuple[str, Place]]
+) -> dict[tuple[str, Place], int | None]:
     """Name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
 
     places: as of `collect`
@@ -179,12 +184,12 @@ def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[s
         )
     here = PurePosixPath()
     return [
-        (folder_name(place), place) if parent == here else (str(parent), joined(place, str(parent)))
+        (folder_name(place), place) if parent == here else (str(parent), join_place(place, str(parent)))
         for parent in parents
     ]
 
 
-def read(name: str, place: Place) -> Found:
+def read_entry(name: str, place: Place) -> FoundEntry:
     """The entry in a folder; EntryError, without a machine's paths, for one that is not valid or can't be fetched."""
     with on_this_machine(place) as folder:
         try:
@@ -195,7 +200,7 @@ def read(name: str, place: Place) -> Found:
     # Predictions of some hundred entries would fill the memory.
     scores = {init: score_by_source(entry, init) for init in entry.figures if entry.figures[init].get("location_score")}
     constant = not entry.predictions.column("margin").any()
-    return Found(name, place, entry.content, scores, constant, where=None if grid is None else grid.content)
+    return FoundEntry(name, place, entry.content, scores, constant, where=None if grid is None else grid.content)
 
 
 def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
@@ -214,11 +219,11 @@ def on_this_machine(place: Place) -> Iterator[Path]:
     with scratch_folder() as folder:
         for name, most in {**LARGEST, **BESIDE}.items():
             try:
-                size = file_size(joined(place, name))
+                size = file_size(join_place(place, name))
                 if size is not None and size > most:
                     raise EntryError(f"{name} is larger than any ({size} bytes)", code="unreadable-entry")
                 if size is not None:
-                    fetch(joined(place, name), folder / name)
+                    fetch(join_place(place, name), folder / name)
             except QIDatasetsError:
                 raise
             except Exception as error:  # what a remote file system raises is its own
@@ -228,14 +233,14 @@ def on_this_machine(place: Place) -> Iterator[Path]:
         yield folder
 
 
-class Known:
+class KnownEntry:
     """The evaluations that were seen, so that none is taken twice."""
 
     def __init__(self) -> None:
-        self._evaluations: dict[str, Found] = {}
+        self._evaluations: dict[str, FoundEntry] = {}
         self._answers: dict[str, str] = {}
 
-    def trouble(self, one: Found) -> str:
+    def trouble(self, one: FoundEntry) -> str:
         """Notes an entry, and gives ""; or why not: an evaluation in it was seen, or its answers under another name."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         if twice := next((self._evaluations[key] for key in evaluations if key in self._evaluations), None):
@@ -251,7 +256,7 @@ class Known:
         self._answers |= dict.fromkeys(answers, one.name)
         return ""
 
-    def original(self, one: Found) -> Found | None:
+    def original(self, one: FoundEntry) -> FoundEntry | None:
         """The entry whose evaluation somebody else ran again, as another names its authors; None for no such run."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         known = {known.key: known for key in evaluations if (known := self._evaluations.get(key)) is not None}

@@ -94,7 +94,7 @@ class Chart:
     texts: Sequence[Label] = ()
 
 
-def shape(style: int, at: Point, size: float = 4) -> str:
+def mark_path(style: int, at: Point, size: float = 4) -> str:
     """The path of a mark: circle, square, triangle, diamond, triangle upside down, or hourglass, by style."""
     x, y = at
     match style % 6:
@@ -112,12 +112,12 @@ def shape(style: int, at: Point, size: float = 4) -> str:
             return f"M{x - size:.4g} {y - size:.4g}h{2 * size}l{-2 * size} {2 * size}h{2 * size}z"
 
 
-def joined(points: Iterable[Point]) -> str:
+def join_points(points: Iterable[Point]) -> str:
     """Points as SVG has them."""
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def spread(heights: Sequence[float], distance: float, most: float) -> list[float]:
+def spread_labels(heights: Sequence[float], distance: float, most: float) -> list[float]:
     """Heights of labels at least `distance` apart and at most `most`, each near where it was, in the order given."""
     placed = [0.0] * len(heights)
     above = float("-inf")
@@ -132,7 +132,7 @@ def spread(heights: Sequence[float], distance: float, most: float) -> list[float
     return placed
 
 
-def beside(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
+def place_labels(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
     """Labels of marks, each above its mark, below it, or to a side, where there is room; its text is left out else.
 
     Args:
@@ -147,13 +147,13 @@ def beside(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
         for left, base in places:
             box = (left, base - 10, left + width, base + 2)
             inside = frame.left < left and left + width < frame.width and box[1] > 0 and base < frame.floor
-            if inside and not any(overlap(box, other) for other in taken):
+            if inside and not any(boxes_overlap(box, other) for other in taken):
                 taken.append(box)
                 labels.append(Label(round(left, 1), round(base, 1), text, title))
                 break
     return labels
 
 
-def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def boxes_overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether two boxes (left, top, right, bottom) meet."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -10,12 +10,12 @@ from typing import Any
 
 from qi_datasets.cards import template
 from qi_datasets.evaluation import wording
-from qi_datasets.evaluation.about import network_name
+from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.entry import VERSION
-from qi_datasets.evaluation.hub import invariance
-from qi_datasets.evaluation.inits import INITS
+from qi_datasets.evaluation.hub_results import invariance
+from qi_datasets.evaluation.initialisations import INITS
 from qi_datasets.leaderboard import words
-from qi_datasets.leaderboard.board import Board, chosen
+from qi_datasets.leaderboard.board import Board, choose_networks
 from qi_datasets.leaderboard.charts import (
     LETTERS,
     accuracy_chart,
@@ -26,10 +26,10 @@ from qi_datasets.leaderboard.charts import (
     sparkline,
     styles_of,
 )
-from qi_datasets.leaderboard.collection import Found
-from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, shape
-from qi_datasets.leaderboard.hub import Compared
-from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.leaderboard.collection import FoundEntry
+from qi_datasets.leaderboard.drawing import NARROW, WHOLE, WIDE, Chart, Frame, mark_path
+from qi_datasets.leaderboard.hub_ranking import ComparedClaim
+from qi_datasets.leaderboard.ranking import RankedRow, Track
 from qi_datasets.specs import CROP, SPEC_VERSION
 from qi_datasets.storage.hub import HubPlace
 
@@ -57,12 +57,12 @@ Downloads = Mapping[str, Sequence[str]]
 """Key of an entry -> where its files are, as seen from the page."""
 
 
-def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = (), hub: str | None = None) -> str:
+def render(board: Board, downloads: Downloads, compared: Sequence[ComparedClaim] = (), hub: str | None = None) -> str:
     """The page as text; the same board gives the same text. compared: what the Hub's ranking says of it."""
     style, script = "\n".join(map(resource, STYLES)), "\n".join([licences(), *map(resource, SCRIPTS)])
     rows = [row for track in board.tracks for row in track.rows]
-    first = chosen(board.quadrant[0].rows) if board.quadrant else []
-    drawable = words.complete(board.quadrant[0].rows)[:MOST_CURVES] if board.quadrant else []
+    first = choose_networks(board.quadrant[0].rows) if board.quadrant else []
+    drawable = words.complete_rows(board.quadrant[0].rows)[:MOST_CURVES] if board.quadrant else []
     drawable = sorted({*drawable, *first}, key=lambda row: (-(row.score or 0), words.row_name(row)))
     text: str = template(TEMPLATE).render(
         board=board,
@@ -73,7 +73,7 @@ def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = ()
         script=script,
         slugs={found.key: slug(found) for found in board.entries},
         downloads=downloads,
-        shape=shape,
+        shape=mark_path,
         inits=[init for init in INITS if any(row.init == init for row in rows)],
         paddings=sorted({row.model["padding"] for row in rows}),
         chosen=first,
@@ -82,8 +82,8 @@ def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = ()
         accuracy=tuple(accuracy_chart(frame, drawable, "Accuracy against border", first) for frame in (WIDE, NARROW))
         if first
         else None,
-        by_init=by_init,
-        has=has,
+        by_init=rows_by_init,
+        has=has_field,
         INITS=KINDS,
         letter=letter,
         sparkline=sparkline,
@@ -95,9 +95,9 @@ def render(board: Board, downloads: Downloads, compared: Sequence[Compared] = ()
         protocol=VERSION,
         data_version=SPEC_VERSION,
         fields=[
-            (track, in_both(reach_chart, whole, "Reach at 75 % against receptive field", WHOLE))
+            (track, draw_for_both_widths(reach_chart, whole, "Reach at 75 % against receptive field", WHOLE))
             for track in board.quadrant
-            if len(whole := [row for row in words.complete(track.rows) if row.dead is None]) > 1
+            if len(whole := [row for row in words.complete_rows(track.rows) if row.dead is None]) > 1
         ],
         moved=[along_diagonal(track) for track in board.moved],
         borders_of=borders_of,
@@ -125,7 +125,7 @@ def policy(style: str, script: str) -> str:
     )
 
 
-def slug(found: Found) -> str:
+def slug(found: FoundEntry) -> str:
     """An entry's part of links and of names of folders: letters, digits, dots and dashes, whatever its model's name."""
     model = found.content["model"]
     named = "-".join([model["name"], *([model["padding"]] if model["padding"] != words.OWN else []), *found.figures])
@@ -133,38 +133,38 @@ def slug(found: Found) -> str:
     return f"{plain or 'entry'}-{found.task}-{found.key[:8]}"
 
 
-def in_both(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
+def draw_for_both_widths(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
     """A figure for wide and for narrow screens."""
     return draw(wide, rows, title), draw(NARROW, rows, title)
 
 
-def borders_of(rows: Iterable[Row]) -> list[int]:
+def borders_of(rows: Iterable[RankedRow]) -> list[int]:
     """Every border that one of some rows has."""
     return sorted({int(border) for row in rows for border in row.figures["borders"]})
 
 
-def by_init(track: Track) -> list[tuple[str, list[Row]]]:
+def rows_by_init(track: Track) -> list[tuple[str, list[RankedRow]]]:
     """The rows of a track by init: a table each, since ranks hold within one."""
     groups = [(init, [row for row in track.rows if row.init == init]) for init in INITS]
     return [(init, rows) for init, rows in groups if rows]
 
 
-def has(rows: Iterable[Row], name: str) -> bool:
+def has_field(rows: Iterable[RankedRow], name: str) -> bool:
     """Whether one of some rows says something of its network."""
     return any(row.model[name] is not None for row in rows)
 
 
-def chart_of(found: Found) -> Chart:
+def chart_of(found: FoundEntry) -> Chart:
     """The figure of an entry on `qi`."""
     curves = {init: figures["borders"] for init, figures in found.figures.items()}
-    return entry_chart(curves, f"Accuracy against border of {words.short(network_name(found.content))}")
+    return entry_chart(curves, f"Accuracy against border of {words.short_name(network_name(found.content))}")
 
 
 def along_diagonal(track: Track) -> tuple[tuple[Chart, Chart], Sequence[str]] | None:
     """The curves of top-1 against shift on `shifted`, and their names; None where no labels were known."""
-    known: list[Row] = [row for row in track.rows if row.figures.get(CROP, {}).get("top1")]
+    known: list[RankedRow] = [row for row in track.rows if row.figures.get(CROP, {}).get("top1")]
     known = sorted(known, key=lambda row: -row.figures[CROP]["diagonal"]["value"])[: len(LETTERS) - 2]
     if not known:
         return None
     series = [(words.row_name(row), row.figures[CROP]["top1"]) for row in known]
-    return in_both(shift_chart, series, "Top-1 against shift"), [name for name, _ in series]
+    return draw_for_both_widths(shift_chart, series, "Top-1 against shift"), [name for name, _ in series]

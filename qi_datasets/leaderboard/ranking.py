@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_datasets.evaluation.figures import Figures
-from qi_datasets.evaluation.inits import INITS
+from qi_datasets.evaluation.initialisations import INITS
 from qi_datasets.evaluation.wording import DEAD
-from qi_datasets.leaderboard.collection import Found, measured_on
+from qi_datasets.leaderboard.collection import FoundEntry, measured_on
 from qi_datasets.scores.intervals import mean_interval
 from qi_datasets.specs import QI, SHIFTED, SPECS
 from qi_datasets.storage.manifest import TRACKS
@@ -28,10 +28,10 @@ WIDEST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class RankedRow:
     """One init of an entry. rank: within its track and init; None where there is no score over all seven borders."""
 
-    found: Found
+    found: FoundEntry
     init: str
     rank: int | None = None
     peers: int = 0
@@ -86,15 +86,15 @@ class Track:
     name: str
     number: int
     data: Mapping[str, Any]
-    rows: Sequence[Row] = field(repr=False)
+    rows: Sequence[RankedRow] = field(repr=False)
 
 
-def tracks_of(found: Iterable[Found]) -> list[Track]:
+def tracks_of(found: Iterable[FoundEntry]) -> list[Track]:
     """All that is comparable together: tracks by task, official before demo before other data."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[RankedRow]] = {}
     for one in found:
         rows = groups.setdefault(comparable(one), [])
-        rows.extend(Row(one, init) for init in one.figures)
+        rows.extend(RankedRow(one, init) for init in one.figures)
     order = sorted(groups, key=lambda key: (TASKS.index(key[0]), TRACKS.index(key[1]), key))
     names = Counter((key[0], key[1]) for key in order)
     numbers: Counter[tuple[str, str]] = Counter()
@@ -103,40 +103,40 @@ def tracks_of(found: Iterable[Found]) -> list[Track]:
         task, name = key[:2]
         numbers[task, name] += 1
         number = numbers[task, name] if names[task, name] > 1 else 0
-        rows = in_order(groups[key])
+        rows = sort_rows(groups[key])
         tracks.append(Track(task, name, number, rows[0].content["data"], rows))
     return tracks
 
 
-def comparable(one: Found) -> tuple[str, str, str]:
+def comparable(one: FoundEntry) -> tuple[str, str, str]:
     """Equal for entries that compare: the same task, track, pixels and sources."""
     data = one.content["data"]
     return one.task, data["track"], json.dumps(measured_on(data), sort_keys=True)
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
+def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
     """Rows by init, rank, value and name, the ranks filled in."""
-    ranked: list[Row] = []
+    ranked: list[RankedRow] = []
     for init in INITS:
         those = [row for row in rows if row.init == init]
         scored = [row for row in those if row.score is not None]
-        places = ranks([row.found.scores[row.init] for row in scored])
+        places = compute_ranks([row.found.scores[row.init] for row in scored])
         ranked += [
             # A network alone has nobody to be compared with.
-            Row(row.found, init, rank if len(scored) > 1 else None, len(scored))
+            RankedRow(row.found, init, rank if len(scored) > 1 else None, len(scored))
             for row, rank in sorted(zip(scored, places, strict=True), key=order)
         ]
         ranked += sorted((row for row in those if row.score is None), key=lambda row: row.found.name)
     return ranked
 
 
-def order(placed: tuple[Row, int]) -> tuple[Any, ...]:
+def order(placed: tuple[RankedRow, int]) -> tuple[Any, ...]:
     """By rank, within a rank by value."""
     row, rank = placed
     return rank, row.score, row.found.name, row.found.key
 
 
-def ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
+def compute_ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
     """1 + the number of networks that are significantly better, for each network.
 
     One is better than another where the interval of the mean difference (`intervals.mean_interval`) lies above 0.

@@ -10,20 +10,20 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from qi_datasets.errors import QIDatasetsError, one_line
-from qi_datasets.evaluation.about import ABOUT
-from qi_datasets.evaluation.again import TELLING, arguments_of
+from qi_datasets.evaluation.description import ABOUT
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.evaluate import evaluated, read
-from qi_datasets.evaluation.inits import SCRATCH
-from qi_datasets.evaluation.models import DEFAULT, NONE, TIMM, names
-from qi_datasets.leaderboard.words import alone
-from qi_datasets.storage.hub import HubPlace, asked, connection
-from qi_datasets.storage.published import fetched
+from qi_datasets.evaluation.evaluate import read_data, run_design
+from qi_datasets.evaluation.initialisations import SCRATCH
+from qi_datasets.evaluation.models import DEFAULT, NONE, TIMM, model_names
+from qi_datasets.evaluation.reproduce import TELLING, arguments_of
+from qi_datasets.leaderboard.words import content_of_init
+from qi_datasets.storage.hub import HubPlace, ask_hub, connection
+from qi_datasets.storage.published import fetch_file
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedRun:
     """What came of it. lines: what was repeated, and what could not be. differences: what came out otherwise."""
 
     lines: tuple[str, ...]
@@ -32,7 +32,7 @@ class Repeated:
 
 def repeat(
     folder: Path, parts: int, *, output: str | Path | None = None, trust: bool = False, progress: bool = False
-) -> Repeated:
+) -> RepeatedRun:
     """Repeats random parts of an entry's predictions: an init, a border and a seed each.
 
     Args:
@@ -52,7 +52,7 @@ def repeat(
         if init != SCRATCH
     ]
     if not cases:
-        return Repeated(("not repeated: it was trained from scratch; qi-eval MODEL --check FOLDER does so",))
+        return RepeatedRun(("not repeated: it was trained from scratch; qi-eval MODEL --check FOLDER does so",))
     # Who submits must not know which parts will be repeated.
     chosen = random.SystemRandom().sample(cases, min(parts, len(cases)))
     try:
@@ -65,8 +65,8 @@ def repeat(
             if share > TELLING:
                 different.append(f"{where}: {share:.1%} of the answers differ when it is repeated")
     except QIDatasetsError as error:
-        return Repeated((f"not repeated: {one_line(error)[:200]}",))
-    return Repeated(tuple(lines), tuple(different))
+        return RepeatedRun((f"not repeated: {one_line(error)[:200]}",))
+    return RepeatedRun(tuple(lines), tuple(different))
 
 
 class NotRepeatableError(QIDatasetsError):
@@ -84,7 +84,7 @@ def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
     """
     name, weights = content["model"]["name"], content["model"]["weights"]
     model_id = content.get(ABOUT, {}).get("model_id")
-    by_library = name in names() or name.startswith(TIMM)
+    by_library = name in model_names() or name.startswith(TIMM)
     if by_library and weights in (NONE, DEFAULT):
         return name, weights
     if model_id is None:
@@ -94,17 +94,19 @@ def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
     file, _, factory = name.rpartition(":")
     if not by_library and not file.endswith(".py"):
         raise NotRepeatableError(f"{name!r} names no file of {model_id}")
-    code = "" if by_library else plain(file)
-    state = "" if weights in (NONE, DEFAULT) else plain(weights)
+    code = "" if by_library else check_file_name(file)
+    state = "" if weights in (NONE, DEFAULT) else check_file_name(weights)
     place = HubPlace(model_id, repo_type="model")
     with connection():
         # At a commit: of a branch the client may return what its cache has of a repository that is gone.
-        commit = asked(lambda: HfApi().model_info(model_id).sha, place)
+        commit = ask_hub(lambda: HfApi().model_info(model_id).sha, place)
         place = replace(place, revision=commit or place.revision)
-        return f"{fetched(place, code)}:{factory}" if code else name, str(fetched(place, state)) if state else weights
+        return f"{fetch_file(place, code)}:{factory}" if code else name, str(
+            fetch_file(place, state)
+        ) if state else weights
 
 
-def plain(name: str) -> str:
+def check_file_name(name: str) -> str:
     """Returns a name that is one of a file, without folders; NotRepeatableError for others."""
     if "/" in name or name.startswith("."):
         raise NotRepeatableError(f"{name!r} is no name of a file")
@@ -125,13 +127,17 @@ def share_that_differs(
         case: Init, border and seed.
     """
     init, border, seed = case
-    arguments = arguments_of(alone(entry.content, init)) | {"borders": None, "weights": weights, "device": None}
+    arguments = arguments_of(content_of_init(entry.content, init)) | {
+        "borders": None,
+        "weights": weights,
+        "device": None,
+    }
     limit = arguments.pop("limit")
     design = design_of(model, local=entry.content["run"]["local"], **arguments)
     design = replace(design, borders=[border], inits={init: {**design.inits[init], "seeds": [seed]}})
-    data = read(design, output, limit, progress=progress)
+    data = read_data(design, output, limit, progress=progress)
     with tempfile.TemporaryDirectory(prefix="qi-rerun-") as folder:
-        again = evaluated(design, data, Path(folder), progress)
+        again = run_design(design, data, Path(folder), progress)
     seeds = entry.content["protocol"]["inits"][init]["seeds"]
     sealed = entry.content["model"]["weights_sha256"][init][seeds.index(seed)]
     same_data = entry.content["data"]["digests"] == again.content["data"]["digests"]

@@ -17,10 +17,18 @@ from qi_datasets.errors import NamedArgument, OptionError
 from qi_datasets.evaluation.entry import ENTRY
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.board import Board
-from qi_datasets.leaderboard.collection import BESIDE, LARGEST, Collection, Found, Refused, collect, on_this_machine
-from qi_datasets.leaderboard.hub import Compared, compare_with_hub
+from qi_datasets.leaderboard.collection import (
+    BESIDE,
+    LARGEST,
+    Collection,
+    FoundEntry,
+    RefusedEntry,
+    collect,
+    on_this_machine,
+)
+from qi_datasets.leaderboard.hub_ranking import ComparedClaim, compare_with_hub
 from qi_datasets.leaderboard.page import Downloads, render, slug
-from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.leaderboard.ranking import RankedRow, Track
 from qi_datasets.storage.card import TAGS
 from qi_datasets.storage.writing import output_errors, write_atomically
 
@@ -51,15 +59,15 @@ class Site:
     """What a site was made of: what was found, and what the Hub's ranking says of it."""
 
     collection: Collection
-    compared: Sequence[Compared]
+    compared: Sequence[ComparedClaim]
 
     @property
-    def found(self) -> Sequence[Found]:
+    def found(self) -> Sequence[FoundEntry]:
         """The entries on the page."""
         return self.collection.found
 
     @property
-    def refused(self) -> Sequence[Refused]:
+    def refused(self) -> Sequence[RefusedEntry]:
         """The entries that are not on the page."""
         return self.collection.refused
 
@@ -91,7 +99,7 @@ def build(
     compared = compare_with_hub(board, hub, pull_requests=pull_requests) if hub is not None else []
     with output_errors(output, "choose another output folder"):
         output.mkdir(parents=True, exist_ok=True)
-        downloads = linked(board.entries, output) if link else copied(board.entries, output / DOWNLOADS)
+        downloads = link_entries(board.entries, output) if link else copy_entries(board.entries, output / DOWNLOADS)
         table = table_of(board)
         write(output / PAGE, render(board, downloads, compared, hub))
         write(output / CSV, as_csv(table))
@@ -126,7 +134,7 @@ def write(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
 
 
-def copied(entries: Sequence[Found], folder: Path) -> Downloads:
+def copy_entries(entries: Sequence[FoundEntry], folder: Path) -> Downloads:
     """Copies each entry into a folder of its own, and removes those of entries that are gone."""
     there = {}
     for found in entries:
@@ -146,7 +154,7 @@ def copied(entries: Sequence[Found], folder: Path) -> Downloads:
     return {found.key: files_at(f"{DOWNLOADS}/{there[found.key]}", found) for found in entries}
 
 
-def linked(entries: Iterable[Found], output: Path) -> Downloads:
+def link_entries(entries: Iterable[FoundEntry], output: Path) -> Downloads:
     """Links to the entries where they lie."""
     links = {}
     for found in entries:
@@ -160,7 +168,7 @@ def linked(entries: Iterable[Found], output: Path) -> Downloads:
     return links
 
 
-def files_at(folder: str, found: Found) -> list[str]:
+def files_at(folder: str, found: FoundEntry) -> list[str]:
     """Where the files of an entry are, those of an evaluation on a grid among them."""
     return [f"{folder}/{name}" for name in (*LARGEST, *(BESIDE if found.where else ()))]
 
@@ -170,7 +178,7 @@ def table_of(board: Board) -> list[dict[str, Any]]:
     return [record(track, row) for track in board.tracks for row in track.rows]
 
 
-def record(track: Track, row: Row) -> dict[str, Any]:
+def record(track: Track, row: RankedRow) -> dict[str, Any]:
     """A row: what was evaluated, its rank and its figures."""
     content, model = row.content, row.model
     named = ("name", "weights", "padding", "pool", "background", "receptive_field", "total_stride", "parameters")
@@ -193,7 +201,7 @@ def record(track: Track, row: Row) -> dict[str, Any]:
 
 def as_csv(table: list[dict[str, Any]]) -> str:
     """The records as CSV, a column for each figure; empty where a row has no such figure."""
-    rows = [dict(flat("", one)) for one in table]
+    rows = [dict(flatten_record("", one)) for one in table]
     names = sorted({name for row in rows for name in row}, key=column_order)
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -202,11 +210,11 @@ def as_csv(table: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def flat(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+def flatten_record(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     """Name with dots -> value, of nested records."""
     for name, value in content.items():
         if isinstance(value, dict):
-            yield from flat(f"{prefix}{name}.", value)
+            yield from flatten_record(f"{prefix}{name}.", value)
         else:
             text = isinstance(value, str) and value.startswith(FORMULA)
             yield f"{prefix}{name}", f"'{value}" if text else value

@@ -9,14 +9,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.about import DESCRIBING
+from qi_datasets.evaluation.description import DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, UNSEALED
 from qi_datasets.evaluation.faults import faults_of
 from qi_datasets.evaluation.predictions import PREDICTIONS
-from qi_datasets.leaderboard.archive import unpacked
-from qi_datasets.leaderboard.collection import BESIDE, LARGEST, Collection, Found, Known, Refused, collect
+from qi_datasets.leaderboard.archive import unpack_entries
+from qi_datasets.leaderboard.collection import (
+    BESIDE,
+    LARGEST,
+    Collection,
+    FoundEntry,
+    KnownEntry,
+    RefusedEntry,
+    collect,
+)
 from qi_datasets.storage.hub import MAIN, HubPlace, connection
-from qi_datasets.storage.published import fetched, tree
+from qi_datasets.storage.published import fetch_file, tree
 from qi_datasets.storage.scratch import scratch_folder
 
 README = "README.md"
@@ -27,7 +35,7 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedSubmission:
     """What a submission holds.
 
     new, unchanged: names of valid entries
@@ -37,7 +45,7 @@ class Checked:
 
     new: tuple[str, ...]
     unchanged: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedEntry, ...]
     repeated: tuple[str, ...] = ()
 
 
@@ -49,7 +57,7 @@ def check(
     output: str | Path | None = None,
     trust: bool = False,
     progress: bool = False,
-) -> Checked:
+) -> CheckedSubmission:
     """Checks one entry's folder, or a folder of them, and says everything that is wrong.
 
     Args:
@@ -65,28 +73,28 @@ def check(
         OptionError: Where there is no such place, or nothing that could be an entry.
     """
     published = list(published)
-    with submitted(submission) as (folder, further):
+    with open_submission(submission) as (folder, further):
         place = HubPlace.parse(submission)
         if place is not None and not published and further is not None:
             published = [str(HubPlace(place.repo_id))] if has_entries(HubPlace(place.repo_id)) else []
         there = collect([folder], twice=True, progress=progress)
         before = collect(published, progress=progress) if published else Collection((), ())
-        old: dict[str, Found] = {one.name.rpartition("/")[2]: one for one in before.found}
-        known = Known()
+        old: dict[str, FoundEntry] = {one.name.rpartition("/")[2]: one for one in before.found}
+        known = KnownEntry()
         for one in before.found:
             known.trouble(one)
-        new: list[Found] = []
+        new: list[FoundEntry] = []
         unchanged: list[str] = []
-        refused: list[Refused] = list(further or ())
+        refused: list[RefusedEntry] = list(further or ())
         for bad in there.refused:
             at = folder if (folder / ENTRY).exists() or (folder / PREDICTIONS).exists() else folder / bad.name
             reasons = [*faults_of(at), *form_faults(at)] or [bad.reason]
-            refused += [Refused(bad.name, one.replace(f"{at}/", "")) for one in reasons]
+            refused += [RefusedEntry(bad.name, one.replace(f"{at}/", "")) for one in reasons]
         for one in there.found:
             name = one.name.rpartition("/")[2]
-            change = altered(old[name].content, one.content) if name in old else trouble(known, one)
+            change = find_change(old[name].content, one.content) if name in old else find_trouble(known, one)
             if reasons := [*form_faults(Path(one.place)), *filter(None, [change])]:
-                refused += [Refused(one.name, reason) for reason in reasons]
+                refused += [RefusedEntry(one.name, reason) for reason in reasons]
             elif name in old:
                 unchanged.append(one.name)
             else:
@@ -95,7 +103,7 @@ def check(
             names = [*(one.name for one in there.found), *(one.name for one in there.refused)]
             here = {name.rpartition("/")[2] for name in names}
             refused += [
-                Refused(name, "it is published, but gone here; put it back") for name in old if name not in here
+                RefusedEntry(name, "it is published, but gone here; put it back") for name in old if name not in here
             ]
         repeated: list[str] = []
         for one in new if rerun else ():
@@ -103,15 +111,15 @@ def check(
 
             done = repeat(Path(one.place), rerun, output=output, trust=trust, progress=progress)
             repeated += [f"{one.name}: {line}" for line in done.lines]
-            refused += [Refused(one.name, line) for line in done.differences]
+            refused += [RefusedEntry(one.name, line) for line in done.differences]
     bad_names = {one.name for one in refused}
     names = [one.name for one in new if one.name not in bad_names]
     in_order = sorted(refused, key=lambda one: one.name)
-    return Checked(tuple(names), tuple(unchanged), tuple(in_order), tuple(repeated))
+    return CheckedSubmission(tuple(names), tuple(unchanged), tuple(in_order), tuple(repeated))
 
 
 @contextmanager
-def submitted(submission: str | Path) -> Iterator[tuple[Path, Sequence[Refused] | None]]:
+def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[RefusedEntry] | None]]:
     """The folder of what is submitted, while the block runs, and what is wrong beside its entries.
 
     submission: as of `check`
@@ -126,7 +134,7 @@ def submitted(submission: str | Path) -> Iterator[tuple[Path, Sequence[Refused] 
         with scratch_folder() as scratch:
             top = scratch / path.stem
             top.mkdir()
-            yield unpacked(path, top), ()
+            yield unpack_entries(path, top), ()
         return
     if not path.is_dir():
         raise OptionError(
@@ -137,7 +145,7 @@ def submitted(submission: str | Path) -> Iterator[tuple[Path, Sequence[Refused] 
     yield path, ()
 
 
-def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
+def fetched_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
     """Fetches the entries that a pull request adds or changes; what it changes beside them is refused.
 
     place: the pull request
@@ -150,17 +158,17 @@ def fetched_changes(place: HubPlace, folder: Path) -> list[Refused]:
     main = {file.path: file.blob_id for file in tree(HubPlace(place.repo_id))}
     there = {file.path: file for file in tree(place)}
     changed = [path for path, file in there.items() if main.get(path) != file.blob_id]
-    refused = [Refused(path, "it is published, but gone here; put it back") for path in main if path not in there]
+    refused = [RefusedEntry(path, "it is published, but gone here; put it back") for path in main if path not in there]
     for path in changed:
         parent, _, name = path.rpartition("/")
         most = {**LARGEST, **BESIDE}.get(name, 1_000_000)
         if not parent or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
-            refused.append(Refused(path, "it is no part of an entry; a pull request adds entries alone"))
+            refused.append(RefusedEntry(path, "it is no part of an entry; a pull request adds entries alone"))
         elif there[path].size > most:
-            refused.append(Refused(path, f"it is larger than {most // 1000} kB"))
+            refused.append(RefusedEntry(path, f"it is larger than {most // 1000} kB"))
         else:
             (folder / parent).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(fetched(place, path), folder / path)
+            shutil.copyfile(fetch_file(place, path), folder / path)
     return refused
 
 
@@ -169,14 +177,14 @@ def has_entries(place: HubPlace) -> bool:
     return any(file.path.endswith(f"/{ENTRY}") for file in tree(place))
 
 
-def trouble(known: Known, one: Found) -> str:
+def find_trouble(known: KnownEntry, one: FoundEntry) -> str:
     """Why a new entry is refused beside those that are known; "" for one that isn't, or that was run again."""
     return "" if known.original(one) is not None else known.trouble(one)
 
 
 def form_faults(folder: Path) -> list[str]:
     """What is wrong with the name of an entry's folder, and with what lies in it."""
-    return [*named_plainly(folder.name), *beside(folder)]
+    return [*named_plainly(folder.name), *other_files(folder)]
 
 
 def named_plainly(name: str) -> Iterator[str]:
@@ -185,7 +193,7 @@ def named_plainly(name: str) -> Iterator[str]:
         yield "its folder's name must be MODEL-REVISION, of letters, digits, dots, dashes and underscores"
 
 
-def beside(folder: Path) -> Iterator[str]:
+def other_files(folder: Path) -> Iterator[str]:
     """Yields what is in an entry's folder beside its files, and files that are links."""
     names = sorted(path.name for path in folder.iterdir())
     further = [name for name in names if name not in (ENTRY, PREDICTIONS, README, *BESIDE)]
@@ -197,7 +205,7 @@ def beside(folder: Path) -> Iterator[str]:
         yield f"{name[:80]} is a link; put the file itself there"
 
 
-def altered(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def find_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Where an entry differs from the published one of its name; "" if it doesn't."""
     for section in (name for name in new if name not in (*UNSEALED, *DESCRIBING)):
         if where := changed_place(section, old.get(section), new[section]):
@@ -211,9 +219,9 @@ def changed_place(where: str, old: Any, new: Any) -> str:
         return next(
             filter(None, (changed_place(f"{where}.{name}", old.get(name), new.get(name)) for name in old | new)), ""
         )
-    return "" if old == new else f"{where} is {shown(new)}, but was published as {shown(old)}"
+    return "" if old == new else f"{where} is {show_value(new)}, but was published as {show_value(old)}"
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """A value in a message."""
     return repr(value)[:80]

@@ -6,14 +6,14 @@ from typing import Any
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
-from qi_datasets.evaluation.about import network_name
-from qi_datasets.evaluation.again import arguments_of
+from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.figures import EQUAL, PROVED
-from qi_datasets.evaluation.inits import GIVEN
+from qi_datasets.evaluation.initialisations import GIVEN
+from qi_datasets.evaluation.reproduce import arguments_of
 from qi_datasets.evaluation.wording import NOTHING
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from qi_datasets.leaderboard.collection import Found
-from qi_datasets.leaderboard.ranking import Row, Track
+from qi_datasets.leaderboard.collection import FoundEntry
+from qi_datasets.leaderboard.ranking import RankedRow, Track
 from qi_datasets.specs import QI, SPECS
 from qi_datasets.storage.manifest import DEMO, OFFICIAL, UNVERIFIED
 
@@ -68,13 +68,13 @@ SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
 """Where the commands on the page put the sets of a track."""
 
 
-def row_name(row: Row) -> str:
+def row_name(row: RankedRow) -> str:
     """A row in words, such as "resnet18 (exact padding, random)"."""
     padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
     return f"{network_name(row.content)} ({padding}{row.init})"
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name that fits a figure."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
@@ -101,7 +101,7 @@ def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int =
     return f"{value} ({low} to {high})"
 
 
-def agreement(found: Found, again: Found) -> str:
+def agreement_sentence(found: FoundEntry, again: FoundEntry) -> str:
     """Returns what another run of an evaluation gave, in words."""
     if found.content["predictions"]["sha256"] == again.content["predictions"]["sha256"]:
         return "the same answers"
@@ -110,14 +110,14 @@ def agreement(found: Found, again: Found) -> str:
     return f"other answers, location score {', '.join(texts)}" if texts else "other answers"
 
 
-def small(number: float) -> str:
+def small_number(number: float) -> str:
     """A number that may be tiny."""
     return "0" if number == 0 else f"{number:.3f}" if number >= 0.01 else f"{number:.0e}"
 
 
-def finding(track: Track) -> str:
+def finding_sentence(track: Track) -> str:
     """Returns what a track on `qi` shows, in one sentence, by the networks that were run at all seven borders."""
-    whole = complete(track.rows)
+    whole = complete_rows(track.rows)
     if not whole:
         return f"On {track_name(track)}, no network has been run at all seven borders yet."
     reading = [row for row in whole if reach_of(row) >= 0]
@@ -141,18 +141,18 @@ def finding(track: Track) -> str:
     return f"{said}; {before} {'does so ' if own is farthest else ''}{where} with {other.model['padding']} padding."
 
 
-def complete(rows: Iterable[Row]) -> list[Row]:
+def complete_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
     """Returns the rows that were run at all seven borders."""
     return [row for row in rows if row.score is not None]
 
 
-def reach_of(row: Row) -> int:
+def reach_of(row: RankedRow) -> int:
     """Returns the widest border that is read at 75 %; -1 for none."""
     border = row.figures["reach_75"]
     return -1 if border is None else int(border)
 
 
-def is_variant(row: Row, other: Row) -> bool:
+def is_variant(row: RankedRow, other: RankedRow) -> bool:
     """Whether two rows differ in their padding alone."""
     return (row.model["name"], row.model["weights"], row.init) == (
         other.model["name"],
@@ -175,22 +175,22 @@ def commands(content: Mapping[str, Any]) -> list[str]:
     try:
         parts = [arguments_of(content)]
     except OptionError:
-        parts = [arguments_of(alone(content, init)) for init in content["figures"]]
-    return [build, *(called(model, sets, [*flags_of(arguments), "--entry", "again"]) for arguments in parts)]
+        parts = [arguments_of(content_of_init(content, init)) for init in content["figures"]]
+    return [build, *(command_line(model, sets, [*flags_of(arguments), "--entry", "again"]) for arguments in parts)]
 
 
 def comparison(content: Mapping[str, Any]) -> str:
     """The command line that runs an entry's evaluation again and compares; its folder stands for both downloads."""
-    return called(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
+    return command_line(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
 
 
-def alone(content: Mapping[str, Any], init: str) -> dict[str, Any]:
+def content_of_init(content: Mapping[str, Any], init: str) -> dict[str, Any]:
     """What an entry says, of one init alone."""
     protocol = content["protocol"]
     return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
 
 
-def called(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
+def command_line(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
     """A command line of `qi-eval`."""
     weights = [] if model["weights"] in ("none", GIVEN) else ["--weights", model["weights"]]
     name, rest = [model["name"]], ["--output", sets, *weights, *flags]
@@ -221,7 +221,7 @@ def flags_of(arguments: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def listed(values: Iterable[Any]) -> str:
+def list_values(values: Iterable[Any]) -> str:
     """Values in one line; a long list is cut."""
     those: Sequence[str] = [f"{value}" for value in values]
     return ", ".join(those) if len(those) <= 12 else f"{', '.join(those[:10])}, \N{HORIZONTAL ELLIPSIS} ({len(those)})"

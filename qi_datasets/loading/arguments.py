@@ -10,9 +10,9 @@ import datasets
 
 from qi_datasets.errors import NamedArgument, OptionError, UnknownSetError, one_line
 from qi_datasets.loading.grid import COLUMNS as GRID_COLUMNS
-from qi_datasets.loading.grid import gridded
+from qi_datasets.loading.grid import with_grid
 from qi_datasets.loading.pairs import COLUMNS as PAIR_COLUMNS
-from qi_datasets.loading.pairs import paired
+from qi_datasets.loading.pairs import with_pairs
 from qi_datasets.loading.views import with_border, with_shift
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
@@ -122,7 +122,7 @@ def checked_view(
                 " out",
                 code="contradiction",
             )
-        return partial(gridded, grid=cells, border=pixels)
+        return partial(with_grid, grid=cells, border=pixels)
     if mode is not None and mode not in spec.views:
         hint = nearest(mode, dict.fromkeys(spec.views))
         raise OptionError(
@@ -137,7 +137,7 @@ def checked_view(
     if mode is None:
         return partial(with_border, border=pixels) if pixels else None
     if mode == PAIRS:
-        return paired
+        return with_pairs
     return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
 
 
@@ -243,8 +243,8 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
         image = features.get("image", datasets.Image())
         if view is not None and image not in (datasets.Image(), datasets.Image(decode=False)):
             raise OptionError(f"features: image must be datasets.Image() under a view, not {image!r}", code="bad-value")
-    if isinstance(view, partial) and view.func in (with_border, gridded):
-        moved = {*BORDER_COLUMNS, *(("label",) if view.func is gridded else ())}.intersection(
+    if isinstance(view, partial) and view.func in (with_border, with_grid):
+        moved = {*BORDER_COLUMNS, *(("label",) if view.func is with_grid else ())}.intersection(
             re.findall(r"\w+", str(stock.get("filters")))
         )
         for name in moved.intersection(stored):
@@ -255,9 +255,9 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
 
 def columns_of(view: View | None) -> tuple[str, ...]:
     """The columns of a view that makes its own rows, () of one that keeps the stored ones."""
-    if view is paired:
+    if view is with_pairs:
         return PAIR_COLUMNS
-    return GRID_COLUMNS if isinstance(view, partial) and view.func is gridded else ()
+    return GRID_COLUMNS if isinstance(view, partial) and view.func is with_grid else ()
 
 
 def check_columns(columns: object, known: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from qi_datasets.errors import StoredSetError
 from qi_datasets.loading.formats import register_formats
-from qi_datasets.pixels.decoding import decoded
+from qi_datasets.pixels.decoding import decode_file
 from qi_datasets.pixels.geometry import SHIFTS, Pixels, Placed, whole, window
 from qi_datasets.pixels.placed_image import MODES, image_of
 from qi_datasets.specs import QUADRANT, SHIFTED_GEOMETRY
@@ -195,7 +195,7 @@ def pixels(png: bytes) -> Pixels:
 
     Raises StoredSetError for an image that no set stores.
     """
-    image = decoded(png)
+    image = decode_file(png)
     if image.mode not in MODES.values():
         raise StoredSetError(f"a stored image has mode {image.mode}, not L or RGB; build the set again with qi-build")
     return np.asarray(image)

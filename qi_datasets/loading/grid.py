@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from qi_datasets.loading.computed import GridImage, from_stock
-from qi_datasets.loading.expanded import expanded
-from qi_datasets.loading.views import AnyDataset, streamed
+from qi_datasets.loading.expand import expand_rows
+from qi_datasets.loading.views import AnyDataset, stream_tables
 from qi_datasets.specs import QUADRANT
 
 _KEPT = ("source", "wnid")
@@ -24,7 +24,7 @@ def cell_names(grid: int) -> list[str]:
     return [f"row_{row}_column_{column}" for row in range(grid) for column in range(grid)]
 
 
-def gridded(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
+def with_grid(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
     """Returns every source's patch in every cell: K x K rows a source, in the order of the labels.
 
     Args:
@@ -42,10 +42,10 @@ def gridded(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
     step = partial(_grid_table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
         # One stored row at a time: then the table's order, by cell, is the order by source.
-        return streamed(dataset, partial(_first_corner, step=step), features, rows=1)
+        return stream_tables(dataset, partial(_first_corner, step=step), features, rows=1)
     read = np.flatnonzero(np.asarray(dataset.with_format("numpy")["label"][:]) == _READ)
     order = (np.arange(grid * grid) * len(dataset) + read[:, None]).ravel()
-    return expanded(dataset, step, features, order)
+    return expand_rows(dataset, step, features, order)
 
 
 def _first_corner(stored: pa.Table, step: partial[pa.Table]) -> pa.Table:

@@ -10,11 +10,11 @@ import pyarrow as pa
 from datasets.exceptions import DatasetGenerationError
 
 from qi_datasets.building.build import build_set
-from qi_datasets.building.copying import at_hand, wanted_by
+from qi_datasets.building.copying import images_wanted_by, make_random_access
 from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, QIDatasetsError, StoredSetError, one_line
-from qi_datasets.loading import hub
+from qi_datasets.loading import published as hub
 from qi_datasets.loading.arguments import (
     LoadOptions,
     View,
@@ -28,7 +28,7 @@ from qi_datasets.loading.arguments import (
 )
 from qi_datasets.loading.provenance import with_provenance
 from qi_datasets.loading.subset import load_subset
-from qi_datasets.registry import spec_named
+from qi_datasets.registry import look_up_spec
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources import open_source
 from qi_datasets.specs import SPEC_VERSION
@@ -37,14 +37,14 @@ from qi_datasets.storage.location import (
     default_output,
     exists,
     folder_name,
-    joined,
+    join_place,
     place_of,
     set_folder,
     set_name,
 )
 from qi_datasets.storage.manifest import Manifest, check_set
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.storage.staging import standing
+from qi_datasets.storage.staging import finished_place
 from qi_datasets.storage.steady import read_steadily, stamp
 
 
@@ -156,7 +156,7 @@ def load_dataset(
         return load_subset(
             per_class, imagenet_train, split=split, streaming=streaming, output=output, **views, **places, **stock
         )
-    spec = spec_named(path)
+    spec = look_up_spec(path)
     given = {"border": border, "grid": grid, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
     check_concerned(
         spec, given | {"imagenet_val": imagenet_val, "imagenet_train": imagenet_train, "per_class": per_class}
@@ -170,8 +170,8 @@ def load_dataset(
     folder: Place = repo or ensure_built(spec, side, root, imagenet_val)
 
     def read_published() -> Any:
-        found = hub.published(spec, side, repo or "", revision)
-        files = hub.names(spec, found)
+        found = hub.find_published(spec, side, repo or "", revision)
+        files = hub.file_names_at_border_0(spec, found)
         if streaming:
             return with_provenance(hub.stream(found, files, split, stock), spec, found.manifest)
         paths = hub.local_files(found, files, named_splits(split, files))
@@ -215,13 +215,13 @@ def load_dataset(
     if view is None and shown is None:
         return loaded
     if isinstance(loaded, dict):
-        return type(loaded)({part: seen(rows, view, shown) for part, rows in loaded.items()})
+        return type(loaded)({part: apply_view(rows, view, shown) for part, rows in loaded.items()})
     if isinstance(loaded, list | tuple):
-        return type(loaded)(seen(rows, view, shown) for rows in loaded)
-    return seen(loaded, view, shown)
+        return type(loaded)(apply_view(rows, view, shown) for rows in loaded)
+    return apply_view(loaded, view, shown)
 
 
-def seen(rows: Any, view: View | None, columns: list[str] | None) -> Any:
+def apply_view(rows: Any, view: View | None, columns: list[str] | None) -> Any:
     """A split through a view, or as it is, with these columns of what is seen, or all."""
     viewed = rows if view is None else view(rows)
     return viewed if columns is None else viewed.select_columns(list(columns))
@@ -230,7 +230,7 @@ def seen(rows: Any, view: View | None, columns: list[str] | None) -> Any:
 def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
     """The place of sets that `output` names: itself, or the one above, if it is the very set that is asked for."""
     place = place_of(output)
-    if not exists(joined(place, MANIFEST)):
+    if not exists(join_place(place, MANIFEST)):
         return place
     wanted = set_name(spec, side)
     if folder_name(place) != wanted:
@@ -252,7 +252,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
     """
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
-        if not exists(standing(folder)):
+        if not exists(finished_place(folder)):
             size = f"{spec.size_option.name}={side}" if spec.size_option and side != spec.size else ""
             call = ", ".join(filter(None, (f'build_dataset("{spec.name}"', size, "imagenet_val=PATH)")))
             wanted = " with ".join(filter(None, (spec.name, size)))
@@ -271,7 +271,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         for message in source.cautions:
             warnings.warn(message, stacklevel=3)
         # Borders are added on reading.
-        with at_hand(source, lambda: wanted_by([spec], {}), True) as readable:
+        with make_random_access(source, lambda: images_wanted_by([spec], {}), True) as readable:
             built = build_set(plan_set(spec, readable, size=side, borders=()), root, progress=True)
         for message in built.remarks:
             warnings.warn(message, stacklevel=3)
@@ -312,7 +312,8 @@ def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, 
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.
         files = {
-            split: [glob.escape(str(joined(folder, file))) for file in record.files] for split, record in splits.items()
+            split: [glob.escape(str(join_place(folder, file))) for file in record.files]
+            for split, record in splits.items()
         }
     except (KeyError, TypeError) as error:
         raise StoredSetError(f"the manifest in {folder} has no border 0; build the set again") from error

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from qi_datasets.loading.computed import WindowImage, from_stock
-from qi_datasets.loading.expanded import expanded
-from qi_datasets.loading.views import AnyDataset, streamed
+from qi_datasets.loading.expand import expand_rows
+from qi_datasets.loading.views import AnyDataset, stream_tables
 from qi_datasets.specs import SHIFTED_GEOMETRY
 
 _OFFSETS = ("y0", "x0", "y1", "x1")
@@ -16,7 +16,7 @@ _KEPT = ("label", "source")
 COLUMNS = ("image_a", "image_b", *_KEPT, *_OFFSETS)
 
 
-def paired(dataset: AnyDataset) -> AnyDataset:
+def with_pairs(dataset: AnyDataset) -> AnyDataset:
     """Every pair of every source: row 5i+k is pair k of source i.
 
     Columns: `image_a`, `image_b` (windows of 224x224), `label`, `source`, and the windows' top-left pixels `y0`, `x0`
@@ -31,9 +31,9 @@ def paired(dataset: AnyDataset) -> AnyDataset:
     step = partial(_pair_table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
         # One stored row at a time: then the table's order, by k, is the order by source.
-        return streamed(dataset, step, features, rows=1)
+        return stream_tables(dataset, step, features, rows=1)
     order = np.arange(len(dataset) * SHIFTED_GEOMETRY.pairs).reshape(SHIFTED_GEOMETRY.pairs, -1).T.ravel()
-    return expanded(dataset, step, features, order)
+    return expand_rows(dataset, step, features, order)
 
 
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:

@@ -32,7 +32,7 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
             dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
             dataset = dataset.select_columns(list(features))
     elif moved:
-        dataset = streamed(dataset, partial(_moved, names=moved, border=border), features)
+        dataset = stream_tables(dataset, partial(_moved, names=moved, border=border), features)
     return _with_image(dataset, BorderedImage(border))
 
 
@@ -49,10 +49,10 @@ def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
     if isinstance(dataset, datasets.Dataset):
         return dataset.cast_column("image", image)
     # A cast alone would not do: the next cast of a stream takes its place, and would show the image as it is stored.
-    return streamed(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
+    return stream_tables(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
 
 
-def streamed(
+def stream_tables(
     stream: datasets.IterableDataset,
     step: Callable[[pa.Table], pa.Table],
     features: Mapping[str, Any],

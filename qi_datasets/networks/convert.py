@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.plane import PaddingVariant, Plane, Run, values_of
+from qi_datasets.networks.endless_maps import PaddingVariant, Plane, Run, values_of
 from qi_datasets.networks.receptive_field import NotRunError, follow
 
 NOT_COMPILED = (
@@ -56,17 +56,19 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
         raise OptionError(
             "a background other than 0 takes exact=True: full convolution pads with zeros", code="contradiction"
         )
-    return repadded(model, "exact" if exact else "full", background)
+    return with_other_padding(model, "exact" if exact else "full", background)
 
 
-def repadded(model: nn.Module, padding: PaddingVariant, background: float | Sequence[float] = 0.0) -> nn.Module:
+def with_other_padding(
+    model: nn.Module, padding: PaddingVariant, background: float | Sequence[float] = 0.0
+) -> nn.Module:
     """Returns a network in another padding, on the layers of `model`; arguments and errors as for `with_padding`."""
     try:
         follow(model, padding=padding)
     except NotRunError:
         # It takes other sizes than the usual ones.
         check_network(model)
-    return converted(model, repad, (padding, background))
+    return convert_network(model, repad, (padding, background))
 
 
 def check_network(network: Any) -> None:
@@ -101,7 +103,7 @@ def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs:
     return values_of(answer, lambda plane: plane.clone().values)
 
 
-class Converted(nn.Module):
+class ConvertedNetwork(nn.Module):
     """Base of classes that are made of a network's own class, with another forward pass."""
 
     _converted_by: ForwardOf
@@ -113,7 +115,7 @@ class Converted(nn.Module):
         """Pickles and copies by the network's own class, as those of results are made on the way."""
         own: Any = type(self)
         by = []
-        while issubclass(own, Converted):
+        while issubclass(own, ConvertedNetwork):
             by.append(own._converted_by)
             own = own._converted_from
         return _remade, (own, tuple(by)), self.__getstate__()  # type: ignore[no-untyped-call]
@@ -123,7 +125,7 @@ class Converted(nn.Module):
         raise OptionError(NOT_COMPILED)
 
 
-def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
+def convert_network(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
     """Returns a network on the same layers with another forward pass.
 
     by: takes the network's own forward pass, `settings`, and what the network is called with
@@ -141,7 +143,7 @@ def converted(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
 @cache
 def _class_of(by: ForwardOf, own: Any) -> Any:
     # Conversions of conversions have their settings one after another.
-    place = own._conversion + 1 if issubclass(own, Converted) else 0
+    place = own._conversion + 1 if issubclass(own, ConvertedNetwork) else 0
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         run = by
@@ -153,7 +155,7 @@ def _class_of(by: ForwardOf, own: Any) -> Any:
             run = torch.compiler.disable(by)  # type: ignore[no-untyped-call]
         return run(partial(own.forward, self), self._conversions[place], *args, **kwargs)
 
-    bases = (own,) if place else (Converted, own)
+    bases = (own,) if place else (ConvertedNetwork, own)
     state = {"forward": forward, "_converted_by": staticmethod(by), "_converted_from": own, "_conversion": place}
     return type(f"{own.__name__}Converted", bases, state | {"__module__": own.__module__})
 

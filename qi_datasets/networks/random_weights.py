@@ -7,7 +7,7 @@ import torch
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def random_seed(seed: int) -> Iterator[None]:
     """Within, torch's random state on the CPU starts from `seed`; afterwards the global state is as it was before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

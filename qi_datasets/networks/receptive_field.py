@@ -35,9 +35,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from qi_datasets.errors import OptionError, one_line
+from qi_datasets.networks.endless_maps import End, PaddingVariant, Plane, Run, TooSmallError, planes_in
 from qi_datasets.networks.operators import check_takes_images_alone, operator_of
 from qi_datasets.networks.padding import PADDINGS, Padding
-from qi_datasets.networks.plane import End, PaddingVariant, Plane, Run, TooSmallError, planes_in
 
 USUAL_SIDES = (224, 256, 512, 64, 32)
 """Sides of the images on which a network is followed that isn't said to take others, in this order."""
@@ -60,7 +60,7 @@ class ReceptiveField:
 
 
 @dataclass(frozen=True)
-class Followed:
+class FollowedRun:
     """What a run of a network in its own padding shows.
 
     ends: where the maps that make up the answer end; a map that is the answer itself ends there
@@ -104,7 +104,7 @@ def receptive_field(network: nn.Module, side: int | None = None) -> ReceptiveFie
     return ReceptiveField(rows.size, rows.stride, found.is_bounded)
 
 
-def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant = "own") -> Followed:
+def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant = "own") -> FollowedRun:
     """Runs a network on planes without values, and returns what that shows; see `receptive_field`.
 
     network, side: as for `receptive_field`
@@ -165,7 +165,7 @@ class CallCounter(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, device: str) -> Followed:
+def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, device: str) -> FollowedRun:
     run = Run(padding, (shape[2], shape[3]))
 
     def enter(layer: nn.Module, _: Any, name: str) -> None:
@@ -186,7 +186,7 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
         answers: list[Any] = [answer.clone() for answer in planes_in(network(Plane.of_images(image, run)))]
     run.check_has_padded()
     if padding != "own":
-        return Followed((), True, False, frozenset(), run.layers, ())
+        return FollowedRun((), True, False, frozenset(), run.layers, ())
     if not answers:
         raise OptionError("the network makes nothing of its images")
     ends = {end for plane in answers for end in plane.ends}
@@ -198,7 +198,7 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
     after = [name for name in run.layers[place:] if name not in run.layers[:place]]
     bounded = all(plane.is_bounded for plane in answers)
     in_order = [*(end for end in run.ends if end in ends), *(ends - run.ends.keys())]
-    return Followed(in_order, bounded, lost, frozenset(run.periods | strides), run.layers, after)
+    return FollowedRun(in_order, bounded, lost, frozenset(run.periods | strides), run.layers, after)
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.padding import Padding, make_conv2d, padding_per_side
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 
 
@@ -116,7 +116,7 @@ class QuadrantNet(ReferenceNetwork):
         channels: Sequence[int] = (3, 32, 32, 64, 64),
         seed: int = 0,
     ) -> None:
-        with seeded(seed):
+        with random_seed(seed):
             super().__init__(conv_stack(channels, strides, padding, bias=bias))
         self.requires_grad_(False)
 

@@ -8,10 +8,10 @@ from typing import Any, get_args
 from torch import Tensor, nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.convert import Forward, converted, repadded
-from qi_datasets.networks.plane import End, PaddingVariant
-from qi_datasets.networks.random_weights import seeded
-from qi_datasets.networks.receptive_field import CallCounter, Followed, follow
+from qi_datasets.networks.convert import Forward, convert_network, with_other_padding
+from qi_datasets.networks.endless_maps import End, PaddingVariant
+from qi_datasets.networks.random_weights import random_seed
+from qi_datasets.networks.receptive_field import CallCounter, FollowedRun, follow
 
 __all__ = [
     "PADDING_VARIANTS",
@@ -47,7 +47,7 @@ def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float
     if padding != "exact" and background != 0.0:
         raise OptionError(f"a background other than 0 goes with exact padding, got {padding!r}", code="contradiction")
     network = copy.deepcopy(model)
-    return network if padding == "own" else repadded(network, padding, background)
+    return network if padding == "own" else with_other_padding(network, padding, background)
 
 
 def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module:
@@ -67,7 +67,7 @@ def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module
     if is_of_timm(network) and _pools_maximum_by_timm(network):
         return network
     end = _only_end(follow(network, side))
-    made = converted(network, pool_by_maximum, end)
+    made = convert_network(network, pool_by_maximum, end)
     if not end.is_pooling and end.operator:
         try:
             follow(made, side)
@@ -96,7 +96,7 @@ def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
         last = [name for name in found.layers_after[-1:] if isinstance(network.get_submodule(name), nn.Linear)]
         return _without_layers(network, last)
     end = _only_end(found)
-    return converted(_without_layers(network, found.layers_after), stop_at_end, end) if end.operator else network
+    return convert_network(_without_layers(network, found.layers_after), stop_at_end, end) if end.operator else network
 
 
 def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[str], list[str]]:
@@ -112,7 +112,7 @@ def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[st
         return [], []
     before: list[str] = []
     if is_of_timm(network):
-        features = set(follow(converted(network, features_alone, network), side).layers)
+        features = set(follow(convert_network(network, features_alone, network), side).layers)
         before = [name for name in dict.fromkeys(found.layers) if name not in {*features, *found.layers_after}]
     return before, list(dict.fromkeys(found.layers_after))
 
@@ -132,7 +132,7 @@ def _pools_maximum_by_timm(network: Any) -> bool:
     if _timm_pool(network) not in _TIMM_POOLS:
         return False
     state = network.state_dict()
-    with seeded(0), suppress(AssertionError, TypeError, ValueError):
+    with random_seed(0), suppress(AssertionError, TypeError, ValueError):
         network.reset_classifier(network.num_classes, "max")
         # The classifier was made anew, with weights of its own.
         network.load_state_dict(state)
@@ -204,7 +204,7 @@ def stop_at_end(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Tensor
     raise OptionError(f"the network does not come to {_place(end)} on these images")
 
 
-def _only_end(found: Followed) -> End:
+def _only_end(found: FollowedRun) -> End:
     if len(found.ends) > 1:
         places = " and ".join(map(_place, found.ends))
         raise OptionError(f"the network's maps end in more than one place: {places}")

@@ -45,7 +45,7 @@ class TooManyPixelsError(ValueError):
         super().__init__(f"{found} more than the {MOST_PIXELS // 1_000_000} million that an image may have")
 
 
-def decoded(data: bytes) -> Image.Image:
+def decode_file(data: bytes) -> Image.Image:
     """The image in the bytes of a file, fully decoded, in the file's own mode.
 
     Raises:

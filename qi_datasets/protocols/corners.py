@@ -102,10 +102,10 @@ class CornerNetwork:
         local = self._local
         if isinstance(local, LocalEvaluation):
             pairs = max(1, size // 2)
-            answers = in_passes(lambda rows: self._both(local, patches[rows]), len(patches), pairs)
+            answers = run_in_passes(lambda rows: self._both(local, patches[rows]), len(patches), pairs)
         else:
             both, labels = patches.repeat_interleave(2, dim=0), torch.arange(2 * len(patches)) % 2
-            answers = in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
+            answers = run_in_passes(lambda rows: self(both[rows], labels[rows]), len(both), size)
         features: Features = answers.numpy().reshape(len(patches), 2, -1)
         if not np.isfinite(features).all():
             raise ModelError(
@@ -124,10 +124,12 @@ class CornerNetwork:
         return min(max(1, fitting), LARGEST_BATCH)
 
     def _run(self, call: Callable[[], Answer]) -> Answer:
-        return said(call, f"on an image of {self.corners.side} x {self.corners.side} (border {self.corners.border})")
+        return run_network(
+            call, f"on an image of {self.corners.side} x {self.corners.side} (border {self.corners.border})"
+        )
 
 
-def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
+def run_in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
     """What a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
 
     Args:
@@ -154,7 +156,7 @@ def in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tenso
     return torch.cat(answers)
 
 
-def said(call: Callable[[], Answer], where: str) -> Answer:
+def run_network(call: Callable[[], Answer], where: str) -> Answer:
     """What a call of a network gives. What goes wrong in there becomes a `ModelError` of one line, or a MemoryError.
 
     Args:

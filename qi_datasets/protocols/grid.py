@@ -15,7 +15,7 @@ from qi_datasets.errors import ModelError
 from qi_datasets.networks.features import ieee_float32, slices
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork
 from qi_datasets.networks.probe import MultinomialProbe
-from qi_datasets.protocols.corners import LARGEST_BATCH, in_passes, said
+from qi_datasets.protocols.corners import LARGEST_BATCH, run_in_passes, run_network
 from qi_datasets.protocols.quadrant import CALIBRATION_BATCH, CALIBRATION_SOURCES, batch_norms
 from qi_datasets.scores.location import EQUAL_WITHIN
 from qi_datasets.specs import QUADRANT
@@ -70,7 +70,7 @@ class GridNetwork:
         self._where = f"on an image of {cells.side} x {cells.side}"
         if local:
             patch = (QUADRANT.patch, QUADRANT.patch)
-            self._local = said(
+            self._local = run_network(
                 lambda: LocalEvaluation(network, cells.side, patch=patch, places=cells.places), self._where
             )
 
@@ -86,7 +86,7 @@ class GridNetwork:
             ModelError: for features that are not finite, and when one source does not fit the memory.
         """
         sources = max(1, LARGEST_BATCH // len(self.cells.places))
-        found = in_passes(lambda rows: self._answers(patches[rows]), len(patches), sources)
+        found = run_in_passes(lambda rows: self._answers(patches[rows]), len(patches), sources)
         features: Features = found.numpy()
         if not np.isfinite(features).all():
             raise ModelError(f"the network's features are not finite numbers {self._where}", code="not-finite")
@@ -95,10 +95,10 @@ class GridNetwork:
     def _answers(self, patches: Tensor) -> Tensor:
         local = self._local
         if local is not None:
-            everywhere: Tensor = said(lambda: local.at_all_places(patches), self._where)
+            everywhere: Tensor = run_network(lambda: local.at_all_places(patches), self._where)
             return everywhere.transpose(0, 1)
         by_cell = [
-            said(
+            run_network(
                 lambda place=place: self.network(self.cells.images(patches, [place] * len(patches))).flatten(1),  # type: ignore[misc]
                 self._where,
             )
@@ -140,7 +140,7 @@ def largest_difference(features: Features) -> float:
     return float((features.max(1) - features.min(1)).max()) / scale
 
 
-def cells_named(train: Features, test: Features) -> NDArray[np.int64]:
+def probe_cells(train: Features, test: Features) -> NDArray[np.int64]:
     """Returns the cells, (N, C), that a probe fitted to training features (N', C, F) names for test features (N, C, F).
 
     Where the features of every test source are equal in all cells, no probe is fitted, and all answers are cell 0.

@@ -46,7 +46,7 @@ class CornerAnswers:
     equal: bool
 
 
-def normalised(patches: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalise_patches(patches: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Patches (N, C, h, w) as a network takes them, float32: black around them stays 0, whatever mean and std are."""
     values = torch.from_numpy(np.ascontiguousarray(patches)).float() / 255
     return (values - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
@@ -104,7 +104,7 @@ def check_alive(features: Features) -> None:
         raise ModelError("the network is dead: it gives the same features to every picture", code="not-finite")
 
 
-def compared(features: Features) -> CornerAnswers:
+def compare_corners(features: Features) -> CornerAnswers:
     """How far features or logits (N, 2, F) differ between the corners, with margins of 0, as if nothing were read."""
     scale = float(np.abs(features).max())
     within = EQUAL_WITHIN[str(features.dtype)]
@@ -115,12 +115,12 @@ def compared(features: Features) -> CornerAnswers:
     return CornerAnswers(np.zeros((count, 2), np.float32), difference, channels, bool((difference < within).all()))
 
 
-def probed(train: Features, test: Features) -> CornerAnswers:
+def probe_corners(train: Features, test: Features) -> CornerAnswers:
     """The answers of a linear probe, fitted to training features (N', 2, F), to test features (N, 2, F).
 
     Where the corners are equal for every test source no probe is fitted: it could but answer one class for both.
     """
-    answers = compared(test)
+    answers = compare_corners(test)
     if answers.equal:
         return answers
     probe = LinearProbe(train.reshape(-1, train.shape[2]), np.arange(2 * len(train)) % 2, penalty=PROBE_PENALTY)
@@ -132,6 +132,6 @@ def logit_answers(logits: Features) -> CornerAnswers:
     """The answers that two logits (N, 2, 2), of each source in either corner, amount to."""
     if not np.isfinite(logits).all():
         raise ModelError("the network's logits are not finite numbers; its training diverged", code="not-finite")
-    answers = compared(logits)
+    answers = compare_corners(logits)
     margins = (logits[:, :, 1] - logits[:, :, 0]).astype(np.float32)
     return answers if answers.equal else replace(answers, margins=margins)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import as_input, ieee_float32, slices
 from qi_datasets.networks.padding import Padding
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RedGreenNet
 
 EPOCHS = 50
@@ -105,7 +105,7 @@ def train_red_green(
     Raises:
         OptionError: For images or labels of another shape, type or range, and for an unknown padding.
     """
-    with seeded(seed):
+    with random_seed(seed):
         net = RedGreenNet(padding).to(device)
     if padding != "circular":
         # The fastest layout, except for circular padding, which undoes it in every layer.
@@ -140,7 +140,7 @@ def train_on_red_green(
     if epochs < 1 or patience < 1:
         raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}", code="bad-value")
     device = next(net.parameters()).device
-    with seeded(seed), ieee_float32():
+    with random_seed(seed), ieee_float32():
         order = torch.Generator().manual_seed(seed)
         known, unseen = _load(train, device), _load(validation, device)
         history, best_epoch = _fit(net, known, unseen, order, epochs, patience, progress)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.features import ieee_float32
 from qi_datasets.networks.padding import Padding, padding_per_side
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RookNet
 
 EPOCHS = 100
@@ -91,7 +91,7 @@ def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: i
     _check(images, seeds)
     nets = []
     for seed in seeds:
-        with seeded(seed):
+        with random_seed(seed):
             nets.append(RookNet(padding))
     per_side = padding_per_side(padding, 5)
     padded = F.pad(images, (per_side,) * 4, mode="circular" if padding == "circular" else "constant")
@@ -141,7 +141,7 @@ def train_on_pair(
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     labels = torch.arange(2, device=images.device)
     network.train()
-    with seeded(seed), ieee_float32():
+    with random_seed(seed), ieee_float32():
         for _ in range(epochs):
             for label in range(2):
                 optimizer.zero_grad()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError
 from qi_datasets.networks.features import ieee_float32, slices
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.protocols.quadrant import CornerAnswers, logit_answers
 from qi_datasets.storage.writing import write_atomically
@@ -46,7 +46,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A trained network.
 
     Attributes:
@@ -72,7 +72,7 @@ def train_corners(
     epochs: int | None = None,
     checkpoint: Path | None = None,
     after_epoch: Callable[[], None] | None = None,
-) -> Trained:
+) -> TrainedNetwork:
     """Trains a network to tell in which corner a patch is.
 
     Args:
@@ -92,15 +92,15 @@ def train_corners(
     optimizer = torch.optim.SGD(
         network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
     )
-    at = Progress() if checkpoint is None else resumed(checkpoint, network, optimizer)
+    at = Progress() if checkpoint is None else resume_training(checkpoint, network, optimizer)
     reader = CornerNetwork(network, border, local=local, frozen=False)
     with ieee_float32():
         while at.epoch < (EPOCHS if epochs is None else epochs):
             # An epoch draws from its own number, so that one that is done again is the same.
-            with seeded(seed * 10_007 + at.epoch):
+            with random_seed(seed * 10_007 + at.epoch):
                 train_epoch(network.train(), reader, optimizer, train, at.rate)
             network.eval()
-            loss, _ = measured(network, validation, border, local)
+            loss, _ = measure_network(network, validation, border, local)
             if not np.isfinite(loss):
                 raise ModelError(
                     f"the loss is not a finite number after {at.epoch + 1} epochs at border {border}", code="not-finite"
@@ -110,11 +110,11 @@ def train_corners(
                 at.rate, at.stale = at.rate / 10, 0
             at.epoch += 1
             if checkpoint is not None:
-                keep(checkpoint, network, optimizer, at)
+                save_checkpoint(checkpoint, network, optimizer, at)
             if after_epoch is not None:
                 after_epoch()
-        loss, accuracy = measured(network.eval(), train, border, local)
-    return Trained(network, at.epoch, accuracy, loss)
+        loss, accuracy = measure_network(network.eval(), train, border, local)
+    return TrainedNetwork(network, at.epoch, accuracy, loss)
 
 
 def train_epoch(
@@ -140,7 +140,7 @@ def train_epoch(
         optimizer.step()
 
 
-def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
+def measure_network(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
 
     Args:
@@ -155,7 +155,7 @@ def measured(network: nn.Module, patches: Tensor, border: int, local: bool) -> t
     return loss.item(), (logits.argmax(2) == labels).double().mean().item()
 
 
-def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
+def answer_patches(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
     """The answers of a trained network to test patches.
 
     Args:
@@ -167,7 +167,7 @@ def answered(network: nn.Module, test: Tensor, border: int, *, local: bool = Tru
     return logit_answers(CornerNetwork(network, border, local=local).features(test))
 
 
-def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def resume_training(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     """Puts a network and its optimizer where a training that was cut off left them; a damaged file is not there."""
     if not checkpoint.exists():
         return Progress()
@@ -180,7 +180,7 @@ def resumed(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimiz
     return Progress(**kept["progress"])
 
 
-def keep(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
+def save_checkpoint(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
     """Writes the state after an epoch, whole or not at all.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError
-from qi_datasets.protocols.corners import LARGEST_BATCH, in_passes, said
+from qi_datasets.protocols.corners import LARGEST_BATCH, run_in_passes, run_network
 from qi_datasets.specs import CIRCULAR, CROP, SHIFTED_GEOMETRY, ZERO
 
 MODES = (CROP, ZERO, CIRCULAR)
@@ -79,8 +79,8 @@ def answer_shifted(
         for pair in range(pairs.shape[1])
         for side in (0, 1)
     ]
-    predictions, margins = zip(*map(judged, along), strict=True)
-    pair_predictions, pair_margins = zip(*map(judged, windows), strict=True)
+    predictions, margins = zip(*map(largest_logits, along), strict=True)
+    pair_predictions, pair_margins = zip(*map(largest_logits, windows), strict=True)
     shape = (pairs.shape[1], 2, len(bases))
     return ShiftedAnswers(
         np.stack(predictions),
@@ -101,16 +101,16 @@ def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) 
     size = min(LARGEST_BATCH, _PIXELS.get(windows.device.type, _PIXELS["cuda"]) // side**2)
 
     def answer(rows: slice) -> Tensor:
-        answers: Tensor = said(lambda: network(windows[rows]), f"on images of {side} x {side}")
+        answers: Tensor = run_network(lambda: network(windows[rows]), f"on images of {side} x {side}")
         return answers
 
-    logits: NDArray[np.floating] = in_passes(answer, len(windows), size).numpy()
+    logits: NDArray[np.floating] = run_in_passes(answer, len(windows), size).numpy()
     if not np.isfinite(logits).all():
         raise ModelError("the network's logits are not finite numbers", code="not-finite")
     return logits
 
 
-def judged(logits: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def largest_logits(logits: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The class of the largest logit, and by how much it exceeds the next one: (N,) each."""
     last_two = np.sort(logits, axis=1)[:, -2:]
     margins = last_two[:, -1] - last_two[:, 0]

@@ -44,7 +44,7 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
     return Access(private is not False, gated or MANUAL)
 
 
-def settled(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
+def settle_access(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
     """The settings that a repository gets that is there already: never less strict than what it has unless asked for.
 
     Args:

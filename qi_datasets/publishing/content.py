@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.hub import benchmark_file
-from qi_datasets.registry import spec_named
+from qi_datasets.evaluation.hub_results import benchmark_file
+from qi_datasets.registry import look_up_spec
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.card import CARD, whole_card
 from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace
@@ -61,7 +61,7 @@ def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag:
         tag: As what it is published, for the card of a recipe.
     """
     manifest = Manifest.read(folder)
-    spec = spec_named(manifest.name)
+    spec = look_up_spec(manifest.name)
     if recipe_only:
         named = tag or (manifest.spec_version if place.revision == MAIN else place.revision)
         return recipe_of(spec, manifest, HubPlace(place.repo_id, named))

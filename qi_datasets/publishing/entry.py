@@ -8,17 +8,17 @@ import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml, is_offline_mode
 
 from qi_datasets.errors import HubError, NamedArgument, OptionError, PublishError
-from qi_datasets.evaluation.about import ABOUT
+from qi_datasets.evaluation.description import ABOUT
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, grid_beside
-from qi_datasets.evaluation.hub import FOLDER, Source, results_in, results_name, results_of, tasks_in
+from qi_datasets.evaluation.hub_results import FOLDER, Source, results_in, results_name, results_of, tasks_in
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.submission import PLAIN
 from qi_datasets.publishing.content import local_file
 from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
-from qi_datasets.publishing.remote import reason_unseen
-from qi_datasets.storage.hub import BENCHMARK, MAIN, SILENCE, HubPlace, asked, connection
-from qi_datasets.storage.published import PublishedSet, fetched, published_set, tree
+from qi_datasets.publishing.remote_state import reason_unseen
+from qi_datasets.storage.hub import BENCHMARK, MAIN, SILENCE, HubPlace, ask_hub, connection
+from qi_datasets.storage.published import PublishedSet, fetch_file, published_set, tree
 
 
 def publish_entry(
@@ -68,7 +68,7 @@ def publish_entry(
         )
     if model_id is not None:
         entry = entry.described(model_id=model_id)
-        dataset_id = dataset_id or dataset_said(folder)
+        dataset_id = dataset_id or benchmark_of_results(folder)
     with connection(timeout):
         unseen = reason_unseen(HubPlace(model_id or str(results)), dry_run=dry_run)
         proposals = []
@@ -78,7 +78,7 @@ def publish_entry(
             made, place = results_of(entry, dataset_id), HubPlace(model_id, MAIN, "model")
             proposals.append(plan_results(entry.content, made, place, direct=direct, unseen=unseen))
         elif model_id is not None and dataset_id is not None:
-            user = str(asked(HfApi().whoami, HubPlace(model_id))["name"])
+            user = str(ask_hub(HfApi().whoami, HubPlace(model_id))["name"])
             source = source_of(entry.content, folder, results, user)
             benchmark = published_set(HubPlace(dataset_id))
             check_benchmark(entry.content, benchmark)
@@ -90,7 +90,7 @@ def publish_entry(
         return tuple(send(one, progress=progress) for one in proposals)
 
 
-def dataset_said(folder: Path) -> str:
+def benchmark_of_results(folder: Path) -> str:
     """Returns the benchmark of the results that lie beside an entry; OptionError without any."""
     found: set[str] = set()
     for path in sorted((folder / FOLDER).glob("*.yaml")):
@@ -139,7 +139,7 @@ def check_tasks(made: Sequence[EvalResultEntry], benchmark: PublishedSet) -> Non
         raise PublishError(
             f"{place.repo_id} is no benchmark: it has no {BENCHMARK}; its owner publishes it again with qi-publish"
         )
-    tasks = tasks_in(fetched(place, BENCHMARK))
+    tasks = tasks_in(fetch_file(place, BENCHMARK))
     for one in made:
         if one.task_id not in tasks:
             raise PublishError(f"{place.repo_id} has no task {one.task_id!r}; its {BENCHMARK} has {', '.join(tasks)}")
@@ -161,7 +161,7 @@ def plan_results(
     head = HubPlace(place.repo_id, MAIN, place.repo_type)
     if not unseen and name in {file.path for file in tree(head)}:
         ours = {(one.dataset_id, one.task_id) for one in made}
-        there = results_in(fetched(head, name))
+        there = results_in(fetch_file(head, name))
         kept = [one for one in there if (one["dataset"].get("id"), one["dataset"].get("task_id")) not in ours]
     text = yaml.safe_dump(
         [*kept, *eval_result_entries_to_yaml(list(made))], sort_keys=False, allow_unicode=True, width=1000

@@ -10,7 +10,7 @@ from qi_datasets.errors import FailedCheckError, HubError, NotOnHubError, Publis
 from qi_datasets.publishing.content import local_file
 from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
 from qi_datasets.publishing.site import make_repository
-from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
+from qi_datasets.storage.hub import SILENCE, HubPlace, ask_hub, connection
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import verify
 
@@ -64,7 +64,7 @@ def publish_subset(
         return proposal
 
     with connection(timeout):
-        asked(HfApi().whoami, place)
+        ask_hub(HfApi().whoami, place)
         proposal = plan()
         if dry_run or not (confirm is None or confirm([proposal])):
             return Sent(proposal, proposal.address, changed=False)

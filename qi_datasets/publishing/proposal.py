@@ -7,9 +7,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from qi_datasets.errors import HubError
 from qi_datasets.publishing.content import LocalFile
-from qi_datasets.publishing.remote import refs_of, same
+from qi_datasets.publishing.remote_state import refs_of, same
 from qi_datasets.publishing.upload import Operation, bars
-from qi_datasets.storage.hub import MAIN, HubPlace, asked
+from qi_datasets.storage.hub import MAIN, HubPlace, ask_hub
 from qi_datasets.storage.published import LIBRARY, open_requests, tree
 
 _LOOKED_AT = 100
@@ -91,11 +91,11 @@ def plan_proposal(
     there = {entry.path: entry for entry in tree(HubPlace(place.repo_id, head or MAIN, place.repo_type))}
     add = tuple(path for path, file in files.items() if path not in there or not same(there[path], file))
     delete = tuple(path for path in there if path not in files and belongs(path))
-    number = None if direct or not add else proposed(place, title, {path: files[path] for path in add})
+    number = None if direct or not add else find_open_request(place, title, {path: files[path] for path in add})
     return Proposal(place, title, files, add, delete, direct, head, frozenset(there), number)
 
 
-def proposed(place: HubPlace, title: str, files: Mapping[str, LocalFile]) -> int | None:
+def find_open_request(place: HubPlace, title: str, files: Mapping[str, LocalFile]) -> int | None:
     """Returns the number of the open pull request of a title that holds these files; None without one."""
     for request in [one for one in open_requests(place) if one.title == title][:_LOOKED_AT]:
         at_request = HubPlace(place.repo_id, f"refs/pr/{request.num}", place.repo_type)
@@ -117,7 +117,7 @@ def send(proposal: Proposal, *, progress: bool = False) -> Sent:
 
     def made() -> str | None:
         if not proposal.direct:
-            number = proposed(place, proposal.title, {path: files[path] for path in proposal.add})
+            number = find_open_request(place, proposal.title, {path: files[path] for path in proposal.add})
             return None if number is None else f"{place.page}/discussions/{number}"
         head = refs_of(place)[0].get(MAIN, "")
         if head == proposal.head:
@@ -142,4 +142,4 @@ def send(proposal: Proposal, *, progress: bool = False) -> Sent:
         return place.page if proposal.direct else str(done.pr_url)
 
     with bars(progress):
-        return Sent(proposal, asked(make, place, done=made), changed=True)
+        return Sent(proposal, ask_hub(make, place, done=made), changed=True)

@@ -8,9 +8,10 @@ from huggingface_hub import is_offline_mode
 
 from qi_datasets.errors import FailedCheckError, NamedArgument, OptionError
 from qi_datasets.publishing.content import content_of
-from qi_datasets.publishing.plan import Publication, plan_publication
-from qi_datasets.publishing.remote import Remote, reason_unseen, remote_at
+from qi_datasets.publishing.publication import Publication, plan_publication
+from qi_datasets.publishing.remote_state import Remote, reason_unseen, remote_at
 from qi_datasets.publishing.upload import carry_out
+from qi_datasets.renamed import give_renamed
 from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, connection
 from qi_datasets.storage.location import default_output, folder_name, place_of
 from qi_datasets.verification.report.report import Status
@@ -18,7 +19,7 @@ from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """What came of one set.
 
     Attributes:
@@ -63,7 +64,7 @@ def publish(
     confirm: Callable[[Sequence[Publication]], bool] | None = None,
     timeout: float = SILENCE,
     progress: bool = False,
-) -> tuple[Published, ...]:
+) -> tuple[PublishedResult, ...]:
     """Publishes sets as data sets of the Hub, safely by default, and checks them first.
 
     A repository holds one set, since it has one licence, one visibility and one gate, and since stock tools load
@@ -124,11 +125,11 @@ def publish(
             for folder, place in places.items()
         ]
         if dry_run or not (confirm is None or confirm(publications)):
-            return tuple(Published(publication, "", ()) for publication in publications)
+            return tuple(PublishedResult(publication, "", ()) for publication in publications)
         done = []
         for publication in publications:
             made = carry_out(publication, progress=progress)
-            done.append(Published(publication, made.commit, publication.tags, made.notes))
+            done.append(PublishedResult(publication, made.commit, publication.tags, made.notes))
         return tuple(done)
 
 
@@ -138,3 +139,6 @@ def check(root: Path, names: Sequence[str] | None, progress: bool) -> None:
     if failed:
         causes = "; ".join(f"{one.set}, {one.name}: {one.cause}" for one in failed)
         raise FailedCheckError(f"nothing was published: {causes}; build the set again")
+
+
+__getattr__ = give_renamed(__name__, {"Published": "PublishedResult"})

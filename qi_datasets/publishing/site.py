@@ -10,8 +10,8 @@ from qi_datasets.errors import HubError, NotOnHubError, OptionError, PublishErro
 from qi_datasets.leaderboard.site import CARD, DOWNLOADS, PAGE, is_site_file
 from qi_datasets.publishing.content import LocalFile, local_file
 from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
-from qi_datasets.publishing.remote import reason_unseen, refs_of
-from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, asked, connection
+from qi_datasets.publishing.remote_state import reason_unseen, refs_of
+from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, ask_hub, connection
 from qi_datasets.storage.published import LIBRARY
 
 TITLE = "The leaderboard"
@@ -97,4 +97,4 @@ def make_repository(place: HubPlace) -> None:
         )
         return True
 
-    asked(make, place, done=made)
+    ask_hub(make, place, done=made)

@@ -16,9 +16,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from qi_datasets.errors import HubError, PublishError
 from qi_datasets.publishing.access import Access
-from qi_datasets.publishing.plan import Publication
-from qi_datasets.publishing.remote import access_of, refs_of, same
-from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, asked
+from qi_datasets.publishing.publication import Publication
+from qi_datasets.publishing.remote_state import access_of, refs_of, same
+from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, ask_hub
 from qi_datasets.storage.published import LIBRARY, tree
 
 STAGING = "qi-publish"
@@ -77,10 +77,10 @@ class Uploader:
                 self.api.create_repo(**self.repo, private=wanted.private)
                 return Access(wanted.private, False)
 
-            found = asked(make, self.place, done=made)
+            found = ask_hub(make, self.place, done=made)
         if found.gated != wanted.gated:
             gate = cast(Literal["auto", "manual", False], wanted.gated)
-            asked(lambda: self.api.update_repo_settings(**self.repo, gated=gate), self.place)
+            ask_hub(lambda: self.api.update_repo_settings(**self.repo, gated=gate), self.place)
         found = access_of(self.place)
         if found != wanted:
             raise PublishError(f"{self.place.repo_id} is {found}, although it was to be {wanted}; nothing was uploaded")
@@ -106,15 +106,15 @@ class Uploader:
             return True
 
         if STAGING in self.publication.remote.branches:
-            asked(remove, place, done=gone)
-        asked(make, place, done=there)
+            ask_hub(remove, place, done=gone)
+        ask_hub(make, place, done=there)
         try:
             yield
         except BaseException:
             with suppress(HubError):
-                asked(remove, place, again=False)
+                ask_hub(remove, place, again=False)
             raise
-        asked(remove, place, done=gone)
+        ask_hub(remove, place, done=gone)
 
     def commit(self) -> str:
         """The commit, tried on the branch, then made on the target."""
@@ -138,7 +138,7 @@ class Uploader:
             self.api.create_branch(**self.repo, branch=self.place.revision, revision=staged)
             return True
 
-        asked(make, self.place, done=there)
+        ask_hub(make, self.place, done=there)
         return staged
 
     def _commit(self, branch: str) -> str:
@@ -163,7 +163,7 @@ class Uploader:
             )
             return str(made.oid)
 
-        return asked(commit, place, done=committed)
+        return ask_hub(commit, place, done=committed)
 
     def _leave_out_benchmark(self, reason: str) -> None:
         """Publishes without `eval.yaml`: the Hub refuses one whose framework it has not been asked to take yet."""
@@ -213,7 +213,7 @@ class Uploader:
                 self.api.create_tag(**self.repo, tag=tag, revision=commit)
                 return True
 
-            asked(make, self.place, done=there)
+            ask_hub(make, self.place, done=there)
         return commit
 
 

@@ -33,7 +33,7 @@ class ArrowSource(ArchiveSource):
 
 def has_images(path: str) -> bool:
     """Whether an Arrow file has a column of images."""
-    with _opened(path) as (stream, _):
+    with _open_arrow(path) as (stream, _):
         return has_image_column(stream.schema)
 
 
@@ -53,7 +53,7 @@ def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
     Raises:
         SourceError: For a file that is damaged, compressed, or has no images.
     """
-    with _opened(path) as (stream, mapped):
+    with _open_arrow(path) as (stream, mapped):
         if not has_image_column(stream.schema):
             raise SourceError(f"{path} has no column image of bytes and path; is it of imagenet-1k?", code="bad-image")
         for batch in _batches(stream):
@@ -86,7 +86,7 @@ def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[Any, pa.Buffer]]:
+def _open_arrow(path: str) -> Iterator[tuple[Any, pa.Buffer]]:
     """An Arrow file of either format, and the memory that it is mapped to; SourceError when it is none."""
     try:
         with open_regular(path) as file:  # which refuses what is no regular file

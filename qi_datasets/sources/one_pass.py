@@ -47,7 +47,7 @@ _OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedImages:
     """Which images a pass copies.
 
     Attributes:
@@ -106,7 +106,7 @@ class OnePassSource(Source):
         """Bytes of the archive."""
         return sum(part.size for part in self.parts)
 
-    def copied(self, wanted: Wanted, folder: Path, progress: bool) -> "CopiedSource":
+    def copied(self, wanted: WantedImages, folder: Path, progress: bool) -> "CopiedSource":
         """Returns the source of the wanted images, copied below a folder in one pass over the archive.
 
         What an earlier pass over the same archive has finished in that folder is taken as it is.
@@ -166,7 +166,7 @@ class _Kept:
     wnids: the same -> the synset that the archive gives it.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: WantedImages) -> None:
         self._wanted = wanted
         self._first: list[tuple[_Reversed, str]] = []
         self._seen: set[str] = set()

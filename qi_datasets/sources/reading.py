@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import SourceError, one_line
-from qi_datasets.pixels.decoding import FORMATS, TooManyPixelsError, decoded
+from qi_datasets.pixels.decoding import FORMATS, TooManyPixelsError, decode_file
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How a file begins that git-lfs has left in the place of a large one."""
@@ -107,7 +107,7 @@ def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
     """As `decode_image`, and a line on what the file holds and the picture does not; "" if all of it was taken."""
     check_image_size(len(data), where)
     try:
-        image = decoded(data)
+        image = decode_file(data)
         if not image.mode.startswith(("I", "F")):
             remark = _lost(data, image)
             rgb = image if image.mode == "RGB" else image.convert("RGB")

@@ -46,7 +46,7 @@ class CellLocation:
 
     def read(self) -> bytes:
         """The cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
-        with opened(self.url) as shard:
+        with open_parquet(self.url) as shard:
             return cells(shard, self.row_group, "bytes")[self.row] or b""
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class ShardSource(ArchiveSource):
         for image in images:
             wanted[image.location.url][image.location.row_group].append(image)  # type: ignore[attr-defined]
         for url, groups in sorted(wanted.items()):
-            with opened(url) as shard:
+            with open_parquet(url) as shard:
                 for group, members in sorted(groups.items()):
                     files = cells(shard, group, "bytes")
                     for image in members:
@@ -113,11 +113,11 @@ class ShardSource(ArchiveSource):
         else:
             validation, unnamed = of_validation(files, top)
             shards = validation or list(filter(is_of_imagenet, unnamed))
-        return cls.of_images(top, by_name((pair for shard in shards for pair in listed(shard)), top))
+        return cls.of_images(top, by_name((pair for shard in shards for pair in list_images(shard)), top))
 
 
 @contextmanager
-def opened(url: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
     """A Parquet file behind a URL; SourceError when it can't be read or is no Parquet."""
     try:
         fs, path = fsspec.url_to_fs(url)
@@ -174,7 +174,7 @@ def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
 
 def is_of_imagenet(url: str) -> bool:
     """Whether a Parquet file has a column of images, so that it may be a shard."""
-    with opened(url) as shard:
+    with open_parquet(url) as shard:
         return has_image_column(shard.schema_arrow)
 
 
@@ -184,7 +184,7 @@ def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
     Raises:
         SourceError: For a shard without images.
     """
-    with opened(url) as shard:
+    with open_parquet(url) as shard:
         require_images(shard, url)
         for group in range(shard.num_row_groups):
             sizes = pc.binary_length(_field(shard, group, "bytes")).to_pylist()
@@ -200,9 +200,9 @@ def require_images(shard: pq.ParquetFile, url: str) -> None:
         )
 
 
-def listed(url: str) -> Iterator[tuple[str, SourceImage]]:
+def list_images(url: str) -> Iterator[tuple[str, SourceImage]]:
     """Name and image of each row of a shard; reads names, not pictures."""
-    with opened(url) as shard:
+    with open_parquet(url) as shard:
         require_images(shard, url)
         for group in range(shard.num_row_groups):
             for row, path in enumerate(cells(shard, group, "path")):

@@ -74,22 +74,22 @@ def open_training(place: str | Path) -> TrainingImages:
         raise SourceError(
             f"no such path: {path}; give the folder or archive of ImageNet's training images", code="no-such-path"
         )
-    found = in_class_folders(path) if path.is_dir() else None
+    found = images_in_class_folders(path) if path.is_dir() else None
     if found is None:
         archives = [str(path)] if path.is_file() else sorted(map(str, archives_below(path)))
-        found = in_archives(archives, str(path))
+        found = images_in_archives(archives, str(path))
     check_classes(found)
     return found
 
 
-def in_class_folders(path: Path) -> TrainingImages | None:
+def images_in_class_folders(path: Path) -> TrainingImages | None:
     """The images in folders named for their classes, None where there are none; names alone are read."""
     for below in BELOW:
         top = path / below
         folders = [name for name in folders_in(str(top)) if WNID.fullmatch(name)] if top.is_dir() else []
         if folders:
             places: dict[str, str | Location] = {}
-            strange = Strange()
+            strange = UnexpectedNames()
             for folder in folders:
                 with os.scandir(top / folder) as entries:
                     for entry in entries:
@@ -110,10 +110,10 @@ def archives_below(path: Path) -> Iterator[Path]:
     return iter(named or found)
 
 
-def in_archives(archives: Iterable[str], where: str) -> TrainingImages:
+def images_in_archives(archives: Iterable[str], where: str) -> TrainingImages:
     """The images in tars (of tars, too), zips and Parquet shards."""
     places: dict[str, str | Location] = {}
-    strange, kinds = Strange(), dict[str, None]()
+    strange, kinds = UnexpectedNames(), dict[str, None]()
     for archive in archives:
         kinds[Path(archive).suffix.removeprefix(".")] = None
         for member, location in members(archive):
@@ -130,9 +130,9 @@ def members(archive: str) -> Iterator[tuple[str, Location]]:
     """Name and location of each file in an archive, those of tars inside of it in place of these."""
     if archive.endswith(".parquet"):
         # Parquet takes a while to import.
-        from qi_datasets.sources.shards import CellLocation, cells, opened, require_images
+        from qi_datasets.sources.shards import CellLocation, cells, open_parquet, require_images
 
-        with opened(archive) as shard:
+        with open_parquet(archive) as shard:
             require_images(shard, archive)
             for group in range(shard.num_row_groups):
                 for row, name in enumerate(cells(shard, group, "path")):
@@ -183,7 +183,7 @@ class Part:
         return self._at
 
 
-class Strange:
+class UnexpectedNames:
     """Names that are no training images': they are counted, and some are kept for the message."""
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
         license=licence.id,
         license_name=licence.name or None,
         license_link=licence.link or None,
-        **({} if manifest.publishable(spec) else gate(licence)),
+        **({} if manifest.publishable(spec) else gate_text(licence)),
         annotations_creators=["machine-generated"],
         size_categories=[size_category(sum(split.rows for split in manifest.default_config.splits.values()))],
         source_datasets=["extended|imagenet-1k" if from_imagenet else "original"],
@@ -58,7 +58,7 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
             for name, config in manifest.configs.items()
         ],
         configs=[
-            described(spec, manifest, name, config) | ({"default": True} if number == 0 else {})
+            describe_config(spec, manifest, name, config) | ({"default": True} if number == 0 else {})
             for number, (name, config) in enumerate(manifest.configs.items())
         ],
     )
@@ -80,7 +80,7 @@ def recipe_front_matter(spec: SetSpec) -> DatasetCardData:
     )
 
 
-def gate(licence: Licence) -> dict[str, Any]:
+def gate_text(licence: Licence) -> dict[str, Any]:
     """What the Hub asks of people who want to see pixels that not everybody may see."""
     prompt = template(GATE).render(licence=licence)
     terms = "I have agreed to the terms of access of ImageNet" if licence == IMAGENET_TERMS else "I agree"
@@ -95,7 +95,7 @@ def size_category(rows: int) -> str:
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M")
 
 
-def described(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
+def describe_config(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
     """One config of the card's head.
 
     Args:

@@ -106,13 +106,13 @@ def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord])
         "citeAs": CITATION,
         "keywords": ["translation invariance", "absolute position", "zero padding", "convolutional networks"],
         "isLiveDataset": False,
-        **about(spec, manifest),
+        **responsible_ai_fields(spec, manifest),
         "distribution": [file_object(name, record) for name, record in files.items()],
         "recordSet": records,
     }
 
 
-def about(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
+def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
     """What a reviewer asks of a data set: its limits, uses, and where it comes from."""
     origin = DEMO if manifest.demo else PHOTOS if spec.needs_images else GENERATED
     source = {PHOTOS: manifest.licence(spec).link or PAPER}.get(origin, PAPER)

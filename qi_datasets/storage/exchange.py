@@ -23,7 +23,7 @@ def _renameat2() -> Any | None:
     return function
 
 
-def exchanged(one: Path, other: Path) -> bool:
+def exchange_names(one: Path, other: Path) -> bool:
     """Exchanges the names of two folders of one file system at once; False where the system or file system can't.
 
     OSError when it could but refused, as for missing permissions; then nothing is changed.

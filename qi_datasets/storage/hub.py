@@ -151,7 +151,7 @@ def connection(silence: float = SILENCE) -> Iterator[None]:
     before = _client().factory
     verbosity = hub_logging.get_verbosity()
     hub_logging.set_verbosity(logging.ERROR)
-    set_client_factory(lambda: _timed(before(), silence))
+    set_client_factory(lambda: _client_in_time(before(), silence))
     try:
         yield
     finally:
@@ -159,7 +159,7 @@ def connection(silence: float = SILENCE) -> Iterator[None]:
         hub_logging.set_verbosity(verbosity)
 
 
-def _timed(client: Any, silence: float) -> Any:
+def _client_in_time(client: Any, silence: float) -> Any:
     """The client, which ends a request that meets `silence` seconds of silence, and gives up on the second such."""
     send, silent, httpx = client.send, 0, _client().httpx
 
@@ -183,7 +183,7 @@ def _timed(client: Any, silence: float) -> Any:
     return client
 
 
-def asked(
+def ask_hub(
     call: Callable[[], Result],
     place: HubPlace,
     *,
@@ -207,7 +207,7 @@ def asked(
             cause = _root(error)
             if cause is error and not isinstance(cause, OSError | httpx.HTTPError | ValueError | HubError):
                 raise
-            message, kind = _told(cause, place), _kind(cause)
+            message, kind = _explain_error(cause, place), _kind(cause)
             pause = _pause(cause, wait)
         if pause is None:
             break
@@ -245,11 +245,11 @@ def _kind(error: BaseException) -> type[HubError]:
     return NotOnHubError if isinstance(error, absent) and not isinstance(error, GatedRepoError) else HubError
 
 
-def _told(error: BaseException, place: HubPlace) -> str:
+def _explain_error(error: BaseException, place: HubPlace) -> str:
     """An error in one line that says what to do, without addresses, which may hold secrets, and without the token."""
     if isinstance(error, HubError):
         return str(error)
-    said, status = _said(error), _status(error)
+    said, status = _server_message(error), _status(error)
     full = status in _FULL or (status == 403 and _OF_STORAGE.search(said))
     httpx = _client().httpx
     kinds = [*_BY_KIND.items(), *((getattr(httpx, name), text) for name, text in _BY_FAILURE.items())]
@@ -270,7 +270,7 @@ def _told(error: BaseException, place: HubPlace) -> str:
     )
 
 
-def _said(error: BaseException) -> str:
+def _server_message(error: BaseException) -> str:
     """What the server, or the client itself, says about an error: one line without addresses and without the token."""
     text = getattr(error, "server_message", None)
     if text is None and not isinstance(error, HfHubHTTPError):

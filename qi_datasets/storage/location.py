@@ -77,7 +77,7 @@ def default_output() -> Place:
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
     """Where a set lies below an output place."""
-    return joined(output, set_name(spec, size))
+    return join_place(output, set_name(spec, size))
 
 
 def set_name(spec: SetSpec, size: int) -> str:
@@ -91,7 +91,7 @@ def folder_name(place: Place) -> str:
     return place.name if isinstance(place, Path) else place.rpartition("/")[2]
 
 
-def joined(place: Place, name: str) -> Place:
+def join_place(place: Place, name: str) -> Place:
     """The place of that relative name below another."""
     return place / name if isinstance(place, Path) else f"{place}/{name}"
 

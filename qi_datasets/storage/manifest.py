@@ -15,8 +15,8 @@ from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.set_spec import MIT, Licence, SetSpec
 from qi_datasets.sources import DemoSource
 from qi_datasets.specs import SPEC_VERSION
-from qi_datasets.storage.location import Place, file_size, files_below, is_system_file, joined, read_bytes
-from qi_datasets.storage.manifest_file import LARGEST, MANIFEST, MANIFEST_VERSION, parsed, text_of
+from qi_datasets.storage.location import Place, file_size, files_below, is_system_file, join_place, read_bytes
+from qi_datasets.storage.manifest_file import LARGEST, MANIFEST, MANIFEST_VERSION, parse_manifest, text_of
 
 LIBRARIES = ("numpy", "pillow", "pyarrow", "datasets")
 
@@ -249,9 +249,9 @@ class Manifest:
             StoredSetError: For one that is missing or can't be understood.
             NewerSetError: For a later version.
         """
-        path = folder if str(folder).endswith(".json") else joined(folder, MANIFEST)
+        path = folder if str(folder).endswith(".json") else join_place(folder, MANIFEST)
         try:
-            content = parsed(read_bytes(path, LARGEST))
+            content = parse_manifest(read_bytes(path, LARGEST))
             configs = {
                 name: ConfigRecord(
                     config["border"],
@@ -282,7 +282,7 @@ class Manifest:
 
     def missing_files(self, folder: Place) -> list[str]:
         """Files of the set that are gone or have another size."""
-        return [name for name, record in self.files.items() if file_size(joined(folder, name)) != record.bytes]
+        return [name for name, record in self.files.items() if file_size(join_place(folder, name)) != record.bytes]
 
 
 def check_set(manifest: Manifest, spec: SetSpec, side: int, where: object, *, other: str, older: str) -> None:

@@ -31,7 +31,7 @@ _WNID = re.compile(r"(n[0-9]{8})?", re.ASCII)
 _SOURCE_FIELDS = {"name", "wnid", "bytes", "sha256", "patch_sha256"}
 
 
-def parsed(data: bytes) -> dict[str, Any]:
+def parse_manifest(data: bytes) -> dict[str, Any]:
     """The fields of a manifest; ValueError that says in one line what is wrong with it.
 
     One of version 0 gets its number; from version 1 on its own digest must agree, and is left out of the result.

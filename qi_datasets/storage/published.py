@@ -21,8 +21,8 @@ from huggingface_hub.community import Discussion
 from huggingface_hub.hf_api import RepoFile
 
 from qi_datasets.errors import HubError, StoredSetError
-from qi_datasets.registry import spec_named
-from qi_datasets.storage.hub import SILENCE, HubPlace, asked, connection
+from qi_datasets.registry import look_up_spec
+from qi_datasets.storage.hub import SILENCE, HubPlace, ask_hub, connection
 from qi_datasets.storage.location import Place, place_of, set_name
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import MANIFEST
@@ -46,13 +46,13 @@ class PublishedSet:
         """A file of the set on this machine, fetched if need be; StoredSetError unless it is what the manifest says."""
         place = HubPlace(self.place.repo_id, self.commit)
         wanted = self.manifest.files[name]
-        path = fetched(place, name)
+        path = fetch_file(place, name)
         found = file_record(path)
         if found != wanted and not is_offline_mode():
             # What was damaged may be the copy in this machine's cache.
             path.resolve().unlink()
             path.unlink(missing_ok=True)
-            path = fetched(place, name)
+            path = fetch_file(place, name)
             found = file_record(path)
         if found == wanted:
             return path
@@ -76,9 +76,9 @@ def published_set(place: HubPlace) -> PublishedSet:
     if is_offline_mode():
         commit = last_commit(place)
     else:
-        commit = asked(lambda: newest_commit(place), place)
-        named(place).write_text(commit, encoding="utf-8")
-    return PublishedSet(place, commit, Manifest.read(kept(place, commit) / MANIFEST))
+        commit = ask_hub(lambda: newest_commit(place), place)
+        revision_file(place).write_text(commit, encoding="utf-8")
+    return PublishedSet(place, commit, Manifest.read(commit_folder(place, commit) / MANIFEST))
 
 
 def newest_commit(place: HubPlace) -> str:
@@ -93,7 +93,7 @@ def newest_commit(place: HubPlace) -> str:
         commit = next(filter(None, commits), "")
         if not commit:
             raise HubError(f"what answers for {place.page} is no Hub; check HF_ENDPOINT", code="hub-unreachable")
-        path = kept(place, commit) / MANIFEST
+        path = commit_folder(place, commit) / MANIFEST
         if not path.exists():
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(response.read())
@@ -104,29 +104,29 @@ def newest_commit(place: HubPlace) -> str:
 def last_commit(place: HubPlace) -> str:
     """The commit that the place's revision named when it was last asked for; HubError if it never was."""
     commit = place.revision if len(place.revision) == COMMIT_LENGTH else ""
-    if named(place).exists():
-        commit = named(place).read_text(encoding="utf-8")
-    if not commit or not (kept(place, commit) / MANIFEST).exists():
+    if revision_file(place).exists():
+        commit = revision_file(place).read_text(encoding="utf-8")
+    if not commit or not (commit_folder(place, commit) / MANIFEST).exists():
         raise HubError(
             f"{place} was never loaded on this machine, and HF_HUB_OFFLINE is set; unset it", code="hub-unreachable"
         )
     return commit
 
 
-def kept(place: HubPlace, commit: str) -> Path:
+def commit_folder(place: HubPlace, commit: str) -> Path:
     """The folder where this machine keeps what belongs to a commit."""
     return Path(cached_assets_path(LIBRARY, namespace=place.repo_id.replace("/", "--"), subfolder=commit))
 
 
-def named(place: HubPlace) -> Path:
+def revision_file(place: HubPlace) -> Path:
     """The file that says which commit a revision named."""
-    return kept(place, "revisions") / quote(place.revision, safe="")
+    return commit_folder(place, "revisions") / quote(place.revision, safe="")
 
 
-def fetched(place: HubPlace, name: str) -> Path:
+def fetch_file(place: HubPlace, name: str) -> Path:
     """A file of a commit, in the Hub's cache on this machine."""
     return Path(
-        asked(
+        ask_hub(
             lambda: hf_hub_download(
                 place.repo_id,
                 name,
@@ -159,10 +159,10 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
             names: Iterable[str] = (MANIFEST, *found.manifest.files)
         else:
             names = [entry.path for entry in tree(at_commit) if not entry.path.startswith(".")]
-        home = kept(place, found.commit)
-        sources = {name: home / name if name == MANIFEST else fetched(at_commit, name) for name in names}
+        home = commit_folder(place, found.commit)
+        sources = {name: home / name if name == MANIFEST else fetch_file(at_commit, name) for name in names}
     with scratch_folder() as folder:
-        top = folder / set_name(spec_named(found.manifest.name), found.manifest.size)
+        top = folder / set_name(look_up_spec(found.manifest.name), found.manifest.size)
         for name, source in sources.items():
             target = top / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
 
 def tree(place: HubPlace) -> list[RepoFile]:
     """Every file at a place of the Hub."""
-    listed = asked(
+    listed = ask_hub(
         lambda: list(
             HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type=place.repo_type)
         ),
@@ -186,7 +186,7 @@ def tree(place: HubPlace) -> list[RepoFile]:
 
 def open_requests(place: HubPlace) -> list[Discussion]:
     """The open pull requests of a repository, the newest first."""
-    return asked(
+    return ask_hub(
         lambda: list(
             HfApi().get_repo_discussions(
                 place.repo_id, repo_type=place.repo_type, discussion_type="pull_request", discussion_status="open"

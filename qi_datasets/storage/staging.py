@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qi_datasets.errors import OutputError
-from qi_datasets.progress import tell
-from qi_datasets.storage.exchange import exchanged
+from qi_datasets.progress import say_progress
+from qi_datasets.storage.exchange import exchange_names
 from qi_datasets.storage.location import Place, replace_below
 from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.scratch import scratch_folder
@@ -36,7 +36,7 @@ warnings.filterwarnings("ignore", "flock not supported on this filesystem")
 
 
 @contextmanager
-def locked(folder: Place, progress: bool = False) -> Iterator[None]:
+def lock_folder(folder: Place, progress: bool = False) -> Iterator[None]:
     """Nobody else builds `folder` while the block runs.
 
     Behind a URL nothing can be locked: a reader there knows a whole set by its manifest, which is written last.
@@ -61,7 +61,9 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            tell(f"waiting for another process, which is building {folder} (it holds {lock.lock_file})", progress)
+            say_progress(
+                f"waiting for another process, which is building {folder} (it holds {lock.lock_file})", progress
+            )
             lock.acquire()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -74,7 +76,7 @@ def locked(folder: Place, progress: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_whole(folder: Place) -> Iterator[Path]:
+def replace_whole(folder: Place) -> Iterator[Path]:
     """An empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
 
     Call it inside `locked`.
@@ -110,7 +112,7 @@ def swap(staging: Path, folder: Path) -> None:
 
     Where the system can't exchange the two, there is a moment without a set; `set_aside` finds the old one then.
     """
-    if exchanged(staging, folder):
+    if exchange_names(staging, folder):
         return
     old = Path(tempfile.mkdtemp(prefix=_REPLACED.format(folder.name), dir=folder.parent))
     try:
@@ -195,7 +197,7 @@ def set_aside(folder: Place) -> Path | None:
     return None
 
 
-def standing(folder: Place) -> Place:
+def finished_place(folder: Place) -> Place:
     """The folder of a set, or the one in which a stopped swap left it."""
     return set_aside(folder) or folder
 

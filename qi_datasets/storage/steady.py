@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from qi_datasets.errors import OutputError, StoredSetError
 from qi_datasets.storage.location import Place
-from qi_datasets.storage.staging import locked, standing
+from qi_datasets.storage.staging import finished_place, lock_folder
 
 Result = TypeVar("Result")
 
@@ -25,9 +25,9 @@ def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
     if isinstance(folder, str):  # behind a URL no folder is swapped
         return read(folder)
     for attempt in range(ATTEMPTS):
-        with _undisturbed(folder) if attempt >= FREE_ATTEMPTS else nullcontext(), _seen(folder) as stands:
+        with _builds_kept_away(folder) if attempt >= FREE_ATTEMPTS else nullcontext(), _seen(folder) as stands:
             try:
-                result = read(standing(folder))
+                result = read(finished_place(folder))
             except Exception:
                 if stands():
                     raise
@@ -52,9 +52,9 @@ def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
     descriptor = None
     # While it is open no other folder gets its number.
     with suppress(OSError):
-        descriptor = os.open(standing(folder), os.O_RDONLY)
+        descriptor = os.open(finished_place(folder), os.O_RDONLY)
     try:
-        yield lambda: _identity(standing(folder)) == (None if descriptor is None else _identity(descriptor))
+        yield lambda: _identity(finished_place(folder)) == (None if descriptor is None else _identity(descriptor))
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -69,9 +69,9 @@ def _identity(place: Place | int) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _undisturbed(folder: Path) -> Iterator[None]:
+def _builds_kept_away(folder: Path) -> Iterator[None]:
     """Keeps builds away while the block runs, where this process may lock."""
-    lock = locked(folder)
+    lock = lock_folder(folder)
     try:
         lock.__enter__()
     except OutputError:

@@ -52,11 +52,11 @@ def arguments_of(spec: SetSpec) -> Iterator[Argument]:
     """The arguments of a set's class, in order, from its row of the spec table."""
     first = next(iter(spec.splits))
     yield Argument("root", None, str | Path | None, "the folder that `build_dataset` wrote, default where it writes")
-    yield Argument("split", first, str, f'{quoted(spec.splits)}, or a part such as "{first}[:10]"')
+    yield Argument("split", first, str, f'{quote_names(spec.splits)}, or a part such as "{first}[:10]"')
     if spec.takes_border:
         yield Argument("border", BORDER.default, int, f"black pixels per side, {BORDER.low} to {BORDER.high}")
     if moving := [view for view in spec.views if view != PAIRS]:
-        yield Argument("mode", moving[0], str | None, f"{quoted(moving)}, or None for the images as stored")
+        yield Argument("mode", moving[0], str | None, f"{quote_names(moving)}, or None for the images as stored")
         yield Argument("shift", None, int | None, f"pixels down and right, {SHIFT.low} to {SHIFT.high}, default 0")
     yield Argument("transform", None, Callable | None, "makes something else of an image")
     yield Argument("target_transform", None, Callable | None, "makes something else of a label")
@@ -68,7 +68,7 @@ def arguments_of(spec: SetSpec) -> Iterator[Argument]:
         yield Argument("grid", None, int | None, meaning, keyword_only=True)
 
 
-def quoted(names: Iterable[str]) -> str:
+def quote_names(names: Iterable[str]) -> str:
     """Names as a sentence lists them."""
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}" if others else last
@@ -121,7 +121,9 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.split: str = given.pop("split")
         if not isinstance(self.split, str):
-            raise OptionError(f"split must be {quoted(self.spec.splits)}, not {self.split!r}", code="unknown-split")
+            raise OptionError(
+                f"split must be {quote_names(self.spec.splits)}, not {self.split!r}", code="unknown-split"
+            )
         if given.get("mode") == PAIRS:
             raise OptionError(f'pairs have two images a row; use load_dataset("{self.spec.name}", mode="{PAIRS}")')
         if given.get("mode") is not None and given["shift"] is None:

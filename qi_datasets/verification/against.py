@@ -4,10 +4,10 @@ from pathlib import Path
 
 from qi_datasets.errors import NamedArgument, OptionError, StoredSetError, one_line
 from qi_datasets.storage.compare import compare
-from qi_datasets.storage.location import Place, exists, folder_name, joined, place_of
+from qi_datasets.storage.location import Place, exists, folder_name, join_place, place_of
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Status, Table
 
 NAME = "against"
 
@@ -26,14 +26,14 @@ def other_build(against: str | Path, name: str) -> Manifest | None:
     try:
         if folder_name(place).endswith(".json"):
             return Manifest.read(place.parent if isinstance(place, Path) else place.rpartition("/")[0])
-        if exists(joined(place, MANIFEST)):
+        if exists(join_place(place, MANIFEST)):
             return Manifest.read(place)
-        return Manifest.read(joined(place, name)) if exists(joined(joined(place, name), MANIFEST)) else None
+        return Manifest.read(join_place(place, name)) if exists(join_place(join_place(place, name), MANIFEST)) else None
     except (StoredSetError, OSError) as error:
         raise OptionError(NamedArgument("against", against), f": {one_line(error)}") from error
 
 
-def check_against(folder: Place, against: str | Path) -> Measured:
+def check_against(folder: Place, against: str | Path) -> CheckResults:
     """Whether the set in a folder is the one that another build holds; every difference is a row of a table.
 
     Files that differ but decode to the same pixels are a warning.
@@ -42,10 +42,12 @@ def check_against(folder: Place, against: str | Path) -> Measured:
     try:
         manifest = Manifest.read(folder)
     except StoredSetError as error:
-        return Measured((Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=str(error)),))
+        return CheckResults((Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=str(error)),))
     other = other_build(against, name)
     if other is None or (other.name, other.size) != (manifest.name, manifest.size):
-        return Measured((Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=f"{against} does not hold {name}"),))
+        return CheckResults(
+            (Check(name, NAME, Status.NOT_CHECKED, "", meaning, cause=f"{against} does not hold {name}"),)
+        )
     found = compare(manifest, other)
     status = Status.PASS if found.same else Status.WARN if found.same_pixels else Status.FAIL
     figure = f"{len(found.configs)} configs, {found.images} images"
@@ -55,4 +57,4 @@ def check_against(folder: Place, against: str | Path) -> Measured:
     check = Check(name, NAME, status, figure, meaning, cause=cause, numbers=numbers)
     rows: tuple[tuple[str | Cell, ...], ...] = tuple((one.kind, one.where, one.text) for one in found.differences)
     table = Table(f"{name}: what differs from {against}", ("what", "where", "how"), rows)
-    return Measured((check,), (table,) if rows else ())
+    return CheckResults((check,), (table,) if rows else ())

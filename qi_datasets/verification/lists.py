@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from qi_datasets.builders.subset import Listed, ordered
+from qi_datasets.builders.subset import ListedImage, sort_by_digest
 from qi_datasets.building.subset import FACTS, SUBSET, read_facts, read_subset, subset_folder
 from qi_datasets.errors import QIDatasetsError, one_line
 from qi_datasets.imagenet import wnids
 from qi_datasets.storage.location import Place
-from qi_datasets.verification.report.report import Check, Measured, Status
+from qi_datasets.verification.report.report import Check, CheckResults, Status
 
 ORDER = "each class's names stand in the order of their digests, with its label and their ranks"
 CLASSES = "all 1000 classes are there, and only they"
@@ -18,24 +18,24 @@ def has_lists(root: Place) -> bool:
     return isinstance(root, Path) and (subset_folder(root) / FACTS).is_file()
 
 
-def check_lists(root: Path) -> Measured:
+def check_lists(root: Path) -> CheckResults:
     """Computes the lists in a folder of sets again from their names, and compares every row."""
     try:
         table = read_subset(1, root, whole=True)
         facts = read_facts(root)
     except QIDatasetsError as error:
         whole = "the lists can be read, and have the digest that they say"
-        return Measured((Check(SUBSET, "readable", Status.FAIL, "", whole, cause=one_line(error)),))
+        return CheckResults((Check(SUBSET, "readable", Status.FAIL, "", whole, cause=one_line(error)),))
     columns = (table.column(name).to_pylist() for name in ("name", "wnid", "label", "rank"))
-    rows = [Listed(*row) for row in zip(*columns, strict=True)]
+    rows = [ListedImage(*row) for row in zip(*columns, strict=True)]
     wrong = next(
-        (row for row, right in zip(rows, ordered(row.name for row in rows), strict=True) if row != right), None
+        (row for row, right in zip(rows, sort_by_digest(row.name for row in rows), strict=True) if row != right), None
     )
     cause = "" if wrong is None else f"{wrong.name} stands at rank {wrong.rank} of {wrong.wnid}, where it should not"
     found = dict.fromkeys(row.wnid for row in rows)
     strange = "" if list(found) == list(wnids()) else f"there are {len(found)} classes, not ImageNet's 1000"
     figure = f"{len(rows)} names"
-    return Measured(
+    return CheckResults(
         (
             Check(SUBSET, "order", Status.FAIL if cause else Status.PASS, figure, ORDER, cause=cause),
             Check(

@@ -15,7 +15,7 @@ from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.networks.devices import checked_device, threads_for
-from qi_datasets.registry import nearest, spec_named, specs
+from qi_datasets.registry import look_up_spec, nearest, specs
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
@@ -24,7 +24,7 @@ from qi_datasets.storage.location import (
     exists,
     file_system,
     folder_name,
-    joined,
+    join_place,
     place_of,
     read_bytes,
 )
@@ -36,9 +36,9 @@ from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
 from qi_datasets.verification.integrity.integrity import check_integrity
 from qi_datasets.verification.lists import check_lists, has_lists
-from qi_datasets.verification.report.report import Check, Measured, Report, Status, VerifiedSet
+from qi_datasets.verification.report.report import Check, CheckResults, Report, Status, VerifiedSet
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
@@ -115,7 +115,7 @@ def verify(
     sought: AbstractContextManager[tuple[str, list[Place], tuple[str, ...]]]
     sought = nullcontext((str(lists), [], ())) if alone else sets_at(out, others)
     with sought as (where, folders, notes):
-        repeats, described = tuple(told_first(folders)), tuple(described_sets(folders))
+        repeats, described = tuple(announce_repeats(folders)), tuple(described_sets(folders))
         measured = [
             part
             for folder in folders
@@ -156,7 +156,7 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
     return Path(str(root))
 
 
-def told_first(folders: Iterable[Place]) -> Iterator[str]:
+def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
     """What a reader should know of the sets before anything else: pictures that stand under several names."""
     for folder in folders:
         with suppress(StoredSetError):  # its own check of the manifest says so
@@ -169,10 +169,10 @@ def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
     for folder in folders:
         with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest says so
             manifest = Manifest.read(folder)
-            public = manifest.publishable(spec_named(manifest.name)) and PREVIEW in manifest.files
+            public = manifest.publishable(look_up_spec(manifest.name)) and PREVIEW in manifest.files
             picture = b""
             with suppress(OSError):  # the check of the files says so
-                picture = read_bytes(joined(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
+                picture = read_bytes(join_place(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
             yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
 
@@ -189,7 +189,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         return
     root = default_output() if out is None else place_of(out)
     try:
-        is_set, there = exists(joined(root, MANIFEST)), names_in(root)
+        is_set, there = exists(join_place(root, MANIFEST)), names_in(root)
     except OSError as error:
         raise OptionError(
             f"{root} can't be read: {error.strerror or error}; check it and its permissions", code="bad-place"
@@ -222,7 +222,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
             f"not verified, since not asked for: {', '.join(others)} (", NamedArgument("sets", "NAME"), ")"
         )
         notes = (left_out,) if others else ()
-        yield str(root), [joined(root, name) for name in official], notes
+        yield str(root), [join_place(root, name) for name in official], notes
         return
     for name in asked:
         if name not in there:
@@ -230,7 +230,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
             if name in known:
                 raise NotBuiltError(f"{name} is not built in {root}{hint}; there are {', '.join(there)}")
             raise UnknownSetError(f"no set is called {name!r} in {root}{hint}; there are {', '.join(there)}")
-    yield str(root), [joined(root, name) for name in asked], ()
+    yield str(root), [join_place(root, name) for name in asked], ()
 
 
 def names_in(root: Place) -> list[str]:
@@ -252,7 +252,7 @@ def is_toy(name: str) -> bool:
 
 def measure_set(
     folder: Place, engine: Engine, options: NetworkOptions, *, only: str | None, torch_is_there: bool
-) -> list[Measured]:
+) -> list[CheckResults]:
     """The checks of one set: integrity, then networks where integrity leaves something to measure.
 
     Args:
@@ -263,10 +263,10 @@ def measure_set(
         torch_is_there: Whether networks can be run.
     """
     try:
-        stored = StoredSet.open(folder)
+        stored = StoredFolder.open(folder)
     except (StoredSetError, UnknownSetError) as error:
         meaning = "the manifest can be read"
-        return [Measured((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
+        return [CheckResults((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, engine=engine, full=options.full, progress=options.progress))
@@ -283,7 +283,9 @@ def is_broken(check: Check) -> bool:
     return check.status is Status.FAIL and check.name in BASIC
 
 
-def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool) -> Measured:
+def check_networks(
+    stored: StoredFolder, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool
+) -> CheckResults:
     """The set's network checks, or the line that says why they could not be made.
 
     Args:
@@ -298,7 +300,7 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
         return not_checked(stored, f"the set is damaged ({', '.join(broken)})")
     if missing := missing_for_networks(stored):
         return not_checked(stored, missing)
-    check: Callable[[StoredSet, NetworkOptions], Measured] = resolve_name(stored.spec.separability)
+    check: Callable[[StoredFolder, NetworkOptions], CheckResults] = resolve_name(stored.spec.separability)
     try:
         with threads_for(full=options.full):
             return check(stored, options)
@@ -306,13 +308,13 @@ def check_networks(stored: StoredSet, options: NetworkOptions, broken: Sequence[
         return not_checked(stored, str(error))
 
 
-def not_checked(stored: StoredSet, cause: str) -> Measured:
+def not_checked(stored: StoredFolder, cause: str) -> CheckResults:
     """The line that says why a set's network checks were not made."""
     meaning = "whether networks read location from it as claimed"
-    return Measured((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
+    return CheckResults((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
 
 
-def missing_for_networks(stored: StoredSet) -> str:
+def missing_for_networks(stored: StoredFolder) -> str:
     """What a manifest lacks without which networks have nothing to look at; "" if nothing."""
     config = stored.manifest.configs.get(stored.default_config)
     if config is None:

@@ -22,8 +22,8 @@ import torchvision
 from torch import nn
 
 from qi_datasets.errors import OptionError, QIDatasetsError
-from qi_datasets.evaluation.models import opened
-from qi_datasets.evaluation.variants import Variant, facts_of, prepared
+from qi_datasets.evaluation.models import resolve_model
+from qi_datasets.evaluation.variants import Variant, describe_network, prepare_network
 from qi_datasets.networks.features import ieee_float32
 from qi_datasets.protocols.corners import CornerNetwork
 from qi_datasets.specs import QUADRANT
@@ -57,12 +57,12 @@ def measure(name: str, dtype: torch.dtype) -> dict[str, Any]:
     """Returns what one network's evaluation gives; `refused` is the message where it has none."""
     began, found = time.perf_counter(), {"name": name, "dtype": str(dtype).removeprefix("torch.")}
     try:
-        model = opened(name)
-        variant, facts = facts_of(model, Variant(), [QUADRANT.canvas + 2 * BORDER], head=False, widens=True)
+        model = resolve_model(name)
+        variant, facts = describe_network(model, Variant(), [QUADRANT.canvas + 2 * BORDER], head=False, widens=True)
         border = BORDER + facts.further_border
         side = QUADRANT.canvas + 2 * border
         made = model.network(side, CHANCE, own=False)
-        network = prepared(model, variant, side, CHANCE, own=False).network.to(dtype)
+        network = prepare_network(model, variant, side, CHANCE, own=False).network.to(dtype)
         network = network.to(memory_format=torch.channels_last)
         first = next((layer for layer in made.modules() if isinstance(layer, nn.Conv2d)), None)
         found |= {

@@ -13,7 +13,7 @@ import pytest
 from qi_datasets.building.build import build_set, refresh_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import StoredSetError
-from qi_datasets.registry import spec_named
+from qi_datasets.registry import look_up_spec
 from qi_datasets.sources import open_source
 from qi_datasets.specs import ROOK
 from qi_datasets.storage.manifest import MANIFEST
@@ -105,7 +105,7 @@ class TestThatImagesAreNeeded:
 
     def test_another_packages_columns_may_depend_on_synsets(self, plugin, flat_folder: str, tmp_path: Path) -> None:
         plugin("thumbs = stripes:Thumbs")
-        spec = spec_named("thumbs")
+        spec = look_up_spec("thumbs")
         sizes = {"thumbs": dict.fromkeys(spec.splits, 2)}
         plan = plan_set(spec, open_source(flat_folder), splits=sizes, official=False)
         folder = build_set(plan, tmp_path / "out", engine=ALONE).folder

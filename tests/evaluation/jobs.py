@@ -16,7 +16,8 @@ def run(folder: Path, sets: Path, stop: int = -1) -> None:
     import torch
 
     from qi_datasets import evaluate
-    from qi_datasets.evaluation import quadrant, work
+    from qi_datasets.evaluation import quadrant
+    from qi_datasets.evaluation import work_folder as work
     from qi_datasets.protocols import scratch
     from tests.evaluation import networks
 

@@ -18,7 +18,7 @@ from qi_datasets import evaluate
 from qi_datasets.errors import QIDatasetsError
 from qi_datasets.evaluation.behaviour import check_batch_norms
 from qi_datasets.evaluation.cases import OnContiguous
-from qi_datasets.evaluation.models import opened
+from qi_datasets.evaluation.models import resolve_model
 from qi_datasets.networks.local import LocalEvaluation
 from tests.evaluation import networks
 
@@ -165,7 +165,7 @@ def test_a_function_that_loads_weights_is_one_network(sets: Path, tmp_path: Path
         ):
             evaluate(make, output=sets, borders=[0], limit=4, init=init)
     with warnings.catch_warnings(action="ignore"):
-        assert opened(networks.reader).anew
+        assert resolve_model(networks.reader).anew
 
 
 def rows_of(maps: Tensor) -> Tensor:

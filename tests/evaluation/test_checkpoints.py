@@ -14,7 +14,7 @@ import torchvision
 
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.checkpoints import read_state
-from qi_datasets.evaluation.models import opened
+from qi_datasets.evaluation.models import resolve_model
 
 NET = "shufflenet_v2_x0_5"
 HEAD = "fc."
@@ -81,7 +81,7 @@ WITHOUT_HEAD: dict[str, Any] = {
 def test_checkpoints_are_loaded(content: Any, headless: bool, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "checkpoint.pth")
 
-    made = opened(NET, f"{tmp_path}/checkpoint.pth").network(120, 0, own=True, headless=headless)
+    made = resolve_model(NET, f"{tmp_path}/checkpoint.pth").network(120, 0, own=True, headless=headless)
 
     assert torch.allclose(made.state_dict()[CHOSEN], STATE[CHOSEN], atol=1e-3)
 
@@ -89,7 +89,7 @@ def test_checkpoints_are_loaded(content: Any, headless: bool, tmp_path: Path) ->
 @pytest.mark.parametrize("content", WITHOUT_HEAD.values(), ids=WITHOUT_HEAD)
 def test_another_head_is_none_where_heads_are_taken_off(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "checkpoint.pth")
-    model = opened(NET, f"{tmp_path}/checkpoint.pth")
+    model = resolve_model(NET, f"{tmp_path}/checkpoint.pth")
 
     assert torch.equal(model.network(120, 0, own=True, headless=True).state_dict()[CHOSEN], STATE[CHOSEN])
     with pytest.raises(ModelError, match=r"do not fit .*: they (lack|have in other shapes) fc\.weight"):
@@ -102,7 +102,7 @@ def test_other_formats(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
 
     for name in ("net.safetensors", "old.pth"):
-        made = opened(NET, f"{tmp_path}/{name}").network(120, 0, own=True)
+        made = resolve_model(NET, f"{tmp_path}/{name}").network(120, 0, own=True)
         assert torch.equal(made.state_dict()[CHOSEN], STATE[CHOSEN])
 
 
@@ -117,7 +117,7 @@ MISFITS: dict[str, tuple[Any, str]] = {
 def test_what_is_no_checkpoint_of_the_network_is_refused(content: Any, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "checkpoint.pth")
     with pytest.raises(ModelError, match=message):
-        opened(NET, f"{tmp_path}/checkpoint.pth").network(120, 0, own=True, headless=True)
+        resolve_model(NET, f"{tmp_path}/checkpoint.pth").network(120, 0, own=True, headless=True)
 
 
 def test_what_is_not_read_for_safety_has_a_command_that_converts_it(
@@ -144,12 +144,12 @@ def test_what_is_not_read_for_safety_has_a_command_that_converts_it(
         "placed.pth": r"holds state dicts under names that tell nothing: student, teacher",
     }.items():
         with pytest.raises(ModelError, match=reason) as raised:
-            opened(NET, f"{tmp_path}/{name}").network(120, 0, own=True, headless=True)
+            resolve_model(NET, f"{tmp_path}/{name}").network(120, 0, own=True, headless=True)
         assert len(str(raised.value).splitlines()) == 1
         _, flag, code = shlex.split(str(raised.value).partition(" alone: ")[2])
         assert flag == "-c"
         exec(code)  # noqa: S102
-        made = opened(NET, f"{tmp_path}/weights.pth").network(120, 0, own=True, headless=True)
+        made = resolve_model(NET, f"{tmp_path}/weights.pth").network(120, 0, own=True, headless=True)
         assert torch.equal(made.state_dict()[CHOSEN], STATE[CHOSEN])
         (tmp_path / "weights.pth").unlink()
 
@@ -158,7 +158,7 @@ def test_a_damaged_file_is_called_so(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "net.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "net.pth").read_bytes()[:10_000])
     with pytest.raises(ModelError, match=r"cut.pth can't be read as a state dict; is it whole"):
-        opened(NET, f"{tmp_path}/cut.pth")
+        resolve_model(NET, f"{tmp_path}/cut.pth")
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])

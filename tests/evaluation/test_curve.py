@@ -3,14 +3,14 @@
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.curve import curves_of, drawn
+from qi_datasets.evaluation.curve import curves_of, draw_text_curve
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.evaluation.paper_figures import paper_curve
 from tests.evaluation import entries
 
 
 def test_marks_stand_at_their_accuracy() -> None:
-    lines = drawn(entries.entry().content)
+    lines = draw_text_curve(entries.entry().content)
 
     assert lines[0].split() == ["100", "%", "|", "●", "●", "●"]
     fifty = next(line for line in lines if line.startswith("  50 %"))

@@ -16,7 +16,7 @@ from qi_datasets.errors import EntryError, OutputError
 from qi_datasets.evaluation.entry import ENTRY, Entry, check_data, schema, seals_of
 from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.evaluation.predictions import PREDICTIONS
-from qi_datasets.evaluation.refresh import refresh
+from qi_datasets.evaluation.refresh import refresh_entries_in
 from qi_datasets.scores.location import location_accuracy
 from qi_datasets.specs import QI
 from tests.evaluation import entries
@@ -82,8 +82,8 @@ def test_an_entry_of_version_1_gets_the_figures_of_this_one(folder: Path) -> Non
     entries.rewrite(folder, as_version_1)
 
     assert Entry.read(folder).content == before.content
-    assert refresh(folder.parent) == {f"{folder}": True}
-    assert refresh(folder.parent) == {f"{folder}": False}
+    assert refresh_entries_in(folder.parent) == {f"{folder}": True}
+    assert refresh_entries_in(folder.parent) == {f"{folder}": False}
     assert json.loads((folder / ENTRY).read_text()) == before.content
 
 
@@ -103,7 +103,7 @@ def test_a_changed_entry_of_version_1_is_refused(path: str, value: Any, reason: 
     with pytest.raises(EntryError, match=reason):
         Entry.read(folder)
     with pytest.raises(EntryError, match=f"{folder.name}: .*{reason}"):
-        refresh(folder)
+        refresh_entries_in(folder)
 
 
 def test_the_same_entry_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from qi_datasets import evaluate
 from qi_datasets.errors import ModelError, OptionError
 from qi_datasets.evaluation.cases import Case
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.models import opened, weights_sha256
+from qi_datasets.evaluation.models import resolve_model, weights_sha256
 from qi_datasets.evaluation.quadrant import QuadrantWork
-from qi_datasets.evaluation.work import Part
+from qi_datasets.evaluation.work_folder import Part
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.probe import LinearProbe
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.specs import QI
 from qi_datasets.torch import QuadrantImageNet, ZeroBackgroundNormalize
 from tests.evaluation import networks
@@ -26,7 +26,7 @@ from tests.evaluation.conftest import SOURCES
 
 
 def test_a_module_is_evaluated_as_it_is(sets: Path) -> None:
-    with seeded(3):
+    with random_seed(3):
         network = networks.reader()
     before = weights_sha256(network)
 
@@ -93,7 +93,7 @@ def test_answers_are_those_of_a_probe_on_the_images_of_the_set(
     border: int, background: Any, normal: dict[str, Any], sets: Path
 ) -> None:
     """The images come from `QuadrantImageNet` here, not as patches; the network runs on them whole."""
-    with seeded(5):
+    with random_seed(5):
         network = networks.reader().eval()
     transform = ZeroBackgroundNormalize(**normal)
 
@@ -143,9 +143,9 @@ def test_calibrated_statistics_are_those_of_training_images(sets: Path) -> None:
     """A network whose only layer is batch norm: calibrated, each channel of the images has mean 0 over all pixels."""
     from qi_datasets.evaluation.data import read_quadrant, stored_set
     from qi_datasets.protocols.corners import Corners
-    from qi_datasets.protocols.quadrant import calibrate, normalised
+    from qi_datasets.protocols.quadrant import calibrate, normalise_patches
 
-    patches = normalised(
+    patches = normalise_patches(
         read_quadrant(stored_set(QI, sets), ["train"], None, False).images["train"], (0.0,) * 3, (1.0,) * 3
     )
     network = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
@@ -182,7 +182,7 @@ def test_the_same_seed_gives_the_same_entry(sets: Path) -> None:
 
 
 def test_exact_full_convolution_is_blind_and_zero_padded_is_not(sets: Path) -> None:
-    with seeded(0):
+    with random_seed(0):
         network = networks.reader()
     own, full, exact = (
         evaluate(network, output=sets, borders=[0], padding=padding).figures["given"]["borders"]["0"]
@@ -240,7 +240,7 @@ def test_memory_that_is_short_halves_the_batch(sets: Path) -> None:
 
 
 def test_weights_of_a_file(sets: Path, tmp_path: Path) -> None:
-    with seeded(9):
+    with random_seed(9):
         network = networks.reader()
     torch.save(network.state_dict(), tmp_path / "mine.pt")
 
@@ -269,8 +269,8 @@ def test_an_entry_is_written_and_found_again(sets: Path, tmp_path: Path) -> None
 
 
 def test_the_names_are_there() -> None:
-    assert opened("resnet18").weights == "none"
-    assert opened("bagnet33").network(120, 0, own=False).eval()(torch.zeros(1, 3, 40, 40)).shape == (1, 1000)
+    assert resolve_model("resnet18").weights == "none"
+    assert resolve_model("bagnet33").network(120, 0, own=False).eval()(torch.zeros(1, 3, 40, 40)).shape == (1, 1000)
 
 
 def test_a_proved_border_is_free(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from qi_datasets import evaluate
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.evaluate import merged, read
-from qi_datasets.evaluation.work import Part, Unit, Workplace
+from qi_datasets.evaluation.evaluate import merge_parts, read_data
+from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
 from tests.conftest import BuildOnce
 from tests.evaluation import networks
 from tests.evaluation.jobs import started, status
@@ -85,7 +85,7 @@ def test_jobs_share_their_units(sets: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("qi_datasets.evaluation.quadrant.CHUNK", 5)
     folder = tmp_path / "entry"
     design = small_design()
-    data = read(design, sets, None, progress=False)
+    data = read_data(design, sets, None, progress=False)
     place = Workplace(folder)
     work = begun(design, data, place)
     held, *others = work.open_units()
@@ -119,28 +119,28 @@ def begun(design, data, place: Workplace):
 def test_what_is_finished_can_be_put_together_early(sets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "entry"
     design = small_design()
-    data = read(design, sets, None, progress=False)
+    data = read_data(design, sets, None, progress=False)
     place = Workplace(folder)
     work = begun(design, data, place)
     with pytest.raises(OptionError, match=r"nothing in .* can be put together yet"):
-        merged(design, data, folder)
+        merge_parts(design, data, folder)
     while not place.has("random-0003-0000-answers"):
         place.do(next(unit for unit in work.open_units() if "-0003-" in unit.name))
 
-    early = merged(design, data, folder)
+    early = merge_parts(design, data, folder)
 
     assert list(early.figures["random"]["borders"]) == ["3"]
     assert Entry.read(folder).content == early.content
     later = evaluate(networks.reader, output=sets, borders=BORDERS, seeds=1, entry=folder)
     assert list(later.figures["random"]["borders"]) == ["0", "3", "16"]
     assert later.figures["random"]["borders"]["3"]["accuracy"] == early.figures["random"]["borders"]["3"]["accuracy"]
-    assert merged(design, data, folder).content == later.content
+    assert merge_parts(design, data, folder).content == later.content
 
 
 def test_unfinished_work_of_another_evaluation_is_left_alone(sets: Path, tmp_path: Path) -> None:
     folder = tmp_path / "entry"
     design = small_design()
-    begun(design, read(design, sets, None, progress=False), Workplace(folder))
+    begun(design, read_data(design, sets, None, progress=False), Workplace(folder))
 
     with pytest.raises(OptionError, match=r"holds another evaluation: its protocol.borders"):
         evaluate(networks.reader, output=sets, borders=[0], seeds=1, entry=folder)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from qi_datasets.errors import ModelError, OptionError, QIDatasetsError
-from qi_datasets.evaluation.models import Transform, names, opened, weights_sha256
+from qi_datasets.evaluation.models import Transform, model_names, resolve_model, weights_sha256
 from qi_datasets.imagenet import IMAGENET_MEAN
 from tests.evaluation import networks
 from tests.refusals import refused
@@ -20,13 +20,13 @@ HERE = Path(__file__).parent
 
 
 def test_names_are_those_of_torchvision_and_ours() -> None:
-    known = names()
+    known = model_names()
     assert {"bagnet33", "resnet18", "vit_b_16", "convnext_tiny"} <= set(known)
     assert "fcn_resnet50" not in known
 
 
 def test_a_seed_decides_the_weights_and_nothing_else() -> None:
-    model = opened("squeezenet1_1")
+    model = resolve_model("squeezenet1_1")
     torch.manual_seed(1)
     state = torch.get_rng_state()
     first, again, other = (weights_sha256(model.network(120, seed, own=False)) for seed in (0, 0, 1))
@@ -46,7 +46,7 @@ def test_the_digest_covers_names_types_shapes_and_values() -> None:
 def test_vision_transformers_are_made_for_the_size_of_the_images(tmp_path: Path) -> None:
     network = torchvision.models.VisionTransformer(224, 16, 1, 1, 768, 8)
     torch.save(torchvision.models.vit_b_16().state_dict(), tmp_path / "vit.pt")
-    model = opened("vit_b_16", str(tmp_path / "vit.pt"))
+    model = resolve_model("vit_b_16", str(tmp_path / "vit.pt"))
 
     made = model.network(128, 0, own=True)
 
@@ -57,13 +57,13 @@ def test_vision_transformers_are_made_for_the_size_of_the_images(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_heads_for_training_are_left_out_or_loaded(name: str, tmp_path: Path) -> None:
-    plain = opened(name).network(120, 0, own=False)
+    plain = resolve_model(name).network(120, 0, own=False)
     assert not any(key.startswith(("aux", "Aux")) for key in plain.state_dict())
     builder = torchvision.models.get_model_builder(name)
     whole = builder(weights=None, init_weights=False, aux_logits=True)
     torch.save(whole.state_dict(), tmp_path / "whole.pt")
 
-    loaded = opened(name, str(tmp_path / "whole.pt")).network(120, 0, own=True)
+    loaded = resolve_model(name, str(tmp_path / "whole.pt")).network(120, 0, own=True)
 
     assert weights_sha256(loaded) == weights_sha256(whole)
 
@@ -77,9 +77,9 @@ def test_weights_are_read_in_every_usual_form(tmp_path: Path) -> None:
     save_file(state, tmp_path / "safe.safetensors")
 
     for file in ("plain.pt", "nested.pth", "parallel.pt", "safe.safetensors"):
-        loaded = opened(networks.reader, str(tmp_path / file)).network(120, 0, own=True)
+        loaded = resolve_model(networks.reader, str(tmp_path / file)).network(120, 0, own=True)
         assert weights_sha256(loaded) == weights_sha256(network), file
-        assert opened(networks.reader, str(tmp_path / file)).weights == file
+        assert resolve_model(networks.reader, str(tmp_path / file)).weights == file
 
 
 def changed(**tensors: Any) -> dict[str, torch.Tensor]:
@@ -102,7 +102,7 @@ MISFITS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
 @pytest.mark.parametrize(("state", "message"), MISFITS.values(), ids=MISFITS)
 def test_weights_that_do_not_fit_are_listed(state: dict[str, torch.Tensor], message: str, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "state.pt")
-    model = opened(networks.reader, str(tmp_path / "state.pt"))
+    model = resolve_model(networks.reader, str(tmp_path / "state.pt"))
 
     with pytest.raises(ModelError, match=f"weights state.pt do not fit Sequential: {message}") as raised:
         model.network(120, 0, own=True)
@@ -127,7 +127,7 @@ def test_a_file_of_weights_runs_nothing(tmp_path: Path) -> None:
         "list.pt": "holds no state dict",
     }.items():
         with pytest.raises(ModelError, match=reason) as raised:
-            opened(networks.reader, str(tmp_path / file))
+            resolve_model(networks.reader, str(tmp_path / file))
         assert len(str(raised.value).splitlines()) == 1
     assert not Path("/tmp/evil-was-here").exists()  # noqa: S108
 
@@ -139,10 +139,10 @@ def test_factories_by_place(tmp_path: Path) -> None:
     )
     (tmp_path / "wrong.py").write_text("import no_such_module_at_all\n")
 
-    made = opened(f"{tmp_path}/mine.py:net")
+    made = resolve_model(f"{tmp_path}/mine.py:net")
     assert isinstance(made.network(120, 0, own=False), nn.Conv2d)
     assert made.name == "mine.py:net"
-    assert isinstance(opened("tests.evaluation.networks:reader").network(120, 0, own=False), nn.Sequential)
+    assert isinstance(resolve_model("tests.evaluation.networks:reader").network(120, 0, own=False), nn.Sequential)
     places = {
         f"{tmp_path}/mine.py:nowhere": "can't be imported: AttributeError",
         f"{tmp_path}/mine.py:nothing": "is a int; name a function",
@@ -153,7 +153,7 @@ def test_factories_by_place(tmp_path: Path) -> None:
     }
     for place, message in places.items():
         with pytest.raises(QIDatasetsError, match=message):
-            opened(place)
+            resolve_model(place)
 
 
 def test_a_file_imports_its_neighbours(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_file_imports_its_neighbours(tmp_path: Path) -> None:
     )
     before = list(sys.path)
 
-    made = opened(f"{tmp_path}/whole_net.py:make").network(120, 0, own=False)
+    made = resolve_model(f"{tmp_path}/whole_net.py:make").network(120, 0, own=False)
 
     assert [type(layer) for layer in made] == [nn.Conv2d, nn.ReLU]
     assert sys.path == before
@@ -174,22 +174,22 @@ def test_a_file_imports_its_neighbours(tmp_path: Path) -> None:
 def test_wrappers_of_torch_are_taken_off() -> None:
     network = networks.reader()
     for wrapped in (nn.DataParallel(network), torch.compile(network), torch.compile(nn.DataParallel(network))):
-        assert type(opened(wrapped).network(120, 0, own=True)) is nn.Sequential
-        assert opened(lambda wrapped=wrapped: wrapped).network(120, 0, own=False) is network
+        assert type(resolve_model(wrapped).network(120, 0, own=True)) is nn.Sequential
+        assert resolve_model(lambda wrapped=wrapped: wrapped).network(120, 0, own=False) is network
 
 
 def test_a_network_of_timm_has_its_own_normalisation() -> None:
     pytest.importorskip("timm")
-    model = opened("timm:tf_efficientnet_lite0")
+    model = resolve_model("timm:tf_efficientnet_lite0")
 
     assert model.transform == Transform((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic")
-    assert opened("squeezenet1_1").transform == Transform(tuple(IMAGENET_MEAN))
+    assert resolve_model("squeezenet1_1").transform == Transform(tuple(IMAGENET_MEAN))
     with refused(OptionError, "unknown-mode"):
-        opened("timm:resnet81")
+        resolve_model("timm:resnet81")
 
 
 def test_default_weights_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     with refused(ModelError, "bad-weights"):
-        opened("squeezenet1_1", "default")
+        resolve_model("squeezenet1_1", "default")

@@ -15,7 +15,7 @@ from qi_datasets.evaluation.results import (
     QuadrantFigures,
     RedGreenFigures,
     ShiftedFigures,
-    plain,
+    as_plain_json,
 )
 from tests.evaluation import entries
 from tests.leaderboard import made
@@ -35,7 +35,7 @@ def entry(request: pytest.FixtureRequest) -> Entry:
 
 
 def test_they_are_what_the_json_says(entry: Entry) -> None:
-    assert json.dumps(plain(entry.figures)) == json.dumps(entry.content["figures"])
+    assert json.dumps(as_plain_json(entry.figures)) == json.dumps(entry.content["figures"])
     assert entry.figures == entry.content["figures"]
 
 
@@ -43,7 +43,7 @@ def test_keys_are_attributes(entry: Entry) -> None:
     found = records(entry.figures)
     assert found
     for record in found:
-        assert list(record) == list(plain(record))
+        assert list(record) == list(as_plain_json(record))
         for name, value in record.items():
             found_by_name = record.modes[name] if isinstance(record, ShiftedFigures) else getattr(record, name)
             assert found_by_name is value

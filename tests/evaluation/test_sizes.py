@@ -114,9 +114,9 @@ def test_without_values_shares_nothing_and_keeps_ties() -> None:
 
 def test_a_network_of_timm_is_made_for_a_size_where_it_can_be() -> None:
     pytest.importorskip("timm")
-    from qi_datasets.evaluation.models import opened
+    from qi_datasets.evaluation.models import resolve_model
 
-    assert opened("timm:test_vit").sized
-    assert not opened("timm:test_resnet").sized
-    network = opened("timm:test_vit").network(128, 0, own=False)
+    assert resolve_model("timm:test_vit").sized
+    assert not resolve_model("timm:test_resnet").sized
+    network = resolve_model("timm:test_vit").network(128, 0, own=False)
     assert network(torch.zeros(1, 3, 128, 128)).shape[0] == 1

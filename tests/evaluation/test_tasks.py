@@ -13,7 +13,7 @@ from qi_datasets import evaluate
 from qi_datasets.errors import ModelError, StoredSetError
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.tasks import TASKS
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RedGreenNet, RookNet
 from qi_datasets.protocols.rook import train_rook
 from tests.evaluation import entries, networks
@@ -36,7 +36,7 @@ def test_every_set_is_a_task() -> None:
 
 
 def test_shifted_counts_answers_that_stay(sets: Path, tmp_path: Path) -> None:
-    with seeded(0):
+    with random_seed(0):
         network = networks.classifier()
     entry = evaluate(network, "shifted", output=sets, limit=2, entry=tmp_path / "entry")
 
@@ -54,9 +54,9 @@ def test_shifted_counts_answers_that_stay(sets: Path, tmp_path: Path) -> None:
 
 def test_shifted_knows_whether_it_was_right(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo pictures have no classes, so the test says that all are of the class that the network answers at 0."""
-    from qi_datasets.evaluation import moved
+    from qi_datasets.evaluation import shifted as moved
 
-    with seeded(0):
+    with random_seed(0):
         network = networks.classifier()
     answers = evaluate(network, "shifted", output=sets, limit=2).predictions
     unmoved = answers.where(mode="crop", shift=0, pair=-1).column("prediction").astype(np.int64)
@@ -190,7 +190,7 @@ def test_changed_answers_to_shifted_are_refused(
     from qi_datasets.errors import EntryError
     from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 
-    with seeded(0):
+    with random_seed(0):
         entry = evaluate(networks.classifier(), "shifted", output=sets, limit=2, entry=tmp_path)
     columns = {column: entry.predictions.column(column).copy() for column in entry.predictions.table.column_names}
     row, value = change

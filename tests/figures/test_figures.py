@@ -8,7 +8,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("torch")
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.paper import paper_curve
+from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.figures import (
     FIGURES,
     accuracy_by_border,

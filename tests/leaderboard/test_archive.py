@@ -9,7 +9,7 @@ import pytest
 
 from qi_datasets.errors import OptionError
 from qi_datasets.leaderboard import archive as archives
-from qi_datasets.leaderboard.archive import unpacked
+from qi_datasets.leaderboard.archive import unpack_entries
 from qi_datasets.leaderboard.submission import check
 from tests.leaderboard.made import network
 from tests.refusals import refused
@@ -86,7 +86,7 @@ def test_300_hostile_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         target = tmp_path / "hostile.zip"
         kind = hostile(number, target)
         try:
-            unpacked(target, unpacking)
+            unpack_entries(target, unpacking)
         except OptionError as error:
             text = str(error)
             lines.setdefault(kind, set()).add(text)
@@ -109,5 +109,5 @@ def test_a_size_that_lies_does_not_fill_the_disk(tmp_path: Path, monkeypatch: py
         file.writestr("mine-1/entry.json", b" " * 10**6)
     (tmp_path / "to").mkdir()
     with refused(OptionError, "bad-archive"):
-        unpacked(tmp_path / "a.zip", tmp_path / "to")
+        unpack_entries(tmp_path / "a.zip", tmp_path / "to")
     assert sum(path.stat().st_size for path in (tmp_path / "to").rglob("*")) <= 100_000

@@ -10,11 +10,11 @@ import pytest
 
 from qi_datasets.evaluation.entry import COMPUTED, Entry
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from qi_datasets.leaderboard.board import Board, chosen
+from qi_datasets.leaderboard.board import Board, choose_networks
 from qi_datasets.leaderboard.charts import styles_of
 from qi_datasets.leaderboard.collection import collect
 from qi_datasets.leaderboard.page import LINKS, render
-from qi_datasets.leaderboard.words import COLUMNS, commands, comparison, complete, finding
+from qi_datasets.leaderboard.words import COLUMNS, commands, comparison, complete_rows, finding_sentence
 from qi_datasets.specs import QI
 from tests.evaluation import entries
 from tests.leaderboard.made import SCRIPT, network, on_grid, shifted, written
@@ -238,14 +238,14 @@ def test_few_networks_are_chosen_for_the_figure(tmp_path: Path) -> None:
     written(tmp_path, paper=network(20, name="resnet18", read=ALL[:4]), **made)
     (track,) = Board.of(collect([tmp_path])).quadrant
 
-    rows = chosen(track.rows)
+    rows = choose_networks(track.rows)
 
     scores = [row.score for row in rows]
     every = [row.score for row in track.rows if row.score is not None]
     assert len(rows) == 6
     assert "resnet18" in [row.model["name"] for row in rows]
     assert scores == sorted(scores, reverse=True)
-    drawable = complete(track.rows)
+    drawable = complete_rows(track.rows)
     styles = styles_of(drawable, rows)
     assert sorted(styles) == list(range(len(drawable)))
     assert {styles[drawable.index(row)] for row in rows} == set(range(6)), "no two curves look alike at first"
@@ -267,7 +267,7 @@ def test_the_finding_follows_from_the_figures(made: dict[str, tuple[int, ...]], 
     written(tmp_path, **{name: network(k, name=name, read=read) for k, (name, read) in enumerate(made.items())})
     (track,) = Board.of(collect([tmp_path])).quadrant
 
-    assert finding(track) == f"On other pictures, {words}"
+    assert finding_sentence(track) == f"On other pictures, {words}"
 
 
 COMMANDS = {
@@ -319,12 +319,14 @@ def test_a_partial_run_is_in_the_table_alone(tmp_path: Path) -> None:
     written(tmp_path, a=network(1, name="net", read=ALL[:4]), b=near)
     (track,) = Board.of(collect([tmp_path])).quadrant
 
-    assert finding(track).endswith("net (random) even across a border of 64 pixels (location score 0.57, reach 64).")
-    assert [row.score is None for row in chosen(track.rows)] == [False]
+    assert finding_sentence(track).endswith(
+        "net (random) even across a border of 64 pixels (location score 0.57, reach 64)."
+    )
+    assert [row.score is None for row in choose_networks(track.rows)] == [False]
     assert "\N{GREATER-THAN OR EQUAL TO} 16</td>" in page_of(tmp_path)
     written(tmp_path / "alone", b=near)
     (track,) = Board.of(collect([tmp_path / "alone"])).quadrant
-    assert finding(track) == "On other pictures, no network has been run at all seven borders yet."
+    assert finding_sentence(track) == "On other pictures, no network has been run at all seven borders yet."
     alone = page_of(tmp_path / "alone")
     assert "no network has been run at all seven borders yet" in alone
     assert 'data-n="location score"' in page_of(tmp_path)

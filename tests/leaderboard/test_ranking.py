@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qi_datasets.leaderboard.collection import collect
-from qi_datasets.leaderboard.ranking import is_better, ranks, tracks_of
+from qi_datasets.leaderboard.ranking import compute_ranks, is_better, tracks_of
 from qi_datasets.specs import QI
 from tests.evaluation import entries
 from tests.leaderboard.made import network, written
@@ -21,8 +21,8 @@ def test_networks_that_can_not_be_told_apart_share_a_rank() -> None:
     hardly = half.copy()
     hardly[:2] += 0.5
 
-    assert ranks([whole, half, hardly, blind]) == [4, 2, 2, 1]
-    assert ranks([]) == []
+    assert compute_ranks([whole, half, hardly, blind]) == [4, 2, 2, 1]
+    assert compute_ranks([]) == []
 
 
 def test_the_difference_is_paired() -> None:
@@ -34,13 +34,13 @@ def test_the_difference_is_paired() -> None:
 
 
 def test_two_sources_decide_nothing() -> None:
-    assert ranks([np.zeros(2), np.ones(2)]) == [1, 1]
+    assert compute_ranks([np.zeros(2), np.ones(2)]) == [1, 1]
 
 
 @given(st.lists(st.lists(st.floats(-1, 1), min_size=12, max_size=12), min_size=1, max_size=6))
 def test_a_lower_score_never_has_a_worse_rank_than_what_it_beats(scores: list[list[float]]) -> None:
     arrays = [np.array(one) for one in scores]
-    found = ranks(arrays)
+    found = compute_ranks(arrays)
 
     for one, rank in zip(arrays, found, strict=True):
         assert rank == 1 + sum(is_better(other, one) for other in arrays)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from qi_datasets.errors import OptionError
-from qi_datasets.networks.convert import converted, to_full_conv
+from qi_datasets.networks.convert import convert_network, to_full_conv
 from qi_datasets.networks.features import extract_features
 from qi_datasets.networks.receptive_field import follow, receptive_field
 from qi_datasets.networks.reference import QuadrantNet
@@ -50,7 +50,7 @@ def up_to_the_pooling(network):
     """A network's last map, and what its positions see of the image along rows and columns."""
     network = copy.deepcopy(network)
     (end,) = follow(network).ends
-    return converted(network, last_map, end) if end.operator else network, end.reaches
+    return convert_network(network, last_map, end) if end.operator else network, end.reaches
 
 
 def first_position(reach, padding):

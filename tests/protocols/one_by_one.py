@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from qi_datasets.networks.padding import Padding
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RookNet
 from qi_datasets.protocols.rook import EPOCHS, LEARNING_RATE, MOMENTUM, RookRuns
 
@@ -24,7 +24,7 @@ def train_rook_one_by_one(
 
 
 def _trained(images: torch.Tensor, padding: Padding, seed: int, epochs: int) -> tuple[np.ndarray, ...]:
-    with seeded(seed):
+    with random_seed(seed):
         net = RookNet(padding)
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     losses = torch.zeros(epochs)

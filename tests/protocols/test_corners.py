@@ -8,14 +8,14 @@ import torch
 from torch import fx, nn
 
 from qi_datasets.errors import ModelError, OptionError
-from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.corners import CornerNetwork, Corners, in_passes, said
+from qi_datasets.networks.random_weights import random_seed
+from qi_datasets.protocols.corners import CornerNetwork, Corners, run_in_passes, run_network
 
 PATCHES = torch.rand(3, 3, 56, 56, generator=torch.Generator().manual_seed(0))
 
 
 def network() -> nn.Module:
-    with seeded(0):
+    with random_seed(0):
         return nn.Sequential(
             nn.Conv2d(3, 4, 5, stride=2, padding=2), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten()
         ).eval()
@@ -63,7 +63,7 @@ def test_passes_are_halved_where_memory_is_short() -> None:
             raise MemoryError("out of memory")
         return torch.arange(rows.start, rows.stop)[:, None]
 
-    assert in_passes(answer, 10, 8).flatten().tolist() == list(range(10))
+    assert run_in_passes(answer, 10, 8).flatten().tolist() == list(range(10))
     assert sizes == [8, 4, 2, 2, 2, 2, 2]
 
 
@@ -72,7 +72,7 @@ def test_one_image_that_is_too_large_is_an_error() -> None:
         raise MemoryError("out of memory on an image")
 
     with pytest.raises(ModelError, match="out of memory on an image, with a single one"):
-        in_passes(answer, 3, 2)
+        run_in_passes(answer, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_goes_wrong_in_a_network_is_one_line(error: Exception, kind: type[E
         raise error
 
     with pytest.raises(kind) as raised:
-        said(call, "on it")
+        run_network(call, "on it")
     assert str(raised.value) == message
 
 
@@ -100,9 +100,9 @@ def test_a_traced_network_that_fails_prints_nothing(capsys: pytest.CaptureFixtur
 
     traced = fx.symbolic_trace(Reshapes())
     with pytest.raises(ModelError, match="the network fails"):
-        said(lambda: traced(PATCHES), "on it")
+        run_network(lambda: traced(PATCHES), "on it")
     assert capsys.readouterr().err == ""
-    assert said(lambda: print("heard", file=sys.stderr) or 1, "on it") == 1
+    assert run_network(lambda: print("heard", file=sys.stderr) or 1, "on it") == 1
     assert capsys.readouterr().err == "heard\n"
 
 

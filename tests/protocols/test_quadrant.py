@@ -12,10 +12,10 @@ from qi_datasets.protocols.quadrant import (
     CALIBRATION_BATCH,
     calibrate,
     check_alive,
-    compared,
+    compare_corners,
     logit_answers,
-    normalised,
-    probed,
+    normalise_patches,
+    probe_corners,
 )
 from tests.refusals import refused
 
@@ -30,7 +30,7 @@ def features(shift: float, count: int = 40, dtype: type = np.float32) -> np.ndar
 
 
 def test_a_difference_is_read() -> None:
-    found = probed(features(3.0), features(3.0))
+    found = probe_corners(features(3.0), features(3.0))
 
     right = (found.margins > 0) == np.arange(2)
     assert right.mean() > 0.9
@@ -40,14 +40,14 @@ def test_a_difference_is_read() -> None:
 
 def test_a_difference_is_of_scale() -> None:
     values = features(0.5)
-    found = compared(values)
+    found = compare_corners(values)
 
     np.testing.assert_allclose(found.difference, 0.5 / np.abs(values).max(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "shift"), [(np.float32, 1e-6), (np.float64, 1e-13), (np.float32, 0.0)])
 def test_rounding_is_no_difference(dtype: type, shift: float) -> None:
-    found = probed(features(3.0, dtype=dtype), features(shift, dtype=dtype))
+    found = probe_corners(features(3.0, dtype=dtype), features(shift, dtype=dtype))
 
     assert found.equal
     assert not found.margins.any()
@@ -57,7 +57,7 @@ def test_rounding_is_no_difference(dtype: type, shift: float) -> None:
 def test_one_source_that_differs_is_a_difference() -> None:
     test = features(0.0)
     test[7, 1, 0] += 1
-    found = probed(features(3.0), test)
+    found = probe_corners(features(3.0), test)
 
     assert not found.equal
     assert (found.channels > 0).sum() == 1
@@ -109,7 +109,7 @@ def test_logits_are_answers() -> None:
 
 def test_black_stays_zero_whatever_mean_and_deviation() -> None:
     patches = RANDOM.integers(0, 256, (2, 3, 4, 4), dtype=np.uint8)
-    found = normalised(patches, (0.5, 0.4, 0.3), (0.2, 0.1, 0.5))
+    found = normalise_patches(patches, (0.5, 0.4, 0.3), (0.2, 0.1, 0.5))
 
     expected = (patches / 255 - np.array([0.5, 0.4, 0.3])[:, None, None]) / np.array([0.2, 0.1, 0.5])[:, None, None]
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from qi_datasets.errors import ModelError
-from qi_datasets.networks.random_weights import seeded
-from qi_datasets.protocols.scratch import LEARNING_RATE, Progress, answered, resumed, train_corners
+from qi_datasets.networks.random_weights import random_seed
+from qi_datasets.protocols.scratch import LEARNING_RATE, Progress, answer_patches, resume_training, train_corners
 from tests.refusals import refused
 
 PATCHES = torch.rand(12, 3, 56, 56, generator=torch.Generator().manual_seed(0))
 
 
 def network(seed: int = 0) -> nn.Module:
-    with seeded(seed):
+    with random_seed(seed):
         return nn.Sequential(
             nn.Conv2d(3, 8, 5, padding=2, stride=2),
             nn.BatchNorm2d(8),
@@ -38,18 +38,18 @@ def test_a_network_that_sees_places_learns_them(local: bool) -> None:
 
     assert trained.epochs == 6
     assert trained.accuracy == 1.0
-    found = answered(trained.network, PATCHES, 0, local=local)
+    found = answer_patches(trained.network, PATCHES, 0, local=local)
     assert ((found.margins > 0) == np.arange(2)).all()
     assert not found.equal
 
 
 def test_a_blind_network_does_not() -> None:
-    with seeded(0):
+    with random_seed(0):
         blind = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     trained = train_corners(blind, PATCHES, PATCHES[:4], 0, 0, epochs=2)
 
     assert trained.accuracy == 0.5
-    assert answered(trained.network, PATCHES, 0).equal
+    assert answer_patches(trained.network, PATCHES, 0).equal
 
 
 def test_a_training_that_is_cut_off_goes_on_and_ends_the_same(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_rate_falls_after_five_epochs_without_a_better_validation_loss(tmp_p
     def note() -> None:
         trained = network()
         optimizer = torch.optim.SGD(trained.parameters(), lr=1.0, momentum=0.9, nesterov=True)
-        at = resumed(checkpoint, trained, optimizer)
+        at = resume_training(checkpoint, trained, optimizer)
         rates.append((at.rate, at.stale))
 
     train_corners(network(), PATCHES, 1e3 * PATCHES[:2], 0, 0, epochs=12, checkpoint=checkpoint, after_epoch=note)
@@ -135,4 +135,4 @@ def test_a_training_that_diverges_is_an_error() -> None:
 def test_nothing_is_resumed_where_nothing_was_kept(tmp_path: Path) -> None:
     trained = network()
     optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
-    assert resumed(tmp_path / "none.pt", trained, optimizer) == Progress()
+    assert resume_training(tmp_path / "none.pt", trained, optimizer) == Progress()

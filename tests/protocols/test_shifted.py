@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from qi_datasets.errors import ModelError
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.pixels.geometry import SHIFTS, window
-from qi_datasets.protocols.shifted import MODES, answer_shifted, judged
+from qi_datasets.protocols.shifted import MODES, answer_shifted, largest_logits
 from tests.refusals import refused
 
 BASES = np.random.default_rng(0).integers(0, 256, (2, 288, 288, 3), dtype=np.uint8)
@@ -17,7 +17,7 @@ CHOSEN = [-32, -5, 0, 1, 32]
 
 
 def network(classes: int = 7) -> nn.Module:
-    with seeded(0):
+    with random_seed(0):
         return nn.Sequential(
             nn.Conv2d(3, classes, 9, stride=4), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(classes, classes)
         ).eval()
@@ -53,7 +53,7 @@ def test_pairs_are_the_windows_of_the_set() -> None:
 
 
 def test_a_network_that_rolls_with_its_picture_does_not_change() -> None:
-    with seeded(1):
+    with random_seed(1):
         rolls = nn.Sequential(
             nn.Conv2d(3, 5, 3, padding=1, padding_mode="circular"), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         ).eval()
@@ -65,7 +65,7 @@ def test_a_network_that_rolls_with_its_picture_does_not_change() -> None:
 
 
 def test_one_class_has_no_margin() -> None:
-    predictions, margins = judged(np.array([[2.0], [3.0]]))
+    predictions, margins = largest_logits(np.array([[2.0], [3.0]]))
     assert predictions.tolist() == [0, 0]
     assert margins.tolist() == [0, 0]
 

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.publishing.access import Access, access_for, settled
+from qi_datasets.publishing.access import Access, access_for, settle_access
 from tests.refusals import refused
 
 ASKED = list(product((True, False), (None, True, False), (None, "auto", "manual")))
@@ -39,7 +39,7 @@ def test_a_repository_that_is_there_never_opens(
 ) -> None:
     try:
         wanted = access_for(free=free, private=private, gated=gated)
-        access = settled(wanted, found, free=free, private=private, gated=gated)
+        access = settle_access(wanted, found, free=free, private=private, gated=gated)
     except OptionError:
         return
     assert free or not is_open(access)

@@ -8,8 +8,8 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.hub import RANKED, ranked_values, results_of, results_text
-from qi_datasets.evaluation.inits import INITS
+from qi_datasets.evaluation.hub_results import RANKED, ranked_values, results_of, results_text
+from qi_datasets.evaluation.initialisations import INITS
 from qi_datasets.scores.location import location_invariance
 from tests.evaluation import entries
 from tests.leaderboard.made import network, shifted

@@ -9,7 +9,7 @@ from huggingface_hub import parse_eval_result_entries
 
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.grid import ANSWERS, SETTINGS
-from qi_datasets.evaluation.hub import ranked_values
+from qi_datasets.evaluation.hub_results import ranked_values
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.storage.manifest import Manifest
 from tests.evaluation import entries

@@ -12,22 +12,22 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from qi_datasets.building.copying import assumed, at_hand
+from qi_datasets.building.copying import assume_source, make_random_access
 from qi_datasets.errors import SourceError
 from qi_datasets.imagenet import IMAGENET_TRAIN
 from qi_datasets.sources import OnePassSource, Source, open_source
 from qi_datasets.sources.members import list_members
-from qi_datasets.sources.one_pass import Wanted
+from qi_datasets.sources.one_pass import WantedImages
 from tests import expected, pictures
 
 FILES = pictures.album(9)
 NAMES = frozenset(FILES)
-ALL = Wanted(NAMES, len(NAMES), expected.draw)
+ALL = WantedImages(NAMES, len(NAMES), expected.draw)
 
 
 def contents(source: Source) -> dict[str, bytes]:
     """The bytes of all images of a source, copied first if need be."""
-    with at_hand(source, lambda: ALL, False) as readable:
+    with make_random_access(source, lambda: ALL, False) as readable:
         assert readable is not None
         return {name: readable.image(name).read() for name in readable.names}
 
@@ -37,7 +37,7 @@ def test_an_archive_gives_the_images_and_their_synsets(layout: str, tmp_path: Pa
     source = open_source(pictures.ARCHIVES[layout](FILES, tmp_path))
 
     assert contents(source) == FILES
-    with at_hand(source, lambda: ALL, False) as readable:
+    with make_random_access(source, lambda: ALL, False) as readable:
         assert readable is not None
         assert str(readable) == str(source)
         assert {name: readable.image(name).wnid for name in FILES} == {name: expected.val_wnid(name) for name in FILES}
@@ -52,7 +52,7 @@ def test_an_archive_is_only_read_and_scratch_space_goes(layout: str, tmp_path: P
     before = untouched(tmp_path / "images")
 
     contents(open_source(place))
-    with pytest.raises(ZeroDivisionError), at_hand(open_source(place), lambda: ALL, False):
+    with pytest.raises(ZeroDivisionError), make_random_access(open_source(place), lambda: ALL, False):
         1 / 0  # noqa: B018
 
     assert untouched(tmp_path / "images") == before
@@ -66,7 +66,7 @@ def test_one_pass_copies_no_more_than_is_wanted(names: frozenset[str] | None, tm
     most = 3
     first = sorted(FILES, key=expected.draw)[:most]
 
-    copied = source.copied(Wanted(names, most, expected.draw), tmp_path / "copies", False)
+    copied = source.copied(WantedImages(names, most, expected.draw), tmp_path / "copies", False)
 
     wanted = set(names or first)
     assert set(copied.names) == wanted
@@ -79,7 +79,7 @@ def test_an_estimate_reads_a_few_and_takes_the_rest_as_given(tmp_path: Path) -> 
     source = open_source(pictures.tar_gz(FILES, tmp_path))
     assert isinstance(source, OnePassSource)
 
-    stand_in, seconds = assumed(source, Wanted(None, 20, expected.draw))
+    stand_in, seconds = assume_source(source, WantedImages(None, 20, expected.draw))
 
     assert len(stand_in.names) == 20
     assert seconds > 0

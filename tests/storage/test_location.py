@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from qi_datasets.errors import OptionError
-from qi_datasets.storage.location import Place, files_below, folder_name, joined, output_of, place_of
+from qi_datasets.storage.location import Place, files_below, folder_name, join_place, output_of, place_of
 
 
 @pytest.mark.parametrize("place", ["/data/sets", "s3://bucket/sets", "memory://a/b"])
 def test_a_sets_folder_is_named_by_its_last_part(place: str) -> None:
     given = Path(place) if place.startswith("/") else place
 
-    assert folder_name(joined(given, "qi-canvas_112")) == "qi-canvas_112"
+    assert folder_name(join_place(given, "qi-canvas_112")) == "qi-canvas_112"
 
 
 @pytest.mark.parametrize(("given", "name"), [("/data/sets/qi/", "qi"), ("memory://a/qi/", "qi"), ("~/qi", "qi")])

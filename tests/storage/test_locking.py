@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.staging import lock_folder, replace_whole
 
 WITHOUT_FLOCK = """
 import errno, fcntl, sys
@@ -53,7 +53,7 @@ with locked(Path(sys.argv[1]), progress=sys.argv[2] == "shown"):
 def test_a_build_says_what_it_waits_for(shown: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     screen, terminal = pty.openpty()
-    with locked(folder):
+    with lock_folder(folder):
         waiting = subprocess.Popen(
             [sys.executable, "-c", WAITING, folder, shown], stderr=terminal, stdout=subprocess.PIPE
         )
@@ -82,12 +82,12 @@ def test_one_builds_while_the_others_wait(tmp_path: Path) -> None:
     together: list[int] = []
 
     def build(number: int) -> bool:
-        with locked(folder):
+        with lock_folder(folder):
             inside.append(number)
             together.append(len(inside))
             made = not folder.exists()
             if made:
-                with replaced_whole(folder) as half:
+                with replace_whole(folder) as half:
                     (half / "file").write_text(str(number))
             inside.remove(number)
         return made

@@ -19,7 +19,7 @@ from qi_datasets.storage.manifest_file import (
     VERSION,
     _plainly_right,
     check_schema,
-    parsed,
+    parse_manifest,
     text_of,
 )
 from tests.storage.strategies import hexes, names, texts, wnids
@@ -71,35 +71,37 @@ def test_every_field_has_its_type_and_range(path: tuple[str | int, ...], value: 
     at(content, *path[:-1])[path[-1]] = value
 
     with pytest.raises(ValueError, match=r"\w") as raised:
-        parsed(text_of(content).encode())
+        parse_manifest(text_of(content).encode())
     assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_change_that_keeps_the_form_is_found_by_the_digest_of_its_own(small_qi: Path) -> None:
     text = (small_qi / "qi" / MANIFEST).read_text()
-    assert parsed(text.encode())["layout"] == "flat folder"
+    assert parse_manifest(text.encode())["layout"] == "flat folder"
 
     with pytest.raises(ValueError, match="was changed after it was written"):
-        parsed(text.replace('"flat folder"', '"demo pictures"').encode())
-    assert parsed(json.dumps(json.loads(text)).encode()) == parsed(text.encode()), "white space says nothing"
+        parse_manifest(text.replace('"flat folder"', '"demo pictures"').encode())
+    assert parse_manifest(json.dumps(json.loads(text)).encode()) == parse_manifest(text.encode()), (
+        "white space says nothing"
+    )
 
 
 def test_one_without_a_version_reads_as_of_0_1_0(small_qi: Path) -> None:
     content = json.loads((small_qi / "qi" / MANIFEST).read_text())
     del content[SEAL], content[VERSION], content["verified_against"]
 
-    assert parsed(json.dumps(content).encode())[VERSION] == 0
+    assert parse_manifest(json.dumps(content).encode())[VERSION] == 0
     for half in (SEAL, VERSION):
         with pytest.raises(ValueError, match="is a dependency of"):
-            parsed(json.dumps(content | {half: "0" * 64 if half == SEAL else 1}).encode())
+            parse_manifest(json.dumps(content | {half: "0" * 64 if half == SEAL else 1}).encode())
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"sources":[{"a":'])
 def test_depth_is_bounded(opening: bytes) -> None:
     with pytest.raises(ValueError, match=r"nested too deeply|Expecting|is not|required"):
-        parsed(opening * 100_000)
+        parse_manifest(opening * 100_000)
     with pytest.raises(ValueError, match=r"nested too deeply|Expecting|is not|required"):
-        parsed(b'{"sources": {"train": [' + b"[" * 900 + b"]" * 900 + b"]}}")
+        parse_manifest(b'{"sources": {"train": [' + b"[" * 900 + b"]" * 900 + b"]}}")
 
 
 @given(

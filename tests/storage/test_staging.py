@@ -10,7 +10,7 @@ import pytest
 
 from qi_datasets.errors import OutputError
 from qi_datasets.storage import staging
-from qi_datasets.storage.staging import locked, replaced_whole, set_aside, standing
+from qi_datasets.storage.staging import finished_place, lock_folder, replace_whole, set_aside
 from tests.refusals import refused
 
 
@@ -29,14 +29,14 @@ def half_written(half: Path, stop: type[BaseException]) -> None:
 
 
 def make(folder: Path, content: str) -> None:
-    with locked(folder), replaced_whole(folder) as half:
+    with lock_folder(folder), replace_whole(folder) as half:
         (half / "file").write_text(content)
 
 
 def test_a_set_appears_when_the_block_ends(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "set"
 
-    with locked(folder), replaced_whole(folder) as half:
+    with lock_folder(folder), replace_whole(folder) as half:
         assert half.parent == folder.parent
         (half / "file").write_text("new")
         assert not folder.exists()
@@ -60,7 +60,7 @@ def test_a_new_set_replaces_the_old_one_whole(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_folder_above_empty(stop: type[BaseException], tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b" / "set"
 
-    with pytest.raises((stop, OutputError)), locked(folder), replaced_whole(folder) as half:
+    with pytest.raises((stop, OutputError)), lock_folder(folder), replace_whole(folder) as half:
         half_written(half, stop)
 
     assert names(folder.parent) == set()
@@ -70,7 +70,7 @@ def test_a_failure_keeps_folders_and_files_that_were_there(tmp_path: Path) -> No
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("mine")
 
-    with pytest.raises(StoppedError), locked(tmp_path / "a" / "set"):
+    with pytest.raises(StoppedError), lock_folder(tmp_path / "a" / "set"):
         raise StoppedError
 
     assert names(tmp_path / "a") == {"mine"}
@@ -79,7 +79,7 @@ def test_a_failure_keeps_folders_and_files_that_were_there(tmp_path: Path) -> No
 def test_a_failure_keeps_the_old_set(tmp_path: Path) -> None:
     make(tmp_path / "set", "old")
 
-    with pytest.raises(StoppedError), locked(tmp_path / "set"), replaced_whole(tmp_path / "set"):
+    with pytest.raises(StoppedError), lock_folder(tmp_path / "set"), replace_whole(tmp_path / "set"):
         raise StoppedError
 
     assert (tmp_path / "set" / "file").read_text() == "old"
@@ -89,8 +89,8 @@ def test_a_failure_keeps_the_old_set(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_of_our_errors(tmp_path: Path) -> None:
     with (
         refused(OutputError, "cannot-write"),
-        locked(tmp_path / "set"),
-        replaced_whole(tmp_path / "set"),
+        lock_folder(tmp_path / "set"),
+        replace_whole(tmp_path / "set"),
     ):
         raise OSError(28, "No space left on device")
 
@@ -102,7 +102,7 @@ def test_a_place_that_cannot_be_written_is_one_of_our_errors(where: str, tmp_pat
 
     with (
         pytest.raises(OutputError, match=r"cannot write to .*; choose another output folder"),
-        locked(tmp_path / where),
+        lock_folder(tmp_path / where),
     ):
         raise AssertionError("not to be reached")
 
@@ -150,9 +150,9 @@ def test_the_next_build_clears_up_after_a_killed_one(when: str, old: bool, tmp_p
     killed(folder, when)
     assert bool(set_aside(folder)) == (old and when == "between the renames")
     if old:
-        assert (standing(folder) / "file").read_text() == "old"
+        assert (finished_place(folder) / "file").read_text() == "old"
 
-    with locked(folder):
+    with lock_folder(folder):
         assert names(tmp_path) == ({"set"} if old else set())
         if old:
             assert (folder / "file").read_text() == "old"
@@ -166,7 +166,7 @@ def test_a_build_that_is_killed_after_the_exchange_has_replaced_the_set(tmp_path
     killed(tmp_path / "set", "after the exchange")
 
     assert (tmp_path / "set" / "file").read_text() == "half"
-    with locked(tmp_path / "set"):
+    with lock_folder(tmp_path / "set"):
         assert names(tmp_path) == {"set"}
 
 
@@ -176,7 +176,7 @@ def test_whatever_is_there_is_replaced_and_gone(
     there: str, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not exchange:
-        monkeypatch.setattr(staging, "exchanged", lambda one, other: False)
+        monkeypatch.setattr(staging, "exchange_names", lambda one, other: False)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "mine").write_text("mine")
     if there == "a set":
@@ -198,7 +198,7 @@ def test_whatever_is_there_is_replaced_and_gone(
 def test_a_rename_that_fails_is_undone(fails: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """fails: the rename from which on the disk refuses the new set: it alone, or the way back as well."""
     make(tmp_path / "set", "old")
-    monkeypatch.setattr(staging, "exchanged", lambda one, other: False)
+    monkeypatch.setattr(staging, "exchange_names", lambda one, other: False)
     rename = Path.rename
 
     def broken(self: Path, target: Path) -> Path:
@@ -211,14 +211,14 @@ def test_a_rename_that_fails_is_undone(fails: int, tmp_path: Path, monkeypatch: 
         make(tmp_path / "set", "new")
     monkeypatch.undo()
 
-    assert (standing(tmp_path / "set") / "file").read_text() == "old"
+    assert (finished_place(tmp_path / "set") / "file").read_text() == "old"
     if fails == 1:
         assert str(raised.value).endswith("Input/output error; nothing was changed")
         assert names(tmp_path) == {"set"}
     else:
         assert str(set_aside(tmp_path / "set")) in str(raised.value)
         assert "nothing was changed" not in str(raised.value)
-        with locked(tmp_path / "set"):
+        with lock_folder(tmp_path / "set"):
             assert names(tmp_path) == {"set"}
 
 
@@ -236,7 +236,7 @@ def test_an_old_set_that_cannot_be_deleted_is_no_error(tmp_path: Path, monkeypat
     monkeypatch.undo()
 
     assert (tmp_path / "set" / "file").read_text() == "new"
-    with locked(tmp_path / "set"):
+    with lock_folder(tmp_path / "set"):
         assert names(tmp_path) == {"set"}
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from qi_datasets.errors import OutputError, StoredSetError
 from qi_datasets.storage.manifest import MANIFEST
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.staging import lock_folder, replace_whole
 from qi_datasets.storage.steady import ATTEMPTS, FREE_ATTEMPTS, read_steadily
 
 
 def make(folder: Path, content: str) -> None:
-    with locked(folder), replaced_whole(folder) as half:
+    with lock_folder(folder), replace_whole(folder) as half:
         (half / MANIFEST).write_text(content)
         (half / "a").write_text(content)
         (half / "b").write_text(content)
@@ -101,7 +101,7 @@ def test_a_set_that_never_stands_still_where_nothing_can_be_locked_is_an_error(
         raise OutputError("cannot write")
         yield
 
-    monkeypatch.setattr("qi_datasets.storage.steady.locked", refused)
+    monkeypatch.setattr("qi_datasets.storage.steady.lock_folder", refused)
     with pytest.raises(StoredSetError, match="again and again"):
         read_steadily(folder, reader(folder, contents, False))
     assert len(contents) == 5

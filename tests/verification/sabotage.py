@@ -15,7 +15,7 @@ from PIL import Image
 from qi_datasets.errors import QIDatasetsError
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import whole
-from qi_datasets.registry import spec_named
+from qi_datasets.registry import look_up_spec
 from qi_datasets.storage.card import CARD
 from qi_datasets.storage.croissant import CROISSANT, write_croissant
 from qi_datasets.storage.manifest import MANIFEST, Manifest
@@ -70,7 +70,7 @@ def digests_of(config):
 def hide(folder, *, digests=True):
     """Makes sizes, hashes and digests in manifest and card agree with what is there, so that they tell nothing."""
     manifest = read_manifest(folder)
-    in_digest = spec_named(manifest["name"]).label_in_digest
+    in_digest = look_up_spec(manifest["name"]).label_in_digest
     card = (folder / CARD).read_bytes() if (folder / CARD).is_file() else None
     for config in manifest["configs"].values() if digests else ():
         before = digests_of(config)
@@ -94,7 +94,7 @@ def hide(folder, *, digests=True):
         with suppress(QIDatasetsError):  # a manifest that can't be read has no description
             known = Manifest.read(folder)
             parquet = {name: record for name, record in known.files.items() if name.endswith(".parquet")}
-            write_croissant(folder, spec_named(known.name), known, parquet)
+            write_croissant(folder, look_up_spec(known.name), known, parquet)
             manifest["files"][CROISSANT].update(asdict(file_record(folder / CROISSANT)))
             write_manifest(folder, manifest)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from qi_datasets.builders.subset import Listed
+from qi_datasets.builders.subset import ListedImage
 
 from qi_datasets.building.subset import FACTS, LIST, SCHEMA, list_digest, write_subset
 from qi_datasets.commands.verify import main
@@ -17,7 +17,7 @@ from qi_datasets.imagenet import wnids
 from qi_datasets.sources.training import TrainingImages
 from qi_datasets.verification.verify import verify
 
-Rows = list[Listed]
+Rows = list[ListedImage]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def built(tmp_path: Path) -> Path:
 def rewrite(root: Path, change: Callable[[Rows], Rows]) -> None:
     """Writes other rows, and the digest that goes with them, as a forger would."""
     folder = root / "subset"
-    rows = change([Listed(*row.values()) for row in pq.read_table(folder / LIST).to_pylist()])
+    rows = change([ListedImage(*row.values()) for row in pq.read_table(folder / LIST).to_pylist()])
     columns = zip(SCHEMA, zip(*rows, strict=True), strict=True)
     pq.write_table(pa.table({field.name: pa.array(column, field.type) for field, column in columns}), folder / LIST)
     facts = json.loads((folder / FACTS).read_text())

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from qi_datasets.errors import QIDatasetsError
 from qi_datasets.storage.location import Place
 from qi_datasets.verification.integrity.findings import Findings
-from qi_datasets.verification.report.report import Check, Measured, Status
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.report.report import Check, CheckResults, Status
+from qi_datasets.verification.stored_folder import StoredFolder
 
 NAME = "disjoint"
 
 
-def check_across(folders: Sequence[Place]) -> Measured:
+def check_across(folders: Sequence[Place]) -> CheckResults:
     """For every set that takes the images after those of another: no source of both, by name or by file."""
     sets = {}
     for folder in folders:
         try:
-            stored = StoredSet.open(folder)
+            stored = StoredFolder.open(folder)
         except QIDatasetsError:
             continue  # its own check of the manifest says so
         sets[stored.name] = stored
@@ -25,10 +25,10 @@ def check_across(folders: Sequence[Place]) -> Measured:
         for stored in sets.values()
         if stored.spec.first_rank_after in sets
     ]
-    return Measured(tuple(checks))
+    return CheckResults(tuple(checks))
 
 
-def disjoint(later: StoredSet, earlier: StoredSet) -> Check:
+def disjoint(later: StoredFolder, earlier: StoredFolder) -> Check:
     """Whether two sets have no source in common."""
     findings = Findings()
     known = {

@@ -14,16 +14,16 @@ from qi_datasets.specs import BORDER, BORDER_COLUMNS
 from qi_datasets.verification.integrity.chunk import (
     UNKNOWN_DIGEST,
     Chunk,
-    Examined,
+    ExaminedRows,
     Stretch,
     box_of,
     digest_of,
     numbered_rows,
     usable_image,
 )
-from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, as_built, is_sampled, stored_bytes
+from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, is_sampled, row_as_built, stored_bytes
 from qi_datasets.verification.integrity.rows import first_difference
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 NAME = "borders"
 
@@ -31,7 +31,7 @@ NAME = "borders"
 class Borders:
     """A stretch of rows in every further config, compared with the rows without border; findings go to `seen`."""
 
-    def __init__(self, stored: StoredSet, stretch: Stretch, seen: Examined) -> None:
+    def __init__(self, stored: StoredFolder, stretch: Stretch, seen: ExaminedRows) -> None:
         self.seen = seen
         self.rows = {
             config: dict(numbered_rows(stored, config, stretch.split, stretch.start, stretch.stop, seen.findings))
@@ -49,7 +49,7 @@ class Borders:
             row: The one without border; None if it is lost.
         """
         stored = chunk.stored
-        image = as_built(stored, row) if row is not None else None
+        image = row_as_built(stored, row) if row is not None else None
         if row is None or image is None:
             return
         unbordered = whole(row.image)
@@ -108,7 +108,7 @@ class Borders:
         return bool(found)
 
 
-def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:
+def differing_columns(stored: StoredFolder, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:
     """In what the columns of a row with a border differ from those of the row without.
 
     Args:
@@ -124,7 +124,7 @@ def differing_columns(stored: StoredSet, row: DecodedRow, border: int, values: d
 
 
 def differing(
-    stored: StoredSet, row: DecodedRow | None, border: int, image: Image.Image, values: dict[str, Any]
+    stored: StoredFolder, row: DecodedRow | None, border: int, image: Image.Image, values: dict[str, Any]
 ) -> Iterator[str]:
     """In what an image with a border and its columns differ from the row without.
 

@@ -24,7 +24,7 @@ from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import image_path
 from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, KnownFiles, is_sampled
 from qi_datasets.verification.integrity.findings import Findings
-from qi_datasets.verification.stored import UNDECODABLE, StoredSet, opened
+from qi_datasets.verification.stored_folder import UNDECODABLE, StoredFolder, open_image
 
 UNKNOWN_DIGEST = bytes(32)
 """Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
@@ -46,7 +46,7 @@ class Stretch:
     expected: dict[int, Row] = field(default_factory=dict)
 
 
-def stretches(stored: StoredSet, split: str, rows: int, step: int) -> Iterator[Stretch]:
+def stretches(stored: StoredFolder, split: str, rows: int, step: int) -> Iterator[Stretch]:
     """All of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
 
     Args:
@@ -77,7 +77,7 @@ class Chunk:
         files: Of contents that were decoded.
     """
 
-    stored: StoredSet
+    stored: StoredFolder
     split: str
     start: int
     stop: int
@@ -91,7 +91,7 @@ class Chunk:
 
 
 @dataclass
-class Examined:
+class ExaminedRows:
     """What is known of a set's rows: of one chunk, or merged in row order of all.
 
     Attributes:
@@ -113,7 +113,7 @@ class Examined:
     contents: dict[str, list[bytes]] = field(default_factory=dict)
     numbers: dict[str, list[int]] = field(default_factory=dict)
 
-    def merge(self, other: "Examined") -> None:
+    def merge(self, other: "ExaminedRows") -> None:
         """Adds the rows that follow."""
         self.findings.merge(other.findings)
         for key, digests in other.digests.items():
@@ -144,9 +144,9 @@ class Examined:
 
 
 def read_chunk(
-    stored: StoredSet,
+    stored: StoredFolder,
     stretch: Stretch,
-    seen: Examined,
+    seen: ExaminedRows,
     full: bool = True,
     then: Callable[[Chunk, int, DecodedRow | None], None] | None = None,
 ) -> Chunk:
@@ -187,7 +187,7 @@ def read_chunk(
     return chunk
 
 
-def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examined) -> DecodedRow | None:
+def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: ExaminedRows) -> DecodedRow | None:
     """A row without border; None, and a finding, if its image can't be decoded.
 
     Args:
@@ -202,7 +202,7 @@ def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examine
 
 
 def numbered_rows(
-    stored: StoredSet, config: str, split: str, start: int, stop: int, findings: Findings
+    stored: StoredFolder, config: str, split: str, start: int, stop: int, findings: Findings
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row numbers and rows; none, and a finding, when the file can't be read.
 
@@ -232,7 +232,7 @@ def numbered_rows(
 
 
 def usable_image(
-    stored: StoredSet, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
+    stored: StoredFolder, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
 ) -> Image.Image | None:
     """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
 
@@ -247,7 +247,7 @@ def usable_image(
     where = f"{config}/{split} row {number}"
     side = stored.manifest.size + 2 * stored.border(config)
     try:
-        image = opened(values["image"])
+        image = open_image(values["image"])
     except UNDECODABLE as error:
         findings.add("readable", f"{where}: the image can't be decoded ({one_line(error)})")
         return None
@@ -268,7 +268,7 @@ def box_of(image: Image.Image) -> Box:
     return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
-def digest_of(stored: StoredSet, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
+def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
     """The digest of a row with an image.
 
     Args:

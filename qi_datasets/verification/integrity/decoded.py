@@ -14,7 +14,7 @@ import numpy as np
 from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
 from qi_datasets.pixels.png import PatchEncoder
 from qi_datasets.specs import QI, QUADRANT
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 NOTHING: Box = (0, 0, 0, 0)
 """The bounding box of an image that is all black."""
@@ -65,7 +65,7 @@ def patch_of(row: DecodedRow) -> Pixels | None:
     return row.image[y : y + QUADRANT.patch, x : x + QUADRANT.patch]
 
 
-def as_built(stored: StoredSet, row: DecodedRow) -> Placed | None:
+def row_as_built(stored: StoredFolder, row: DecodedRow) -> Placed | None:
     """A row's image as its builder placed its content, which decides the bytes of its files; None if it is all black.
 
     Where the builder's content is not known, what is not black is taken for it.
@@ -83,7 +83,7 @@ def as_built(stored: StoredSet, row: DecodedRow) -> Placed | None:
 class KnownFiles:
     """The files of contents that were decoded already. The rows of a source show one content, which is coded once."""
 
-    def __init__(self, stored: StoredSet) -> None:
+    def __init__(self, stored: StoredFolder) -> None:
         self.stored = stored
         self.content: Pixels | None = None
         self.encoder: PatchEncoder
@@ -103,7 +103,7 @@ class KnownFiles:
     def sibling(self, before: DecodedRow | None, number: int, values: dict[str, Any]) -> DecodedRow | None:
         """The row of that number, if its file is that of the same content as the one before, at its own x, y."""
         side = self.stored.manifest.size
-        shown = as_built(self.stored, before) if before is not None else None
+        shown = row_as_built(self.stored, before) if before is not None else None
         if shown is None:
             return None
         height, width, _ = shown.content.shape

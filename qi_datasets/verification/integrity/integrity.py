@@ -11,27 +11,27 @@ from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.parquet import ROW_GROUP_ROWS
 from qi_datasets.verification.integrity import quadrant, red_green, rows, shifted, stored_files, whole_set
 from qi_datasets.verification.integrity.borders import Borders
-from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk, stretches
-from qi_datasets.verification.report.report import Check, Measured, Status
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.integrity.chunk import Chunk, ExaminedRows, Stretch, read_chunk, stretches
+from qi_datasets.verification.report.report import Check, CheckResults, Status
+from qi_datasets.verification.stored_folder import StoredFolder
 
 
-def always(stored: StoredSet) -> bool:
+def applies_always(stored: StoredFolder) -> bool:
     """For checks that every set gets, another package's too."""
     return True
 
 
-def from_images(stored: StoredSet) -> bool:
+def from_images(stored: StoredFolder) -> bool:
     """For checks of sets that are made from images and say of which."""
     return stored.spec.needs_images and "source" in stored.spec.columns
 
 
-def generated(stored: StoredSet) -> bool:
+def applies_to_generated(stored: StoredFolder) -> bool:
     """For checks of sets that need no input, which can be made again and compared."""
     return not stored.spec.needs_images
 
 
-def bordered(stored: StoredSet) -> bool:
+def applies_to_bordered(stored: StoredFolder) -> bool:
     """For checks of sets with configs that have a border."""
     return bool(stored.spec.borders)
 
@@ -53,13 +53,13 @@ class IntegrityCheck:
 
     name: str
     meaning: str
-    applies: Callable[[StoredSet], bool] | None = always
+    applies: Callable[[StoredFolder], bool] | None = applies_always
     on_rows: Callable[[Chunk], Iterator[str]] | None = None
-    on_set: Callable[[StoredSet, Examined], Iterator[str]] | None = None
-    figure: Callable[[StoredSet, Examined], str] | None = None
+    on_set: Callable[[StoredFolder, ExaminedRows], Iterator[str]] | None = None
+    figure: Callable[[StoredFolder, ExaminedRows], str] | None = None
     otherwise: Status = Status.FAIL
 
-    def is_for(self, stored: StoredSet) -> bool:
+    def is_for(self, stored: StoredFolder) -> bool:
         """Whether the check is made on that set."""
         return self.name in stored.spec.integrity if self.applies is None else self.applies(stored)
 
@@ -83,8 +83,10 @@ CHECKS = (
         on_set=whole_set.balance,
         figure=whole_set.balance_figure,
     ),
-    IntegrityCheck("pixels", "every image is the one that its builder makes", generated, on_rows=rows.pixels),
-    IntegrityCheck("columns", "the further columns say what was drawn", generated, on_rows=rows.columns),
+    IntegrityCheck(
+        "pixels", "every image is the one that its builder makes", applies_to_generated, on_rows=rows.pixels
+    ),
+    IntegrityCheck("columns", "the further columns say what was drawn", applies_to_generated, on_rows=rows.columns),
     IntegrityCheck("boxes", "two pure boxes where the columns say, else black", None, red_green.boxes),
     IntegrityCheck("pairs", "the two tests pair up row by row", None, red_green.pairs),
     IntegrityCheck("repeats", "no image occurs twice, in any split", None, on_set=red_green.repeats),
@@ -106,8 +108,8 @@ CHECKS = (
     ),
     IntegrityCheck("constant", "no picture is of one colour all over", None, quadrant.constant, otherwise=Status.WARN),
     IntegrityCheck("base", "every image is the recorded one", None, shifted.base),
-    IntegrityCheck("drawn", "pairs and label are those that the names decide", None, shifted.drawn),
-    IntegrityCheck("borders", "borders are black, their centre is border 0", bordered),
+    IntegrityCheck("drawn", "pairs and label are those that the names decide", None, shifted.check_drawn_pairs),
+    IntegrityCheck("borders", "borders are black, their centre is border 0", applies_to_bordered),
     IntegrityCheck(
         "sources",
         "rows name their sources, no source is in two splits",
@@ -145,8 +147,8 @@ WORTH_PROCESSES = 10_000
 
 
 def check_integrity(
-    stored: StoredSet, *, engine: Engine | None = None, full: bool = False, progress: bool = False
-) -> Measured:
+    stored: StoredFolder, *, engine: Engine | None = None, full: bool = False, progress: bool = False
+) -> CheckResults:
     """Reads every row of a set and makes every check that applies to it.
 
     Args:
@@ -167,10 +169,10 @@ def check_integrity(
         figure = check.figure(stored, seen) if check.figure else ""
         status = check.otherwise if cause else Status.PASS
         checks.append(Check(stored.name, check.name, status, figure, check.meaning, cause=cause))
-    return Measured(tuple(checks))
+    return CheckResults(tuple(checks))
 
 
-def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Examined:
+def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) -> ExaminedRows:
     """Everything that is known of the rows, read chunk by chunk.
 
     Args:
@@ -179,7 +181,7 @@ def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Ex
         full: Decode every image.
         progress: Show a bar, if standard error is a terminal.
     """
-    whole = Examined()
+    whole = ExaminedRows()
     rows: dict[str, int] = {}
     config = stored.manifest.configs.get(stored.default_config)
     for split in config.splits if config else ():
@@ -191,7 +193,7 @@ def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Ex
     tasks = (stretch for split, count in rows.items() for stretch in stretches(stored, split, count, step))
     total = sum(-(-count // step) for count in rows.values())
     with bar_over(stored.name, total, "chunk", progress) as bar:
-        with replace(engine, processes=False).in_order(partial(file_found, stored), stored.manifest.files) as files:
+        with replace(engine, processes=False).in_order(partial(measure_file, stored), stored.manifest.files) as files:
             whole.files = dict(zip(stored.manifest.files, files, strict=True))
         images = sum(rows.values()) * len(stored.manifest.configs)
         engine = replace(engine, processes=engine.processes and images >= WORTH_PROCESSES)
@@ -202,7 +204,7 @@ def examine(stored: StoredSet, engine: Engine, full: bool, progress: bool) -> Ex
     return whole
 
 
-def file_found(stored: StoredSet, name: str) -> FileRecord | str:
+def measure_file(stored: StoredFolder, name: str) -> FileRecord | str:
     """Size and SHA-256 of a file of the set, or why it can't be read."""
     try:
         return stored.file_record(name)
@@ -210,9 +212,9 @@ def file_found(stored: StoredSet, name: str) -> FileRecord | str:
         return error.strerror or type(error).__name__
 
 
-def examine_chunk(stored: StoredSet, full: bool, stretch: Stretch) -> Examined:
+def examine_chunk(stored: StoredFolder, full: bool, stretch: Stretch) -> ExaminedRows:
     """What is known of a stretch of rows, in every config."""
-    seen = Examined()
+    seen = ExaminedRows()
     borders = Borders(stored, stretch, seen)
     chunk = read_chunk(stored, stretch, seen, full, None if full else borders.compare_files)
     with ONE_AT_A_TIME:

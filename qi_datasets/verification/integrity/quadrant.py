@@ -6,10 +6,10 @@ import numpy as np
 
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.specs import CORNERS, QI, QUADRANT
-from qi_datasets.verification.integrity.chunk import Chunk, Examined
+from qi_datasets.verification.integrity.chunk import Chunk, ExaminedRows
 from qi_datasets.verification.integrity.decoded import patch_of
 from qi_datasets.verification.integrity.rows import first_difference
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 
 def place(chunk: Chunk) -> Iterator[str]:
@@ -65,7 +65,7 @@ def constant(chunk: Chunk) -> Iterator[str]:
                 yield f"{chunk.where(row)} ({row.values['source']}) is of one colour"
 
 
-def displacement(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def displacement(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """The total strides at which the two corners fall into different phases of a network's sampling."""
     distance = stored.manifest.size - QUADRANT.patch
     leaks = leaking_strides(distance)
@@ -83,11 +83,11 @@ def leaking_strides(distance: int) -> list[int]:
     return [stride for stride in QUADRANT.total_strides if distance % stride]
 
 
-def displacement_figure(stored: StoredSet, seen: Examined) -> str:
+def displacement_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """The displacement in pixels."""
     return f"{stored.manifest.size - QUADRANT.patch} pixels"
 
 
-def sources_figure(stored: StoredSet, seen: Examined) -> str:
+def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """How many sources were compared."""
     return f"{sum(map(len, seen.sources.values())) // len(CORNERS)} sources"

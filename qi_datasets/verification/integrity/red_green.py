@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qi_datasets.specs import RED_GREEN
-from qi_datasets.verification.integrity.chunk import Chunk, Examined, Stretch, read_chunk
+from qi_datasets.verification.integrity.chunk import Chunk, ExaminedRows, Stretch, read_chunk
 from qi_datasets.verification.integrity.rows import first_difference
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
@@ -34,7 +34,7 @@ def pairs(chunk: Chunk) -> Iterator[str]:
     """Rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1)."""
     if chunk.split != DISSIMILAR:
         return
-    similar = read_chunk(chunk.stored, Stretch(SIMILAR, chunk.start, chunk.stop), Examined())
+    similar = read_chunk(chunk.stored, Stretch(SIMILAR, chunk.start, chunk.stop), ExaminedRows())
     others = {row.number: row for row in similar.rows}
     for row in chunk.rows:
         if row.number not in others:
@@ -48,7 +48,7 @@ def pairs(chunk: Chunk) -> Iterator[str]:
             yield f"{chunk.where(row)} is not the image of {SIMILAR} row {row.number} moved by {move} rows"
 
 
-def repeats(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def repeats(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Images that occur twice, in any splits."""
     first: dict[bytes, str] = {}
     for split, images in seen.images.items():

@@ -17,7 +17,7 @@ def base(chunk: Chunk) -> Iterator[str]:
             yield f"{chunk.where(row)} ({row.values['source']}): the image is not the one that was recorded for {name}"
 
 
-def drawn(chunk: Chunk) -> Iterator[str]:
+def check_drawn_pairs(chunk: Chunk) -> Iterator[str]:
     """Pairs of windows that are not those that the source's name draws, and labels that are not the synset's."""
     builder = builder_of(chunk.stored.spec, chunk.stored.manifest.size)
     if not isinstance(builder, ImageSet):

@@ -12,13 +12,13 @@ from qi_datasets.registry import builder_of
 from qi_datasets.storage.card import CARD, card_text, front_matter
 from qi_datasets.storage.croissant import CROISSANT, description
 from qi_datasets.storage.hub import BENCHMARK
-from qi_datasets.storage.location import entries_below, is_system_file, joined, read_bytes
+from qi_datasets.storage.location import entries_below, is_system_file, join_place, read_bytes
 from qi_datasets.storage.manifest import FileRecord
 from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.parquet import file_names
 from qi_datasets.storage.schema import HUB_METADATA, schema_of
-from qi_datasets.verification.integrity.chunk import Examined
-from qi_datasets.verification.stored import UNDECODABLE, UNREADABLE, StoredSet, opened
+from qi_datasets.verification.integrity.chunk import ExaminedRows
+from qi_datasets.verification.stored_folder import UNDECODABLE, UNREADABLE, StoredFolder, open_image
 
 SHORT = 12
 """Hex digits of a digest that a message shows."""
@@ -34,7 +34,7 @@ TEXTS = (".md", ".json", ".yaml")
 """Ends of names of files that hold text."""
 
 
-def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def files(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Files that are gone, cut off or changed."""
     for name, record in stored.manifest.files.items():
         found = seen.files[name]
@@ -48,12 +48,12 @@ def files(stored: StoredSet, seen: Examined) -> Iterator[str]:
             yield f"{name} has SHA-256 {found.sha256[:SHORT]}..., the manifest says {record.sha256[:SHORT]}..."
 
 
-def line_ends(stored: StoredSet, name: str, record: FileRecord) -> str:
+def line_ends(stored: StoredFolder, name: str, record: FileRecord) -> str:
     """Returns what to do about a text file that has Windows' line ends and is right otherwise; "" for other files."""
     if not name.endswith(TEXTS):
         return ""
     try:
-        text = read_bytes(joined(stored.folder, name), LARGEST_CROISSANT)
+        text = read_bytes(join_place(stored.folder, name), LARGEST_CROISSANT)
     except OSError:
         return ""
     unix = text.replace(b"\r\n", b"\n")
@@ -62,7 +62,7 @@ def line_ends(stored: StoredSet, name: str, record: FileRecord) -> str:
     return f"{name} has line ends of Windows (CRLF), as an editor or git writes them; write it with LF again"
 
 
-def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def listed(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Entries that the manifest doesn't list, files that it lists wrongly, and files that it would have to list."""
     record = stored.manifest
     known = {MANIFEST, *record.files}
@@ -92,22 +92,22 @@ def listed(stored: StoredSet, seen: Examined) -> Iterator[str]:
         yield f"the manifest lists {name}, which is no file of such a set"
 
 
-def pictures(stored: StoredSet) -> set[str]:
+def pictures(stored: StoredFolder) -> set[str]:
     """The names of the pictures that the set's builder adds; none if its first row can't be read."""
     config = stored.manifest.configs.get(stored.default_config)
     for split in config.splits if config else ():
         try:
             (row,) = stored.rows(stored.default_config, split, 0, 1)
-            return set(builder_of(stored.spec, stored.manifest.size).pictures(opened(row["image"])))
+            return set(builder_of(stored.spec, stored.manifest.size).pictures(open_image(row["image"])))
         except (*UNDECODABLE, ValueError):
             break  # the check `readable` says so
     return set()
 
 
-def card(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """A card whose head is not what the spec table and the manifest give; its text too if this package wrote it."""
     try:
-        text = read_bytes(joined(stored.folder, CARD), LARGEST_CARD).decode()
+        text = read_bytes(join_place(stored.folder, CARD), LARGEST_CARD).decode()
     except (OSError, UnicodeDecodeError) as error:
         yield f"{CARD} can't be read ({getattr(error, 'strerror', None) or type(error).__name__})"
         return
@@ -128,13 +128,13 @@ def card(stored: StoredSet, seen: Examined) -> Iterator[str]:
             yield f"the text of {CARD} is not the one that this package writes: {line[:80]!r}"
 
 
-def croissant(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def croissant(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """A description for search and reviewers that is not the one that this package writes of the manifest."""
     record = stored.manifest
     if CROISSANT not in record.files or record.package_version != version("qi-datasets"):
         return
     try:
-        found = json.loads(read_bytes(joined(stored.folder, CROISSANT), LARGEST_CROISSANT))
+        found = json.loads(read_bytes(join_place(stored.folder, CROISSANT), LARGEST_CROISSANT))
     except (OSError, ValueError, RecursionError):
         yield f"{CROISSANT} can't be read"
         return
@@ -165,7 +165,7 @@ def tokens_of(text: str) -> Iterator[tuple[str, str, bool]]:
         yield type(token).__name__, str(getattr(token, "value", "")), bool(getattr(token, "plain", True))
 
 
-def schema(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def schema(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Files whose columns, types or feature names (such as those of labels) are not the specification's."""
     wanted = schema_of(stored.spec)
     features = json.loads(wanted.metadata[HUB_METADATA.encode()])

@@ -12,8 +12,8 @@ from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.location import set_name
 from qi_datasets.storage.manifest import GENERATED, PINNED, VERIFIED, with_pixels
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.verification.integrity.chunk import Examined
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.integrity.chunk import ExaminedRows
+from qi_datasets.verification.stored_folder import StoredFolder
 
 DEMO_NAME = re.compile(r"demo_\d{5,}", re.ASCII)
 
@@ -21,7 +21,7 @@ SHORT = 12
 """Hex digits of a digest that a message shows."""
 
 
-def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def manifest(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """A manifest that contradicts the spec table or itself."""
     spec, record = stored.spec, stored.manifest
     if record.spec_version != SPEC_VERSION:
@@ -49,7 +49,7 @@ def manifest(stored: StoredSet, seen: Examined) -> Iterator[str]:
     yield from claims(stored)
 
 
-def claims(stored: StoredSet) -> Iterator[str]:
+def claims(stored: StoredFolder) -> Iterator[str]:
     """What a manifest claims that can be worked out from the rest of it, and is otherwise."""
     spec, record = stored.spec, stored.manifest
     name = set_name(spec, record.size)
@@ -70,7 +70,7 @@ def claims(stored: StoredSet) -> Iterator[str]:
         yield f"{MANIFEST} says that the set is made from demo pictures, but its sources have other names"
 
 
-def counts(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def counts(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Splits with more or fewer rows than the manifest, the specification or the manifest's list of sources says."""
     spec = stored.spec
     for config, record in stored.manifest.configs.items():
@@ -92,7 +92,7 @@ def counts(stored: StoredSet, seen: Examined) -> Iterator[str]:
                     yield f"{config}/{split} has {found} rows, but {rows} by {who}"
 
 
-def balance(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def balance(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Splits in which one label is more frequent than another."""
     for split, labels in seen.labels.items():
         found = Counter(labels)
@@ -101,13 +101,13 @@ def balance(stored: StoredSet, seen: Examined) -> Iterator[str]:
             yield f"{split} has {', '.join(f'{n} {name}' for n, name in zip(numbers, stored.spec.labels, strict=True))}"
 
 
-def balance_figure(stored: StoredSet, seen: Examined) -> str:
+def balance_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """Rows per label."""
     found = Counter(label for labels in seen.labels.values() for label in labels)
     return " / ".join(str(found[label]) for label in range(len(stored.spec.labels)))
 
 
-def sources(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def sources(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Rows whose source or synset is not the manifest's, and sources that occur in two splits."""
     per_source = stored.spec.rows_per_source
     for split, names in seen.sources.items():
@@ -131,12 +131,12 @@ def sources(stored: StoredSet, seen: Examined) -> Iterator[str]:
             home.setdefault(name, split)
 
 
-def sources_figure(stored: StoredSet, seen: Examined) -> str:
+def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """Number of sources by split."""
     return ", ".join(f"{split} {len(set(names))}" for split, names in seen.sources.items())
 
 
-def digests(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def digests(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Splits whose digest, computed from the stored pixels, labels and sources, is not the manifest's."""
     for config, record in stored.manifest.configs.items():
         for split, part in record.splits.items():
@@ -145,12 +145,12 @@ def digests(stored: StoredSet, seen: Examined) -> Iterator[str]:
                 yield f"{config}/{split} has the digest {found[:SHORT]}..., the manifest says {part.digest[:SHORT]}..."
 
 
-def digests_figure(stored: StoredSet, seen: Examined) -> str:
+def digests_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """How many digests were computed."""
     return f"{len(seen.digests)} splits"
 
 
-def pinned_digests(stored: StoredSet) -> Mapping[str, str]:
+def pinned_digests(stored: StoredFolder) -> Mapping[str, str]:
     """The split digests that the package knows beforehand for such a set, by split; none for most sets of photographs.
 
     A set of demo pictures is held to its pinned digests when its manifest says that its pixels agree with them.
@@ -162,17 +162,17 @@ def pinned_digests(stored: StoredSet) -> Mapping[str, str]:
     return spec.digests if record.size == spec.size and (not spec.needs_images or record.pixels == PINNED) else {}
 
 
-def selects_officially(stored: StoredSet) -> bool:
+def selects_officially(stored: StoredFolder) -> bool:
     """Whether the set says that it took the official selection, whose digest the package knows."""
     return bool(stored.spec.selection_digest) and stored.manifest.canonical
 
 
-def is_pinned(stored: StoredSet) -> bool:
+def is_pinned(stored: StoredFolder) -> bool:
     """Whether the package knows this set's digests, or its selection, beforehand."""
     return bool(pinned_digests(stored)) or selects_officially(stored)
 
 
-def pinned(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def pinned(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Splits whose digest, or selections whose digest, is not the one that this package pins."""
     spec = stored.spec
     for split, wanted in pinned_digests(stored).items():
@@ -185,13 +185,13 @@ def pinned(stored: StoredSet, seen: Examined) -> Iterator[str]:
             yield f"the manifest says canonical, but its sources are not the official selection of {spec.title}"
 
 
-def pinned_figure(stored: StoredSet, seen: Examined) -> str:
+def pinned_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """What is pinned."""
     digests = pinned_digests(stored)
     return f"{len(digests)} splits" if digests else "the official selection; pixels not verified"
 
 
-def duplicates(stored: StoredSet, seen: Examined) -> Iterator[str]:
+def duplicates(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     """Pictures that occur under several sources in different splits."""
     homes: dict[bytes, dict[str, str]] = {}
     for split, contents in seen.contents.items():
@@ -202,6 +202,6 @@ def duplicates(stored: StoredSet, seen: Examined) -> Iterator[str]:
             yield "the same pixels: " + ", ".join(f"{source} ({split})" for split, source in places.items())
 
 
-def duplicates_figure(stored: StoredSet, seen: Examined) -> str:
+def duplicates_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
     """How many pictures are in several splits."""
     return f"{seen.findings.counts['duplicates']} pictures"

@@ -160,7 +160,7 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CheckResults:
     """What one group of checks adds to a report."""
 
     checks: tuple[Check, ...] = ()
@@ -258,7 +258,7 @@ class Report:
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, and a line for each set and for each check that did not pass."""
         rows = [
-            f"<tr><td>{escape(name)}</td><td>{escape(counted(self.of(name)))}</td></tr>"
+            f"<tr><td>{escape(name)}</td><td>{escape(sum_up(self.of(name)))}</td></tr>"
             for name in dict.fromkeys(check.set for check in self.checks)
         ]
         causes = [f"<li>{escape(check.line)}</li>" for check in self.having_cause]
@@ -270,9 +270,7 @@ class Report:
     @property
     def summary(self) -> str:
         """One line: how many checks ended how."""
-        return (
-            f"{len(self.checks)} check{'s' * (len(self.checks) != 1)} in {self.seconds:.0f} s: {counted(self.checks)}"
-        )
+        return f"{len(self.checks)} check{'s' * (len(self.checks) != 1)} in {self.seconds:.0f} s: {sum_up(self.checks)}"
 
     def to_json(self) -> str:
         """The report without its figures, as JSON text."""
@@ -296,7 +294,7 @@ class Report:
         write_text(path, self.to_json())
 
 
-def counted(checks: Iterable[Check]) -> str:
+def sum_up(checks: Iterable[Check]) -> str:
     """How many of these checks ended how, such as "12 pass, 1 warn"."""
     found = Counter(check.status for check in checks)
     return ", ".join(f"{found[status]} {status}" for status in Status if found[status])

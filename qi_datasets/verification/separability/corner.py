@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from qi_datasets.networks.features import as_input
 from qi_datasets.networks.padding import Padding
 from qi_datasets.networks.reference import corner_maxima
-from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table, Tile, Tiles
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Status, Table, Tile, Tiles
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 CLAIM: Mapping[Padding, tuple[float, float]] = {"valid": (0.0, 1.0), "same": (0.0, 1.0), "full": (1.0, 1.0)}
 """Maximum of the map of the filter whose one weight, 1, is its bottom-right one, on white in the first and last corner
 (arXiv 2003.07064, figure 2, in small)."""
 
 
-def check(stored: StoredSet, options: NetworkOptions) -> Measured:
+def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """All nine filters of a single weight, three paddings, two images: exact numbers, no training."""
     split = next(iter(stored.spec.splits))
     images = as_input(stored.images(stored.default_config, split, 0, 2), device=options.device)
@@ -66,4 +66,4 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         "Each 3x3 tile has a square per filter, where that filter has its weight: red where the filter answers the "
         "white pixel, grey where the boundary swallows it."
     )
-    return Measured(checks, (table,), (Tiles("Corner: which weights see the pixel", caption, lines),))
+    return CheckResults(checks, (table,), (Tiles("Corner: which weights see the pixel", caption, lines),))

@@ -15,9 +15,9 @@ from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.tolerance import is_equal
 from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.progress import bar_over
-from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Curve, Plot, Status, Table
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 STRIDES = ((1, 1, 1, 1), (2, 2, 2), (2, 2, 2, 2), (2, 2, 2, 2, 2))
 CHANNELS = 16
@@ -67,7 +67,7 @@ class Reach:
         return f"{self.padding}, biased" if self.biased else self.padding
 
 
-def check_horizons(stored: StoredSet, options: NetworkOptions) -> Measured:
+def check_horizons(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """Measures every network; the check fails if one reads location from beyond its bound."""
     split = list(stored.spec.splits)[-1]
     rows = min(SOURCES, len(stored.manifest.sources[split])) * stored.spec.rows_per_source
@@ -87,7 +87,7 @@ def check_horizons(stored: StoredSet, options: NetworkOptions) -> Measured:
     check = Check(
         stored.name, "horizon", Status.FAIL if cause else Status.PASS, f"{len(reaches)} networks", meaning, cause=cause
     )
-    return Measured((check,), (table_of(reaches),), (plot_of(reaches),))
+    return CheckResults((check,), (table_of(reaches),), (plot_of(reaches),))
 
 
 def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bool, device: str) -> Reach:

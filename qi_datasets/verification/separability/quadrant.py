@@ -22,10 +22,10 @@ from qi_datasets.progress import bar_over
 from qi_datasets.scores.intervals import Interval, group_interval
 from qi_datasets.specs import CORNERS, QUADRANT
 from qi_datasets.verification.integrity.quadrant import leaking_strides
-from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Curve, Plot, Status, Table
 from qi_datasets.verification.separability.horizon import check_horizons
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 CHANCE = 1 / len(CORNERS)
 BATCH = 8
@@ -87,7 +87,7 @@ class Borders:
     sources: int = 0
 
 
-def check(stored: StoredSet, options: NetworkOptions) -> Measured:
+def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """Frozen baselines at every stored border, and the borders up to which deeper and shallower ones read location."""
     measured = measure(stored, options)
     horizons = check_horizons(stored, options)
@@ -98,12 +98,12 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         *horizons.checks,
         exact_is_blind(stored, measured),
         biased_leaks(stored, measured),
-        circular_shown(stored, measured),
+        show_circular(stored, measured),
     )
-    return Measured(checks, (by_border(measured), *horizons.tables), (accuracy_plot(measured), *horizons.figures))
+    return CheckResults(checks, (by_border(measured), *horizons.tables), (accuracy_plot(measured), *horizons.figures))
 
 
-def measure(stored: StoredSet, options: NetworkOptions) -> Borders:
+def measure(stored: StoredFolder, options: NetworkOptions) -> Borders:
     """Every version at every border where it can differ, and those marked so at all."""
     splits = list(stored.spec.splits)
     train, test = splits[0], splits[-1]
@@ -128,13 +128,13 @@ def measure(stored: StoredSet, options: NetworkOptions) -> Borders:
                 found[name][border] = Measurement(
                     relative_difference(values[0::2], values[1::2]),
                     name not in differing,
-                    probed(known.get(name), values),
+                    probe_accuracy(known.get(name), values),
                 )
             bar.update()
     return Borders(found, count)
 
 
-def batches(stored: StoredSet, config: str, split: str, sources: int) -> Iterator[Pixels]:
+def batches(stored: StoredFolder, config: str, split: str, sources: int) -> Iterator[Pixels]:
     """The images of the first sources, both corners after one another: arrays (2 x sources, c, h, w)."""
     rows, step = sources * stored.spec.rows_per_source, BATCH * stored.spec.rows_per_source
     for start in range(0, rows, step):
@@ -150,7 +150,7 @@ def features_of(networks: Mapping[str, nn.Module], images: Iterator[Pixels], dev
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def probed(train: np.ndarray | None, test: np.ndarray) -> Interval:
+def probe_accuracy(train: np.ndarray | None, test: np.ndarray) -> Interval:
     """Accuracy on test of a linear probe fitted to train; without train the corners are equal, hence chance exactly."""
     if train is None:
         return Interval(CHANCE, CHANCE, CHANCE)
@@ -159,14 +159,16 @@ def probed(train: np.ndarray | None, test: np.ndarray) -> Interval:
     return group_interval(probe.predict(test) == rows % len(CORNERS), rows // len(CORNERS))
 
 
-def judged(stored: StoredSet, name: str, cause: str, figure: str, meaning: str, share: Interval | None = None) -> Check:
+def judge_figure(
+    stored: StoredFolder, name: str, cause: str, figure: str, meaning: str, share: Interval | None = None
+) -> Check:
     """A check that failed if there is a cause."""
     interval = (share.low, share.high) if share else None
     numbers = {"accuracy": share.mean} if share else {}
     return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, interval, cause, numbers)
 
 
-def unequal(stored: StoredSet, measured: Borders, version: str) -> tuple[float, str]:
+def unequal(stored: StoredFolder, measured: Borders, version: str) -> tuple[float, str]:
     """The largest difference of a version over all borders, and where it is beyond rounding and why, or ""."""
     found = measured.by_version[version]
     worst = max(measurement.difference for measurement in found.values())
@@ -181,30 +183,30 @@ def unequal(stored: StoredSet, measured: Borders, version: str) -> tuple[float, 
     return worst, cause
 
 
-def full_is_blind(stored: StoredSet, measured: Borders) -> Check:
+def full_is_blind(stored: StoredFolder, measured: Borders) -> Check:
     """Full convolution without biases: equal features at every border."""
     worst, cause = unequal(stored, measured, FULL)
     meaning = "full convolution without biases gives both corners the same features, so nothing on them beats 50 %"
     figure = f"{worst:.1e} of scale, {len(measured.by_version[FULL])} borders"
-    return judged(stored, "full is blind", cause, figure, meaning)
+    return judge_figure(stored, "full is blind", cause, figure, meaning)
 
 
-def exact_is_blind(stored: StoredSet, measured: Borders) -> Check:
+def exact_is_blind(stored: StoredFolder, measured: Borders) -> Check:
     """Exact full convolution with biases: equal features too."""
     worst, cause = unequal(stored, measured, EXACT)
     meaning = "exact full convolution is blind with biases too: it pads with what black has become"
-    return judged(stored, "exact is blind", cause, f"{worst:.1e} of scale", meaning)
+    return judge_figure(stored, "exact is blind", cause, f"{worst:.1e} of scale", meaning)
 
 
-def same_reads(stored: StoredSet, measured: Borders) -> Check:
+def same_reads(stored: StoredFolder, measured: Borders) -> Check:
     """A probe on same-padded features is better than chance without a border."""
     share = measured.by_version[SAME][0].accuracy
     cause = "" if share.low > CHANCE else f"a probe reaches {share.mean:.1%} at border 0, which chance may as well"
     meaning = f"a linear probe on random same-padded features reads the corner ({measured.sources} test sources)"
-    return judged(stored, "same reads", cause, f"{share.mean:.1%} at border 0", meaning, share)
+    return judge_figure(stored, "same reads", cause, f"{share.mean:.1%} at border 0", meaning, share)
 
 
-def same_goes_blind(stored: StoredSet, measured: Borders) -> Check:
+def same_goes_blind(stored: StoredFolder, measured: Borders) -> Check:
     """From some border on, not beyond the computed one, same padding is at chance."""
     found, horizon = measured.by_version[SAME], next(one for one in VERSIONS if one.name == SAME).horizon
     beyond = [border for border in found if border >= horizon]
@@ -220,10 +222,10 @@ def same_goes_blind(stored: StoredSet, measured: Borders) -> Check:
     cause = f"a probe reads the corner at border {reading[0]}" if reading else ""
     if blind_from is None or blind_from > beyond[0]:
         cause = cause or f"the corners' features still differ at border {beyond[0]}"
-    return judged(stored, name, cause, f"equal from border {blind_from} on", meaning)
+    return judge_figure(stored, name, cause, f"equal from border {blind_from} on", meaning)
 
 
-def biased_leaks(stored: StoredSet, measured: Borders) -> Check:
+def biased_leaks(stored: StoredFolder, measured: Borders) -> Check:
     """Full convolution with biases, shown beside the one without: it leaks."""
     first = measured.by_version[BIASED_FULL][0]
     meaning = "full convolution is no guarantee: with biases, black changes inside and ends at the zero padding"
@@ -232,7 +234,7 @@ def biased_leaks(stored: StoredSet, measured: Borders) -> Check:
     return Check(stored.name, "biased full leaks", Status.SHOWN, figure, meaning, interval)
 
 
-def circular_shown(stored: StoredSet, measured: Borders) -> Check:
+def show_circular(stored: StoredFolder, measured: Borders) -> Check:
     """Circular padding, of which nothing is required."""
     version = next(one for one in VERSIONS if one.padding == "circular")
     first, stride = measured.by_version[version.name][0], version.field.stride
@@ -295,6 +297,6 @@ def accuracy_plot(measured: Borders) -> Plot:
     )
 
 
-def displacement_of(stored: StoredSet) -> int:
+def displacement_of(stored: StoredFolder) -> int:
     """Pixels between the two corners, per axis."""
     return stored.manifest.size - QUADRANT.patch

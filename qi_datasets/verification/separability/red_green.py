@@ -4,14 +4,14 @@ import numpy as np
 
 from qi_datasets.networks.features import Images, extract_features
 from qi_datasets.networks.padding import PADDINGS, Padding
-from qi_datasets.networks.random_weights import seeded
+from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.reference import RedGreenNet
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.progress import bar_over
 from qi_datasets.protocols.red_green import EPOCHS, Epoch, LabelledImages, RedGreenRun, train_red_green
-from qi_datasets.verification.report.report import Cell, Check, Curve, Measured, Plot, Status, Table
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Curve, Plot, Status, Table
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 TESTS = ("test_similar", "test_dissimilar")
 BLIND: tuple[Padding, ...] = ("circular", "full")
@@ -27,7 +27,7 @@ REQUIRED = {"valid": (0.99, 0.02), "same": (0.98, 0.20)}
 """Least accuracy on the similar test, greatest on the dissimilar one, of nets that read location."""
 
 
-def check(stored: StoredSet, options: NetworkOptions) -> Measured:
+def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """Random weights: full and circular answer both tests alike, row by row. With `full`, trained nets too."""
     images = {split: load(stored, split) for split in TESTS}
     checks, rows = [], []
@@ -37,17 +37,17 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         worst, equal = random_difference(tests, padding, range(nets), options.device)
         cells = Cell(f"{worst:.1e}", {"difference": worst}), Cell("yes" if equal else "no", {"equal": equal})
         rows.append((padding, *cells))
-        checks.append(judged_untrained(stored, padding, worst, equal))
+        checks.append(judge_untrained(stored, padding, worst, equal))
     table = Table(
         "red_green: largest difference between the paired rows of the two tests, random weights",
         ("padding", "difference of scale", "equal"),
         tuple(rows),
     )
     trained = train(stored, options) if options.full else not_trained(stored)
-    return Measured((*checks, *trained.checks), (table, *trained.tables), trained.figures)
+    return CheckResults((*checks, *trained.checks), (table, *trained.tables), trained.figures)
 
 
-def load(stored: StoredSet, split: str) -> LabelledImages:
+def load(stored: StoredFolder, split: str) -> LabelledImages:
     """All rows of a split."""
     rows = stored.count(stored.default_config, split)
     images = stored.images(stored.default_config, split, 0, rows)
@@ -65,7 +65,7 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
     """
     worst, equal = 0.0, True
     for seed in seeds:
-        with seeded(seed):
+        with random_seed(seed):
             net = RedGreenNet(padding)
         logits = [extract_features(net, images, device=device) for images in tests]
         worst = max(worst, relative_difference(*logits))
@@ -73,7 +73,7 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
     return worst, equal
 
 
-def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: bool) -> Check:
+def judge_untrained(stored: StoredFolder, padding: Padding, worst: float, equal: bool) -> Check:
     """Whether random nets of one padding answer the two tests alike exactly if they should.
 
     Args:
@@ -92,13 +92,13 @@ def judged_untrained(stored: StoredSet, padding: Padding, worst: float, equal: b
     return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, cause=cause)
 
 
-def not_trained(stored: StoredSet) -> Measured:
+def not_trained(stored: StoredFolder) -> CheckResults:
     """The line that says that training was left out."""
     meaning = "accuracies of trained nets: add full=True (minutes per seed on a CPU; seeds=N)"
-    return Measured((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
+    return CheckResults((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
 
 
-def train(stored: StoredSet, options: NetworkOptions) -> Measured:
+def train(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """The paper's protocol, for every padding and seed."""
     data = {split: load(stored, split) for split in stored.spec.splits}
     seeds = range(options.seeds or FULL_SEEDS)
@@ -117,8 +117,8 @@ def train(stored: StoredSet, options: NetworkOptions) -> Measured:
                 )
                 runs[padding].append(run)
                 bar.update(done * EPOCHS - bar.n)  # it may have stopped early
-    return Measured(
-        tuple(judged(stored, padding, of) for padding, of in runs.items()),
+    return CheckResults(
+        tuple(judge_trained(stored, padding, of) for padding, of in runs.items()),
         (comparison(runs),),
         (training_curves(runs),),
     )
@@ -130,7 +130,7 @@ def accuracies(runs: list[RedGreenRun]) -> tuple[np.ndarray, np.ndarray]:
     return similar, dissimilar
 
 
-def judged(stored: StoredSet, padding: Padding, runs: list[RedGreenRun]) -> Check:
+def judge_trained(stored: StoredFolder, padding: Padding, runs: list[RedGreenRun]) -> Check:
     """Whether nets of one padding do what the paper found."""
     similar, dissimilar = (float(values.mean()) for values in accuracies(runs))
     figure = f"{similar:.1%} / {dissimilar:.1%}"

@@ -9,16 +9,16 @@ from qi_datasets.networks.padding import Padding, padding_per_side
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.protocols.rook import RookRuns, train_rook
 from qi_datasets.scores.intervals import wilson_interval
-from qi_datasets.verification.report.report import Cell, Check, Measured, Status, Table, Tile, Tiles
+from qi_datasets.verification.report.report import Cell, Check, CheckResults, Status, Table, Tile, Tiles
 from qi_datasets.verification.separability.options import NetworkOptions
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 
 SEEDS, FULL_SEEDS = 20, 200
 SHOWN = 6
 """Trained nets whose filters and feature maps are drawn."""
 
 
-def check(stored: StoredSet, options: NetworkOptions) -> Measured:
+def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
     """Trains the net from many seeds with both paddings: same must read location in half of them, full in none.
 
     Training is on the CPU whatever the device: a GPU is slower at a single 5x5 filter.
@@ -76,7 +76,7 @@ def check(stored: StoredSet, options: NetworkOptions) -> Measured:
         ),
         "Paper (16x13 glyph): 5 of 5 with same padding, 0 of 5 with full.",
     )
-    return Measured(checks, (table,), (pictures(images, same), pictures(images, full)))
+    return CheckResults(checks, (table,), (pictures(images, same), pictures(images, full)))
 
 
 def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qi_datasets.specs import QI
-from qi_datasets.verification import stored
+from qi_datasets.verification import stored_folder as stored
 from qi_datasets.verification.integrity import decoded
 from qi_datasets.verification.integrity.decoded import is_sampled
 from qi_datasets.verification.report.report import Status
@@ -42,8 +42,8 @@ def counted(monkeypatch):
 
     def run(folder, **options):
         opened = []
-        decode = stored.decoded
-        monkeypatch.setattr(stored, "decoded", lambda data: opened.append(data) or decode(data))
+        decode = stored.decode_file
+        monkeypatch.setattr(stored, "decode_file", lambda data: opened.append(data) or decode(data))
         report = verify(folder, only="integrity", **options)
         names = by_bytes(folder)
         return report, {names[data] for data in opened}

@@ -21,7 +21,7 @@ from qi_datasets.verification.integrity import integrity
 from qi_datasets.verification.integrity.integrity import CHECKS, check_integrity
 from qi_datasets.verification.integrity.quadrant import leaking_strides
 from qi_datasets.verification.report.report import Status
-from qi_datasets.verification.stored import StoredSet
+from qi_datasets.verification.stored_folder import StoredFolder
 from qi_datasets.verification.verify import verify
 from tests import pictures
 from tests.verification.reports import failing
@@ -135,7 +135,7 @@ def test_two_threads_and_two_processes_find_what_one_finds(copy, monkeypatch):
     monkeypatch.setattr(integrity, "WORTH_PROCESSES", 1)
     folder = copy("qi")
     rewrite(folder, "train", lambda rows, border: [row.update(label=0) for row in rows])
-    stored = StoredSet.open(folder)
+    stored = StoredFolder.open(folder)
     engines = (Engine(1), Engine(2), Engine(2, processes=True))
     alone, together, apart = (check_integrity(stored, engine=engine) for engine in engines)
     assert alone == together == apart
@@ -151,7 +151,7 @@ def test_memory_stays_flat_because_rows_are_read_in_chunks(good, monkeypatch):
         return read(stored, stretch, *options)
 
     monkeypatch.setattr(integrity, "read_chunk", counted)
-    check_integrity(StoredSet.open(good / "red_green"))
+    check_integrity(StoredFolder.open(good / "red_green"))
     assert max(asked) == 100
     assert sum(asked) == 5000
 
@@ -168,7 +168,7 @@ def test_a_generated_set_is_made_once_whatever_the_number_of_chunks(name, good, 
             yield row
 
     monkeypatch.setattr(builder, "rows", counted)
-    check_integrity(StoredSet.open(good / name))
+    check_integrity(StoredFolder.open(good / name))
     assert made == dict(SPECS[name].splits)
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from qi_datasets.evaluation.cases import Case, Design
-from qi_datasets.evaluation.data import Evaluated
+from qi_datasets.evaluation.data import EvaluationData
 from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.quadrant import answer_part
-from qi_datasets.evaluation.work import Part, Unit, Workplace
-from qi_datasets.protocols.corners import Features, in_passes, said
-from qi_datasets.protocols.quadrant import compared, logit_answers, probed
+from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
+from qi_datasets.protocols.corners import Features, run_in_passes, run_network
+from qi_datasets.protocols.quadrant import compare_corners, logit_answers, probe_corners
 from qi_datasets.protocols.red_green import LabelledImages, train_on_red_green
 from qi_datasets.protocols.rook import train_on_pair
 from qi_datasets.specs import CORNER, RED_GREEN_SET, ROOK
@@ -28,7 +28,7 @@ class ToyWork:
 
     task: str
 
-    def __init__(self, design: Design, data: Evaluated, place: Workplace) -> None:
+    def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
         self.images = {split: design.input(images).to(design.device) for split, images in data.images.items()}
 
@@ -82,7 +82,9 @@ class RookWork(PairWork):
     def answers(self, case: Case) -> Part:
         """The trained network's logits."""
         network, images = self.design.trainable(case).network, self.images[PAIR]
-        logits = said(lambda: train_on_pair(network, images, case.seed), f"on images of {images.shape[2]} pixels")
+        logits = run_network(
+            lambda: train_on_pair(network, images, case.seed), f"on images of {images.shape[2]} pixels"
+        )
         return answer_part(logit_answers(logits.cpu().numpy()[None]))
 
 
@@ -95,9 +97,9 @@ class CornerWork(PairWork):
         """The probe's answers."""
         network, images = self.design.network(case).network, self.images[PAIR]
         where = f"on images of {images.shape[2]} pixels"
-        found = in_passes(lambda rows: said(lambda: network(images[rows]).flatten(1), where), 2, 2)
+        found = run_in_passes(lambda rows: run_network(lambda: network(images[rows]).flatten(1), where), 2, 2)
         features: Features = found.numpy()[None]
-        return answer_part(probed(features, features))
+        return answer_part(probe_corners(features, features))
 
 
 class RedGreenWork(ToyWork):
@@ -111,9 +113,11 @@ class RedGreenWork(ToyWork):
         train, validation, *_ = of
         network, seed = self.design.trainable(case).network, case.seed
         # The training images are asked about too, since a network that did not learn them shows nothing.
-        run = said(lambda: train_on_red_green(network, of[train], of[validation], of, seed), "while it is trained")
+        run = run_network(
+            lambda: train_on_red_green(network, of[train], of[validation], of, seed), "while it is trained"
+        )
         logits = np.stack([run.logits[SIMILAR], run.logits[DISSIMILAR]], axis=1)
-        difference = compared(logits).difference
+        difference = compare_corners(logits).difference
         margins = (logits[:, :, 1] - logits[:, :, 0]).T
         columns = {"margin": margins.ravel(), "difference": np.tile(difference, 2)}
         training = {

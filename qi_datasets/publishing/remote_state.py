@@ -9,10 +9,10 @@ from huggingface_hub.hf_api import RepoFile
 from qi_datasets.errors import HubError, NotOnHubError, PublishError, StoredSetError
 from qi_datasets.publishing.access import Access
 from qi_datasets.publishing.content import LocalFile
-from qi_datasets.storage.hub import MAIN, HubPlace, asked
+from qi_datasets.storage.hub import MAIN, HubPlace, ask_hub
 from qi_datasets.storage.manifest import Manifest
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.storage.published import kept, published_set, tree
+from qi_datasets.storage.published import commit_folder, published_set, tree
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def reason_unseen(place: HubPlace, *, dry_run: bool) -> str:
     try:
         if is_offline_mode():
             raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
-        asked(HfApi().whoami, place)
+        ask_hub(HfApi().whoami, place)
     except HubError as error:
         if dry_run:
             return f"{error}"
@@ -87,13 +87,13 @@ def remote_at(place: HubPlace) -> Remote:
 
 def access_of(place: HubPlace) -> Access:
     """The settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
-    info = asked(lambda: HfApi().dataset_info(place.repo_id), place)
+    info = ask_hub(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
 
 def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
     """The branches and tags of a repository, by name, with their commits."""
-    refs = asked(lambda: HfApi().list_repo_refs(place.repo_id, repo_type=place.repo_type), place)
+    refs = ask_hub(lambda: HfApi().list_repo_refs(place.repo_id, repo_type=place.repo_type), place)
     return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
 
 
@@ -105,7 +105,7 @@ def manifest_of(repo_id: str, commit: str) -> Manifest:
     """
     place = HubPlace(repo_id, commit)
     try:
-        local = kept(place, commit) / MANIFEST
+        local = commit_folder(place, commit) / MANIFEST
         return Manifest.read(local) if local.exists() else published_set(place).manifest
     except StoredSetError as error:
         raise PublishError(

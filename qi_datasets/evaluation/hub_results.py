@@ -13,10 +13,10 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from qi_datasets.errors import HubError, NamedArgument, OptionError, one_line
-from qi_datasets.evaluation.about import network_name
+from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.figures import Figures
-from qi_datasets.evaluation.inits import GIVEN, INITS, PRETRAINED
+from qi_datasets.evaluation.initialisations import GIVEN, INITS, PRETRAINED
 from qi_datasets.scores.location import location_invariance
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import CIRCULAR, CROP, QI, SHIFTED, ZERO

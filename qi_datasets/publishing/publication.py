@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qi_datasets.errors import NamedArgument, NotOnHubError, OptionError, PublishError, name_some
-from qi_datasets.publishing.access import Access, access_for, settled
+from qi_datasets.publishing.access import Access, access_for, settle_access
 from qi_datasets.publishing.content import Content
-from qi_datasets.publishing.remote import Remote, manifest_of, same
+from qi_datasets.publishing.remote_state import Remote, manifest_of, same
 from qi_datasets.storage.compare import Difference, compare
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.manifest_file import MANIFEST
@@ -125,7 +125,7 @@ def _access(content: Content, remote: Remote, private: bool | None, gated: str |
         wanted = access_for(free=content.free, private=private, gated=gated)
         if remote.access is None:
             return wanted
-        return settled(wanted, remote.access, free=content.free, private=private, gated=gated)
+        return settle_access(wanted, remote.access, free=content.free, private=private, gated=gated)
     except OptionError as error:
         raise OptionError(f"{content.spec.name} to {remote.place.repo_id}: ", error, code=error.code) from error
 

@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from qi_datasets.errors import StoredSetError, one_line
-from qi_datasets.pixels.decoding import decoded
+from qi_datasets.pixels.decoding import decode_file
 from qi_datasets.pixels.geometry import Pixels
-from qi_datasets.registry import spec_named
+from qi_datasets.registry import look_up_spec
+from qi_datasets.renamed import give_renamed
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.storage.location import Place, folder_name, joined, open_file
+from qi_datasets.storage.location import Place, folder_name, join_place, open_file
 from qi_datasets.storage.manifest import FileRecord, Manifest
 from qi_datasets.storage.schema import schema_of
 
@@ -32,7 +33,7 @@ UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
-class StoredSet:
+class StoredFolder:
     """A set in its folder. Files are opened when rows are read."""
 
     folder: Place
@@ -43,7 +44,7 @@ class StoredSet:
     def open(cls, folder: Place) -> Self:
         """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
         manifest = Manifest.read(folder)
-        return cls(folder, spec_named(manifest.name), manifest)
+        return cls(folder, look_up_spec(manifest.name), manifest)
 
     @property
     def name(self) -> str:
@@ -67,7 +68,7 @@ class StoredSet:
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
         """A file of the set, open for reading; OSError for one that is not there."""
-        with open_file(joined(self.folder, name)) as file:
+        with open_file(join_place(self.folder, name)) as file:
             yield file
 
     def file_record(self, name: str) -> FileRecord:
@@ -92,7 +93,7 @@ class StoredSet:
     def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         with ExitStack() as stack:
             # Arrow reads files of this machine without holding the interpreter.
-            place = joined(self.folder, name)
+            place = join_place(self.folder, name)
             if isinstance(place, Path):
                 open_file(place).close()  # Arrow would wait for ever at a pipe.
             source = place if isinstance(place, Path) else stack.enter_context(self.file(name))
@@ -147,7 +148,7 @@ class StoredSet:
         """
         rows = self.rows(config, split, start, stop)
         try:
-            images = [np.asarray(opened(row["image"])) for row in rows]
+            images = [np.asarray(open_image(row["image"])) for row in rows]
             if not images:
                 raise ValueError("there are no rows")
             stacked = np.stack([image[:, :, None] if image.ndim == 2 else image for image in images])
@@ -169,12 +170,15 @@ class StoredSet:
         return np.array([row["label"] for row in self.rows(config, split, start, stop)], np.int64)
 
 
-def opened(stored: Any) -> Image.Image:
+def open_image(stored: Any) -> Image.Image:
     """The decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:
         raise ValueError("no image is stored")
     try:
-        return decoded(data)
+        return decode_file(data)
     except UnidentifiedImageError as error:  # its text names a buffer
         raise ValueError("it is no image file") from error
+
+
+__getattr__ = give_renamed(__name__, {"StoredSet": "StoredFolder"})

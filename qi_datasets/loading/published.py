@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from datasets.table import table_cast
 
 from qi_datasets.errors import NamedArgument, NotOnHubError, OptionError, StoredSetError
-from qi_datasets.registry import spec_named
+from qi_datasets.registry import look_up_spec
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.hub import MAIN, HubPlace
 from qi_datasets.storage.location import default_output, exists, set_folder, set_name
 from qi_datasets.storage.manifest import check_set
 from qi_datasets.storage.published import PublishedSet, published_set
 from qi_datasets.storage.schema import schema_of
-from qi_datasets.storage.staging import standing
+from qi_datasets.storage.staging import finished_place
 
 REPO = "QI_DATASETS_REPO"
 """The variable that names the repository from which sets come that are built nowhere on this machine."""
@@ -72,10 +72,10 @@ def repo_for(
             code="no-effect",
         )
     here = output is not None or imagenet_val is not None or not spec.needs_images
-    return None if here or exists(standing(set_folder(default_output(), spec, side))) else default
+    return None if here or exists(finished_place(set_folder(default_output(), spec, side))) else default
 
 
-def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
+def find_published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
     """The set in a repository, or in the one that `qi-publish` makes of its name where it publishes several sets.
 
     Args:
@@ -116,7 +116,7 @@ def published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> P
     return found
 
 
-def names(spec: SetSpec, found: PublishedSet) -> dict[str, list[str]]:
+def file_names_at_border_0(spec: SetSpec, found: PublishedSet) -> dict[str, list[str]]:
     """The names of the files at border 0, by split; StoredSetError if the manifest names none."""
     config = found.manifest.configs.get(spec.config_of(0))
     files = {} if config is None else {split: list(record.files) for split, record in config.splits.items()}
@@ -145,7 +145,7 @@ class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     BUILDER_CONFIG_CLASS = ShardsConfig
 
     def _info(self) -> datasets.DatasetInfo:
-        schema = schema_of(spec_named(self.config.found.manifest.name))
+        schema = schema_of(look_up_spec(self.config.found.manifest.name))
         return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(schema))
 
     def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:

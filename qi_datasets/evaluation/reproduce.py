@@ -7,7 +7,7 @@ import numpy as np
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.inits import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
+from qi_datasets.evaluation.initialisations import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.specs import QI
 
 TELLING = 0.01

@@ -7,7 +7,7 @@ says, and adapts batch norm in frozen networks.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from qi_datasets.evaluation.inits import PRETRAINED, RANDOM, SCRATCH
+from qi_datasets.evaluation.initialisations import PRETRAINED, RANDOM, SCRATCH
 from qi_datasets.specs import QI
 
 _CURVES = {

@@ -37,7 +37,7 @@ def about_of(**fields: str | None) -> dict[str, str]:
     """
     about = {name: text for name, text in fields.items() if text is not None}
     for name, text in about.items():
-        if fault := fault_of(name, text):
+        if fault := find_fault(name, text):
             raise OptionError(NamedArgument(name), f" must be {fault}", code="bad-value")
     return about
 
@@ -63,7 +63,7 @@ def changed_about(content: Mapping[str, Any], **fields: str | None) -> dict[str,
 def check_about(content: Mapping[str, Any]) -> None:
     """Raises EntryError, which names the field, for words in an entry that `about_of` refuses, or that aren't plain."""
     for name, text in content.get(ABOUT, {}).items():
-        if fault := fault_of(name, text):
+        if fault := find_fault(name, text):
             raise EntryError(f"{ABOUT}.{name} must be {fault}")
     if field := next(fields_not_plain("", content), ""):
         raise EntryError(f"{field} has control characters or marks of the direction of writing")
@@ -74,7 +74,7 @@ def network_name(content: Mapping[str, Any]) -> str:
     return str(content.get(ABOUT, {}).get("name") or content["model"]["name"])
 
 
-def fault_of(name: str, text: object) -> str:
+def find_fault(name: str, text: object) -> str:
     """Returns what a field must be and isn't; "" for a good one."""
     if not isinstance(text, str) or not text.strip() or text != text.strip():
         return "text, without spaces around it"

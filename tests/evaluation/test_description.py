@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from qi_datasets.commands.evaluate import main
 from qi_datasets.errors import EntryError, OptionError
-from qi_datasets.evaluation.about import LONGEST, about_of, is_https, network_name
+from qi_datasets.evaluation.description import LONGEST, about_of, is_https, network_name
 from qi_datasets.evaluation.entry import ENTRY, VERSION, Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from tests.evaluation import entries

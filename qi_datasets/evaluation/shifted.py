@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from qi_datasets.evaluation.cases import Bench, Case, Design
-from qi_datasets.evaluation.data import Evaluated, read_shifted
+from qi_datasets.evaluation.data import EvaluationData, read_shifted
 from qi_datasets.evaluation.predictions import Predictions
-from qi_datasets.evaluation.work import Part, Unit, Workplace
+from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
 from qi_datasets.protocols.shifted import MODES, answer_shifted
 from qi_datasets.specs import SHIFT, SHIFTED, SHIFTED_GEOMETRY
 
@@ -26,7 +26,7 @@ SHIFTS = tuple(range(SHIFT.low, SHIFT.high + 1))
 class ShiftedWork:
     """Which units an evaluation on `shifted` has, and what they compute."""
 
-    def __init__(self, design: Design, data: Evaluated, place: Workplace) -> None:
+    def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
         self._bench = Bench(design)
 

@@ -10,14 +10,14 @@ from huggingface_hub import EvalResultEntry, HfApi, parse_eval_result_entries
 from huggingface_hub.hf_api import DatasetLeaderboardEntry
 
 from qi_datasets.errors import NotOnHubError, QIDatasetsError, StoredSetError
-from qi_datasets.evaluation.about import ABOUT
-from qi_datasets.evaluation.hub import FOLDER, RANKED, ranked_values, results_in, results_name, tasks_in
+from qi_datasets.evaluation.description import ABOUT
+from qi_datasets.evaluation.hub_results import FOLDER, RANKED, ranked_values, results_in, results_name, tasks_in
 from qi_datasets.leaderboard.board import Board
-from qi_datasets.leaderboard.collection import Found
-from qi_datasets.leaderboard.ranking import Row
-from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, asked, connection
+from qi_datasets.leaderboard.collection import FoundEntry
+from qi_datasets.leaderboard.ranking import RankedRow
+from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, ask_hub, connection
 from qi_datasets.storage.manifest import Manifest
-from qi_datasets.storage.published import fetched, published_set, tree
+from qi_datasets.storage.published import fetch_file, published_set, tree
 
 AGREES, DIFFERS, OTHER_REVISION, UNKNOWN_REVISION, UNKNOWN_TASK, NO_PREDICTIONS, NO_RESULT = (
     "agrees",
@@ -61,13 +61,13 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedClaim:
     """A claim, or an entry without one. value: of the predictions. row: of our board."""
 
     verdict: str
     task_id: str
     claim: Claim | None
-    row: Row | None
+    row: RankedRow | None
     value: float | None
 
 
@@ -85,7 +85,7 @@ class Benchmark:
     @cached_property
     def tasks(self) -> Sequence[str]:
         """The ids of its tasks."""
-        return tasks_in(fetched(self.place, BENCHMARK))
+        return tasks_in(fetch_file(self.place, BENCHMARK))
 
     @cached_property
     def _manifests(self) -> dict[str, Manifest | None]:
@@ -102,7 +102,7 @@ class Benchmark:
         return self._manifests[revision]
 
 
-def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = False) -> list[Compared]:
+def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = False) -> list[ComparedClaim]:
     """Compares every result on a benchmark with the entries of a board.
 
     Args:
@@ -118,18 +118,18 @@ def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = Fal
     """
     benchmark = Benchmark(HubPlace(dataset_id))
     with connection():
-        ranking = asked(lambda: HfApi().get_dataset_leaderboard(dataset_id, base_model_only=False), benchmark.place)
+        ranking = ask_hub(lambda: HfApi().get_dataset_leaderboard(dataset_id, base_model_only=False), benchmark.place)
         claims = claims_of(ranking, board.entries, dataset_id, pull_requests=pull_requests)
-        compared = [judge(claim, board, benchmark) for claim in claims]
+        compared = [judge_claim(claim, board, benchmark) for claim in claims]
     met = {(one.row.found.key, one.task_id) for one in compared if one.row is not None}
     for row, task_id, value in values_of(board):
         if (row.found.key, task_id) not in met and is_of(row.found, benchmark.manifest):
-            compared.append(Compared(NO_RESULT, task_id, None, row, value))
+            compared.append(ComparedClaim(NO_RESULT, task_id, None, row, value))
     order = {task: number for number, task in enumerate(benchmark.tasks)}
     return sorted(compared, key=lambda one: (order.get(one.task_id, len(order)), one.task_id, *place_of(one)))
 
 
-def place_of(one: Compared) -> tuple[bool, int, str]:
+def place_of(one: ComparedClaim) -> tuple[bool, int, str]:
     """Returns where a claim stands within its task: by rank, without one after all others."""
     rank = one.claim.rank if one.claim else None
     name = one.claim.model_id if one.claim else one.row.found.name if one.row else ""
@@ -137,7 +137,7 @@ def place_of(one: Compared) -> tuple[bool, int, str]:
 
 
 def claims_of(
-    ranking: Iterable[DatasetLeaderboardEntry], entries: Iterable[Found], dataset_id: str, *, pull_requests: bool
+    ranking: Iterable[DatasetLeaderboardEntry], entries: Iterable[FoundEntry], dataset_id: str, *, pull_requests: bool
 ) -> list[Claim]:
     """Returns every result on a benchmark, of the models that the Hub ranks and of those that entries name.
 
@@ -178,14 +178,14 @@ def results_at(model_id: str, file: str, pull_request: int | None) -> list[EvalR
     with suppress(QIDatasetsError, KeyError, ValueError, TypeError):
         place = HubPlace(model_id, MAIN if pull_request is None else f"refs/pr/{pull_request}", "model")
         if file in {one.path for one in tree(place)}:
-            return parse_eval_result_entries(results_in(fetched(place, file)))
+            return parse_eval_result_entries(results_in(fetch_file(place, file)))
     return []
 
 
-def judge(claim: Claim, board: Board, benchmark: Benchmark) -> Compared:
+def judge_claim(claim: Claim, board: Board, benchmark: Benchmark) -> ComparedClaim:
     """Returns what predictions say of a claim."""
     if claim.task_id not in benchmark.tasks:
-        return Compared(UNKNOWN_TASK, claim.task_id, claim, None, None)
+        return ComparedClaim(UNKNOWN_TASK, claim.task_id, claim, None, None)
     manifest = benchmark.at(claim.revision)
     named = [
         (row, value) for row, task, value in values_of(board) if task == claim.task_id and is_named(row.found, claim)
@@ -193,7 +193,7 @@ def judge(claim: Claim, board: Board, benchmark: Benchmark) -> Compared:
     # Of several revisions of a network the one that the claim is of, else the nearest.
     named.sort(key=lambda one: (manifest is None or not is_of(one[0].found, manifest), distance(one[1], claim.value)))
     if not named:
-        return Compared(NO_PREDICTIONS, claim.task_id, claim, None, None)
+        return ComparedClaim(NO_PREDICTIONS, claim.task_id, claim, None, None)
     row, value = named[0]
     if manifest is None:
         verdict = UNKNOWN_REVISION
@@ -201,7 +201,7 @@ def judge(claim: Claim, board: Board, benchmark: Benchmark) -> Compared:
         verdict = OTHER_REVISION
     else:
         verdict = AGREES if distance(value, claim.value) <= CLOSE else DIFFERS
-    return Compared(verdict, claim.task_id, claim, row, value)
+    return ComparedClaim(verdict, claim.task_id, claim, row, value)
 
 
 def distance(value: float, claimed: object) -> float:
@@ -210,7 +210,7 @@ def distance(value: float, claimed: object) -> float:
     return abs(value - float(claimed)) if is_number else float("inf")  # type: ignore[arg-type]
 
 
-def is_named(found: Found, claim: Claim) -> bool:
+def is_named(found: FoundEntry, claim: Claim) -> bool:
     """Whether a claim is of an entry's network: by its source, else by the model and the file of its settings."""
     folder = found.name.rpartition("/")[2]
     if claim.source and claim.source.endswith((f"/tree/{MAIN}/{folder}", f"/blob/{MAIN}/{folder}")):
@@ -218,7 +218,7 @@ def is_named(found: Found, claim: Claim) -> bool:
     return found.content.get(ABOUT, {}).get("model_id") == claim.model_id and results_name(found.content) == claim.file
 
 
-def is_of(found: Found, manifest: Manifest) -> bool:
+def is_of(found: FoundEntry, manifest: Manifest) -> bool:
     """Whether an entry was measured on all of a set, to the digest."""
     data = found.content["data"]
     digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
@@ -226,7 +226,7 @@ def is_of(found: Found, manifest: Manifest) -> bool:
     return bool(data["set"] == manifest.name and data["limit"] is None and data["digests"] == named)
 
 
-def values_of(board: Board) -> Iterator[tuple[Row, str, float]]:
+def values_of(board: Board) -> Iterator[tuple[RankedRow, str, float]]:
     """Yields each figure of a board that the Hub ranks: its row, task and value."""
     for track in board.tracks:
         inits: Mapping[str, Sequence[str]] = {ranked.id: ranked.inits for ranked in RANKED.get(track.task, ())}

@@ -194,12 +194,12 @@ def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: S
             name = next(name for name in (*asked, *there) if there.get(name) != asked.get(name))
             where_else, there, asked = f"{section}.{name}", there.get(name), asked.get(name)
         raise OptionError(
-            f"{where} holds another evaluation: its {where_else} is {short(there)}, not {short(asked)}; "
+            f"{where} holds another evaluation: its {where_else} is {clip_text(there)}, not {clip_text(asked)}; "
             "give another folder for the entry"
         )
 
 
-def short(value: Any) -> str:
+def clip_text(value: Any) -> str:
     """A value in words, cut off."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -7,7 +7,7 @@ import pytest
 
 from qi_datasets import evaluate
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.again import arguments_of, differences
+from qi_datasets.evaluation.reproduce import arguments_of, differences
 from tests.evaluation import entries, networks
 
 

@@ -48,7 +48,7 @@ for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_col
     setattr(ComputedTable, _name, _stock_method(_name))
 
 
-def expanded(
+def expand_rows(
     dataset: datasets.Dataset, step: Step, features: datasets.Features, order: NDArray[np.integer]
 ) -> datasets.Dataset:
     """Returns a data set of the rows that a step makes of the stored table.
