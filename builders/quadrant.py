@@ -25,7 +25,7 @@ class Quadrant(ImageSet):
         return central_square(image, QUADRANT.crop, QUADRANT.patch)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
-        """The patch in the two corners of the canvas; `x`, `y` are its top-left pixel."""
+        """Yields the patch in the two corners of the canvas; `x`, `y` are its top-left pixel."""
         for label, corner in enumerate((0, self.size - QUADRANT.patch)):
             columns = {"source": source, "wnid": wnid, "x": corner, "y": corner, "border": 0}
             yield Row(Placed(patch, corner, corner, self.size, self.size), label, columns)

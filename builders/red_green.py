@@ -51,7 +51,7 @@ class RedGreen(GeneratedSet):
 
 
 def placements_of_split(label: int, split: str) -> list[Placement]:
-    """The placements that a split takes of a label's order; both test splits take the same."""
+    """Returns the placements that a split takes of a label's order; both test splits take the same."""
     taken = SIMILAR if split == DISSIMILAR else split
     start = 0
     for name, rows in RED_GREEN_SET.splits.items():
@@ -63,7 +63,7 @@ def placements_of_split(label: int, split: str) -> list[Placement]:
 
 @lru_cache(maxsize=2)
 def ordered_placements(label: int) -> list[Placement]:
-    """All 11,840 placements of a label, in the order of the digest of their coordinates."""
+    """Returns all 11,840 placements of a label, in the order of the digest of their coordinates."""
     heights = [RED_GREEN.centres[label] + offset for offset in RED_GREEN.spread]
     columns = [(lx, rx) for lx in RED_GREEN.left for rx in range(lx + RED_GREEN.gap, RED_GREEN.right_end)]
     placements = [Placement(lx, ly, rx, ry) for (lx, rx), ly, ry in product(columns, heights, heights)]

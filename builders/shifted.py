@@ -28,7 +28,7 @@ class Shifted(ImageSet):
     spec = SHIFTED
 
     def patch(self, image: Image.Image) -> Pixels:
-        """The largest centred square, scaled to the base in one antialiased step."""
+        """Returns the largest centred square, scaled to the base in one antialiased step."""
         return central_square(image, WHOLE_SIDE, SHIFTED_GEOMETRY.base)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
@@ -41,7 +41,7 @@ class Shifted(ImageSet):
         yield Row(whole(patch), label_of(wnid), columns)
 
     def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
-        """One photograph in the three modes, at five shifts."""
+        """Returns one photograph in the three modes, at five shifts."""
         base = np.asarray(first)
         captions = [f"shift {shift}" for shift in PICTURED]
         strips = []

@@ -53,5 +53,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What there is, so that tab completion finds it."""
+    """Returns what there is, so that tab completion finds it."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

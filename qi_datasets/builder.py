@@ -25,7 +25,7 @@ class Row:
     columns: dict[str, Any] = field(default_factory=dict)
 
     def bordered(self, border: int) -> "Row":
-        """The row with a border added, and with the columns that say where it lies (x, y, border) set right."""
+        """Returns the row with a border added, and with the columns that say where it lies (x, y, border) set right."""
         moved = {name: self.columns[name] + border for name in BORDER_COLUMNS if name in self.columns}
         return Row(self.image.bordered(border), self.label, self.columns | moved)
 
@@ -75,7 +75,7 @@ class GeneratedSet(Builder):
         """The rows of a split, in order."""
 
     def __call__(self, split: str) -> Iterator[Row]:
-        """The checked rows of a split, as many as the spec says; BuilderError otherwise."""
+        """Yields the checked rows of a split, as many as the spec says; BuilderError otherwise."""
         count = 0
         for count, row in enumerate(self.rows(split), start=1):  # noqa: B007
             yield self.checked(row)
@@ -95,7 +95,7 @@ class ImageSet(Builder):
         """The rows, at border 0, that a source's patch gives."""
 
     def __call__(self, patch: Pixels, source: str, wnid: str) -> list[Row]:
-        """The checked rows of a source, as many as the spec says; BuilderError otherwise."""
+        """Returns the checked rows of a source, as many as the spec says; BuilderError otherwise."""
         rows = [self.checked(row) for row in self.rows(patch, source, wnid)]
         if len(rows) != self.spec.rows_per_source:
             raise BuilderError(f"{self.spec.name}: {len(rows)} rows of a source, not {self.spec.rows_per_source}")

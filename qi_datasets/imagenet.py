@@ -35,7 +35,7 @@ _CLASS_BITS = 10
 
 @cache
 def wnids() -> tuple[str, ...]:
-    """The 1000 synsets in sorted order."""
+    """Returns the 1000 synsets in sorted order."""
     return tuple(Path(__file__).with_name("imagenet_wnids.txt").read_text(encoding="ascii").split())
 
 
@@ -46,7 +46,7 @@ def _labels_by_wnid() -> Mapping[str, int]:
 
 
 def label_of(wnid: str) -> int:
-    """The label, 0 to 999, of a synset such as "n01440764"; -1 for any other string, "" among them."""
+    """Returns the label, 0 to 999, of a synset such as "n01440764"; -1 for any other string, "" among them."""
     return _labels_by_wnid().get(wnid, _UNKNOWN)
 
 
@@ -99,17 +99,17 @@ def _val_labels() -> "npt.NDArray[np.int64]":
 
 
 def val_name(number: int) -> str:
-    """The id of ImageNet's validation image `number`, 1 to 50,000: "ILSVRC2012_val_00000293"."""
+    """Returns the id of ImageNet's validation image `number`, 1 to 50,000: "ILSVRC2012_val_00000293"."""
     return f"ILSVRC2012_val_{number:08d}"
 
 
 def val_digits(name: str) -> str:
-    """The eight digits of a validation image's id: "00000293"."""
+    """Returns the eight digits of a validation image's id: "00000293"."""
     return name[-8:]
 
 
 def val_wnid(name: str) -> str:
-    """The synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
+    """Returns the synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
     number = int(val_digits(name)) if _VAL_ID.fullmatch(name) else 0
     return wnids()[_val_labels()[number - 1]] if 1 <= number <= IMAGENET_VAL.images else ""
 
@@ -140,7 +140,7 @@ def are_labelled(numbers: "npt.NDArray[np.int64]", labels: "npt.NDArray[np.int64
 
 
 def _train_wnid(name: str) -> str:
-    """The synset of a training image, whose path ends like n01440764/n01440764_10026.JPEG."""
+    """Returns the synset of a training image, whose path ends like n01440764/n01440764_10026.JPEG."""
     return name.rpartition("/")[2].partition("_")[0]
 
 

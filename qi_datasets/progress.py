@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 def bar_over(name: str, total: int, unit: str, progress: bool, *, scaled: bool = False) -> "tqdm[Any]":
-    """A progress bar on standard error, silent where that is not a terminal.
+    """Returns a progress bar on standard error, silent where that is not a terminal.
 
     Args:
         name: What the bar is called.

@@ -17,12 +17,12 @@ ENTRY_POINTS = "qi_datasets.builders"
 
 @cache
 def third_party_builders() -> Mapping[str, type[Builder]]:
-    """The builders of other installed packages, by the name of their set."""
+    """Returns the builders of other installed packages, by the name of their set."""
     return {builder.spec.name: builder for builder in map(load_builder, entry_points(group=ENTRY_POINTS))}
 
 
 def load_builder(entry: EntryPoint) -> type[Builder]:
-    """The builder class behind an entry point; BuilderError for anything else, and for a name that is taken."""
+    """Returns the builder class behind an entry point; BuilderError for anything else, and for a name that is taken."""
     try:
         found = entry.load()
     except Exception as error:  # another package's module may raise anything
@@ -40,12 +40,12 @@ def load_builder(entry: EntryPoint) -> type[Builder]:
 
 
 def specs() -> dict[str, SetSpec]:
-    """Every known set, ours first."""
+    """Returns every known set, ours first."""
     return dict(SPECS) | {name: builder.spec for name, builder in third_party_builders().items()}
 
 
 def look_up_spec(name: object) -> SetSpec:
-    """The set of that name; for an unknown one UnknownSetError, which lists the known ones and the nearest."""
+    """Returns the set of that name; for an unknown one UnknownSetError, which lists the known ones and the nearest."""
     if isinstance(name, str) and name in SPECS:
         return SPECS[name]
     known = specs()
@@ -61,7 +61,7 @@ def nearest(name: object, known: Mapping[str, object]) -> str:
 
 
 def builder_of(spec: SetSpec, size: int | None = None) -> Builder:
-    """The builder of a set, for images of `size` pixels; OptionError for a size that the set doesn't take."""
+    """Returns the builder of a set, for images of `size` pixels; OptionError for a size that the set doesn't take."""
     third_party = {} if spec.name in SPECS else third_party_builders()
     builder: type[Builder] = third_party[spec.name] if third_party else resolve_name(spec.builder)
     return builder(size=spec.size if size is None else size)

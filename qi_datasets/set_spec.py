@@ -127,7 +127,7 @@ class SetSpec:
         return tuple(map(self.config_of, self.borders)) if self.borders else ("default",)
 
     def config_of(self, border: int) -> str:
-        """Name of the config with that border."""
+        """Returns name of the config with that border."""
         return f"border_{border}" if self.borders else "default"
 
     def rows(self, split: str) -> int:

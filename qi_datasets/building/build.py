@@ -122,7 +122,7 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
 
 
 def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None]:
-    """The plan with the borders that were built before, and the manifest if all of it is there already."""
+    """Returns the plan with the borders that were built before, and the manifest if all of it is there already."""
     if not exists(folder):
         return plan, None
     again = ("add ", NamedArgument("force", True), " to replace it, or choose another output folder")

@@ -69,5 +69,5 @@ def make_strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip
 
 
 def label_name(spec: SetSpec, label: int) -> str:
-    """The name of a label; "" if it is not known."""
+    """Returns the name of a label; "" if it is not known."""
     return spec.labels[label] if label >= 0 else ""

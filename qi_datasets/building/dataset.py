@@ -26,7 +26,7 @@ MOST_IMAGES = 1_000_000
 
 
 def sized_by(option: str) -> Callable[[SetSpec], bool]:
-    """Whether a set's images depend on that number: its own, or that of the set whose images come before it."""
+    """Returns whether a set's images depend on that number: its own, or that of the set whose images come before it."""
 
     def affected(spec: SetSpec) -> bool:
         before = spec.first_rank_after
@@ -115,7 +115,7 @@ class BuildRequest:
         return self.demo or self.imagenet_val is not None
 
     def source(self, *, unnamed: bool = False) -> Source | None:
-        """The images; for the demo, the usual number of pictures, or more if they are asked for.
+        """Returns the images; for the demo, the usual number of pictures, or more if they are asked for.
 
         Args:
             unnamed: Take images of which nothing tells which of ImageNet's they are, too.
@@ -128,7 +128,7 @@ class BuildRequest:
         return DemoSource.of(max(selection_ranks(spec, size).stop for spec in made_from_images for size in sizes))
 
     def wanted(self) -> WantedImages:
-        """Which images of ImageNet val may be selected."""
+        """Returns which images of ImageNet val may be selected."""
         return images_wanted_by(self._chosen, self.counts)
 
     @property
@@ -139,7 +139,7 @@ class BuildRequest:
         ]
 
     def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
-        """The checked plans of all sets, and for each set that is left out a line that says why."""
+        """Returns the checked plans of all sets, and for each set that is left out a line that says why."""
         plans, notes = list[Plan](), list[str]()
         for spec in self._chosen:
             if spec.needs_images and source is None and not self.sets:

@@ -48,7 +48,7 @@ class DecodedSource:
 
 
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
-    """The rows of one source.
+    """Returns the rows of one source.
 
     Raises:
         SourceError: For a file that is missing or damaged.
@@ -77,7 +77,7 @@ class EncodedSource:
 
 
 def encode_source(borders: Sequence[int], label_in_digest: bool, source: DecodedSource) -> EncodedSource:
-    """The rows of a source at every border."""
+    """Returns the rows of a source at every border."""
     encoder = RowEncoder(label_in_digest)
     name = source.image.name
     rows = {border: [encoder.encode(row.bordered(border), name) for row in source.rows] for border in borders if border}
@@ -88,7 +88,7 @@ def encode_source(borders: Sequence[int], label_in_digest: bool, source: Decoded
 
 
 def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
-    """The rows of one split of a set that needs no input."""
+    """Yields the rows of one split of a set that needs no input."""
     encoder = RowEncoder(builder.spec.label_in_digest)
     for number, row in enumerate(builder(split)):
         yield encoder.encode(row, str(number))
@@ -127,7 +127,7 @@ class RowEncoder:
         )
 
     def png(self, image: Placed) -> bytes:
-        """The PNG file of an image whose content is the present one."""
+        """Returns the PNG file of an image whose content is the present one."""
         if is_photograph(image):
             return photograph_png(image.content)
         if self.patch is None:

@@ -167,7 +167,7 @@ def _results(
     pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
-    """The results in the order of the items.
+    """Yields the results in the order of the items.
 
     Args:
         executor: Does the work.
@@ -226,7 +226,7 @@ def _work_of_this_process(items: list[Any]) -> list[Any]:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """Returns how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows know no affinity

@@ -57,7 +57,7 @@ def forecast_bytes(plan: Plan) -> int:
 
 
 def forecast(plan: Plan, workers: int | None = None) -> Forecast:
-    """What the planned set will take; a few of its sources are read and encoded to see how long they take.
+    """Returns what the planned set will take; a few of its sources are read and encoded to see how long they take.
 
     Args:
         plan: What is to be built.

@@ -65,14 +65,14 @@ def refresh_files(folder: Place, manifest: Manifest, staging: Path, progress: bo
 
 
 def with_synset(source: SourceRecord) -> SourceRecord:
-    """The record with the published synset, if the source is an image of ImageNet val."""
+    """Returns the record with the published synset, if the source is an image of ImageNet val."""
     return replace(source, wnid=val_wnid(source.name) or source.wnid)
 
 
 def relabelled_splits(
     folder: Place, manifest: Manifest, spec: SetSpec, sources: Mapping[str, list[SourceRecord]], staging: Path
 ) -> Iterator[WrittenSplit]:
-    """Every split of every config, copied with the labels that follow from its sources.
+    """Yields every split of every config, copied with the labels that follow from its sources.
 
     Args:
         folder: Where the set lies.
@@ -101,7 +101,7 @@ def relabelled_splits(
 
 
 def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, list[Any]]:
-    """The columns of one split that follow from its sources' synsets, a value for each row."""
+    """Returns the columns of one split that follow from its sources' synsets, a value for each row."""
     by_row = [source.wnid for source in sources for _ in range(spec.rows_per_source)]
     columns: dict[str, list[Any]] = {"wnid": by_row} if "wnid" in spec.columns else {}
     if tuple(spec.labels) == wnids():
@@ -110,7 +110,7 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
 
 
 def copy_file(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
-    """A copy of a set's file; ValueError when the file is not the recorded one.
+    """Returns a copy of a set's file; ValueError when the file is not the recorded one.
 
     Args:
         folder: Where the set lies.

@@ -20,24 +20,24 @@ def order_key(name: str, collection: ImageCollection | None) -> bytes:
 
 @lru_cache(maxsize=1)
 def official_order() -> list[int]:
-    """The ids of all ImageNet validation images, in the order that every selection follows."""
+    """Returns the ids of all ImageNet validation images, in the order that every selection follows."""
     ids = range(1, IMAGENET_VAL.images + 1)
     keys = [order_key(val_name(number), IMAGENET_VAL) for number in ids]
     return sorted(ids, key=lambda number: keys[number - 1])
 
 
 def official_names(places: range) -> list[str]:
-    """The names of the images at these places in the official order."""
+    """Returns the names of the images at these places in the official order."""
     return [val_name(number) for number in official_order()[places.start : places.stop]]
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
-    """The names that each split of a set officially takes from ImageNet val."""
+    """Returns the names that each split of a set officially takes from ImageNet val."""
     return divide_by_split(official_names(selection_ranks(spec)), spec.splits)
 
 
 def divide_by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, list[str]]:
-    """Consecutive stretches of `names`, one for each split."""
+    """Returns consecutive stretches of `names`, one for each split."""
     selected, start = {}, 0
     for split, size in sizes.items():
         selected[split] = names[start : start + size]
@@ -52,7 +52,7 @@ def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
 
 
 def selection_ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
-    """The places in the order that a set takes: from 0, or after the last of the set that comes before it.
+    """Returns the places in the order that a set takes: from 0, or after the last of the set that comes before it.
 
     Args:
         spec: The set.
@@ -74,7 +74,7 @@ def select(
     splits: Mapping[str, Mapping[str, int]] | None = None,
     where: str = "the source",
 ) -> dict[str, list[str]]:
-    """The names that each split of a set takes, in row order.
+    """Returns the names that each split of a set takes, in row order.
 
     Raises TooFewImagesError, which names what is missing or says how many there are.
 

@@ -94,12 +94,12 @@ def with_flags(text: str) -> str:
 
 
 def width() -> int:
-    """Columns of the terminal, 80 without one."""
+    """Returns columns of the terminal, 80 without one."""
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def wrap_lines(text: str) -> str:
-    """A sentence in lines that fit the terminal; in one line where the output goes elsewhere."""
+    """Returns a sentence in lines that fit the terminal; in one line where the output goes elsewhere."""
     if not sys.stdout.isatty():
         return text
     return textwrap.fill(text, width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

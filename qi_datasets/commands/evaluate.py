@@ -206,7 +206,7 @@ def check_before_torch(
 def run_evaluation(
     model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
 ) -> "Entry | None":
-    """The entry that the options ask for; None where they ask for an estimate, which is shown.
+    """Returns the entry that the options ask for; None where they ask for an estimate, which is shown.
 
     model, output, entry, options: as of `evaluate`.
     dry_run: show an estimate instead.
@@ -360,7 +360,7 @@ def show(made: "Entry") -> None:
 
 
 def duration(seconds: float) -> str:
-    """A time in words."""
+    """Returns a time in words."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

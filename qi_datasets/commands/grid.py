@@ -101,7 +101,7 @@ def show(made: "GridEntry") -> None:
 
 
 def interval(figure: Mapping[str, float], times: float, unit: str) -> str:
-    """A figure and its interval as text."""
+    """Returns a figure and its interval as text."""
     low, high = times * figure["low"], times * figure["high"]
     digits = 1 if unit else 2
     return f"{times * figure['value']:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"

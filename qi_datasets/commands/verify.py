@@ -149,7 +149,7 @@ def show_passes(found: "Report", *, verbose: bool) -> None:
 
 
 def fit_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The table as wide as the terminal allows; else each row as lines of its own."""
+    """Returns the table as wide as the terminal allows; else each row as lines of its own."""
     text = table(header, [[str(cell) for cell in row] for row in rows])
     if max(map(len, text.splitlines())) <= width():
         return text
@@ -160,7 +160,7 @@ def fit_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def figure_of(check: "Check") -> str:
-    """A check's figure, with its interval."""
+    """Returns a check's figure, with its interval."""
     if check.interval is None:
         return check.figure
     low, high = check.interval

@@ -39,7 +39,7 @@ class Case:
     seed: int
 
     def part(self, what: str) -> str:
-        """The name of a unit of this case."""
+        """Returns the name of a unit of this case."""
         return f"{self.init}-{self.border:04d}-{self.seed:04d}-{what}"
 
     def __str__(self) -> str:
@@ -90,19 +90,19 @@ class Design:
         return self.facts.phase or any(side % field.stride for side in sides)
 
     def calibrated(self, case: Case) -> bool:
-        """Whether batch norm gets its statistics from training images."""
+        """Returns whether batch norm gets its statistics from training images."""
         return bool(self.inits[case.init]["batch_norm"] == CALIBRATED)
 
     def border(self, case: Case) -> int:
-        """The border in pixels that images of a case really have."""
+        """Returns the border in pixels that images of a case really have."""
         return case.border + self.facts.further_border
 
     def side(self, case: Case) -> int:
-        """Rows and columns of the images of a case."""
+        """Returns rows and columns of the images of a case."""
         return self.canvas + 2 * self.border(case)
 
     def network(self, case: Case) -> PreparedNetwork:
-        """The network of a case on its device, frozen."""
+        """Returns the network of a case on its device, frozen."""
         side, own = self.side(case), case.init in (PRETRAINED, GIVEN)
         made = prepare_network(self.model, self.variant, side, case.seed, own=own, head=self.head)
         return PreparedNetwork(self.placed(made.network), made.sha256)
@@ -113,7 +113,7 @@ class Design:
         return weights_sha256(self.model.network(self.side(case), case.seed, own=own, headless=not self.head))
 
     def trainable(self, case: Case) -> PreparedNetwork:
-        """The network of a case with two logits, to be trained."""
+        """Returns the network of a case with two logits, to be trained."""
         side = self.side(case)
         made = prepare_network(self.model, self.variant, side, case.seed, own=False, trained=True)
         width = check_answers(made.network, side, self.model.name)
@@ -146,7 +146,7 @@ class Design:
         return found
 
     def proved(self, case: Case, network: nn.Module) -> bool:
-        """Whether the corners are equal for every picture, by the geometry of the layers.
+        """Returns whether the corners are equal for every picture, by the geometry of the layers.
 
         Args:
             case: Of which the answers are asked for.
@@ -188,7 +188,7 @@ class Design:
         return normalise_patches(pixels, transform.mean, transform.std)
 
     def placed(self, network: nn.Module) -> nn.Module:
-        """A network on the device."""
+        """Returns a network on the device."""
         if self.facts.contiguous:
             return OnContiguous(network).to(self.device)
         return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -205,7 +205,7 @@ class OnContiguous(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network's answers."""
+        """Returns the network's answers."""
         answers: Tensor = self.network(images.contiguous())
         return answers
 
@@ -220,7 +220,7 @@ class Bench:
         self._reader: CornerNetwork | None
 
     def network(self, case: Case, kept: Sequence[bytes] | None = None) -> PreparedNetwork:
-        """The network of a case. kept: statistics of its batch norms, `statistics` as bytes, for a new one."""
+        """Returns the network of a case. kept: statistics of its batch norms, `statistics` as bytes, for a new one."""
         if self._case != case:
             self._made, self._reader = self.design.network(case), None
             self._case = case
@@ -229,7 +229,7 @@ class Bench:
         return self._made
 
     def reader(self, case: Case, kept: Sequence[bytes] | None = None) -> CornerNetwork:
-        """The network of a case on images of its border: the blank canvas is computed once for all chunks."""
+        """Returns the network of a case on images of its border: the blank canvas is computed once for all chunks."""
         network = self.network(case, kept).network
         if self._reader is None:
             self._reader = CornerNetwork(network, self.design.border(case), local=self.design.local)

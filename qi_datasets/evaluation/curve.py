@@ -29,7 +29,7 @@ def curves_of(entry: Content) -> dict[str, Mapping[str, Any]]:
 
 
 def draw_text_curve(entry: Content) -> list[str]:
-    """The curve in lines of characters, a column for each border and a mark for each init."""
+    """Returns the curve in lines of characters, a column for each border and a mark for each init."""
     curves = curves_of(entry)
     borders = [f"{border}" for border in entry["protocol"]["borders"]]
     lines = []
@@ -43,7 +43,7 @@ def draw_text_curve(entry: Content) -> list[str]:
 
 
 def curve_cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
-    """What stands at one border in the line of an accuracy."""
+    """Returns what stands at one border in the line of an accuracy."""
     step = ROWS[0] - ROWS[1]
     marks = [
         BLIND if at["verdict"] in (EQUAL, PROVED) else mark

@@ -50,7 +50,7 @@ class EvaluationData:
 
 
 def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
-    """The set below an output place, or at it; sets that need no images are made on first use.
+    """Returns the set below an output place, or at it; sets that need no images are made on first use.
 
     Raises:
         NotBuiltError: When it is not there.
@@ -74,7 +74,7 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
 
 
 def read_quadrant(stored: StoredFolder, splits: Sequence[str], limit: int | None, progress: bool) -> EvaluationData:
-    """The patches of `qi`.
+    """Returns the patches of `qi`.
 
     Args:
         stored: The set.
@@ -151,7 +151,7 @@ def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[
 
 
 def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
-    """All images of a set that needs none to be made. limit: rows of each split, from the first."""
+    """Returns all images of a set that needs none to be made. limit: rows of each split, from the first."""
     config = stored.default_config
     sources, images, labels = {}, {}, {}
     for split, record in stored.manifest.configs[config].splits.items():
@@ -170,7 +170,7 @@ def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
 
 
 def shifted_sources(stored: StoredFolder, limit: int | None) -> EvaluationData:
-    """The sources of `shifted`, whose images `read_shifted` reads."""
+    """Returns the sources of `shifted`, whose images `read_shifted` reads."""
     (split,) = stored.spec.splits
     records = stored.manifest.sources[split]
     names = [record.name for record in records[: check_limit(len(records), limit)]]
@@ -218,7 +218,7 @@ def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whol
 
 
 def check_limit(there: int, limit: int | None) -> int:
-    """How many of the sources that are there are evaluated; OptionError for more than there are."""
+    """Returns how many of the sources that are there are evaluated; OptionError for more than there are."""
     if limit is not None and limit > there:
         raise OptionError(
             NamedArgument("limit", limit),
@@ -229,7 +229,7 @@ def check_limit(there: int, limit: int | None) -> int:
 
 
 def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:
-    """What an entry says of its data. evaluated: the sources that each block of its predictions is about."""
+    """Returns what an entry says of its data. evaluated: the sources that each block of its predictions is about."""
     spec, manifest = stored.spec, stored.manifest
     splits = manifest.configs[stored.default_config].splits
     counts = {

@@ -104,12 +104,12 @@ def fields_not_plain(where: str, value: object) -> Iterator[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text has no characters that do more than stand for themselves, such as marks of direction."""
+    """Returns whether a text has no characters that do more than stand for themselves, such as marks of direction."""
     return not any(unicodedata.category(char) in _FORBIDDEN for char in text)
 
 
 def is_https(text: str) -> bool:
-    """Whether a text is one https link to a host with a name, without user, password and port."""
+    """Returns whether a text is one https link to a host with a name, without user, password and port."""
     try:
         url = urlsplit(text)
         plain = url.scheme == "https" and url.netloc == (url.hostname or "")

@@ -46,7 +46,7 @@ def design_of(
     std: Sequence[float] | None,
     device: str | None,
 ) -> Design:
-    """What is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
+    """Returns what is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
     borders = list(borders) if isinstance(borders, Iterator) else borders
     init = list(init) if isinstance(init, Iterator) else init
     check_arguments(
@@ -81,7 +81,7 @@ def design_of(
 
 
 def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
-    """How many networks an init has; OptionError where `seeds` does not fit.
+    """Returns how many networks an init has; OptionError where `seeds` does not fit.
 
     Args:
         model: What makes the networks.
@@ -103,7 +103,7 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
 
 
 def statistics_of(task: Task, facts: NetworkFacts, kind: str, batch_norm: str | None) -> str:
-    """What becomes of batch norm in an init.
+    """Returns what becomes of batch norm in an init.
 
     Args:
         task: What is evaluated.
@@ -118,14 +118,14 @@ def statistics_of(task: Task, facts: NetworkFacts, kind: str, batch_norm: str | 
 
 
 def borders_of(task: Task, borders: Iterable[int] | None) -> list[int]:
-    """The borders of an evaluation, in order."""
+    """Returns the borders of an evaluation, in order."""
     if borders is None:
         return list(task.borders)
     return sorted(set(borders))
 
 
 def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list[str]:
-    """The inits of an evaluation, in order."""
+    """Returns the inits of an evaluation, in order."""
     weighted = model.weights != NONE
     usual = GIVEN if not model.anew else PRETRAINED if weighted else RANDOM
     if init is None:
@@ -154,7 +154,7 @@ def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list
 
 
 def device_for(device: str | None) -> str:
-    """The device to be used: the one that was named, or this process's GPU, or the CPU."""
+    """Returns the device to be used: the one that was named, or this process's GPU, or the CPU."""
     rank = os.environ.get("LOCAL_RANK", "")
     if device is None and rank.isdecimal() and torch.cuda.is_available():
         return checked_device(f"cuda:{int(rank) % torch.cuda.device_count()}")

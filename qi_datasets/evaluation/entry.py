@@ -84,7 +84,7 @@ class Entry:
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:
-        """The entry in a folder, after computing every figure again from its predictions.
+        """Returns the entry in a folder, after computing every figure again from its predictions.
 
         An entry of version 1 gets the figures of this version. Raises EntryError, which names the field, border or
         init, for an entry that is not of the schema, whose figures disagree with its predictions, that breaks an
@@ -167,7 +167,7 @@ class Entry:
         return "\n".join(sentence(self.content, init) for init in self.figures)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the sentences, and the tables as text."""
+        """Returns what a notebook shows: the sentences, and the tables as text."""
         said = "".join(f"<p>{escape(line)}</p>" for line in f"{self}".splitlines())
         return f"{said}<pre>{escape(self.table())}</pre>"
 
@@ -258,7 +258,7 @@ def check_digests(data: Mapping[str, Any], pinned: Mapping[str, str]) -> None:
 
 
 def first_difference(where: str, said: Any, found: Any) -> str:
-    """Names the first place where two nested figures differ, with both values; "" if they agree."""
+    """Returns names the first place where two nested figures differ, with both values; "" if they agree."""
     if isinstance(said, dict) and isinstance(found, dict):
         if missing := [name for name in (*found, *said) if name not in said or name not in found]:
             return f"{where}.{missing[0]} is {'missing' if missing[0] in found else 'no figure of these predictions'}"
@@ -278,7 +278,7 @@ def seals_of(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of finite numbers; EntryError for anything else, whatever it is."""
+    """Returns a JSON object of finite numbers; EntryError for anything else, whatever it is."""
     try:
         if not path.is_file():
             raise EntryError(
@@ -298,7 +298,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sealed_bytes(content: dict[str, Any]) -> dict[str, Any]:
-    """What an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
+    """Returns what an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
     seals = content.get("seals")
     if not isinstance(seals, dict):
         return content
@@ -313,7 +313,7 @@ def sealed_bytes(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def fields_of_whole_numbers(name: str, value: Any) -> set[str]:
-    """The names of the fields that hold integers, somewhere below a value that bears a name."""
+    """Returns the names of the fields that hold integers, somewhere below a value that bears a name."""
     if isinstance(value, dict):
         return {field for inner, at in value.items() for field in fields_of_whole_numbers(inner, at)}
     if isinstance(value, list):
@@ -322,7 +322,7 @@ def fields_of_whole_numbers(name: str, value: Any) -> set[str]:
 
 
 def with_fractions(name: str, value: Any, fields: frozenset[str]) -> Any:
-    """The value, with the integers of some fields as floating-point numbers."""
+    """Returns the value, with the integers of some fields as floating-point numbers."""
     if isinstance(value, dict):
         return {inner: with_fractions(inner, at, fields) for inner, at in value.items()}
     if isinstance(value, list):
@@ -337,7 +337,7 @@ def refuse_constant(constant: str) -> float:
 
 
 def parse_finite(text: str) -> float:
-    """A number that a float can hold; ValueError otherwise."""
+    """Returns a number that a float can hold; ValueError otherwise."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:40]} is too large a number")
@@ -346,14 +346,14 @@ def parse_finite(text: str) -> float:
 
 @cache
 def schema() -> dict[str, Any]:
-    """The published schema."""
+    """Returns the published schema."""
     text = files("qi_datasets.cards").joinpath(SCHEMA).read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 
 
 def major_version(content: Mapping[str, Any]) -> str:
-    """The part of an entry's version before the dot."""
+    """Returns the part of an entry's version before the dot."""
     return str(content.get("version", "")).partition(".")[0]
 
 

@@ -78,7 +78,7 @@ ESTIMATES: Mapping[str, Callable[[Design, EvaluationData, str, str], float]] = {
 
 
 def estimate_frozen(design: Design, data: EvaluationData, case: Case) -> float:
-    """Seconds of one frozen network at one border."""
+    """Returns seconds of one frozen network at one border."""
     train, _, test = QI.splits
     network = design.network(case).network
     start = time.perf_counter()
@@ -100,7 +100,7 @@ def estimate_frozen(design: Design, data: EvaluationData, case: Case) -> float:
 
 
 def estimate_training(design: Design, data: EvaluationData, case: Case) -> float:
-    """Seconds of one training at one border."""
+    """Returns seconds of one training at one border."""
     train, validation, _ = QI.splits
     patches = {split: design.input(data.images[split][:BATCH_SIZE]).to(design.device) for split in (train, validation)}
     network = design.trainable(case).network
@@ -113,7 +113,7 @@ def estimate_training(design: Design, data: EvaluationData, case: Case) -> float
 
 
 def time_call(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+    """Returns seconds that a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

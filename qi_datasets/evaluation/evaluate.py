@@ -114,7 +114,7 @@ def evaluate(
 
 
 def read_data(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> EvaluationData:
-    """What a design is evaluated on; errors as of `evaluate`.
+    """Returns what a design is evaluated on; errors as of `evaluate`.
 
     Args:
         design: What is evaluated how.
@@ -128,7 +128,7 @@ def read_data(design: Design, output: str | Path | None, limit: int | None, *, p
 def run_design(
     design: Design, data: EvaluationData, folder: Path, progress: bool, about: Mapping[str, str] | None = None
 ) -> Entry:
-    """The entry in a folder: begun, gone on with, or finished already.
+    """Returns the entry in a folder: begun, gone on with, or finished already.
 
     Args:
         design: What is evaluated how.

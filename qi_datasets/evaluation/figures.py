@@ -53,18 +53,18 @@ def compute_figures(content: Content, predictions: Predictions) -> Figures:
 
 
 def seeds_of(content: Content, init: str) -> list[int]:
-    """The seeds of an init."""
+    """Returns the seeds of an init."""
     seeds: list[int] = content["protocol"]["inits"][init]["seeds"]
     return seeds
 
 
 def tolerance_of(content: Content) -> float:
-    """The difference, of scale, below which answers count as equal."""
+    """Returns the difference, of scale, below which answers count as equal."""
     return EQUAL_WITHIN[content["run"]["dtype"]]
 
 
 def column_by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
-    """A column of predictions as (seeds, pairs, 2).
+    """Returns a column of predictions as (seeds, pairs, 2).
 
     content: the entry's settings
     init: one of its inits
@@ -75,7 +75,7 @@ def column_by_seed(content: Content, init: str, rows: Predictions, name: str) ->
 
 
 def answers_right(content: Content, init: str, rows: Predictions) -> NDArray[np.bool_]:
-    """Whether each answer is right, (seeds, pairs, 2)."""
+    """Returns whether each answer is right, (seeds, pairs, 2)."""
     right: NDArray[np.bool_] = column_by_seed(content, init, rows, "prediction") == column_by_seed(
         content, init, rows, "label"
     )
@@ -153,7 +153,7 @@ def shifted_figures(content: Content, init: str, rows: Predictions) -> ShiftedFi
 
 
 def mode_figures(rows: Predictions, shifts: list[int]) -> ModeFigures:
-    """The figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
+    """Returns the figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
     on_diagonal = rows.column("pair") < 0
     answers, seeds = rows.column("prediction"), np.unique(rows.column("seed"))
     labels = rows.column("label")[on_diagonal].reshape(len(shifts), -1)[0]
@@ -176,7 +176,7 @@ def mode_figures(rows: Predictions, shifts: list[int]) -> ModeFigures:
 
 
 def estimate(interval: Interval) -> Estimate:
-    """An interval as figures have it."""
+    """Returns an interval as figures have it."""
     return Estimate(interval.mean, interval.low, interval.high)
 
 

@@ -30,7 +30,7 @@ class Block:
 
 
 def blocks(content: Content) -> Iterator[Block]:
-    """The blocks of an entry's predictions, in order."""
+    """Yields the blocks of an entry's predictions, in order."""
     protocol, task = content["protocol"], content["task"]
     for init in protocol["inits"]:
         for border, seed in product(protocol["borders"], seeds_of(content, init)):

@@ -96,7 +96,7 @@ class Model:
 
 
 def resolve_model(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
-    """A model by name, by the place of a factory, as a factory, or as a module.
+    """Returns a model by name, by the place of a factory, as a factory, or as a module.
 
     Args:
         model: A name of torchvision's classifiers or "bagnet33"; "timm:NAME"; "package.module:factory" or
@@ -201,12 +201,12 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
 
 
 def model_names() -> list[str]:
-    """The names that need nothing more: ours and torchvision's classifiers."""
+    """Returns the names that need nothing more: ours and torchvision's classifiers."""
     return [*OURS, *torchvision.models.list_models(module=torchvision.models)]
 
 
 def torchvision_model(name: str, weights: str) -> Model:
-    """One of torchvision's classifiers."""
+    """Returns one of torchvision's classifiers."""
     known = model_names()
     check_known(name, known)
     builder = torchvision.models.get_model_builder(name)
@@ -233,7 +233,7 @@ def torchvision_model(name: str, weights: str) -> Model:
 
 
 def timm_model(name: str, weights: str) -> Model:
-    """One of timm's networks, with its own normalisation."""
+    """Returns one of timm's networks, with its own normalisation."""
     if find_spec("timm") is None:
         raise missing_extra(f"{TIMM}{name} needs timm, which is missing", "timm")
     timm = importlib.import_module("timm")
@@ -314,7 +314,7 @@ def import_problem(folders: Sequence[str]) -> Iterator[None]:
 
 
 def build_network(make: Callable[[], Any], name: str) -> nn.Module:
-    """What a factory makes; ModelError if it raises, or makes no module."""
+    """Returns what a factory makes; ModelError if it raises, or makes no module."""
     try:
         network = make()
     except QIDatasetsError:
@@ -327,12 +327,12 @@ def build_network(make: Callable[[], Any], name: str) -> nn.Module:
 
 
 def describe_weights(weights: str) -> str:
-    """What an entry says of the weights: of a file its name, not where it is."""
+    """Returns what an entry says of the weights: of a file its name, not where it is."""
     return weights if weights in (NONE, DEFAULT) else Path(weights).name
 
 
 def load_from_file(model: Model, weights: str) -> Model:
-    """A model without default weights, with those of a file if one is given."""
+    """Returns a model without default weights, with those of a file if one is given."""
     if weights == NONE:
         return model
     if weights == DEFAULT:
@@ -341,7 +341,7 @@ def load_from_file(model: Model, weights: str) -> Model:
 
 
 def download_weights(fetch: Callable[[], Any], name: str) -> Any:
-    """Weights that a library fetches; ModelError if it can't."""
+    """Returns weights that a library fetches; ModelError if it can't."""
     try:
         return fetch()
     except Exception as error:
@@ -351,7 +351,7 @@ def download_weights(fetch: Callable[[], Any], name: str) -> Any:
 
 
 def resize_embeddings(network: nn.Module, state: State) -> State:
-    """Weights with the positional embeddings of torchvision's ViT interpolated to the network's images."""
+    """Returns weights with the positional embeddings of torchvision's ViT interpolated to the network's images."""
     if not isinstance(network, torchvision.models.VisionTransformer):
         return state
     interpolate = torchvision.models.vision_transformer.interpolate_embeddings

@@ -62,7 +62,7 @@ Column = NDArray[Any]
 
 
 def schema_of(task: str) -> pa.Schema:
-    """The columns of a task's predictions."""
+    """Returns the columns of a task's predictions."""
     return pa.schema(list({**COLUMNS, **FURTHER[task]}.items()))
 
 
@@ -92,12 +92,12 @@ class Predictions:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> Column:
-        """A column as an array; strings are objects."""
+        """Returns a column as an array; strings are objects."""
         values: Column = self.table.column(name).to_numpy()
         return values
 
     def where(self, **values: str | int) -> "Predictions":
-        """The rows that have these values in these columns, in order."""
+        """Returns the rows that have these values in these columns, in order."""
         equal = [pc.equal(self.table.column(name), value) for name, value in values.items()]
         return Predictions(self.task, self.table.filter(reduce(pc.and_, equal)))
 
@@ -121,7 +121,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, task: str) -> Self:
-        """The file's rows; EntryError unless it is Parquet with the columns of `task`, all of them filled."""
+        """Returns the file's rows; EntryError unless it is Parquet with the columns of `task`, all of them filled."""
         wanted = schema_of(task)
         try:
             if not path.is_file():
@@ -146,10 +146,10 @@ class Predictions:
 
 
 def columns(task: str) -> Mapping[str, pa.DataType]:
-    """Name -> type of a task's columns."""
+    """Returns name -> type of a task's columns."""
     return {field.name: field.type for field in schema_of(task)}
 
 
 def describe_columns(found: Mapping[str, pa.DataType]) -> str:
-    """Columns in words, shortened."""
+    """Returns columns in words, shortened."""
     return "the columns " + ", ".join(f"{name[:40]} ({kind})" for name, kind in list(found.items())[:20])

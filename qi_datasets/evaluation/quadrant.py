@@ -57,7 +57,7 @@ class QuadrantWork:
         return found
 
     def units(self, case: Case) -> Iterator[Unit]:
-        """The next units of a case that is not answered yet."""
+        """Yields the next units of a case that is not answered yet."""
         inputs, answers = self.inputs(case), case.part("answers")
         proof = self.proof_part(case)
         if not self.place.has(proof):
@@ -83,7 +83,7 @@ class QuadrantWork:
             yield Unit(answers, lambda: self.answers(case), inputs)
 
     def inputs(self, case: Case) -> list[str]:
-        """The parts that a case's answers are made of, at most."""
+        """Returns the parts that a case's answers are made of, at most."""
         if case.init == SCRATCH:
             return []
         chunks = [
@@ -94,12 +94,12 @@ class QuadrantWork:
         return [case.part("calibration"), *chunks] if self.design.calibrated(case) else chunks
 
     def proof_part(self, case: Case) -> str:
-        """The part that says whether the corners are proved equal at a border, for all seeds of an init."""
+        """Returns the part that says whether the corners are proved equal at a border, for all seeds of an init."""
         first = self.design.inits[case.init]["seeds"][0]
         return replace(case, seed=first).part("proof")
 
     def proved(self, case: Case) -> bool:
-        """Whether the corners are proved equal at a case's border, once that is there."""
+        """Returns whether the corners are proved equal at a case's border, once that is there."""
         part = self.proof_part(case)
         if part not in self._proved:
             self._proved[part] = bool(self.place.read(part).notes["proved"])
@@ -108,7 +108,7 @@ class QuadrantWork:
     # What units compute.
 
     def proof(self, case: Case) -> Part:
-        """Whether the geometry of the layers makes the corners equal for every picture.
+        """Returns whether the geometry of the layers makes the corners equal for every picture.
 
         It depends on no numbers that the evaluation replaces (`Design.with_other_numbers`). The features of a few
         pictures must agree with it, so that a network which gives the same to all of them is found here too.
@@ -125,7 +125,7 @@ class QuadrantWork:
         return Part(pa.table({"proved": pa.array([proved])}), {"proved": proved})
 
     def equal_answers(self) -> CornerAnswers:
-        """The answers to all test sources where the corners are proved equal."""
+        """Returns the answers to all test sources where the corners are proved equal."""
         nothing = np.zeros(len(self.data.sources[TEST]), np.float32)
         return CornerAnswers(np.zeros((len(nothing), 2), np.float32), nothing, nothing, equal=True)
 
@@ -137,7 +137,7 @@ class QuadrantWork:
         return Part(pa.table({"statistics": pa.array(kept, pa.binary())}))
 
     def features(self, case: Case, name: str) -> Part:
-        """The features of a chunk of sources."""
+        """Returns the features of a chunk of sources."""
         split, start = name.rsplit("-", 2)[1:]
         reader = self._bench.reader(case, self.kept(case))
         found = reader.features(self.on_device(split, int(start), int(start) + CHUNK))
@@ -146,7 +146,7 @@ class QuadrantWork:
         return Part(pa.table({"features": pa.array(rows, pa.binary())}), notes)
 
     def answers(self, case: Case) -> Part:
-        """What the probe answers."""
+        """Returns what the probe answers."""
         test = self.gathered(case, TEST)
         answers = compare_corners(test) if self.equal(case) else probe_corners(self.gathered(case, TRAIN), test)
         return answer_part(
@@ -156,7 +156,7 @@ class QuadrantWork:
         )
 
     def trained(self, case: Case) -> Part:
-        """What a network that is trained at this border answers."""
+        """Returns what a network that is trained at this border answers."""
         border, local = self.design.border(case), self.design.local
         made = self.design.trainable(case)
         train, validation, test = (self.on_device(split) for split in QI.splits)
@@ -170,18 +170,18 @@ class QuadrantWork:
         )
 
     def on_device(self, split: str, start: int = 0, stop: int | None = None) -> Tensor:
-        """The patches of some sources."""
+        """Returns the patches of some sources."""
         return self.patches[split][start:stop].to(self.design.device)
 
     def kept(self, case: Case) -> list[bytes] | None:
-        """The statistics of a case's calibration; None where it needs none."""
+        """Returns the statistics of a case's calibration; None where it needs none."""
         if not self.design.calibrated(case):
             return None
         kept: list[bytes] = self.place.read(case.part("calibration")).table.column("statistics").to_pylist()
         return kept
 
     def gathered(self, case: Case, split: str) -> Features:
-        """The features of all sources of a split."""
+        """Returns the features of all sources of a split."""
         parts = [self.place.read(name) for name in self.inputs(case) if f"-{split}-" in name]
         rows = [row for part in parts for row in part.table.column("features").to_pylist()]
         found = np.frombuffer(bytearray().join(rows), parts[0].notes["dtype"])
@@ -198,7 +198,7 @@ class QuadrantWork:
     # What becomes of them.
 
     def predictions(self) -> Predictions:
-        """The predictions of all cases, in order."""
+        """Returns the predictions of all cases, in order."""
         sources = np.repeat(self.data.sources[TEST], 2)
         labels = np.arange(len(sources)) % 2
         parts = []
@@ -211,7 +211,7 @@ class QuadrantWork:
         return Predictions.joined(QI.name, parts)
 
     def notes(self) -> dict[Case, Mapping[str, Any]]:
-        """What is noted beside the answers of each case."""
+        """Returns what is noted beside the answers of each case."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
 
@@ -224,7 +224,7 @@ def check_case(case: Case, features: Features) -> None:
 
 
 def answer_part(answers: CornerAnswers, **notes: Any) -> Part:
-    """Answers to both corners of each source as a part."""
+    """Returns answers to both corners of each source as a part."""
     columns = {
         "margin": answers.margins.ravel(),
         "difference": answers.difference.repeat(2),

@@ -45,7 +45,7 @@ def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(entry: Entry, again: Entry) -> list[str]:
-    """What another run of an entry's evaluation gives otherwise, a line for each; [] if it gives the same."""
+    """Returns what another run of an entry's evaluation gives otherwise, a line for each; [] if it gives the same."""
     found = []
     for section in SAME:
         there, here = entry.content[section], again.content[section]

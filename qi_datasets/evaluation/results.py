@@ -37,7 +37,7 @@ class FigureRecord(Mapping[str, Any]):
 
 @cache
 def fields_of(kind: type[FigureRecord]) -> dict[str, Any]:
-    """The fields of a record, with their types."""
+    """Returns the fields of a record, with their types."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
 
@@ -50,7 +50,7 @@ def as_plain_json(value: object) -> Any:
 
 
 def as_field_type(kind: Any, value: Any) -> Any:
-    """A value of JSON as a field's type has it."""
+    """Returns a value of JSON as a field's type has it."""
     if isinstance(kind, type) and issubclass(kind, FigureRecord):
         return kind.read(value)
     if get_origin(kind) is Mapping:

@@ -79,7 +79,7 @@ def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_notes(settings: Mapping[str, Any], notes: Mapping[Case, Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings with what came out beside the answers: proofs and trainings."""
+    """Returns the settings with what came out beside the answers: proofs and trainings."""
     unproved = {(case.init, case.border) for case, noted in notes.items() if not noted.get("proved")}
     proved: dict[str, list[int]] = {}
     for init, border in dict.fromkeys((case.init, case.border) for case in notes):
@@ -96,7 +96,7 @@ def with_notes(settings: Mapping[str, Any], notes: Mapping[Case, Mapping[str, An
 
 
 def seconds_of(notes: Mapping[Case, Mapping[str, Any]]) -> dict[str, float]:
-    """Seconds of work in all, and by border."""
+    """Returns seconds of work in all, and by border."""
     seconds = {"total": sum(float(noted["seconds"]) for noted in notes.values())}
     for case, noted in notes.items():
         name = f"border {case.border}"
@@ -105,7 +105,7 @@ def seconds_of(notes: Mapping[Case, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def device_name(device: str) -> str:
-    """A device in words: a GPU's name, or cpu."""
+    """Returns a device in words: a GPU's name, or cpu."""
     return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
 
 

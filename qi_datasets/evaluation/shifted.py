@@ -45,11 +45,11 @@ class ShiftedWork:
         ]
 
     def names(self, case: Case, mode: str) -> list[str]:
-        """The parts of a mode, in the order of the sources."""
+        """Returns the parts of a mode, in the order of the sources."""
         return [case.part(f"{mode}-{start:06d}") for start in range(0, len(self.data.sources[TEST]), CHUNK)]
 
     def answers(self, case: Case, mode: str, start: int) -> Part:
-        """What the classifier answers to a chunk of sources in one mode."""
+        """Returns what the classifier answers to a chunk of sources in one mode."""
         stop = min(start + CHUNK, len(self.data.sources[TEST]))
         images, labels, pairs = read_shifted(self.data.stored, start, stop)
         network = self._bench.network(case).network
@@ -66,7 +66,7 @@ class ShiftedWork:
         return Part(pa.table({"label": labels if known else np.full_like(labels, -1), **rows}))
 
     def predictions(self) -> Predictions:
-        """The predictions of all cases, in order."""
+        """Returns the predictions of all cases, in order."""
         sources = np.array(self.data.sources[TEST], object)
         images = [{"pair": -1, "shift": shift, "side": 0} for shift in SHIFTS]
         images += [{"pair": k, "shift": 0, "side": side} for k, side in product(range(SHIFTED_GEOMETRY.pairs), (0, 1))]
@@ -83,7 +83,7 @@ class ShiftedWork:
         return Predictions.joined(SHIFTED.name, parts)
 
     def notes(self) -> dict[Case, Mapping[str, Any]]:
-        """What is noted beside the answers of each case."""
+        """Returns what is noted beside the answers of each case."""
         return {
             case: {
                 "seconds": sum(
@@ -95,6 +95,6 @@ class ShiftedWork:
 
 
 def table_column(table: pa.Table, name: str) -> np.ndarray:
-    """A column of lists, one a source, image by image."""
+    """Returns a column of lists, one a source, image by image."""
     values: np.ndarray = table.column(name).combine_chunks().flatten().to_numpy()
     return values.reshape(table.num_rows, -1).T.ravel()

@@ -32,10 +32,10 @@ class Work(Protocol):
         """Units that can be done now; [] once all is done."""
 
     def predictions(self) -> Predictions:
-        """The predictions of all cases, in an entry's order."""
+        """Returns the predictions of all cases, in an entry's order."""
 
     def notes(self) -> dict[Case, Mapping[str, Any]]:
-        """What is noted beside the answers of each case."""
+        """Returns what is noted beside the answers of each case."""
 
 
 ReadData = Callable[[str | Path | None, Design, int | None, bool], EvaluationData]
@@ -80,19 +80,19 @@ class Task:
 
 
 def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
-    """The patches of the splits that the inits need; arguments as of `ReadData`."""
+    """Returns the patches of the splits that the inits need; arguments as of `ReadData`."""
     train, validation, test = QI.splits
     splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
     return read_quadrant(stored_set(QI, output), splits, limit, progress)
 
 
 def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
-    """The sources of `shifted`; arguments as of `ReadData`."""
+    """Returns the sources of `shifted`; arguments as of `ReadData`."""
     return shifted_sources(stored_set(SHIFTED, output), limit)
 
 
 def generated_data(spec: SetSpec) -> ReadData:
-    """What reads a set that needs no images."""
+    """Returns what reads a set that needs no images."""
 
     def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
         if limit is not None and sum(spec.splits.values()) == len(CORNERS):

@@ -43,7 +43,7 @@ class ToyWork:
         return [Unit(name, partial(self.answers, case)) for case, name in names if not self.place.has(name)]
 
     def answers(self, case: Case) -> Part:
-        """What a network answers."""
+        """Returns what a network answers."""
         raise NotImplementedError
 
     def rows(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class ToyWork:
         raise NotImplementedError
 
     def predictions(self) -> Predictions:
-        """The predictions of all cases, in order."""
+        """Returns the predictions of all cases, in order."""
         parts = []
         for case in self.design.cases:
             table = self.place.read(case.part("answers")).table
@@ -62,7 +62,7 @@ class ToyWork:
         return Predictions.joined(self.task, parts)
 
     def notes(self) -> dict[Case, Mapping[str, Any]]:
-        """What is noted beside the answers of each case."""
+        """Returns what is noted beside the answers of each case."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
 
@@ -70,7 +70,7 @@ class PairWork(ToyWork):
     """`rook` and `corner`: one source, the two images that the set is."""
 
     def rows(self) -> dict[str, Any]:
-        """One source, labels 0 and 1."""
+        """Returns one source, labels 0 and 1."""
         return {"source": self.data.sources[PAIR][0], "label": [0, 1]}
 
 
@@ -80,7 +80,7 @@ class RookWork(PairWork):
     task = ROOK.name
 
     def answers(self, case: Case) -> Part:
-        """The trained network's logits."""
+        """Returns the trained network's logits."""
         network, images = self.design.trainable(case).network, self.images[PAIR]
         logits = run_network(
             lambda: train_on_pair(network, images, case.seed), f"on images of {images.shape[2]} pixels"
@@ -94,7 +94,7 @@ class CornerWork(PairWork):
     task = CORNER.name
 
     def answers(self, case: Case) -> Part:
-        """The probe's answers."""
+        """Returns the probe's answers."""
         network, images = self.design.network(case).network, self.images[PAIR]
         where = f"on images of {images.shape[2]} pixels"
         found = run_in_passes(lambda rows: run_network(lambda: network(images[rows]).flatten(1), where), 2, 2)
@@ -129,7 +129,7 @@ class RedGreenWork(ToyWork):
         return Part(table, {"training": training})
 
     def rows(self) -> dict[str, Any]:
-        """The rows of the similar and then of the dissimilar test."""
+        """Returns the rows of the similar and then of the dissimilar test."""
         splits = (SIMILAR, DISSIMILAR)
         return {
             "source": np.concatenate([self.data.sources[split] for split in splits]),

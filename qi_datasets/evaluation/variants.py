@@ -81,7 +81,7 @@ class PreparedNetwork:
 def describe_network(
     model: Model, variant: Variant, sides: Sequence[int], *, head: bool, widens: bool
 ) -> tuple[Variant, NetworkFacts]:
-    """The variant with its pool decided, and what is known of a model's network.
+    """Returns the variant with its pool decided, and what is known of a model's network.
 
     model: what makes it
     variant: what is changed of it
@@ -137,7 +137,7 @@ def has_phase(network: nn.Module, side: int) -> bool:
 
 
 def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Pool:
-    """A global maximum where a classifier of the libraries ends in a global pooling, else the network's own."""
+    """Returns a global maximum where a classifier of the libraries ends in a global pooling, else the network's own."""
     if head or not model.whole:
         return "own"
     try:
@@ -150,7 +150,7 @@ def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Po
 def prepare_network(
     model: Model, variant: Variant, side: int, seed: int, *, own: bool, head: bool = False, trained: bool = False
 ) -> PreparedNetwork:
-    """The network for images of `side` pixels in evaluation mode, its parameters frozen.
+    """Returns the network for images of `side` pixels in evaluation mode, its parameters frozen.
 
     model: what makes it
     variant: what is changed of it
@@ -184,7 +184,7 @@ def without_parametrizations(network: nn.Module) -> None:
 
 
 def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, *, head: bool) -> nn.Module:
-    """The network in its variant, in evaluation mode.
+    """Returns the network in its variant, in evaluation mode.
 
     network: as it was made
     model: what made it
@@ -212,7 +212,7 @@ def normalising_layer(transform: Transform) -> nn.Conv2d:
 
 
 def with_new_head(network: nn.Module, features: int, classes: int, seed: int) -> nn.Module:
-    """A network with a new linear layer on its features, all of it to be trained.
+    """Returns a network with a new linear layer on its features, all of it to be trained.
 
     network: answers features (N, F)
     features: F

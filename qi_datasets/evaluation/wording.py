@@ -11,17 +11,17 @@ NOTHING = "\N{EN DASH}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share in percent, without the sign."""
+    """Returns a share in percent, without the sign."""
     return NOTHING if share is None else f"{100 * share:.{digits}f}"
 
 
 def percent_interval(at: Mapping[str, Any]) -> str:
-    """The interval at a border in percent; a dash where the corners are equal."""
+    """Returns the interval at a border in percent; a dash where the corners are equal."""
     return NOTHING if at["low"] is None else f"{percent(at['low'])} to {percent(at['high'])}"
 
 
 def p_value(p: float | None) -> str:
-    """A p value; a dash where the corners are equal."""
+    """Returns a p value; a dash where the corners are equal."""
     return NOTHING if p is None else "< 1e-99" if p < 1e-99 else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
@@ -42,7 +42,7 @@ def reach(figures: Mapping[str, Any], name: str = "reach") -> str:
 
 
 def borders_run(figures: Mapping[str, Any]) -> str:
-    """How many of the seven borders there are, such as "2 of 7 borders"."""
+    """Returns how many of the seven borders there are, such as "2 of 7 borders"."""
     return f"{sum(f'{border}' in figures['borders'] for border in QI.borders)} of {len(QI.borders)} borders"
 
 
@@ -159,14 +159,14 @@ def table_of(content: Mapping[str, Any], form: str = "text") -> str:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A figure, with its interval if it has one; a dash for none."""
+    """Returns a figure, with its interval if it has one; a dash for none."""
     if isinstance(value, Mapping):
         return f"{value['value']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
     return NOTHING if value is None else f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 
 def network_name(content: Mapping[str, Any], init: str) -> str:
-    """A network in words, such as "resnet18 (random, 5 seeds, exact padding)"."""
+    """Returns a network in words, such as "resnet18 (random, 5 seeds, exact padding)"."""
     seeds = len(content["protocol"]["inits"][init]["seeds"])
     padding = content["model"]["padding"]
     parts = [init, *([f"{seeds} seeds"] if seeds > 1 else []), *([f"{padding} padding"] if padding != "own" else [])]
@@ -209,7 +209,7 @@ def dead_branches(dead: Mapping[str, Any]) -> str:
 
 
 def is_poor(moved: Mapping[str, Any]) -> bool:
-    """Whether a classifier names so few classes that its consistency says nothing of its features."""
+    """Returns whether a classifier names so few classes that its consistency says nothing of its features."""
     return bool(moved["classes"] < FEW_CLASSES)
 
 

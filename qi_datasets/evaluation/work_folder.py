@@ -101,11 +101,11 @@ class Workplace:
                 path.unlink(missing_ok=True)
 
     def path(self, name: str, suffix: str = "parquet") -> Path:
-        """Where a part is, or a further file of a unit."""
+        """Returns where a part is, or a further file of a unit."""
         return self.folder / f"{name}.{suffix}"
 
     def has(self, name: str) -> bool:
-        """Whether a part is there."""
+        """Returns whether a part is there."""
         return self.path(name).exists()
 
     def read(self, name: str) -> Part:
@@ -200,6 +200,6 @@ def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: S
 
 
 def clip_text(value: Any) -> str:
-    """A value in words, cut off."""
+    """Returns a value in words, cut off."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -80,7 +80,7 @@ class Drawing:
 
 
 def single_figure(draw: Callable[[Material, LookName], Figure]) -> Callable[[Material, LookName], Iterator[Figure]]:
-    """A drawing of a single figure."""
+    """Yields a drawing of a single figure."""
 
     def drawn(material: Material, look: LookName) -> Iterator[Figure]:
         yield draw(material, look)
@@ -101,7 +101,7 @@ def draw_by_border(material: Material, look: LookName) -> Iterator[Figure]:
 
 
 def maps_of(material: Material, look: LookName) -> Iterator[Figure]:
-    """A map for each init of each evaluation on a grid."""
+    """Yields a map for each init of each evaluation on a grid."""
     for made in material.grids:
         for init, figures in made.figures.items():
             model = made.content["model"]
@@ -269,7 +269,7 @@ def write_film(file: Path, draw: Callable[[int, LookName], Figure], look: LookNa
 
 
 def render_frame(figure: Figure) -> Image.Image:
-    """A figure as pixels of the film's size."""
+    """Returns a figure as pixels of the film's size."""
     held = io.BytesIO()
     figure.savefig(held, dpi=FILM_SIZE[0] / figure.get_figwidth())
     return Image.open(held).convert("RGB")

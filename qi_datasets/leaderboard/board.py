@@ -28,11 +28,11 @@ class Board:
 
     @classmethod
     def of(cls, collection: Collection) -> "Board":
-        """The board of a collection."""
+        """Returns the board of a collection."""
         return cls(tracks_of(collection.found), collection.refused, collection.again)
 
     def of_task(self, *tasks: str) -> list[Track]:
-        """The tracks of these tasks."""
+        """Returns the tracks of these tasks."""
         return [track for track in self.tracks if track.task in tasks]
 
     @property
@@ -64,7 +64,7 @@ class Board:
         return rows
 
     def crops(self, track: Track, rows: Sequence[RankedRow]) -> list[Figures | None]:
-        """What `crop` gives for each of some rows."""
+        """Returns what `crop` gives for each of some rows."""
         return [self.crop(track, row) for row in rows]
 
     def crop(self, track: Track, row: RankedRow) -> Figures | None:
@@ -82,12 +82,12 @@ class Board:
 
 
 def network_key(track: Track, row: RankedRow) -> tuple[Any, ...]:
-    """What entries of one network have in common on both sets."""
+    """Returns what entries of one network have in common on both sets."""
     return track.name, row.model["name"], row.model["padding"], row.init
 
 
 def weights_of(row: RankedRow) -> frozenset[str]:
-    """Digests of the networks of a row, one a seed."""
+    """Returns digests of the networks of a row, one a seed."""
     return frozenset(row.model["weights_sha256"].get(row.init, ()))
 
 

@@ -42,12 +42,12 @@ COMMON_FIELDS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
 def kind_of(at: Mapping[str, Any]) -> str:
-    """How a mark looks at a border: "proved" and "equal" where the corners are, else "read"."""
+    """Returns how a mark looks at a border: "proved" and "equal" where the corners are, else "read"."""
     return str(at["verdict"]) if at["verdict"] in (EQUAL, PROVED) else "read"
 
 
 def share_place(share: float, least: float = LEAST_SHARE) -> float:
-    """Where a share stands on an axis from `least` to 1."""
+    """Returns where a share stands on an axis from `least` to 1."""
     return max(0.0, (share - least) / (1 - least))
 
 
@@ -73,7 +73,7 @@ def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures,
 
 
 def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, init: str) -> list[Line]:
-    """The paper's curve of a network, dashed; nothing where it has none."""
+    """Returns the paper's curve of a network, dashed; nothing where it has none."""
     theirs = [(axis[border], share) for border, share in paper_curve(model, init).items() if border in axis]
     points = join_points(frame.place(x, share_place(share)) for x, share in theirs)
     return [Line(style, points, dashed=True)] if theirs else []
@@ -209,14 +209,14 @@ def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
 
 
 def label_rows(rows: Sequence[RankedRow]) -> str:
-    """What stands beside the mark of some rows."""
+    """Returns what stands beside the mark of some rows."""
     name = short_name(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
     paddings = {row.model["padding"] for row in rows}
     return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
 
 
 def names_of(rows: Sequence[RankedRow]) -> str:
-    """The names of some rows; of many, the first."""
+    """Returns the names of some rows; of many, the first."""
     return "; ".join(row_name(row) for row in rows[:20])
 
 

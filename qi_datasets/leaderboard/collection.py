@@ -101,7 +101,7 @@ def collect(
     pull_requests: bool = False,
     progress: bool = False,
 ) -> Collection:
-    """Every entry below the places, read and computed again.
+    """Returns every entry below the places, read and computed again.
 
     places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
     leave_out: a folder that is not searched
@@ -145,7 +145,7 @@ def collect(
 def proposed_entries(
     places: Iterable[str | Path], known: Iterable[tuple[str, Place]]
 ) -> dict[tuple[str, Place], int | None]:
-    """Name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
+    """Returns name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
 
     places: as of `collect`
     known: names and places of what is published
@@ -162,7 +162,7 @@ def proposed_entries(
 
 
 def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[str, Place]]:
-    """Name and place of each folder at or below a place that holds a file of an entry."""
+    """Returns name and place of each folder at or below a place that holds a file of an entry."""
     place = place_of(given)
     if folder_name(place) == ENTRY:
         parent = place.parent if isinstance(place, Path) else place.rpartition("/")[0]
@@ -204,7 +204,7 @@ def read_entry(name: str, place: Place) -> FoundEntry:
 
 
 def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
-    """The location score of each source: the mean of its d over the seven borders."""
+    """Returns the location score of each source: the mean of its d over the seven borders."""
     scores = entry.scores(init)
     mean: NDArray[np.float64] = np.mean([scores[border] for border in QI.borders], axis=0)
     return mean

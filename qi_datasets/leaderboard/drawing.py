@@ -32,7 +32,7 @@ class Frame:
         return self.height - self.bottom
 
     def place(self, x: float, y: float) -> Point:
-        """The pixel of a point whose x and y are shares of the axes."""
+        """Returns the pixel of a point whose x and y are shares of the axes."""
         across = self.left + x * (self.end - self.left)
         return round(across, 1), round(self.floor - y * (self.floor - self.top), 1)
 
@@ -95,7 +95,7 @@ class Chart:
 
 
 def mark_path(style: int, at: Point, size: float = 4) -> str:
-    """The path of a mark: circle, square, triangle, diamond, triangle upside down, or hourglass, by style."""
+    """Returns the path of a mark: circle, square, triangle, diamond, triangle upside down, or hourglass, by style."""
     x, y = at
     match style % 6:
         case 0:
@@ -155,5 +155,5 @@ def place_labels(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[L
 
 
 def boxes_overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (left, top, right, bottom) meet."""
+    """Returns whether two boxes (left, top, right, bottom) meet."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

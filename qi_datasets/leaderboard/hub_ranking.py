@@ -92,7 +92,7 @@ class Benchmark:
         return {}
 
     def at(self, revision: str | None) -> Manifest | None:
-        """The manifest at a revision, None for now; None for a revision that holds no set."""
+        """Returns the manifest at a revision, None for now; None for a revision that holds no set."""
         if revision is None:
             return self.manifest
         if revision not in self._manifests:
@@ -219,7 +219,7 @@ def is_named(found: FoundEntry, claim: Claim) -> bool:
 
 
 def is_of(found: FoundEntry, manifest: Manifest) -> bool:
-    """Whether an entry was measured on all of a set, to the digest."""
+    """Returns whether an entry was measured on all of a set, to the digest."""
     data = found.content["data"]
     digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
     named = {split: digests.get(split) for split in data["digests"]}

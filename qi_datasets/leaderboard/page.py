@@ -58,7 +58,7 @@ Downloads = Mapping[str, Sequence[str]]
 
 
 def render(board: Board, downloads: Downloads, compared: Sequence[ComparedClaim] = (), hub: str | None = None) -> str:
-    """The page as text; the same board gives the same text. compared: what the Hub's ranking says of it."""
+    """Returns the page as text; the same board gives the same text. compared: what the Hub's ranking says of it."""
     style, script = "\n".join(map(resource, STYLES)), "\n".join([licences(), *map(resource, SCRIPTS)])
     rows = [row for track in board.tracks for row in track.rows]
     first = choose_networks(board.quadrant[0].rows) if board.quadrant else []
@@ -107,17 +107,17 @@ def render(board: Board, downloads: Downloads, compared: Sequence[ComparedClaim]
 
 
 def resource(name: str) -> str:
-    """A file of the page's, as text."""
+    """Returns a file of the page's, as text."""
     return files("qi_datasets.cards").joinpath(name).read_text(encoding="utf-8")
 
 
 def licences() -> str:
-    """The licences of others' scripts, as a comment."""
+    """Returns the licences of others' scripts, as a comment."""
     return "\n".join(f"/*!\n{resource(name).strip()}\n*/" for name in LICENCES)
 
 
 def policy(style: str, script: str) -> str:
-    """A content security policy: this style and this script, and nothing from anywhere."""
+    """Returns a content security policy: this style and this script, and nothing from anywhere."""
     hashes = [f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
     return (
         f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; img-src data:; "
@@ -134,34 +134,34 @@ def slug(found: FoundEntry) -> str:
 
 
 def draw_for_both_widths(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
-    """A figure for wide and for narrow screens."""
+    """Returns a figure for wide and for narrow screens."""
     return draw(wide, rows, title), draw(NARROW, rows, title)
 
 
 def borders_of(rows: Iterable[RankedRow]) -> list[int]:
-    """Every border that one of some rows has."""
+    """Returns every border that one of some rows has."""
     return sorted({int(border) for row in rows for border in row.figures["borders"]})
 
 
 def rows_by_init(track: Track) -> list[tuple[str, list[RankedRow]]]:
-    """The rows of a track by init: a table each, since ranks hold within one."""
+    """Returns the rows of a track by init: a table each, since ranks hold within one."""
     groups = [(init, [row for row in track.rows if row.init == init]) for init in INITS]
     return [(init, rows) for init, rows in groups if rows]
 
 
 def has_field(rows: Iterable[RankedRow], name: str) -> bool:
-    """Whether one of some rows says something of its network."""
+    """Returns whether one of some rows says something of its network."""
     return any(row.model[name] is not None for row in rows)
 
 
 def chart_of(found: FoundEntry) -> Chart:
-    """The figure of an entry on `qi`."""
+    """Returns the figure of an entry on `qi`."""
     curves = {init: figures["borders"] for init, figures in found.figures.items()}
     return entry_chart(curves, f"Accuracy against border of {words.short_name(network_name(found.content))}")
 
 
 def along_diagonal(track: Track) -> tuple[tuple[Chart, Chart], Sequence[str]] | None:
-    """The curves of top-1 against shift on `shifted`, and their names; None where no labels were known."""
+    """Returns the curves of top-1 against shift on `shifted`, and their names; None where no labels were known."""
     known: list[RankedRow] = [row for row in track.rows if row.figures.get(CROP, {}).get("top1")]
     known = sorted(known, key=lambda row: -row.figures[CROP]["diagonal"]["value"])[: len(LETTERS) - 2]
     if not known:

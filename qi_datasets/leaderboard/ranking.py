@@ -115,7 +115,7 @@ def comparable(one: FoundEntry) -> tuple[str, str, str]:
 
 
 def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
-    """Rows by init, rank, value and name, the ranks filled in."""
+    """Returns rows by init, rank, value and name, the ranks filled in."""
     ranked: list[RankedRow] = []
     for init in INITS:
         those = [row for row in rows if row.init == init]
@@ -152,5 +152,5 @@ def compute_ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
 
 
 def is_better(scores: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
-    """Whether the first network's scores are lower than the second's for certain, source by source."""
+    """Returns whether the first network's scores are lower than the second's for certain, source by source."""
     return mean_interval(than - scores, lowest=-WIDEST, highest=WIDEST).low > 0

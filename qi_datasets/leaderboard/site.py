@@ -118,12 +118,12 @@ def compared_alone(
 
 
 def is_site_file(name: str) -> bool:
-    """Whether a relative path is one of a site's files."""
+    """Returns whether a relative path is one of a site's files."""
     return name in (PAGE, CSV, JSON, CARD) or name.startswith(f"{DOWNLOADS}/")
 
 
 def space_card() -> str:
-    """The card of the Space that shows the page."""
+    """Returns the card of the Space that shows the page."""
     head = yaml.safe_dump(SPACE, sort_keys=False, allow_unicode=True)
     text = "One static page, made by `qi-leaderboard`: every figure follows from the entries' predictions."
     return f"---\n{head}---\n\n{text}\n"
@@ -155,7 +155,7 @@ def copy_entries(entries: Sequence[FoundEntry], folder: Path) -> Downloads:
 
 
 def link_entries(entries: Iterable[FoundEntry], output: Path) -> Downloads:
-    """Links to the entries where they lie."""
+    """Returns links to the entries where they lie."""
     links = {}
     for found in entries:
         if not isinstance(found.place, Path):
@@ -169,12 +169,12 @@ def link_entries(entries: Iterable[FoundEntry], output: Path) -> Downloads:
 
 
 def files_at(folder: str, found: FoundEntry) -> list[str]:
-    """Where the files of an entry are, those of an evaluation on a grid among them."""
+    """Returns where the files of an entry are, those of an evaluation on a grid among them."""
     return [f"{folder}/{name}" for name in (*LARGEST, *(BESIDE if found.where else ()))]
 
 
 def table_of(board: Board) -> list[dict[str, Any]]:
-    """One record for each row of the tables, as entries.json has them."""
+    """Returns one record for each row of the tables, as entries.json has them."""
     return [record(track, row) for track in board.tracks for row in track.rows]
 
 
@@ -200,7 +200,7 @@ def record(track: Track, row: RankedRow) -> dict[str, Any]:
 
 
 def as_csv(table: list[dict[str, Any]]) -> str:
-    """The records as CSV, a column for each figure; empty where a row has no such figure."""
+    """Returns the records as CSV, a column for each figure; empty where a row has no such figure."""
     rows = [dict(flatten_record("", one)) for one in table]
     names = sorted({name for row in rows for name in row}, key=column_order)
     text = io.StringIO()
@@ -211,7 +211,7 @@ def as_csv(table: list[dict[str, Any]]) -> str:
 
 
 def flatten_record(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Name with dots -> value, of nested records."""
+    """Yields name with dots -> value, of nested records."""
     for name, value in content.items():
         if isinstance(value, dict):
             yield from flatten_record(f"{prefix}{name}.", value)
@@ -221,7 +221,7 @@ def flatten_record(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, 
 
 
 def column_order(name: str) -> tuple[Any, ...]:
-    """What is said of a row first, then its figures, borders and shifts by number."""
+    """Returns what is said of a row first, then its figures, borders and shifts by number."""
     first = [
         "entry",
         "key",

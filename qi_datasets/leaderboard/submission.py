@@ -173,7 +173,7 @@ def fetched_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
 
 
 def has_entries(place: HubPlace) -> bool:
-    """Whether there are entries on main."""
+    """Returns whether there are entries on main."""
     return any(file.path.endswith(f"/{ENTRY}") for file in tree(place))
 
 
@@ -183,7 +183,7 @@ def find_trouble(known: KnownEntry, one: FoundEntry) -> str:
 
 
 def form_faults(folder: Path) -> list[str]:
-    """What is wrong with the name of an entry's folder, and with what lies in it."""
+    """Returns what is wrong with the name of an entry's folder, and with what lies in it."""
     return [*named_plainly(folder.name), *other_files(folder)]
 
 
@@ -206,7 +206,7 @@ def other_files(folder: Path) -> Iterator[str]:
 
 
 def find_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Where an entry differs from the published one of its name; "" if it doesn't."""
+    """Returns where an entry differs from the published one of its name; "" if it doesn't."""
     for section in (name for name in new if name not in (*UNSEALED, *DESCRIBING)):
         if where := changed_place(section, old.get(section), new[section]):
             return f"{where}; a new revision needs a folder of its own"
@@ -214,7 +214,7 @@ def find_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def changed_place(where: str, old: Any, new: Any) -> str:
-    """Names the first place where a published value was changed; "" if none was."""
+    """Returns names the first place where a published value was changed; "" if none was."""
     if isinstance(old, dict) and isinstance(new, dict):
         return next(
             filter(None, (changed_place(f"{where}.{name}", old.get(name), new.get(name)) for name in old | new)), ""
@@ -223,5 +223,5 @@ def changed_place(where: str, old: Any, new: Any) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A value in a message."""
+    """Returns a value in a message."""
     return repr(value)[:80]

@@ -69,24 +69,24 @@ SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
 
 
 def row_name(row: RankedRow) -> str:
-    """A row in words, such as "resnet18 (exact padding, random)"."""
+    """Returns a row in words, such as "resnet18 (exact padding, random)"."""
     padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
     return f"{network_name(row.content)} ({padding}{row.init})"
 
 
 def short_name(name: str) -> str:
-    """A name that fits a figure."""
+    """Returns a name that fits a figure."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def track_name(track: Track) -> str:
-    """A track in words."""
+    """Returns a track in words."""
     name = DATA.get(track.name, OTHER_DATA)
     return f"{name} ({track.number})" if track.number else name
 
 
 def track_note(track: Track) -> str:
-    """Which data a track is about, to the digest."""
+    """Returns which data a track is about, to the digest."""
     data = track.data
     digests = ", ".join(f"{split} {digest[:12]}" for split, digest in sorted(data["digests"].items()))
     limit = f", the first {data['limit']} of each split" if data["limit"] else ""
@@ -94,7 +94,7 @@ def track_note(track: Track) -> str:
 
 
 def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int = 3) -> str:
-    """A figure with its interval; a dash where there is none."""
+    """Returns a figure with its interval; a dash where there is none."""
     if figure is None:
         return NOTHING
     value, low, high = (f"{scale * figure[name]:.{digits}f}".replace("-", MINUS) for name in ("value", "low", "high"))
@@ -111,7 +111,7 @@ def agreement_sentence(found: FoundEntry, again: FoundEntry) -> str:
 
 
 def small_number(number: float) -> str:
-    """A number that may be tiny."""
+    """Returns a number that may be tiny."""
     return "0" if number == 0 else f"{number:.3f}" if number >= 0.01 else f"{number:.0e}"
 
 
@@ -153,7 +153,7 @@ def reach_of(row: RankedRow) -> int:
 
 
 def is_variant(row: RankedRow, other: RankedRow) -> bool:
-    """Whether two rows differ in their padding alone."""
+    """Returns whether two rows differ in their padding alone."""
     return (row.model["name"], row.model["weights"], row.init) == (
         other.model["name"],
         other.model["weights"],
@@ -185,13 +185,13 @@ def comparison(content: Mapping[str, Any]) -> str:
 
 
 def content_of_init(content: Mapping[str, Any], init: str) -> dict[str, Any]:
-    """What an entry says, of one init alone."""
+    """Returns what an entry says, of one init alone."""
     protocol = content["protocol"]
     return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
 
 
 def command_line(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
-    """A command line of `qi-eval`."""
+    """Returns a command line of `qi-eval`."""
     weights = [] if model["weights"] in ("none", GIVEN) else ["--weights", model["weights"]]
     name, rest = [model["name"]], ["--output", sets, *weights, *flags]
     # After "--" nothing is taken for a flag, whatever the network is called.
@@ -199,7 +199,7 @@ def command_line(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> s
 
 
 def flags_of(arguments: Mapping[str, Any]) -> list[str]:
-    """The flags of an evaluation, without those that say what is so by default."""
+    """Returns the flags of an evaluation, without those that say what is so by default."""
     usual = {
         "task": QI.name,
         "borders": list(QI.borders),
@@ -222,6 +222,6 @@ def flags_of(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def list_values(values: Iterable[Any]) -> str:
-    """Values in one line; a long list is cut."""
+    """Returns values in one line; a long list is cut."""
     those: Sequence[str] = [f"{value}" for value in values]
     return ", ".join(those) if len(those) <= 12 else f"{', '.join(those[:10])}, \N{HORIZONTAL ELLIPSIS} ({len(those)})"

@@ -105,7 +105,7 @@ def checked_view(
     grid: int | None = None,
     canvas: int | None = None,
 ) -> View | None:
-    """What shows the stored set as asked for; None for the stored images as they are.
+    """Returns what shows the stored set as asked for; None for the stored images as they are.
 
     spec: the set.
     name: of a config, None for the default one.
@@ -142,7 +142,7 @@ def checked_view(
 
 
 def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
-    """The border that a config's name or `border` asks for, in pixels."""
+    """Returns the border that a config's name or `border` asks for, in pixels."""
     pixels = None if border is None else BORDER.check(border)
     if name is None:
         return pixels or 0
@@ -159,7 +159,7 @@ def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
 
 
 def checked_side(spec: SetSpec, size: int | None = None, canvas: int | None = None) -> int:
-    """The side of the images that the set's own option asks for, in pixels."""
+    """Returns the side of the images that the set's own option asks for, in pixels."""
     option = spec.size_option
     value = size if canvas is None else canvas
     return spec.size if option is None or value is None else option.check(value)
@@ -254,7 +254,7 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
 
 
 def columns_of(view: View | None) -> tuple[str, ...]:
-    """The columns of a view that makes its own rows, () of one that keeps the stored ones."""
+    """Returns the columns of a view that makes its own rows, () of one that keeps the stored ones."""
     if view is with_pairs:
         return PAIR_COLUMNS
     return GRID_COLUMNS if isinstance(view, partial) and view.func is with_grid else ()

@@ -36,7 +36,7 @@ REWRITTEN: pa.StructType = datasets.Image.pa_type
 
 
 def computed_type(**further: pa.DataType) -> pa.StructType:
-    """The Arrow type of a column of computed images, with further fields that say what to compute."""
+    """Returns the Arrow type of a column of computed images, with further fields that say what to compute."""
     stored = pa.struct({AS_STORED: pa.binary()})
     return pa.struct({"bytes": stored, "path": pa.string(), **further, "rewritten": REWRITTEN})
 
@@ -70,11 +70,11 @@ class ComputedImage:
         """
 
     def __call__(self) -> pa.StructType:
-        """The Arrow type of the column."""
+        """Returns the Arrow type of the column."""
         return self.pa_type
 
     def encode_example(self, value: Any) -> dict[str, Any]:
-        """What is stored of a stock image struct, an image, an array, or a file's path or bytes."""
+        """Returns what is stored of a stock image struct, an image, an array, or a file's path or bytes."""
         empty: dict[str, Any] = {part.name: None for part in self.pa_type}
         if isinstance(value, dict):
             if stored_file(value) or value.get("rewritten"):
@@ -84,7 +84,7 @@ class ComputedImage:
         return {**empty, "rewritten": datasets.Image().encode_example(value)}
 
     def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Image.Image:
-        """The computed image: PIL, mode L or RGB, which makes its black when pixels are asked for."""
+        """Returns the computed image: PIL, mode L or RGB, which makes its black when pixels are asked for."""
         if not isinstance(value, dict):
             image: Image.Image = value
             return image
@@ -106,12 +106,12 @@ class ComputedImage:
         return self.column(storage.is_null(), **known)
 
     def column(self, nulls: pa.BooleanArray, **fields: pa.Array) -> pa.StructArray:
-        """A column of these fields, the others null. nulls: True where the row lacks an image."""
+        """Returns a column of these fields, the others null. nulls: True where the row lacks an image."""
         parts = [fields.get(part.name, pa.nulls(len(nulls), part.type)) for part in self.pa_type]
         return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=nulls)
 
     def flatten(self) -> "ComputedImage":
-        """The type itself: one column, as for stock images."""
+        """Returns the type itself: one column, as for stock images."""
         return self
 
     @property
@@ -208,7 +208,7 @@ def stored_file(cell: Mapping[str, Any]) -> bytes | None:
 
 
 def from_stock(storage: pa.Array) -> dict[str, pa.Array]:
-    """The fields of a computed column that shows a stock one: images that are not as stored are `rewritten`."""
+    """Returns the fields of a computed column that shows a stock one: images that are not as stored are `rewritten`."""
     stock = datasets.Image().cast_storage(storage)
     data, path = stock.field("bytes"), stock.field("path")
     unchanged = pc.fill_null(pc.ends_with(path, UNCHANGED), False)

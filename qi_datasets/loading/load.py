@@ -222,7 +222,7 @@ def load_dataset(
 
 
 def apply_view(rows: Any, view: View | None, columns: list[str] | None) -> Any:
-    """A split through a view, or as it is, with these columns of what is seen, or all."""
+    """Returns a split through a view, or as it is, with these columns of what is seen, or all."""
     viewed = rows if view is None else view(rows)
     return viewed if columns is None else viewed.select_columns(list(columns))
 
@@ -243,7 +243,7 @@ def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
-    """The folder of the set, built if that is possible with what is given.
+    """Returns the folder of the set, built if that is possible with what is given.
 
     spec: the set.
     side: of its images at border 0, in pixels.
@@ -282,7 +282,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
 
 
 def is_current(folder: Place) -> bool:
-    """Whether a complete set of this package's spec version is there."""
+    """Returns whether a complete set of this package's spec version is there."""
     try:
         manifest = Manifest.read(folder)
     except StoredSetError:
@@ -307,7 +307,7 @@ def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
 
 
 def stored_files(spec: SetSpec, folder: Place, manifest: Manifest) -> dict[str, list[str]]:
-    """The Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
+    """Returns the Parquet files of the set at border 0, by split; StoredSetError if the manifest names none."""
     try:
         splits = manifest.configs[spec.config_of(0)].splits
         # `datasets` takes paths for patterns.

@@ -17,7 +17,7 @@ COLUMNS = ("image_a", "image_b", *_KEPT, *_OFFSETS)
 
 
 def with_pairs(dataset: AnyDataset) -> AnyDataset:
-    """Every pair of every source: row 5i+k is pair k of source i.
+    """Returns every pair of every source: row 5i+k is pair k of source i.
 
     Columns: `image_a`, `image_b` (windows of 224x224), `label`, `source`, and the windows' top-left pixels `y0`, `x0`
     and `y1`, `x1`.

@@ -38,7 +38,7 @@ def repo_for(
     output: str | Path | None,
     imagenet_val: str | Path | None,
 ) -> str | None:
-    """The repository that a set comes from; None if from this machine.
+    """Returns the repository that a set comes from; None if from this machine.
 
     Who names none gets the one of `$QI_DATASETS_REPO`, unless the set is built here, can be made on the spot, or a
     place or images are given.
@@ -117,7 +117,7 @@ def find_published(spec: SetSpec, side: int, repo_id: str, revision: str | None)
 
 
 def file_names_at_border_0(spec: SetSpec, found: PublishedSet) -> dict[str, list[str]]:
-    """The names of the files at border 0, by split; StoredSetError if the manifest names none."""
+    """Returns the names of the files at border 0, by split; StoredSetError if the manifest names none."""
     config = found.manifest.configs.get(spec.config_of(0))
     files = {} if config is None else {split: list(record.files) for split, record in config.splits.items()}
     listed = all(name in found.manifest.files for names in files.values() for name in names)

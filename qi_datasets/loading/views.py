@@ -20,7 +20,7 @@ AnyDataset = TypeVar("AnyDataset", datasets.Dataset, datasets.IterableDataset)
 
 
 def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
-    """Every image with `border` black pixels added on all four sides; the columns x, y, border say so."""
+    """Returns every image with `border` black pixels added on all four sides; the columns x, y, border say so."""
     features = dataset.features
     moved = [name for name in BORDER_COLUMNS if name in features]
     if isinstance(dataset, datasets.Dataset):
@@ -42,7 +42,7 @@ def with_shift(dataset: AnyDataset, mode: str, shift: int) -> AnyDataset:
 
 
 def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
-    """The column `image`, if it is among those that were loaded, as that type computes it."""
+    """Returns the column `image`, if it is among those that were loaded, as that type computes it."""
     if "image" not in dataset.features:
         return dataset
     image = replace(image, decode=dataset.features["image"].decode)
@@ -58,7 +58,7 @@ def stream_tables(
     features: Mapping[str, Any],
     rows: int = _STREAMED_ROWS,
 ) -> datasets.IterableDataset:
-    """A stream whose tables go through a step.
+    """Returns a stream whose tables go through a step.
 
     Args:
         stream: The rows.
@@ -84,7 +84,7 @@ def _moved(stored: pa.Table, names: list[str], border: int) -> pa.Table:
 
 
 def as_stock(dataset: AnyDataset) -> AnyDataset:
-    """A view with its images written out as they are seen: what it saves opens without this package."""
+    """Returns a view with its images written out as they are seen: what it saves opens without this package."""
     if not isinstance(dataset, datasets.Dataset | datasets.IterableDataset):
         what = "; give one split of it" if isinstance(dataset, dict) else ""
         raise OptionError(f"as_stock takes a data set of load_dataset, not a {type(dataset).__name__}{what}")

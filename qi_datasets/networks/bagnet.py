@@ -35,7 +35,7 @@ class _BagBottleneck(nn.Module):
         self.crop = kernel - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's map; a 3x3 kernel leaves out the last two rows and columns of the map beside it."""
+        """Returns the block's map; a 3x3 kernel leaves out the last two rows and columns of the map beside it."""
         beside = x[:, :, : -self.crop, : -self.crop] if self.crop else x
         if self.downsample is not None:
             beside = self.downsample(beside)

@@ -371,7 +371,7 @@ def name_of(func: Any) -> str:
 
 
 def _came_of(planes: Sequence[Plane], name: str, value: Any, **what: bool) -> Any:
-    """Returns what came of maps, or of what was none, and is none. what: `is_pooling`, `is_mixed`"""
+    """Returns what came of maps, or of what was none, and is none. what: `is_pooling`, `is_mixed`."""
     is_pooling, is_mixed = what.get("is_pooling", False), what.get("is_mixed", False)
     run, ends = planes[0].run, {end for plane in planes for end in plane.ends}
     maps = [plane for plane in planes if plane.axes is not None]

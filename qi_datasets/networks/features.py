@@ -41,7 +41,7 @@ def ieee_float32() -> Iterator[None]:
 
 
 def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
-    """Images (N, C, H, W) as a network takes them: uint8 is divided by 255, floating point keeps its values.
+    """Returns images (N, C, H, W) as a network takes them: uint8 is divided by 255, floating point keeps its values.
 
     Raises:
         OptionError: For another number of dimensions or another type.

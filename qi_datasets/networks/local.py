@@ -102,7 +102,7 @@ class LocalEvaluation:
         return torch.cat(found)[torch.cat(order).argsort().to(found[0].device)]
 
     def at_all_places(self, patches: Tensor) -> Tensor:
-        """Features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
+        """Returns features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
 
         The black canvas, and what is proved to be the same in two places, are computed once. Raises `OptionError` for
         patches of another shape.
@@ -118,7 +118,7 @@ class LocalEvaluation:
             raise OptionError(f"patches have the shape (N, {expected}), got {tuple(patches.shape)}", code="bad-shape")
 
     def _features(self, patches: Tensor, places: Sequence[Place]) -> Tensor:
-        """Features (places, N, F)."""
+        """Returns features (places, N, F)."""
         with torch.inference_mode(), ieee_float32():
             windows = patches.to(self._like).clone(memory_format=self._layout)
             return torch.stack([*self._answers(windows, places)])
@@ -187,7 +187,7 @@ class LocalNetwork:
         return not self.reasons
 
     def __call__(self, patches: Tensor, y: _Positions, x: _Positions) -> Tensor:
-        """Answers to images with `patches` (N, C, h, w) at row `y`, column `x` (one for all, or one for each).
+        """Returns answers to images with `patches` (N, C, h, w) at row `y`, column `x` (one for all, or one for each).
 
         Raises `OptionError` if a patch leaves its image, and `UnsupportedOperationError`, with the name of the
         function, for a network that writes into a view of a map.
@@ -282,7 +282,7 @@ def corners_proved_equal(
 
 
 def _by_place(patches: Tensor, y: _Positions, x: _Positions) -> Iterator[tuple[Place, Tensor]]:
-    """Each place that occurs, and which images have their patch there."""
+    """Yields each place that occurs, and which images have their patch there."""
     _check_patches(patches)
     rows, columns = (torch.as_tensor(positions).cpu() for positions in (y, x))
     for positions in (rows, columns):
@@ -319,7 +319,7 @@ def _images(windows: Tensor, place: Place, side: int) -> Tensor:
 
 
 def _as_features(answer: Any, count: int) -> Tensor:
-    """An answer as (N, F)."""
+    """Returns an answer as (N, F)."""
     if not isinstance(answer, Tensor) or answer.shape[:1] != (count,):
         raise OptionError("the network answers something else than one tensor with one row per image")
     whole: Tensor = answer.whole() if isinstance(answer, Patched) else answer
@@ -327,7 +327,7 @@ def _as_features(answer: Any, count: int) -> Tensor:
 
 
 def _bytes(output: Any) -> int:
-    """The memory of the maps of one patch in all places."""
+    """Returns the memory of the maps of one patch in all places."""
     if isinstance(output, Patched):
         parts = {id(one.values): one.values.numel() // len(one.values) for one in output.places}
         return sum(parts.values()) * output.dtype.itemsize
@@ -337,12 +337,12 @@ def _bytes(output: Any) -> int:
 
 
 def _like(network: nn.Module, default: Tensor) -> Tensor:
-    """A tensor of the network's type, on its device; `default` if it has no parameters."""
+    """Returns a tensor of the network's type, on its device; `default` if it has no parameters."""
     return next((one for one in network.parameters() if one.is_floating_point()), default).detach()
 
 
 def _layout(network: nn.Module) -> torch.memory_format:
-    """How the network's kernels lie in memory."""
+    """Returns how the network's kernels lie in memory."""
     kernels = [kernel for kernel in network.parameters() if kernel.ndim == 4]
     last = any(k.is_contiguous(memory_format=torch.channels_last) and not k.is_contiguous() for k in kernels)
     return torch.channels_last if last else torch.contiguous_format

@@ -76,7 +76,7 @@ def make_conv2d(
     groups: int = 1,
     bias: bool = True,
 ) -> nn.Conv2d:
-    """A square convolution of the named padding; its weights are drawn as `nn.Conv2d` draws them.
+    """Returns a square convolution of the named padding; its weights are drawn as `nn.Conv2d` draws them.
 
     Equal random state gives equal weights whatever the padding.
 

@@ -59,7 +59,7 @@ class LinearProbe(_Standardised):
         return odds
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.int64]:
-        """The likelier label, (N,)."""
+        """Returns the likelier label, (N,)."""
         return (self.decision(features) > 0).astype(np.int64)
 
     def _inputs(self, features: NDArray[np.floating]) -> Tensor:

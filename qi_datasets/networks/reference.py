@@ -59,7 +59,7 @@ class ReferenceNetwork(nn.Module):
         return pooled.flatten(1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features, (N, C_out)."""
+        """Returns features, (N, C_out)."""
         return self.features(images)
 
 
@@ -121,7 +121,7 @@ class QuadrantNet(ReferenceNetwork):
         self.requires_grad_(False)
 
     def exact(self) -> nn.Module:
-        """The same weights by exact full convolution."""
+        """Returns the same weights by exact full convolution."""
         return to_full_conv(self)
 
 
@@ -134,7 +134,7 @@ def one_hot_filters(size: int = 3) -> Tensor:
 
 
 def corner_maxima(images: Tensor, padding: Padding, filters: Tensor | None = None) -> Tensor:
-    """The maximum of each filter's feature map: images (N, 1, H, W), filters (K, 1, k, k), result (N, K).
+    """Returns the maximum of each filter's feature map: images (N, 1, H, W), filters (K, 1, k, k), result (N, K).
 
     By default all nine one-hot 3x3 filters. Dtype and device are those of the images; rows and columns of the
     filters are equal in number.

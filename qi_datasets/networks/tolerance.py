@@ -35,7 +35,7 @@ def relative_difference(first: _Values, second: _Values) -> float:
 
 
 def equal_tolerance(dtype: torch.dtype) -> float:
-    """The relative difference below which values computed in `dtype` (float32 or float64) count as equal.
+    """Returns the relative difference below which values computed in `dtype` (float32 or float64) count as equal.
 
     Raises:
         OptionError: For any other dtype.
@@ -46,7 +46,7 @@ def equal_tolerance(dtype: torch.dtype) -> float:
 
 
 def is_equal(first: _Values, second: _Values) -> bool:
-    """Whether two arrays of one shape and one dtype (float32 or float64) are equal up to rounding.
+    """Returns whether two arrays of one shape and one dtype (float32 or float64) are equal up to rounding.
 
     Raises:
         OptionError: If shapes or dtypes differ, or for a dtype without a tolerance.

@@ -123,7 +123,7 @@ def features_alone(forward: Forward, network: Any, *args: Any) -> Any:
 
 
 def is_of_timm(network: nn.Module) -> bool:
-    """Whether a network has timm's functions for its head and pooling, by which these are changed."""
+    """Returns whether a network has timm's functions for its head and pooling, by which these are changed."""
     return all(hasattr(network, name) for name in ("reset_classifier", "forward_features", "forward_head"))
 
 
@@ -140,7 +140,7 @@ def _pools_maximum_by_timm(network: Any) -> bool:
 
 
 def _timm_pool(network: Any) -> str:
-    """What timm calls the pooling before a network's classifier; "" where there is none by that name."""
+    """Returns what timm calls the pooling before a network's classifier; "" where there is none by that name."""
     for owner in (network, getattr(network, "head", None)):
         for name in ("global_pool", "pool_type"):
             pool = getattr(owner, name, None)

@@ -46,7 +46,7 @@ class TooManyPixelsError(ValueError):
 
 
 def decode_file(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, fully decoded, in the file's own mode.
+    """Returns the image in the bytes of a file, fully decoded, in the file's own mode.
 
     Raises:
         TooManyPixelsError: For a huge one, and whatever Pillow raises.

@@ -164,7 +164,7 @@ class Code:
 
 @functools.cache
 def row_codes() -> tuple[tuple[Code, ...], npt.NDArray[np.int64]]:
-    """The codes to choose from for a content's rows, and their literals' bits, int64 (codes, 256)."""
+    """Returns the codes to choose from for a content's rows, and their literals' bits, int64 (codes, 256)."""
     codes = []
     for spread in _SPREADS:
         literals = [10**12 // (min(value, 256 - value) + spread) ** 3 for value in range(256)]
@@ -177,7 +177,7 @@ def row_codes() -> tuple[tuple[Code, ...], npt.NDArray[np.int64]]:
 
 @functools.cache
 def black_code() -> Code:
-    """The code of blocks that hold zeros only: one bit for the longest match, one for its distance."""
+    """Returns the code of blocks that hold zeros only: one bit for the longest match, one for its distance."""
     weights = [0] * 286
     weights[0] = weights[_END_OF_BLOCK] = 1 << 10
     weights[257:_LONGEST] = [1 << 5] * 28

@@ -8,7 +8,7 @@ from qi_datasets.specs import DRAW_PREFIX
 
 
 def draw(text: str) -> bytes:
-    """The 32 bytes that decide everything random about what `text` names."""
+    """Returns the 32 bytes that decide everything random about what `text` names."""
     return hashlib.sha256(f"{DRAW_PREFIX}/{text}".encode()).digest()
 
 
@@ -18,7 +18,7 @@ def sha256_hex(data: bytes) -> str:
 
 
 def row_digest(image: Placed, label: int | str, source: str, box: Box | None = None) -> bytes:
-    """The digest (32 bytes) of one row: every pixel counts, yet no black is hashed.
+    """Returns the digest (32 bytes) of one row: every pixel counts, yet no black is hashed.
 
     Args:
         image: Of the row.
@@ -35,5 +35,5 @@ def row_digest(image: Placed, label: int | str, source: str, box: Box | None = N
 
 
 def split_digest(row_digests: Iterable[bytes]) -> str:
-    """The digest of a split, in hex: SHA-256 over its rows' digests in row order."""
+    """Returns the digest of a split, in hex: SHA-256 over its rows' digests in row order."""
     return sha256_hex(b"".join(row_digests))

@@ -61,14 +61,14 @@ class Placed:
         return self.height, self.width, self.channels
 
     def bordered(self, border: int) -> "Placed":
-        """The same image with `border` black pixels added on all four sides."""
+        """Returns the same image with `border` black pixels added on all four sides."""
         if border < 0:
             raise OptionError(f"a border is 0 or more pixels, not {border}", code="bad-value")
         around = 2 * border
         return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
     def crop(self, y: int, x: int, height: int, width: int) -> "Placed":
-        """A rectangle of the image, black where it reaches beyond it.
+        """Returns a rectangle of the image, black where it reaches beyond it.
 
         Args:
             y: Row and column of its top-left pixel, also negative ones.
@@ -85,7 +85,7 @@ class Placed:
         return Placed(part, self.y + top - y, self.x + left - x, height, width)
 
     def pixels(self) -> Pixels:
-        """The whole image, (height, width, c) uint8."""
+        """Returns the whole image, (height, width, c) uint8."""
         return self.into(black(*self.shape))
 
     def into(self, black: Pixels) -> Pixels:
@@ -104,7 +104,7 @@ def black(*shape: int) -> Pixels:
 
 
 def whole(image: npt.ArrayLike) -> Placed:
-    """An (h, w) or (h, w, c) uint8 image as a Placed that fills its own canvas."""
+    """Returns an (h, w) or (h, w, c) uint8 image as a Placed that fills its own canvas."""
     pixels = np.asarray(image)
     content = pixels[:, :, None] if pixels.ndim == 2 else pixels
     if content.ndim != 3:
@@ -123,7 +123,7 @@ def nonzero_box(content: Pixels) -> Box:
 
 
 def central_square(image: Image.Image, share: float, side: int) -> Pixels:
-    """The centred square of `share` x the shorter side, resized to `side` x `side`: (side, side, 3) uint8.
+    """Returns the centred square of `share` x the shorter side, resized to `side` x `side`: (side, side, 3) uint8.
 
     One antialiased bilinear step from the exact, fractional box. The image is first cropped to the smallest integer
     rectangle that contains the box: Pillow 13 chooses the order of its two passes by the shape of what it is given,
@@ -142,7 +142,7 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
 
 
 def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
-    """A square part of an image, (side, side[, c]).
+    """Returns a square part of an image, (side, side[, c]).
 
     Args:
         image: (h, w[, c]).
@@ -162,7 +162,7 @@ def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
 
 
 def centre(image: Pixels, side: int) -> Pixels:
-    """The central window of `side` x `side` pixels."""
+    """Returns the central window of `side` x `side` pixels."""
     height, width = image.shape[:2]
     return window(image, (height - side) // 2, (width - side) // 2, side)
 
@@ -186,7 +186,7 @@ def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
 
 
 def shift_zero(base: Pixels, shift: int, side: int) -> Pixels:
-    """The central window moved by `shift` pixels down and right inside its own frame; what enters is black.
+    """Returns the central window moved by `shift` pixels down and right inside its own frame; what enters is black.
 
     Shapes as in `shift_crop`; any shift is possible.
     """
@@ -198,7 +198,7 @@ def shift_zero(base: Pixels, shift: int, side: int) -> Pixels:
 
 
 def shift_circular(base: Pixels, shift: int, side: int) -> Pixels:
-    """The central window rolled by `shift` pixels down and right: what leaves on one side enters on the other.
+    """Returns the central window rolled by `shift` pixels down and right: what leaves on one side enters on the other.
 
     Shapes as in `shift_crop`; any shift is possible.
     """

@@ -99,13 +99,13 @@ class PlacedImage(Image.Image):
         return {"data": pixels.data, "shape": pixels.shape, "typestr": "|u1", "version": 3}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """The rectangle and its place, or where PIL has pixels an ordinary image of these."""
+        """Returns the rectangle and its place, or where PIL has pixels an ordinary image of these."""
         if (placed := self.still_placed) is None:
             return Image.Image, (), self.__getstate__()
         return _restored, (placed, self.info)
 
     def tobytes(self, encoder_name: str = "raw", *args: Any) -> bytes:
-        """The pixels in PIL's order."""
+        """Returns the pixels in PIL's order."""
         if (placed := self.still_placed) is None or encoder_name != "raw" or args not in ((), (self.mode,)):
             return super().tobytes(encoder_name, *args)
         return placed.pixels().tobytes()
@@ -120,19 +120,19 @@ class PlacedImage(Image.Image):
             fp.write(PatchEncoder(placed.content).png(placed.y, placed.x, placed.height, placed.width))
 
     def copy(self) -> Image.Image:
-        """An image of its own."""
+        """Returns an image of its own."""
         placed = self.still_placed
         return super().copy() if placed is None else self._like_it(placed)
 
     __copy__ = copy
 
     def convert(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Image.Image:
-        """The image in another mode, as a copy in the same one."""
+        """Returns the image in another mode, as a copy in the same one."""
         same = mode in (None, "", self.mode) and not args and not kwargs
         return self.copy() if same else super().convert(mode, *args, **kwargs)
 
     def crop(self, box: tuple[float, float, float, float] | None = None) -> Image.Image:
-        """A rectangle (left, top, right, bottom) of the image, black where it reaches beyond it."""
+        """Returns a rectangle (left, top, right, bottom) of the image, black where it reaches beyond it."""
         placed = self.still_placed
         if placed is None or box is None:
             return super().crop(box)

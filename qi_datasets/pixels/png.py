@@ -88,7 +88,7 @@ class _Sums(NamedTuple):
 
     @classmethod
     def of(cls, residuals: npt.NDArray[np.uint8]) -> Self:
-        """The sums over residuals, (h, n)."""
+        """Returns the sums over residuals, (h, n)."""
         h, n = residuals.shape
         row_sums, column_sums = residuals.sum(axis=1, dtype=np.int64), residuals.sum(axis=0, dtype=np.int64)
         return cls(int(row_sums.sum()), int(row_sums @ np.arange(h)), int(column_sums @ np.arange(n)))

@@ -14,7 +14,7 @@ _FRAME = 12  # length, type and CRC of a chunk
 
 
 def addition(data: bytes, mode: str) -> str:
-    """What a PNG file holds beside 8-bit pixels of this mode ("L" or "RGB"), in a few words; "" if nothing."""
+    """Returns what a PNG file holds beside 8-bit pixels of this mode ("L" or "RGB"), in a few words; "" if nothing."""
     if not data.startswith(_SIGNATURE):
         return "another signature"
     place = len(_SIGNATURE)

@@ -80,7 +80,7 @@ class CornerNetwork:
         return "it was asked for" if self._local is None else "; ".join(self._local.reasons)
 
     def __call__(self, patches: Tensor, labels: Tensor) -> Tensor:
-        """The answers (N, F) to `patches` (N, 3, h, w), each in the corner that its label (N,) says."""
+        """Returns the answers (N, F) to `patches` (N, 3, h, w), each in the corner that its label (N,) says."""
         if self._local is None:
             dense: Tensor = self._run(lambda: self.network(self.corners.images(patches, labels)).flatten(1))
             return dense
@@ -89,7 +89,7 @@ class CornerNetwork:
         return answers
 
     def features(self, patches: Tensor, batch: int | None = None) -> Features:
-        """Features (N, 2, F) of a frozen network, float32 or float64.
+        """Returns features (N, 2, F) of a frozen network, float32 or float64.
 
         Args:
             patches: (N, 3, h, w), on any device.
@@ -114,7 +114,7 @@ class CornerNetwork:
         return features
 
     def _both(self, local: LocalEvaluation, patches: Tensor) -> Tensor:
-        """Features (N, 2 * F) of each patch in both corners, what is the same in both being computed once."""
+        """Returns features (N, 2 * F) of each patch in both corners, what is the same in both being computed once."""
         return self._run(lambda: local.at_all_places(patches).transpose(0, 1).flatten(1))
 
     def _fitting(self, images: Tensor) -> int:
@@ -130,7 +130,7 @@ class CornerNetwork:
 
 
 def run_in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
-    """What a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
+    """Returns what a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
 
     Args:
         answer: Returns the answers (n, F) to some of the images; MemoryError where these are too many.

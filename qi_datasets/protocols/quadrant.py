@@ -53,7 +53,7 @@ def normalise_patches(patches: NDArray[np.uint8], mean: tuple[float, ...], std: 
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """The layers of a network that keep statistics of their batches."""
+    """Returns the layers of a network that keep statistics of their batches."""
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
 
@@ -116,7 +116,7 @@ def compare_corners(features: Features) -> CornerAnswers:
 
 
 def probe_corners(train: Features, test: Features) -> CornerAnswers:
-    """The answers of a linear probe, fitted to training features (N', 2, F), to test features (N, 2, F).
+    """Returns the answers of a linear probe, fitted to training features (N', 2, F), to test features (N, 2, F).
 
     Where the corners are equal for every test source no probe is fitted: it could but answer one class for both.
     """
@@ -129,7 +129,7 @@ def probe_corners(train: Features, test: Features) -> CornerAnswers:
 
 
 def logit_answers(logits: Features) -> CornerAnswers:
-    """The answers that two logits (N, 2, 2), of each source in either corner, amount to."""
+    """Returns the answers that two logits (N, 2, 2), of each source in either corner, amount to."""
     if not np.isfinite(logits).all():
         raise ModelError("the network's logits are not finite numbers; its training diverged", code="not-finite")
     answers = compare_corners(logits)

@@ -125,7 +125,7 @@ def train_on_red_green(
     patience: int = PATIENCE,
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """The protocol for any network; errors as for `train_red_green`.
+    """Returns the protocol for any network; errors as for `train_red_green`.
 
     Args:
         net: On its device; answers two logits; trained in place.

@@ -129,7 +129,7 @@ def train_on_pair(
     epochs: int = EPOCHS,
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """The protocol for any network: logits (2, 2) of the two images after training on them one by one.
+    """Returns the protocol for any network: logits (2, 2) of the two images after training on them one by one.
 
     Args:
         network: On its device; answers two logits; trained in place.
@@ -155,7 +155,7 @@ def train_on_pair(
 
 
 def _distinct_windows(image: Tensor) -> Tensor:
-    """The 5x5 windows of an image (1, 1, H, W) that differ: (windows, 25)."""
+    """Returns the 5x5 windows of an image (1, 1, H, W) that differ: (windows, 25)."""
     windows: Tensor = torch.unique(F.unfold(image, 5)[0].T, dim=0)
     return windows
 

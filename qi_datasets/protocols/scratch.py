@@ -141,7 +141,7 @@ def train_epoch(
 
 
 def measure_network(network: nn.Module, patches: Tensor, border: int, local: bool) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
+    """Returns mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
 
     Args:
         network: Answers two logits.
@@ -156,7 +156,7 @@ def measure_network(network: nn.Module, patches: Tensor, border: int, local: boo
 
 
 def answer_patches(network: nn.Module, test: Tensor, border: int, *, local: bool = True) -> CornerAnswers:
-    """The answers of a trained network to test patches.
+    """Returns the answers of a trained network to test patches.
 
     Args:
         network: Answers two logits, in evaluation mode.

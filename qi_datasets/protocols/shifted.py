@@ -59,7 +59,7 @@ def canvas(bases: Tensor, mode: str) -> Tensor:
 def answer_shifted(
     network: nn.Module, bases: Tensor, pairs: NDArray[np.integer], shifts: Sequence[int], mode: str
 ) -> ShiftedAnswers:
-    """What a classifier answers to moved pictures.
+    """Returns what a classifier answers to moved pictures.
 
     Args:
         network: On its device, in evaluation mode; answers logits (N, classes) to images (N, 3, 224, 224).
@@ -111,7 +111,7 @@ def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) 
 
 
 def largest_logits(logits: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The class of the largest logit, and by how much it exceeds the next one: (N,) each."""
+    """Returns the class of the largest logit, and by how much it exceeds the next one: (N,) each."""
     last_two = np.sort(logits, axis=1)[:, -2:]
     margins = last_two[:, -1] - last_two[:, 0]
     return logits.argmax(axis=1).astype(np.int32), margins.astype(np.float32)

@@ -22,7 +22,7 @@ class Access:
 
 
 def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access:
-    """The settings for a set.
+    """Returns the settings for a set.
 
     free: whether anybody may publish what is published of it.
     private: as asked for; None for the default, which is public for what is free, else private.

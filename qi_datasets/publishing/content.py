@@ -25,7 +25,7 @@ class LocalFile:
     sha256: str
 
     def git_sha1(self) -> str:
-        """The hash by which git, and so the Hub, knows a small file."""
+        """Returns the hash by which git, and so the Hub, knows a small file."""
         data = self.data.read_bytes() if isinstance(self.data, Path) else self.data
         return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -52,7 +52,7 @@ class Content:
 
 
 def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
-    """What is published of the set in a folder.
+    """Returns what is published of the set in a folder.
 
     Args:
         folder: Where the set lies.
@@ -84,7 +84,7 @@ def local_file(data: bytes) -> LocalFile:
 
 
 def recipe_of(spec: SetSpec, manifest: Manifest, place: HubPlace) -> Content:
-    """The recipe: card and manifest, without the names of files that are not there."""
+    """Returns the recipe: card and manifest, without the names of files that are not there."""
     configs = {
         name: replace(config, splits={split: replace(record, files=[]) for split, record in config.splits.items()})
         for name, config in manifest.configs.items()

@@ -171,7 +171,7 @@ def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
 
 
 def _is_free(tag: str, content: Content, remote: Remote) -> bool:
-    """Whether a tag is to be made; PublishError if it names something else already."""
+    """Returns whether a tag is to be made; PublishError if it names something else already."""
     if tag not in remote.tags:
         return True
     there = {entry.path: entry for entry in tree(HubPlace(remote.place.repo_id, remote.tags[tag]))}

@@ -40,7 +40,7 @@ class Remote:
     unseen: str = ""
 
     def has(self, path: str, file: LocalFile) -> bool:
-        """Whether the branch has that file with that content."""
+        """Returns whether the branch has that file with that content."""
         return path in self.files and same(self.files[path], file)
 
 
@@ -69,7 +69,7 @@ def reason_unseen(place: HubPlace, *, dry_run: bool) -> str:
 
 
 def remote_at(place: HubPlace) -> Remote:
-    """The repository at a place, whose revision is a branch.
+    """Returns the repository at a place, whose revision is a branch.
 
     Raises:
         HubError: The Hub can't be reached, or refuses.
@@ -86,19 +86,19 @@ def remote_at(place: HubPlace) -> Remote:
 
 
 def access_of(place: HubPlace) -> Access:
-    """The settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
+    """Returns the settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
     info = ask_hub(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
 
 def refs_of(place: HubPlace) -> tuple[dict[str, str], dict[str, str]]:
-    """The branches and tags of a repository, by name, with their commits."""
+    """Returns the branches and tags of a repository, by name, with their commits."""
     refs = ask_hub(lambda: HfApi().list_repo_refs(place.repo_id, repo_type=place.repo_type), place)
     return {ref.name: ref.target_commit for ref in refs.branches}, {ref.name: ref.target_commit for ref in refs.tags}
 
 
 def manifest_of(repo_id: str, commit: str) -> Manifest:
-    """The manifest at a commit.
+    """Returns the manifest at a commit.
 
     Raises:
         PublishError: For one that this package did not write.

@@ -117,7 +117,7 @@ class Uploader:
         ask_hub(remove, place, done=gone)
 
     def commit(self) -> str:
-        """The commit, tried on the branch, then made on the target."""
+        """Returns the commit, tried on the branch, then made on the target."""
         try:
             staged = self._commit(STAGING)
         except HubError as error:
@@ -187,7 +187,7 @@ class Uploader:
         return f"{manifest.name}, data version {manifest.spec_version}{recipe}"
 
     def _is_wanted(self, commit: str) -> bool:
-        """Whether a commit holds all that is published, and nothing that was to go."""
+        """Returns whether a commit holds all that is published, and nothing that was to go."""
         files = self.publication.content.files
         there = {entry.path: entry for entry in tree(HubPlace(self.place.repo_id, commit))}
         return all(path in there and same(there[path], file) for path, file in files.items()) and not (
@@ -203,7 +203,7 @@ class Uploader:
             )
 
     def tagged(self, commit: str) -> str:
-        """The commit, by all names that it is to have; HubError when one was taken meanwhile."""
+        """Returns the commit, by all names that it is to have; HubError when one was taken meanwhile."""
         for tag in self.publication.tags:
 
             def there(tag: str = tag) -> bool | None:

@@ -80,7 +80,7 @@ def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
 
 
 def class_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Values as an array of integers; OptionError for anything else, such as logits."""
+    """Returns values as an array of integers; OptionError for anything else, such as logits."""
     numbers = np.asarray(values)
     if not np.issubdtype(numbers.dtype, np.integer):
         raise OptionError(f"predictions and labels are class numbers, integers, not {numbers.dtype}", code="bad-shape")

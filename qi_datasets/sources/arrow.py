@@ -23,7 +23,7 @@ class ArrowSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """The source of these files; None for none.
+        """Returns the source of these files; None for none.
 
         Raises:
             SourceError: For one that is not of ImageNet's images.
@@ -32,13 +32,13 @@ class ArrowSource(ArchiveSource):
 
 
 def has_images(path: str) -> bool:
-    """Whether an Arrow file has a column of images."""
+    """Returns whether an Arrow file has a column of images."""
     with _open_arrow(path) as (stream, _):
         return has_image_column(stream.schema)
 
 
 def _listed(path: str) -> Iterator[tuple[str, SourceImage]]:
-    """Name and image of each row of an Arrow file; touches no picture."""
+    """Yields name and image of each row of an Arrow file; touches no picture."""
     for name, start, size in image_spans(path):
         image = image_of_row(name, path)
         location = SpanLocation(path, start, size, f"{image[2]} in {path}")

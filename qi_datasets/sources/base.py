@@ -38,7 +38,7 @@ class Location(Protocol):
     """Where the bytes of one image lie: picklable, so that a worker can read them; `str()` names it in messages."""
 
     def read(self) -> bytes:
-        """The bytes of the image file."""
+        """Returns the bytes of the image file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class FileLocation:
     path: str
 
     def read(self) -> bytes:
-        """The file's bytes."""
+        """Returns the file's bytes."""
         return read_image(self.path, self)
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class SpanLocation:
     label: str
 
     def read(self) -> bytes:
-        """The span's bytes; SourceError when the file ends before them."""
+        """Returns the span's bytes; SourceError when the file ends before them."""
         return read_image(self.path, self, self.offset, self.size)
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class HeldLocation:
     origin: str
 
     def read(self) -> bytes:
-        """The bytes."""
+        """Returns the bytes."""
         return self.data
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class SourceImage:
     location: Location
 
     def read(self) -> bytes:
-        """The bytes of the image file; SourceError when they can't be read."""
+        """Returns the bytes of the image file; SourceError when they can't be read."""
         try:
             return self.location.read()
         except OSError as error:
@@ -112,7 +112,7 @@ class SourceImage:
             ) from error
 
     def held(self) -> "SourceImage":
-        """The same image with its bytes in memory, for workers that can't reach its file."""
+        """Returns the same image with its bytes in memory, for workers that can't reach its file."""
         return replace(self, location=HeldLocation(self.read(), str(self.location)))
 
     def decode_with_remark(self, data: bytes) -> tuple[Image.Image, str]:
@@ -149,7 +149,7 @@ class Source(ABC):
         """The image of that name, with the synset that the layout gives it, "" if none."""
 
     def image(self, name: str) -> SourceImage:
-        """The image of that name, with the synset that its collection gives it, else the layout."""
+        """Returns the image of that name, with the synset that its collection gives it, else the layout."""
         image = self.located(name)
         wnid = self.collection.wnid(name) if self.collection else ""
         return replace(image, wnid=wnid or image.wnid)
@@ -163,7 +163,7 @@ class Source(ABC):
         yield list(images)
 
     def contents(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Each image with its bytes, in the order that is cheapest to read, which need not be the given one."""
+        """Yields each image with its bytes, in the order that is cheapest to read, which need not be the given one."""
         for image in images:
             yield image, image.read()
 
@@ -181,7 +181,7 @@ class ArchiveSource(Source):
     """Images inside larger files. names: image name -> SourceImage."""
 
     def located(self, name: str) -> SourceImage:
-        """The image of that name."""
+        """Returns the image of that name."""
         found: SourceImage = self.names[name]
         return found
 
@@ -218,7 +218,7 @@ def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]
 
 
 def by_name(found: Iterable[tuple[str, SourceImage]], where: str) -> dict[str, SourceImage]:
-    """A dictionary of images by name; SourceError when a name occurs twice with different bytes."""
+    """Returns a dictionary of images by name; SourceError when a name occurs twice with different bytes."""
     images: dict[str, SourceImage] = {}
     for name, image in found:
         if name not in images:

@@ -65,7 +65,7 @@ class DemoPicture:
     number: int
 
     def read(self) -> bytes:
-        """The picture as a JPEG file; one in ten is grey."""
+        """Returns the picture as a JPEG file; one in ten is grey."""
         image = Image.fromarray(picture(self.number))
         if self.number % GREY_EVERY == 0:
             image = image.convert("L")
@@ -85,9 +85,9 @@ class DemoSource(Source):
 
     @classmethod
     def of(cls, count: int) -> Self:
-        """The first `count` demo pictures."""
+        """Returns the first `count` demo pictures."""
         return cls("the built-in generator", {f"demo_{number:05d}": number for number in range(count)})
 
     def located(self, name: str) -> SourceImage:
-        """The image of that name."""
+        """Returns the image of that name."""
         return SourceImage(name, "", DemoPicture(self.names[name]))

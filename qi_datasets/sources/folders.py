@@ -106,7 +106,7 @@ class _FileSource(Source):
     """
 
     def located(self, name: str) -> SourceImage:
-        """The image of that name."""
+        """Returns the image of that name."""
         found: str | tuple[str, str] = self.names[name]
         if isinstance(found, str):
             last = found.rpartition("/")[2]
@@ -142,7 +142,7 @@ class _FileSource(Source):
 
     @classmethod
     def of_validation(cls, folder: Path, files: _Validation) -> Self | None:
-        """The source of ImageNet's validation files, None if there are none."""
+        """Returns the source of ImageNet's validation files, None if there are none."""
         if usual := files.all_usual():
             return cls(str(folder), usual, IMAGENET_VAL)
         files.sort_out()
@@ -150,7 +150,7 @@ class _FileSource(Source):
 
 
 def _are_same(name: str, one: FileLocation, other: FileLocation) -> bool:
-    """Whether two paths lead to one file, or to the same bytes."""
+    """Returns whether two paths lead to one file, or to the same bytes."""
     with suppress(OSError):
         if os.path.samefile(one.path, other.path):  # noqa: PTH121
             return True
@@ -164,7 +164,7 @@ class FlatFolder(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if the folder holds no such file."""
+        """Returns the source, or None if the folder holds no such file."""
         files = _Validation()
         files.add("", listing(folder))
         return cls.of_validation(folder, files)
@@ -177,7 +177,7 @@ class ClassFolders(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if no class folder holds such a file."""
+        """Returns the source, or None if no class folder holds such a file."""
         files = _Validation()
         top = str(folder)
         for wnid in filter(WNID.fullmatch, folders_in(top)):
@@ -192,7 +192,7 @@ class ImageNetRoot(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None for a folder without `val/`, or without validation files there."""
+        """Returns the source, or None for a folder without `val/`, or without validation files there."""
         val = folder / "val"
         inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
         return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
@@ -205,7 +205,7 @@ class Kaggle(_FileSource):
 
     @classmethod
     def find(cls, root: Path) -> Self | None:
-        """The source, or None if `root` is not the root of Kaggle's download."""
+        """Returns the source, or None if `root` is not the root of Kaggle's download."""
         val = root / KAGGLE_VAL
         if not val.is_dir():
             return None
@@ -221,7 +221,7 @@ class NestedFolders(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None if no folder outside of `train/` holds such a file."""
+        """Returns the source, or None if no folder outside of `train/` holds such a file."""
         files = _Validation()
         for inside, names in walk(str(folder), TRAINING):
             last = inside.rpartition("/")[2]
@@ -239,7 +239,7 @@ def _checked_name(path: str) -> str:
 
 
 def is_built_set(folder: Path) -> bool:
-    """Whether a folder holds a set that this package wrote: images, but none to make a set of."""
+    """Returns whether a folder holds a set that this package wrote: images, but none to make a set of."""
     try:
         with open_regular(str(folder / "manifest.json")) as file:
             return b'"spec_version"' in file.read(1000)
@@ -249,7 +249,7 @@ def is_built_set(folder: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def image_suffixes() -> frozenset[str]:
-    """The endings of the image files that are read."""
+    """Returns the endings of the image files that are read."""
     return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
@@ -260,7 +260,7 @@ class AnyFolder(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """The source, or None for a folder without images at any depth."""
+        """Returns the source, or None for a folder without images at any depth."""
         found: list[_Found] = []
         unread: list[str] = []
         training = True

@@ -11,7 +11,7 @@ from qi_datasets.sources.zip import ZipLocation, zip_members
 
 
 def is_tfrecord(file: str) -> bool:
-    """Whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
+    """Returns whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
     return "tfrecord" in os.path.basename(file).lower()
 
 

@@ -75,7 +75,7 @@ class Part(Protocol):
         """Its bytes."""
 
     def open(self) -> AbstractContextManager[BinaryIO]:
-        """The file, open for reading; it need not be able to seek."""
+        """Returns the file, open for reading; it need not be able to seek."""
 
     def in_ranges(self, share: float) -> Any:
         """The file to be read in ranges where that fetches fewer bytes, else None; share: how much is wanted."""
@@ -186,7 +186,7 @@ class _Kept:
         return bool(self._sizes)
 
     def digest_of(self, size: int, read: Callable[[], bytes]) -> str:
-        """The SHA-256 of an image that nothing names, if its bytes are wanted, else ""."""
+        """Returns the SHA-256 of an image that nothing names, if its bytes are wanted, else ""."""
         digest = sha256_hex(read()) if size in self._sizes else ""
         return digest if digest in self._digests else ""
 
@@ -363,7 +363,7 @@ class ForwardFile:
         self._read, self._tail, self._back = 0, b"", 0
 
     def tell(self) -> int:
-        """The place of the next byte."""
+        """Returns the place of the next byte."""
         return self._read - self._back
 
     def seek(self, place: int) -> int:
@@ -457,7 +457,7 @@ class _Pieces:
 
 
 def is_compressed(path: str) -> bool:
-    """Whether a file begins as a compressed one of a kind that is read."""
+    """Returns whether a file begins as a compressed one of a kind that is read."""
     try:
         with open_regular(path) as file:
             return file.read(6).startswith(tuple(_OPENERS))

@@ -27,7 +27,7 @@ LARGEST_IMAGE = 50_000_000
 
 
 def open_regular(path: str) -> io.BufferedReader:
-    """A file, open for reading; OSError for a pointer of git-lfs, and for what leads to no regular file."""
+    """Returns a file, open for reading; OSError for a pointer of git-lfs, and for what leads to no regular file."""
     # A pipe or a device may give no end, or wait for ever; opening some of them does something already.
     if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
@@ -57,7 +57,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def read_image(path: str, where: object, offset: int = 0, size: int | None = None) -> bytes:
-    """The bytes of an image file, or of one inside a larger file.
+    """Returns the bytes of an image file, or of one inside a larger file.
 
     Args:
         path: Of the file.
@@ -135,7 +135,7 @@ def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
 
 
 def _lost(data: bytes, image: Image.Image) -> str:
-    """What becomes of a picture that RGB of 8 bits can't hold; "" if nothing is lost."""
+    """Returns what becomes of a picture that RGB of 8 bits can't hold; "" if nothing is lost."""
     if image.has_transparency_data:
         clear = np.asarray(image.convert("RGBA"))
         if (clear[..., :3][clear[..., 3] == 0] != 0).any():

@@ -80,7 +80,7 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
 
 
 def _in_file(path: Path) -> Source | None:
-    """The source in a single file, None if it holds no images."""
+    """Returns the source in a single file, None if it holds no images."""
     place, ending = str(path), path.suffix.lower()
     refuse([place])
     if ending in image_suffixes():
@@ -95,7 +95,7 @@ def _in_file(path: Path) -> Source | None:
 
 
 def _in_folder(path: Path) -> Source | None:
-    """The source in a folder, of the first layout that is there; None if there are no images."""
+    """Returns the source in a folder, of the first layout that is there; None if there are no images."""
     source: Source | None = (
         FlatFolder.find(path)
         or ClassFolders.find(path)
@@ -117,13 +117,13 @@ def _in_folder(path: Path) -> Source | None:
 
 
 def _files_below(top: str) -> Iterator[str]:
-    """The files below a folder, those of training folders aside."""
+    """Yields the files below a folder, those of training folders aside."""
     for inside, names in walk(top, TRAINING):
         yield from (os.path.join(top, inside, name) for name in names if not name.startswith("."))
 
 
 def _in_archives(files: Sequence[str], top: str) -> Source | None:
-    """The source in archives, those of the validation split where their names tell; None without."""
+    """Returns the source in archives, those of the validation split where their names tell; None without."""
     zips = [file for file in files if file.lower().endswith(".zip")]
     tars = _of_split((file for file in files if file.lower().endswith(".tar")), top)
     packed = _of_split((file for file in files if file.lower().endswith((".tar.gz", ".tgz"))), top)
@@ -136,7 +136,7 @@ def _in_archives(files: Sequence[str], top: str) -> Source | None:
 
 
 def _in_tables(files: Sequence[str], top: str) -> Source | None:
-    """The source in Parquet, Arrow or TFRecord files, None without."""
+    """Returns the source in Parquet, Arrow or TFRecord files, None without."""
     records = _of_split(filter(is_tfrecord, files), top)
     parquet = [file for file in files if file.endswith(".parquet")]
     arrow = [file for file in files if file.endswith(".arrow")]
@@ -158,6 +158,6 @@ def _in_tables(files: Sequence[str], top: str) -> Source | None:
 
 
 def _of_split(files: Iterable[str], top: str, is_right: Callable[[str], bool] = bool) -> list[str]:
-    """The files of the validation split; where their names tell no split, those of which `is_right` holds."""
+    """Returns the files of the validation split; where their names tell no split, those of which `is_right` holds."""
     validation, unnamed = of_validation(list(files), top)
     return validation or list(filter(is_right, unnamed))

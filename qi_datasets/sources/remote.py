@@ -78,7 +78,7 @@ class RangeFile(io.RawIOBase):
         self.requests = 0
 
     def tell(self) -> int:
-        """The place of the next byte."""
+        """Returns the place of the next byte."""
         return self._at
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:

@@ -45,7 +45,7 @@ class CellLocation:
     member: str
 
     def read(self) -> bytes:
-        """The cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
+        """Returns the cell's bytes. Reads its whole row group: for many cells use `ShardSource.contents`."""
         with open_parquet(self.url) as shard:
             return cells(shard, self.row_group, "bytes")[self.row] or b""
 
@@ -61,7 +61,7 @@ class ShardSource(ArchiveSource):
     on_shared_files: ClassVar[bool] = False
 
     def contents(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Each image with its bytes, shard by shard, so that no row group is read twice."""
+        """Yields each image with its bytes, shard by shard, so that no row group is read twice."""
         wanted: dict[str, dict[int, list[SourceImage]]] = defaultdict(lambda: defaultdict(list))
         for image in images:
             wanted[image.location.url][image.location.row_group].append(image)  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ class ShardSource(ArchiveSource):
 
     @classmethod
     def find(cls, url: str) -> Self | None:
-        """The source, or None without Parquet files of a validation split at or below a URL."""
+        """Returns the source, or None without Parquet files of a validation split at or below a URL."""
         try:
             fs, path = fsspec.url_to_fs(url)
             found = [path] if fs.isfile(path) else sorted(fs.find(path))
@@ -104,7 +104,7 @@ class ShardSource(ArchiveSource):
 
     @classmethod
     def of_files(cls, files: Sequence[str], top: str) -> Self | None:
-        """The source of the validation split among Parquet files at or below `top`, None without.
+        """Returns the source of the validation split among Parquet files at or below `top`, None without.
 
         Their names, or their folders' names, say so; where no name mentions any split, their columns do.
         """
@@ -130,7 +130,7 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
 
 
 def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
-    """One field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
+    """Returns one field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
     return list(_field(shard, group, name).to_pylist())
 
 
@@ -146,7 +146,7 @@ def _field(shard: pq.ParquetFile, group: int, name: str) -> pa.ChunkedArray:
 
 
 def has_image_column(schema: pa.Schema) -> bool:
-    """Whether a table has a column `image` of `bytes` and `path`, as the Hub and `datasets` store images."""
+    """Returns whether a table has a column `image` of `bytes` and `path`, as the Hub and `datasets` store images."""
     if schema.names.count("image") != 1 or not pa.types.is_struct(schema.field("image").type):
         return False
     fields = {field.name: field.type for field in schema.field("image").type}
@@ -173,7 +173,7 @@ def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
 
 
 def is_of_imagenet(url: str) -> bool:
-    """Whether a Parquet file has a column of images, so that it may be a shard."""
+    """Returns whether a Parquet file has a column of images, so that it may be a shard."""
     with open_parquet(url) as shard:
         return has_image_column(shard.schema_arrow)
 
@@ -201,7 +201,7 @@ def require_images(shard: pq.ParquetFile, url: str) -> None:
 
 
 def list_images(url: str) -> Iterator[tuple[str, SourceImage]]:
-    """Name and image of each row of a shard; reads names, not pictures."""
+    """Yields name and image of each row of a shard; reads names, not pictures."""
     with open_parquet(url) as shard:
         require_images(shard, url)
         for group in range(shard.num_row_groups):

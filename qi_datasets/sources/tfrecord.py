@@ -33,7 +33,7 @@ class RecordLocation:
     name: str
 
     def read(self) -> bytes:
-        """The image's bytes; SourceError when the record's checksum is wrong."""
+        """Returns the image's bytes; SourceError when the record's checksum is wrong."""
         check_image_size(self.image[1], self)
         record = read_image(self.path, self, self.offset, self.size + _CRC.size)
         if masked_crc(record[: self.size]) != _CRC.unpack_from(record, self.size)[0]:
@@ -52,7 +52,7 @@ class TFRecordSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """The source of these files; None for none.
+        """Returns the source of these files; None for none.
 
         Raises:
             SourceError: For damaged ones, and for those of others.
@@ -62,7 +62,7 @@ class TFRecordSource(ArchiveSource):
 
 
 def _named(file: str) -> Iterator[tuple[str, SourceImage]]:
-    """Name and image of each record of a file."""
+    """Yields name and image of each record of a file."""
     for location in image_records(file):
         if not location.name:
             raise UnnamedError(f"{file} holds images without names; with --recipe they are found by their content")
@@ -107,7 +107,7 @@ def image_records(path: str) -> Iterator[RecordLocation]:
 
 
 def _features(data: mmap.mmap | bytes, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Name, and place of the first value, of each feature of an Example that holds bytes."""
+    """Yields name, and place of the first value, of each feature of an Example that holds bytes."""
     for features in _fields(data, start, stop, 1):
         for entry in _fields(data, *features, 1):
             name = next(_fields(data, *entry, 1))
@@ -130,7 +130,7 @@ def _fields(data: mmap.mmap | bytes, start: int, stop: int, wanted: int) -> Iter
 
 
 def _varint(data: mmap.mmap | bytes, at: int) -> tuple[int, int]:
-    """A number of protobuf, and where it ends."""
+    """Returns a number of protobuf, and where it ends."""
     number = shift = 0
     while shift < 64:
         byte = data[at]

@@ -83,7 +83,7 @@ def open_training(place: str | Path) -> TrainingImages:
 
 
 def images_in_class_folders(path: Path) -> TrainingImages | None:
-    """The images in folders named for their classes, None where there are none; names alone are read."""
+    """Returns the images in folders named for their classes, None where there are none; names alone are read."""
     for below in BELOW:
         top = path / below
         folders = [name for name in folders_in(str(top)) if WNID.fullmatch(name)] if top.is_dir() else []
@@ -111,7 +111,7 @@ def archives_below(path: Path) -> Iterator[Path]:
 
 
 def images_in_archives(archives: Iterable[str], where: str) -> TrainingImages:
-    """The images in tars (of tars, too), zips and Parquet shards."""
+    """Returns the images in tars (of tars, too), zips and Parquet shards."""
     places: dict[str, str | Location] = {}
     strange, kinds = UnexpectedNames(), dict[str, None]()
     for archive in archives:
@@ -127,7 +127,7 @@ def images_in_archives(archives: Iterable[str], where: str) -> TrainingImages:
 
 
 def members(archive: str) -> Iterator[tuple[str, Location]]:
-    """Name and location of each file in an archive, those of tars inside of it in place of these."""
+    """Yields name and location of each file in an archive, those of tars inside of it in place of these."""
     if archive.endswith(".parquet"):
         # Parquet takes a while to import.
         from qi_datasets.sources.shards import CellLocation, cells, open_parquet, require_images
@@ -179,7 +179,7 @@ class Part:
         return self._at
 
     def tell(self) -> int:
-        """Where it stands."""
+        """Returns where it stands."""
         return self._at
 
 

@@ -34,7 +34,7 @@ def scan(folder: str) -> tuple[list["os.DirEntry[str]"], list[str]]:
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a folder, or a link to one.
+    """Returns whether an entry is a folder, or a link to one.
 
     Raises:
         SourceError: For a link that leads nowhere.

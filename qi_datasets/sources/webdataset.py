@@ -42,7 +42,7 @@ class WebdatasetSource(ArchiveSource):
 
 
 def _listed(shard: str) -> Iterator[tuple[str, SourceImage]]:
-    """Name and image of each sample of a shard; reads headers, and JSON where a key tells no name."""
+    """Yields name and image of each sample of a shard; reads headers, and JSON where a key tells no name."""
     with open_archive(shard) as file:
 
         def read(member: TarMember) -> bytes:
@@ -58,7 +58,7 @@ def _listed(shard: str) -> Iterator[tuple[str, SourceImage]]:
 
 
 def is_shard(path: str) -> bool:
-    """Whether a tar begins as a webdataset's shard does: an image, and something else of the same key."""
+    """Returns whether a tar begins as a webdataset's shard does: an image, and something else of the same key."""
     with open_archive(path) as file:
         try:
             first = [split_key(member.name) for member in islice(tar_members(file, path), _FIRST)]
@@ -125,7 +125,7 @@ def named_images(
 
 
 def _filename(member: TarMember, read: Callable[[TarMember], bytes], where: str) -> str:
-    """The name that a sample's JSON gives its image, "" if none."""
+    """Returns the name that a sample's JSON gives its image, "" if none."""
     if member.size > LARGEST_JSON:
         raise SourceError(
             f"{member.name} in {where} has {member.size} bytes, more than JSON of a sample may have", code="too-large"

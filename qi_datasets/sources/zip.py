@@ -62,7 +62,7 @@ class ZipLocation:
     member: ZipMember
 
     def read(self) -> bytes:
-        """The file's bytes; SourceError when they are damaged, or more than an image may have."""
+        """Returns the file's bytes; SourceError when they are damaged, or more than an image may have."""
         check_image_size(self.member.size, self)
         with open_regular(self.path) as file:
             return b"".join(member_pieces(file, self.member, str(self)))
@@ -79,7 +79,7 @@ class ZipSource(ArchiveSource):
 
     @classmethod
     def find(cls, where: str) -> Self | None:
-        """The source, or None if the zip holds no validation files."""
+        """Returns the source, or None if the zip holds no validation files."""
         with open_archive(where) as file:
             found = sorted(zip_members(file, where, _VALIDATION), key=lambda member: member.offset)
         for before, member in pairwise(found):
@@ -138,7 +138,7 @@ def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" =
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int]:
-    """The number of a zip's entries, and the size and the place of its directory; ValueError without one."""
+    """Returns the number of a zip's entries, and the size and the place of its directory; ValueError without one."""
     total = file.seek(0, os.SEEK_END)
     tail_at = max(0, total - _END.size - _LONGEST_COMMENT)
     file.seek(tail_at)
@@ -162,7 +162,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
 
 
 def _member(data: bytes, at: int) -> ZipMember:
-    """One entry of a directory; ValueError for a damaged one."""
+    """Returns one entry of a directory; ValueError for a damaged one."""
     fields: tuple[Any, ...] = _ENTRY.unpack_from(data, at)
     signature, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = fields[:12]
     offset = fields[-1]

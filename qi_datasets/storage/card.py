@@ -22,13 +22,13 @@ def write_card(folder: Path, spec: SetSpec, manifest: Manifest) -> None:
 
 
 def whole_card(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
-    """The card: its head between two lines of dashes, and its text. recipe: as for `card_text`."""
+    """Returns the card: its head between two lines of dashes, and its text. recipe: as for `card_text`."""
     head = recipe_front_matter(spec) if recipe else front_matter(spec, manifest)
     return f"---\n{head.to_yaml()}\n---\n\n{card_text(spec, manifest, recipe)}"
 
 
 def card_text(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
-    """What people read; a set without a template of its own (another package's) gets the common one.
+    """Returns what people read; a set without a template of its own (another package's) gets the common one.
 
     recipe: where the manifest is published that the set is to be made again from; a card with it has no files or
     pictures beside it, and says how.
@@ -65,7 +65,7 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
 
 
 def sizes(manifest: Manifest, config: ConfigRecord) -> list[dict[str, Any]]:
-    """Rows and stored bytes of each split; stock `datasets` heeds the one only where the other is there too."""
+    """Returns rows and stored bytes of each split; stock `datasets` heeds the one only where the other is there too."""
     stored = {name: record.bytes for name, record in manifest.files.items()}
     return [
         {"name": name, "num_bytes": sum(stored.get(file, 0) for file in split.files), "num_examples": split.rows}
@@ -74,14 +74,14 @@ def sizes(manifest: Manifest, config: ConfigRecord) -> list[dict[str, Any]]:
 
 
 def recipe_front_matter(spec: SetSpec) -> DatasetCardData:
-    """The head of a recipe's card: hashes and names alone, under this package's own licence."""
+    """Returns the head of a recipe's card: hashes and names alone, under this package's own licence."""
     return DatasetCardData(
         pretty_name=f"{spec.title} (recipe)", license=MIT.id, task_categories=["image-classification"], tags=TAGS
     )
 
 
 def gate_text(licence: Licence) -> dict[str, Any]:
-    """What the Hub asks of people who want to see pixels that not everybody may see."""
+    """Returns what the Hub asks of people who want to see pixels that not everybody may see."""
     prompt = template(GATE).render(licence=licence)
     terms = "I have agreed to the terms of access of ImageNet" if licence == IMAGENET_TERMS else "I agree"
     fields = {"Name": "text", "Affiliation": "text", terms: "checkbox"}
@@ -90,13 +90,13 @@ def gate_text(licence: Licence) -> dict[str, Any]:
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for that many rows."""
+    """Returns the Hub's name for that many rows."""
     bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M")
 
 
 def describe_config(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
-    """One config of the card's head.
+    """Returns one config of the card's head.
 
     Args:
         spec: The set.

@@ -33,7 +33,7 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _all_are(kind: type, values: Sequence[Any]) -> bool:
-    """Whether no value is of another type, missing ones included."""
+    """Returns whether no value is of another type, missing ones included."""
     return all(type(value) is kind for value in values)
 
 

@@ -83,7 +83,7 @@ def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict
 
 
 def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> dict[str, Any]:
-    """The description as JSON-LD: each file with its SHA-256, and a record set for each config and split.
+    """Returns the description as JSON-LD: each file with its SHA-256, and a record set for each config and split.
 
     A split of several files has a record set for each of them, numbered: readers take one table for one record set.
     """
@@ -113,7 +113,7 @@ def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord])
 
 
 def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
-    """What a reviewer asks of a data set: its limits, uses, and where it comes from."""
+    """Returns what a reviewer asks of a data set: its limits, uses, and where it comes from."""
     origin = DEMO if manifest.demo else PHOTOS if spec.needs_images else GENERATED
     source = {PHOTOS: manifest.licence(spec).link or PAPER}.get(origin, PAPER)
     return {
@@ -132,13 +132,13 @@ def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
 
 
 def address(licence: Licence) -> str:
-    """The address of terms; their name where they have none."""
+    """Returns the address of terms; their name where they have none."""
     known = {"mit": "https://spdx.org/licenses/MIT.html"}
     return licence.link or known.get(licence.id, licence.id)
 
 
 def file_object(name: str, record: FileRecord) -> dict[str, Any]:
-    """One file."""
+    """Returns one file."""
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -151,14 +151,14 @@ def file_object(name: str, record: FileRecord) -> dict[str, Any]:
 
 
 def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, Any]:
-    """The rows of a file, column by column."""
+    """Returns the rows of a file, column by column."""
     columns = {"image": "", "label": "int64", **spec.columns}
     fields = [field(f"{identity}/{name}", name, kind, file) for name, kind in columns.items()]
     return {"@type": "cr:RecordSet", "@id": identity, "name": identity, "field": fields}
 
 
 def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
-    """One column.
+    """Returns one column.
 
     Args:
         identity: Of the column among all parts of the description.

@@ -14,7 +14,7 @@ _UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 @lru_cache(maxsize=1)
 def _renameat2() -> Any | None:
-    """The C library's `renameat2`; None in a library without it."""
+    """Returns the C library's `renameat2`; None in a library without it."""
     if sys.platform != "linux":
         return None
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

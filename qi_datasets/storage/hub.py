@@ -102,7 +102,7 @@ class HubPlace:
 
     @classmethod
     def parse(cls, location: object) -> Self | None:
-        """The place behind `hf://datasets/ORG/NAME[@REVISION]`; None for what doesn't lie on the Hub."""
+        """Returns the place behind `hf://datasets/ORG/NAME[@REVISION]`; None for what doesn't lie on the Hub."""
         if not str(location).startswith("hf://"):
             return None
         match = _LOCATION.fullmatch(str(location))
@@ -190,7 +190,7 @@ def ask_hub(
     done: Callable[[], Result | None] | None = None,
     again: bool = True,
 ) -> Result:
-    """What a call of the Hub's client returns, tried again where that may help; else HubError in one line.
+    """Returns what a call of the Hub's client returns, tried again where that may help; else HubError in one line.
 
     Args:
         call: The call.
@@ -219,7 +219,7 @@ def ask_hub(
 
 
 def _root(error: BaseException) -> BaseException:
-    """The error behind the client's own about a file that could not be sent, or found."""
+    """Returns the error behind the client's own about a file that could not be sent, or found."""
     outer = isinstance(error, RuntimeError | LocalEntryNotFoundError)
     return error.__cause__ if outer and error.__cause__ is not None else error
 
@@ -229,7 +229,7 @@ def _status(error: BaseException) -> int:
 
 
 def _pause(error: BaseException, wait: float | None) -> float | None:
-    """Seconds to wait before the next try; None if there shall be none."""
+    """Returns seconds to wait before the next try; None if there shall be none."""
     httpx = _client().httpx
     lost = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
     if wait is None or not (lost or _status(error) in _TRANSIENT):

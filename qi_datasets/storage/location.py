@@ -31,7 +31,7 @@ def is_system_file(name: str) -> bool:
 
 
 def place_of(given: str | Path) -> Place:
-    """A user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
+    """Returns a user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
     text = str(given)
     try:
         if not text.strip():
@@ -70,29 +70,29 @@ def output_of(given: str | Path) -> Place:
 
 
 def default_output() -> Place:
-    """Where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    """Returns where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
     home = os.environ.get(HOME)
     return output_of(home) if home else user_cache_path("qi-datasets")
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
-    """Where a set lies below an output place."""
+    """Returns where a set lies below an output place."""
     return join_place(output, set_name(spec, size))
 
 
 def set_name(spec: SetSpec, size: int) -> str:
-    """The name of a set's folder; one of another size than the official has a folder of its own."""
+    """Returns the name of a set's folder; one of another size than the official has a folder of its own."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
     return f"{spec.name}{option}"
 
 
 def folder_name(place: Place) -> str:
-    """The last part of a place: the name of a set's folder."""
+    """Returns the last part of a place: the name of a set's folder."""
     return place.name if isinstance(place, Path) else place.rpartition("/")[2]
 
 
 def join_place(place: Place, name: str) -> Place:
-    """The place of that relative name below another."""
+    """Returns the place of that relative name below another."""
     return place / name if isinstance(place, Path) else f"{place}/{name}"
 
 
@@ -107,13 +107,13 @@ def file_system(place: Place) -> tuple[Any, str]:
 
 
 def exists(place: Place) -> bool:
-    """Whether a file or a folder is there; for object stores: anything below that name."""
+    """Returns whether a file or a folder is there; for object stores: anything below that name."""
     fs, path = file_system(place)
     return bool(fs.exists(path))
 
 
 def file_size(place: Place) -> int | None:
-    """Size of a file in bytes; None for a file that is not there."""
+    """Returns size of a file in bytes; None for a file that is not there."""
     fs, path = file_system(place)
     try:
         return int(fs.size(path)) if fs.isfile(path) else None
@@ -122,7 +122,7 @@ def file_size(place: Place) -> int | None:
 
 
 def files_below(place: Place) -> list[str]:
-    """The relative paths of all files below a place, sorted."""
+    """Returns the relative paths of all files below a place, sorted."""
     fs, path = file_system(place)
     root = fs._strip_protocol(path)
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
@@ -147,7 +147,7 @@ def entries_below(place: Place) -> list[tuple[str, str]]:
 
 
 def open_file(place: Place) -> Any:
-    """A file, open for reading; OSError for one that is not there, and for a pipe or a device."""
+    """Returns a file, open for reading; OSError for one that is not there, and for a pipe or a device."""
     fs, path = file_system(place)
     return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 

@@ -210,11 +210,11 @@ class Manifest:
         }
 
     def licence(self, spec: SetSpec) -> Licence:
-        """The terms of this set's pixels."""
+        """Returns the terms of this set's pixels."""
         return MIT if self.demo else spec.licence
 
     def publishable(self, spec: SetSpec) -> bool:
-        """Whether anybody may publish this set's pixels."""
+        """Returns whether anybody may publish this set's pixels."""
         return self.demo or spec.publishable
 
     @property
@@ -243,7 +243,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Place) -> Self:
-        """The manifest in a set's folder, or in a JSON file, of this or an earlier version.
+        """Returns the manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
         Raises:
             StoredSetError: For one that is missing or can't be understood.
@@ -275,13 +275,13 @@ class Manifest:
             raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
-        """Files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
+        """Returns files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
         known = {MANIFEST, *self.files}
         others = (name for name in files_below(folder) if name not in known and not is_system_file(name))
         return [name for name in others if not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
-        """Files of the set that are gone or have another size."""
+        """Returns files of the set that are gone or have another size."""
         return [name for name, record in self.files.items() if file_size(join_place(folder, name)) != record.bytes]
 
 
@@ -305,7 +305,7 @@ def check_set(manifest: Manifest, spec: SetSpec, side: int, where: object, *, ot
 
 
 def columns_of(spec: SetSpec) -> dict[str, str]:
-    """The columns of a set beside its image, as manifests name their types."""
+    """Returns the columns of a set beside its image, as manifests name their types."""
     return {"label": "label", **spec.columns}
 
 

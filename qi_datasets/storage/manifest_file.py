@@ -32,7 +32,7 @@ _SOURCE_FIELDS = {"name", "wnid", "bytes", "sha256", "patch_sha256"}
 
 
 def parse_manifest(data: bytes) -> dict[str, Any]:
-    """The fields of a manifest; ValueError that says in one line what is wrong with it.
+    """Returns the fields of a manifest; ValueError that says in one line what is wrong with it.
 
     One of version 0 gets its number; from version 1 on its own digest must agree, and is left out of the result.
 
@@ -60,7 +60,7 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
 
 
 def text_of(content: dict[str, Any]) -> str:
-    """The text of a manifest with these fields, its own digest added."""
+    """Returns the text of a manifest with these fields, its own digest added."""
     return json.dumps(content | {SEAL: _sealing(content)}, indent=1) + "\n"
 
 
@@ -103,7 +103,7 @@ def check_schema(content: Any) -> None:
 
 
 def _plainly_right(record: Any) -> bool:
-    """Whether a source's record has the usual form; of others the schema decides."""
+    """Returns whether a source's record has the usual form; of others the schema decides."""
     return (
         type(record) is dict
         and record.keys() == _SOURCE_FIELDS

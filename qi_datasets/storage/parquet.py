@@ -51,7 +51,7 @@ class WrittenSplit:
 
 
 def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
-    """The names, relative to the set's folder, of the files of a split.
+    """Returns the names, relative to the set's folder, of the files of a split.
 
     Args:
         spec: The set.
@@ -178,7 +178,7 @@ class SplitWriter:
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of files with a set's rows; its tables must have at most ROW_GROUP_ROWS rows."""
+    """Returns a writer of files with a set's rows; its tables must have at most ROW_GROUP_ROWS rows."""
     # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
     others = [column for column in schema.names if column != "image"]
     return pq.ParquetWriter(path, schema, write_page_index=True, use_dictionary=others)
@@ -213,11 +213,11 @@ def first_rows(path: Path) -> list[tuple[bytes, int]]:
 
 
 def stored_rows(path: Path) -> int:
-    """How many rows a Parquet file says it has."""
+    """Returns how many rows a Parquet file says it has."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def file_record(path: Path) -> FileRecord:
-    """Size and SHA-256 of a file, read in pieces."""
+    """Returns size and SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return FileRecord(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())

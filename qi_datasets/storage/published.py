@@ -63,7 +63,7 @@ class PublishedSet:
 
 
 def published_set(place: HubPlace) -> PublishedSet:
-    """The set at a place of the Hub, at the commit that its revision names now.
+    """Returns the set at a place of the Hub, at the commit that its revision names now.
 
     One request, which shows too whether the caller may read the files; the manifest of a commit is kept. With
     HF_HUB_OFFLINE, what the revision named when it was last asked for.
@@ -82,7 +82,7 @@ def published_set(place: HubPlace) -> PublishedSet:
 
 
 def newest_commit(place: HubPlace) -> str:
-    """The commit that the place names; its manifest is kept. A download that is not needed is called off."""
+    """Returns the commit that the place names; its manifest is kept. A download that is not needed is called off."""
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(place.repo_id, MANIFEST, repo_type="dataset", revision=place.revision)
@@ -102,7 +102,7 @@ def newest_commit(place: HubPlace) -> str:
 
 
 def last_commit(place: HubPlace) -> str:
-    """The commit that the place's revision named when it was last asked for; HubError if it never was."""
+    """Returns the commit that the place's revision named when it was last asked for; HubError if it never was."""
     commit = place.revision if len(place.revision) == COMMIT_LENGTH else ""
     if revision_file(place).exists():
         commit = revision_file(place).read_text(encoding="utf-8")
@@ -114,17 +114,17 @@ def last_commit(place: HubPlace) -> str:
 
 
 def commit_folder(place: HubPlace, commit: str) -> Path:
-    """The folder where this machine keeps what belongs to a commit."""
+    """Returns the folder where this machine keeps what belongs to a commit."""
     return Path(cached_assets_path(LIBRARY, namespace=place.repo_id.replace("/", "--"), subfolder=commit))
 
 
 def revision_file(place: HubPlace) -> Path:
-    """The file that says which commit a revision named."""
+    """Returns the file that says which commit a revision named."""
     return commit_folder(place, "revisions") / quote(place.revision, safe="")
 
 
 def fetch_file(place: HubPlace, name: str) -> Path:
-    """A file of a commit, in the Hub's cache on this machine."""
+    """Returns a file of a commit, in the Hub's cache on this machine."""
     return Path(
         ask_hub(
             lambda: hf_hub_download(
@@ -174,7 +174,7 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
 
 
 def tree(place: HubPlace) -> list[RepoFile]:
-    """Every file at a place of the Hub."""
+    """Returns every file at a place of the Hub."""
     listed = ask_hub(
         lambda: list(
             HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type=place.repo_type)
@@ -185,7 +185,7 @@ def tree(place: HubPlace) -> list[RepoFile]:
 
 
 def open_requests(place: HubPlace) -> list[Discussion]:
-    """The open pull requests of a repository, the newest first."""
+    """Returns the open pull requests of a repository, the newest first."""
     return ask_hub(
         lambda: list(
             HfApi().get_repo_discussions(
@@ -197,7 +197,7 @@ def open_requests(place: HubPlace) -> list[Discussion]:
 
 
 def manifest_at(location: str | Path) -> tuple[str, Manifest]:
-    """The manifest of a set, and the name of where it was found.
+    """Returns the manifest of a set, and the name of where it was found.
 
     location: a set's folder, its manifest file or any copy of that, local or behind an fsspec URL; or
         `hf://datasets/ORG/NAME[@REVISION]`, which is named by its commit.

@@ -36,7 +36,7 @@ def schema_of(spec: SetSpec) -> pa.Schema:
 
 
 def column_type(name: str, kind: str) -> Column:
-    """The type that a spec writes as `int32`, `string`, or `int32[5,4]` for five lists of four."""
+    """Returns the type that a spec writes as `int32`, `string`, or `int32[5,4]` for five lists of four."""
     nested = NESTED.fullmatch(kind)
     item = nested["item"] if nested else kind
     try:

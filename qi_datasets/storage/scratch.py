@@ -42,7 +42,7 @@ def remove_ownerless(parent: Path) -> None:
 
 
 def is_ownerless(root: Path) -> bool:
-    """Whether nobody holds the lock of a scratch folder any more."""
+    """Returns whether nobody holds the lock of a scratch folder any more."""
     try:
         if not (root / OWNER).exists():
             return time.time() - root.stat().st_mtime > FRESH

@@ -174,7 +174,7 @@ def _uploaded_whole(url: str) -> Iterator[Path]:
 
 
 def _leftovers(folder: Path, pattern: str) -> list[Path]:
-    """The temporary siblings of a set that builds left: real folders alone, never what a link names."""
+    """Returns the temporary siblings of a set that builds left: real folders alone, never what a link names."""
     prefix = pattern.format(folder.name)
     with suppress(OSError), os.scandir(folder.parent) as entries:
         return sorted(
@@ -188,7 +188,7 @@ def _leftovers(folder: Path, pattern: str) -> list[Path]:
 
 
 def set_aside(folder: Place) -> Path | None:
-    """Where a set lies that a stopped swap moved out of its folder; None if it is in its folder, or nowhere."""
+    """Returns where a set lies that a stopped swap moved out of its folder; None if it is in its folder, or nowhere."""
     if isinstance(folder, str) or os.path.lexists(folder):
         return None
     for aside in _leftovers(folder, _REPLACED):
@@ -198,7 +198,7 @@ def set_aside(folder: Place) -> Path | None:
 
 
 def finished_place(folder: Place) -> Place:
-    """The folder of a set, or the one in which a stopped swap left it."""
+    """Returns the folder of a set, or the one in which a stopped swap left it."""
     return set_aside(folder) or folder
 
 
@@ -221,7 +221,7 @@ def remove(path: Path) -> None:
 
 
 def _current_umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Returns the process's umask, which can only be read by setting it."""
     umask = os.umask(0)
     os.umask(umask)
     return umask

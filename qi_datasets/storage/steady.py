@@ -17,7 +17,7 @@ ATTEMPTS, FREE_ATTEMPTS = 10, 3
 
 
 def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
-    """What `read` gives of the set's folder; once more when the set was replaced meanwhile.
+    """Returns what `read` gives of the set's folder; once more when the set was replaced meanwhile.
 
     Raises what `read` raises about a set that stood still, and StoredSetError for one that is replaced all the
     time.

@@ -41,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> "type[StoredSet]":
-    """The class of a set that another package brings."""
+    """Returns the class of a set that another package brings."""
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return sets.__getattr__(name)

@@ -34,12 +34,12 @@ class ZeroBackgroundNormalize(PatchTransform):
         self.mean, self.std = list(mean), list(std)
 
     def one(self, image: Any, patch: Patch) -> torch.Tensor:
-        """The normalised image: float32, (C, H, W)."""
+        """Returns the normalised image: float32, (C, H, W)."""
         tensor = functional.to_image(image) if isinstance(image, Image.Image) else image
         return self.many(tensor.as_subclass(torch.Tensor)[None], [patch])[0]
 
     def many(self, images: torch.Tensor, patches: Sequence[Patch]) -> torch.Tensor:
-        """The normalised images: float32, (B, C, H, W)."""
+        """Returns the normalised images: float32, (B, C, H, W)."""
         images = functional.to_dtype(images.as_subclass(torch.Tensor), torch.float32, scale=True)
         if images.shape[1] != len(self.mean):
             raise OptionError(f"images must have C={len(self.mean)} channels, not {images.shape[1]}", code="bad-shape")
@@ -67,5 +67,5 @@ class ZeroBackgroundNormalize(PatchTransform):
         return result
 
     def extra_repr(self) -> str:
-        """The arguments, for `repr`."""
+        """Returns the arguments, for `repr`."""
         return f"mean={self.mean}, std={self.std}"

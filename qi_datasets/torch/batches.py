@@ -80,7 +80,7 @@ class PaddedBatches(DataLoader[Batch]):
         self.device = device
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """The batches of one epoch."""
+        """Yields the batches of one epoch."""
         for batch in super().__iter__():
             content, places = batch["image"]
             yield batch | {"image": places.fill(content.to(self.device))}
@@ -98,7 +98,7 @@ class _StoredRows(Dataset[Batch]):
         return len(self.table)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """The rows at `indices`: images as their rectangles, (n, c, h, w) uint8, and the places of these."""
+        """Returns the rows at `indices`: images as their rectangles, (n, c, h, w) uint8, and the places of these."""
         rows = self.table[indices]
         return {
             name: self._rectangles(rows.column(name)) if name == "image" else _column(rows.column(name))
@@ -132,7 +132,7 @@ class _StoredRows(Dataset[Batch]):
 
 
 def _column(values: pa.ChunkedArray) -> Any:
-    """A tensor of numbers that are all there, else a list."""
+    """Returns a tensor of numbers that are all there, else a list."""
     kind = values.type
     if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         return values.to_pylist()

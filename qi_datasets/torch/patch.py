@@ -51,7 +51,7 @@ class PatchTransform(torch.nn.Module):
     """A transform of QI images that knows where the patch is: what the two below share."""
 
     def forward(self, image: Any, x: Any = None, y: Any = None) -> Any:
-        """The transformed image, images, batch, or row.
+        """Returns the transformed image, images, batch, or row.
 
         Args:
             image: PIL; or a tensor (C, H, W), or (B, C, H, W) with `x` and `y`; or a list of these; or a mapping,
@@ -81,11 +81,11 @@ class PatchTransform(torch.nn.Module):
         return self.one(image, *patches([image], x, y))
 
     def one(self, image: Any, patch: Patch) -> Any:
-        """The transformed image: PIL or a tensor (C, H, W)."""
+        """Returns the transformed image: PIL or a tensor (C, H, W)."""
         raise NotImplementedError
 
     def many(self, images: torch.Tensor, patches: Sequence[Patch]) -> torch.Tensor:
-        """The transformed images: (B, C, H, W)."""
+        """Returns the transformed images: (B, C, H, W)."""
         if not len(images):
             return images
         return torch.stack([self.one(image, patch) for image, patch in zip(images, patches, strict=True)])
@@ -105,7 +105,7 @@ class OnPatch(PatchTransform):
         self.transform = transform
 
     def one(self, image: Any, patch: Patch) -> Any:
-        """The image, with its patch transformed."""
+        """Returns the image, with its patch transformed."""
         if isinstance(image, Image.Image):
             before = image.crop((patch.x, patch.y, patch.x + patch.width, patch.y + patch.height))
             part = self.transform(before)
@@ -130,12 +130,12 @@ class OnPatch(PatchTransform):
         return tv_tensors.wrap(tensor, like=image) if isinstance(image, tv_tensors.Image) else tensor
 
     def extra_repr(self) -> str:
-        """The transform, for `repr`, unless it is a module, which torch shows itself."""
+        """Returns the transform, for `repr`, unless it is a module, which torch shows itself."""
         return "" if isinstance(self.transform, torch.nn.Module) else f"{self.transform}"
 
 
 def patches(images: Any, x: Any, y: Any) -> list[Patch]:
-    """The patch of each image, checked to lie in it."""
+    """Returns the patch of each image, checked to lie in it."""
     if x is None:
         found = [own_patch(image) for image in images]
     else:

@@ -123,7 +123,7 @@ class Item(Sequence[Any]):
         return tv_tensors.Image(image) if isinstance(self.content, tv_tensors.Image) else image
 
     def pair(self) -> tuple[Any, Any]:
-        """The image and its label."""
+        """Returns the image and its label."""
         return self.image, self.label
 
     def __getitem__(self, index: Any) -> Any:

@@ -49,7 +49,7 @@ class Argument:
 
 
 def arguments_of(spec: SetSpec) -> Iterator[Argument]:
-    """The arguments of a set's class, in order, from its row of the spec table."""
+    """Yields the arguments of a set's class, in order, from its row of the spec table."""
     first = next(iter(spec.splits))
     yield Argument("root", None, str | Path | None, "the folder that `build_dataset` wrote, default where it writes")
     yield Argument("split", first, str, f'{quote_names(spec.splits)}, or a part such as "{first}[:10]"')
@@ -69,7 +69,7 @@ def arguments_of(spec: SetSpec) -> Iterator[Argument]:
 
 
 def quote_names(names: Iterable[str]) -> str:
-    """Names as a sentence lists them."""
+    """Returns names as a sentence lists them."""
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -180,16 +180,16 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         return Item(part, placed.y, placed.x, (placed.height, placed.width), label)
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
-        """The image of a row."""
+        """Returns the image of a row."""
         image: Image.Image = row["image"]
         return image
 
     def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
-        """An item, as the transforms make it."""
+        """Returns an item, as the transforms make it."""
         return (image, label) if self.transforms is None else self.transforms(image, label)
 
     def extra_repr(self) -> str:
-        """What torchvision's representation adds for this set."""
+        """Returns what torchvision's representation adds for this set."""
         facts = {"split": self.split, **self.options}
         return "\n".join(f"{name.capitalize()}: {value}" for name, value in facts.items())
 
@@ -268,13 +268,13 @@ class QuadrantImageNet(StoredSet, of=QI):
         ) -> None: ...
 
     def picture(self, row: dict[str, Any]) -> Image.Image:
-        """The image of a row, which knows where its patch is."""
+        """Returns the image of a row, which knows where its patch is."""
         image = super().picture(row)
         image.info |= {INFO: (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), INFO_SIZE: image.size}
         return image
 
     def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
-        """An item; its transforms know the patch of whatever they make of the image."""
+        """Returns an item; its transforms know the patch of whatever they make of the image."""
         with transforming(own_patch(image)):
             return super().transformed(image, label)
 
@@ -296,7 +296,7 @@ class ShiftedImageNet(StoredSet, of=SHIFTED):
 
 
 def __getattr__(name: str) -> type[StoredSet]:
-    """The class of a set that another package brings, named for its title: "Red-green" would give RedGreen."""
+    """Returns the class of a set that another package brings, named for its title: "Red-green" would give RedGreen."""
     for spec in specs().values():
         if "".join(word[0].upper() + word[1:] for word in re.findall(r"\w+", spec.title)) == name:
             # Kept, so that there is one class, which pickle finds.

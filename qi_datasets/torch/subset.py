@@ -64,5 +64,5 @@ class ImageNetSubset(VisionDataset):  # type: ignore[misc]
         return (image, label) if self.transforms is None else self.transforms(image, label)
 
     def extra_repr(self) -> str:
-        """What torchvision's representation adds."""
+        """Returns what torchvision's representation adds."""
         return f"Images a class: {self.per_class}"

@@ -34,7 +34,7 @@ def other_build(against: str | Path, name: str) -> Manifest | None:
 
 
 def check_against(folder: Place, against: str | Path) -> CheckResults:
-    """Whether the set in a folder is the one that another build holds; every difference is a row of a table.
+    """Returns whether the set in a folder is the one that another build holds; every difference is a row of a table.
 
     Files that differ but decode to the same pixels are a warning.
     """

@@ -42,7 +42,7 @@ class StoredFolder:
 
     @classmethod
     def open(cls, folder: Place) -> Self:
-        """The set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
+        """Returns the set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
         manifest = Manifest.read(folder)
         return cls(folder, look_up_spec(manifest.name), manifest)
 
@@ -62,7 +62,7 @@ class StoredFolder:
         return schema_of(self.spec).remove_metadata()
 
     def border(self, config: str) -> int:
-        """The border of a config in pixels, as the manifest says."""
+        """Returns the border of a config in pixels, as the manifest says."""
         return self.manifest.configs[config].border
 
     @contextmanager
@@ -72,13 +72,13 @@ class StoredFolder:
             yield file
 
     def file_record(self, name: str) -> FileRecord:
-        """Size and SHA-256 of a file of the set; OSError when it can't be read."""
+        """Returns size and SHA-256 of a file of the set; OSError when it can't be read."""
         with self.file(name) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileRecord(file.seek(0, io.SEEK_END), digest)
 
     def row_groups(self, config: str, split: str) -> Iterator[tuple[pq.ParquetFile, int, int]]:
-        """Every row group of a split: its file, its number there, its number of rows."""
+        """Yields every row group of a split: its file, its number there, its number of rows."""
         for name in self.manifest.configs[config].splits[split].files:
             with self._parquet(name) as file:
                 for group in range(file.num_row_groups):
@@ -102,14 +102,14 @@ class StoredFolder:
             yield file
 
     def count(self, config: str, split: str) -> int:
-        """The number of rows in the files of a split; StoredSetError when a file can't be opened."""
+        """Returns the number of rows in the files of a split; StoredSetError when a file can't be opened."""
         try:
             return sum(rows for _, _, rows in self.row_groups(config, split))
         except UNREADABLE as error:
             raise StoredSetError(f"{self.name}/{config}/{split}: {one_line(error)}") from error
 
     def rows(self, config: str, split: str, start: int, stop: int) -> list[dict[str, Any]]:
-        """Rows of a split, as far as there are; StoredSetError when they can't be read.
+        """Returns rows of a split, as far as there are; StoredSetError when they can't be read.
 
         `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
 
@@ -138,7 +138,7 @@ class StoredFolder:
         return rows
 
     def images(self, config: str, split: str, start: int, stop: int) -> Pixels:
-        """Images of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read.
+        """Returns images of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read.
 
         Args:
             config: As for `rows`.
@@ -159,7 +159,7 @@ class StoredFolder:
         return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
     def labels(self, config: str, split: str, start: int, stop: int) -> np.ndarray:
-        """Labels of a split, (rows,) int64.
+        """Returns labels of a split, (rows,) int64.
 
         Args:
             config: As for `rows`.
@@ -171,7 +171,7 @@ class StoredFolder:
 
 
 def open_image(stored: Any) -> Image.Image:
-    """The decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
+    """Returns the decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:
         raise ValueError("no image is stored")

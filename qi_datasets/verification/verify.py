@@ -142,7 +142,7 @@ def verify(
 
 
 def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None:
-    """The folder of sets that holds the lists of `subset` which are asked for; None where none are.
+    """Returns the folder of sets that holds the lists of `subset` which are asked for; None where none are.
 
     Raises NotBuiltError for lists that are asked for by name and not there.
     """
@@ -157,7 +157,7 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
 
 
 def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
-    """What a reader should know of the sets before anything else: pictures that stand under several names."""
+    """Yields what a reader should know of the sets before anything else: pictures that stand under several names."""
     for folder in folders:
         with suppress(StoredSetError):  # its own check of the manifest says so
             if repeats := Manifest.read(folder).repeats:
@@ -165,7 +165,7 @@ def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
 
 
 def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
-    """What each set says of itself; its preview only if anybody may see its pixels."""
+    """Yields what each set says of itself; its preview only if anybody may see its pixels."""
     for folder in folders:
         with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest says so
             manifest = Manifest.read(folder)
@@ -234,7 +234,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
 
 
 def names_in(root: Place) -> list[str]:
-    """The names of the folders that hold a set."""
+    """Returns the names of the folders that hold a set."""
     fs, path = file_system(root)
     try:
         folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
@@ -246,14 +246,14 @@ def names_in(root: Place) -> list[str]:
 
 
 def is_toy(name: str) -> bool:
-    """Whether a set can be made on the spot."""
+    """Returns whether a set can be made on the spot."""
     return name in SPECS and not SPECS[name].needs_images
 
 
 def measure_set(
     folder: Place, engine: Engine, options: NetworkOptions, *, only: str | None, torch_is_there: bool
 ) -> list[CheckResults]:
-    """The checks of one set: integrity, then networks where integrity leaves something to measure.
+    """Returns the checks of one set: integrity, then networks where integrity leaves something to measure.
 
     Args:
         folder: Of the set.
@@ -279,14 +279,14 @@ def measure_set(
 
 
 def is_broken(check: Check) -> bool:
-    """Whether a failed check leaves networks nothing to measure."""
+    """Returns whether a failed check leaves networks nothing to measure."""
     return check.status is Status.FAIL and check.name in BASIC
 
 
 def check_networks(
     stored: StoredFolder, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool
 ) -> CheckResults:
-    """The set's network checks, or the line that says why they could not be made.
+    """Returns the set's network checks, or the line that says why they could not be made.
 
     Args:
         stored: The set.
@@ -309,13 +309,13 @@ def check_networks(
 
 
 def not_checked(stored: StoredFolder, cause: str) -> CheckResults:
-    """The line that says why a set's network checks were not made."""
+    """Returns the line that says why a set's network checks were not made."""
     meaning = "whether networks read location from it as claimed"
     return CheckResults((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
 
 
 def missing_for_networks(stored: StoredFolder) -> str:
-    """What a manifest lacks without which networks have nothing to look at; "" if nothing."""
+    """Returns what a manifest lacks without which networks have nothing to look at; "" if nothing."""
     config = stored.manifest.configs.get(stored.default_config)
     if config is None:
         return f"the manifest has no config {stored.default_config}"

@@ -102,7 +102,7 @@ def combine(
 
 
 def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
-    """An operand's values at these positions of a place's images."""
+    """Returns an operand's values at these positions of a place's images."""
     if not isinstance(one, Patched):
         return one
     place = one.places[number]
@@ -110,12 +110,12 @@ def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
 
 
 def _of_images(dims: Layout) -> Layout:
-    """What dimensions run over where positions are left out."""
+    """Returns what dimensions run over where positions are left out."""
     return tuple(tuple(one for one in dim if one not in ("H", "W")) if "N" in dim else ("C",) for dim in dims)
 
 
 def _operand(one: Any, like: Patched, free: int) -> Any:
-    """An operand as a map with the positions of `like`, as values of each image, or as a constant."""
+    """Returns an operand as a map with the positions of `like`, as values of each image, or as a constant."""
     if isinstance(one, Patched) and one.batch is not like.batch:
         one = one.whole()
     if one.ndim > like.ndim:

@@ -40,7 +40,7 @@ def batch_norm(
 
 
 def _by_batch(x: Patched, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Patched, Tensor, Tensor]:
-    """The normalized maps, and the batch's mean and unbiased variance."""
+    """Returns the normalized maps, and the batch's mean and unbiased variance."""
     parts: dict[int, Tensor] = {}
     weights: dict[int, Any] = {}
     for place in x.places:

@@ -104,7 +104,7 @@ def _without(layout: Layout, dims: tuple[int, ...]) -> Layout:
 
 
 def _over_positions(name: str, x: Patched, placed: tuple[int, ...]) -> Patched:
-    """A reduction over the dimensions that are positions, which stay, of size 1."""
+    """Returns a reduction over the dimensions that are positions, which stay, of size 1."""
     of_image = _without(x.dims, placed)
     if name == "amin":
         return torch.neg(_over_positions("amax", torch.neg(x), placed))  # type: ignore[arg-type, return-value]

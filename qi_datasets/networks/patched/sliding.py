@@ -70,7 +70,7 @@ def convolve_transposed(
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:
-    """The numbers of an argument; padding by name is 0 where the kernel is 1."""
+    """Returns the numbers of an argument; padding by name is 0 where the kernel is 1."""
     return () if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
@@ -133,7 +133,7 @@ def avg_pool2d(
 
 
 def _takes(x: Patched, window: Window) -> bool:
-    """Whether torch pools such a map by such windows, so that no error of its own is to be left to it."""
+    """Returns whether torch pools such a map by such windows, so that no error of its own is to be left to it."""
     sides = zip(window.padding, window.kernel, strict=True)
     return x.dims == NCHW and not any(2 * before > size for (before, _), size in sides)
 

@@ -148,7 +148,7 @@ _NO_AXES = Axis((), None), Axis((), None)
 
 @lru_cache(1024)
 def _order(layout: Layout) -> tuple[int, ...]:
-    """The stored dimensions (N, channels, H, W) in the order in which a layout runs over them."""
+    """Returns the stored dimensions (N, channels, H, W) in the order in which a layout runs over them."""
     factors = [factor for dim in layout for factor in dim]
     last = len(factors)
     places, channels = {"N": 0, "H": last - 2, "W": last - 1}, iter(range(1, last))
@@ -462,7 +462,7 @@ class _Paste(torch.autograd.Function):
 
 
 def _whole(value: Any, memory: list[tuple[Patched, Tensor]]) -> Any:
-    """The ordinary tensors in place of ours, in nested arguments."""
+    """Returns the ordinary tensors in place of ours, in nested arguments."""
     if isinstance(value, Patched):
         for owner, tensor in memory:
             if owner is value:

@@ -184,7 +184,7 @@ def _made(
     padding: Pair = OUTSIDE,
     layout: Layout | None = None,
 ) -> Patched:
-    """The maps of which windows are `made` and backgrounds are what `around` makes of those of `x`."""
+    """Returns the maps of which windows are `made` and backgrounds are what `around` makes of those of `x`."""
     once, places = Once(), []
     for place, one in zip(x.places, steps, strict=True):
         background, key = place.background, (x.key(place, *one.inputs, padding), one.rest)
@@ -202,7 +202,7 @@ def _weighted(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _fold_matrix(axis: Axis, matrix: Tensor) -> tuple[Axis, Tensor]:
-    """How weighted sums are stored, those of equal weights of equal positions once; and these weights."""
+    """Returns how weighted sums are stored, those of equal weights of equal positions once; and these weights."""
     columns = max([*axis.stored, axis.endless or 0]) + 1
     onto = torch.zeros(len(axis), columns, dtype=matrix.dtype, device=matrix.device)
     onto[torch.arange(len(axis)), torch.tensor(axis.stored)] = 1
@@ -219,7 +219,7 @@ def _fold_matrix(axis: Axis, matrix: Tensor) -> tuple[Axis, Tensor]:
 
 
 def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pair:
-    """What padding is stored as, if the operation reads any."""
+    """Returns what padding is stored as, if the operation reads any."""
     sizes = zip(window.padding, counts, window.stride, window.reach, x.sides, strict=True)
     if any(
         before > 0 or (count - 1) * stride + reach - before > side for (before, _), count, stride, reach, side in sizes
@@ -229,7 +229,7 @@ def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pa
 
 
 def _endless(x: Patched, fill: float) -> Pair:
-    """What padding is stored as: the row and the column of endless black, if these are `fill` all along."""
+    """Returns what padding is stored as: the row and the column of endless black, if these are `fill` all along."""
     rows, columns = x.axes[0].endless, x.axes[1].endless
     if x.is_whole or rows is None or columns is None:
         return OUTSIDE
@@ -245,7 +245,7 @@ def _spans(place: Place) -> Span:
 
 
 def _outputs(window: Window, axis: int, span: Pair, count: int) -> Pair:
-    """The outputs that read a position of the span; one beside it, if there are none."""
+    """Returns the outputs that read a position of the span; one beside it, if there are none."""
     stride, before = window.stride[axis], window.padding[axis][0]
     first = -(-(span[0] + before - window.reach[axis] + 1) // stride)
     last = (span[1] - 1 + before) // stride + 1
@@ -264,7 +264,7 @@ def _parts(marks: Marks, *spans: Pair) -> tuple[Any, Any]:
 
 
 def _stored_marks(marks: tuple[Any, ...] | None, axis: Axis) -> tuple[Any, ...] | None:
-    """The marks of what an axis stores; None for endless black's."""
+    """Returns the marks of what an axis stores; None for endless black's."""
     if marks is None:
         return None
     found = dict(zip(axis.stored, marks, strict=True))

@@ -29,7 +29,7 @@ def check_across(folders: Sequence[Place]) -> CheckResults:
 
 
 def disjoint(later: StoredFolder, earlier: StoredFolder) -> Check:
-    """Whether two sets have no source in common."""
+    """Returns whether two sets have no source in common."""
     findings = Findings()
     known = {
         key: f"{earlier.name} ({split})"

@@ -76,7 +76,7 @@ class Borders:
     def compare_image(
         self, chunk: Chunk, config: str, number: int, row: DecodedRow | None, values: dict[str, Any]
     ) -> bytes:
-        """The digest of a row, whose image is decoded and compared with the one without border.
+        """Returns the digest of a row, whose image is decoded and compared with the one without border.
 
         Args:
             chunk: Of the row.
@@ -153,7 +153,7 @@ def differing(
 
 
 def place_difference(found: Box, wanted: Box, base: str) -> str:
-    """How two bounding boxes of what is not black differ."""
+    """Returns how two bounding boxes of what is not black differ."""
     if NOTHING in (found, wanted):
         return f"the image is {'all' if found == NOTHING else 'not all'} black, unlike in {base}"
     (top, left, bottom, right), (top0, left0, bottom0, right0) = found, wanted

@@ -47,7 +47,7 @@ class Stretch:
 
 
 def stretches(stored: StoredFolder, split: str, rows: int, step: int) -> Iterator[Stretch]:
-    """All of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
+    """Yields all of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
 
     Args:
         stored: The set.
@@ -86,7 +86,7 @@ class Chunk:
     files: KnownFiles
 
     def where(self, row: DecodedRow, config: str | None = None) -> str:
-        """The name of a row in messages: config, split, row number."""
+        """Returns the name of a row in messages: config, split, row number."""
         return f"{config or self.stored.default_config}/{self.split} row {row.number}"
 
 
@@ -124,7 +124,7 @@ class ExaminedRows:
                 mine.setdefault(split, []).extend(values)
 
     def split_digest(self, config: str, split: str) -> str:
-        """The digest of a split (hex), from the rows that were read."""
+        """Returns the digest of a split (hex), from the rows that were read."""
         return split_digest([bytes(self.digests.get((config, split), b""))])
 
     def note(self, split: str, row: DecodedRow) -> None:
@@ -150,7 +150,7 @@ def read_chunk(
     full: bool = True,
     then: Callable[[Chunk, int, DecodedRow | None], None] | None = None,
 ) -> Chunk:
-    """The rows of the config without border.
+    """Returns the rows of the config without border.
 
     Args:
         stored: The set.
@@ -188,7 +188,7 @@ def read_chunk(
 
 
 def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: ExaminedRows) -> DecodedRow | None:
-    """A row without border; None, and a finding, if its image can't be decoded.
+    """Returns a row without border; None, and a finding, if its image can't be decoded.
 
     Args:
         chunk: Of the row.
@@ -234,7 +234,7 @@ def numbered_rows(
 def usable_image(
     stored: StoredFolder, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
 ) -> Image.Image | None:
-    """A row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
+    """Returns a row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
 
     Args:
         stored: The set.
@@ -263,13 +263,13 @@ def usable_image(
 
 
 def box_of(image: Image.Image) -> Box:
-    """The bounding box of what is not black."""
+    """Returns the bounding box of what is not black."""
     found = image.getbbox()
     return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
 def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
-    """The digest of a row with an image.
+    """Returns the digest of a row with an image.
 
     Args:
         stored: The set.

@@ -46,18 +46,18 @@ class DecodedRow:
 
 
 def is_sampled(config: str, split: str, number: int) -> bool:
-    """Whether a row's image is decoded whatever its bytes are: always the same ones."""
+    """Returns whether a row's image is decoded whatever its bytes are: always the same ones."""
     return zlib.crc32(f"{config}/{split}/{number}".encode()) % SAMPLE == 0
 
 
 def stored_bytes(values: dict[str, Any]) -> Any:
-    """The file of a row's image; None in a row without one."""
+    """Returns the file of a row's image; None in a row without one."""
     image = values["image"]
     return image.get("bytes") if isinstance(image, dict) else None
 
 
 def patch_of(row: DecodedRow) -> Pixels | None:
-    """The patch of a row of `qi` at x, y, (h, w, 3); None where x, y leave no room for it."""
+    """Returns the patch of a row of `qi` at x, y, (h, w, 3); None where x, y leave no room for it."""
     y, x = row.values["y"], row.values["x"]
     height, width, _ = row.image.shape
     if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
@@ -89,7 +89,7 @@ class KnownFiles:
         self.encoder: PatchEncoder
 
     def png(self, image: Placed) -> bytes:
-        """The file of an image."""
+        """Returns the file of an image."""
         if self.content is not image.content and (
             self.content is None or not np.array_equal(self.content, image.content)
         ):
@@ -97,7 +97,7 @@ class KnownFiles:
         return self.encoder.png(image.y, image.x, image.height, image.width)
 
     def may_know(self, number: int) -> bool:
-        """Whether the row of that number shows the content of the row before it, at another place."""
+        """Returns whether the row of that number shows the content of the row before it, at another place."""
         return self.stored.spec.name == QI.name and number % self.stored.spec.rows_per_source > 0
 
     def sibling(self, before: DecodedRow | None, number: int, values: dict[str, Any]) -> DecodedRow | None:

@@ -60,7 +60,7 @@ class IntegrityCheck:
     otherwise: Status = Status.FAIL
 
     def is_for(self, stored: StoredFolder) -> bool:
-        """Whether the check is made on that set."""
+        """Returns whether the check is made on that set."""
         return self.name in stored.spec.integrity if self.applies is None else self.applies(stored)
 
 
@@ -205,7 +205,7 @@ def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) ->
 
 
 def measure_file(stored: StoredFolder, name: str) -> FileRecord | str:
-    """Size and SHA-256 of a file of the set, or why it can't be read."""
+    """Returns size and SHA-256 of a file of the set, or why it can't be read."""
     try:
         return stored.file_record(name)
     except OSError as error:
@@ -213,7 +213,7 @@ def measure_file(stored: StoredFolder, name: str) -> FileRecord | str:
 
 
 def examine_chunk(stored: StoredFolder, full: bool, stretch: Stretch) -> ExaminedRows:
-    """What is known of a stretch of rows, in every config."""
+    """Returns what is known of a stretch of rows, in every config."""
     seen = ExaminedRows()
     borders = Borders(stored, stretch, seen)
     chunk = read_chunk(stored, stretch, seen, full, None if full else borders.compare_files)

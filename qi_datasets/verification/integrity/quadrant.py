@@ -13,7 +13,7 @@ from qi_datasets.verification.stored_folder import StoredFolder
 
 
 def place(chunk: Chunk) -> Iterator[str]:
-    """Rows whose x, y, border are not those of the corner that the row's number means."""
+    """Yields rows whose x, y, border are not those of the corner that the row's number means."""
     far = chunk.stored.manifest.size - QUADRANT.patch
     for row in chunk.rows:
         corner = row.number % len(CORNERS)
@@ -23,7 +23,7 @@ def place(chunk: Chunk) -> Iterator[str]:
 
 
 def background(chunk: Chunk) -> Iterator[str]:
-    """Rows with a pixel that is not black outside the patch at x, y."""
+    """Yields rows with a pixel that is not black outside the patch at x, y."""
     for row in chunk.rows:
         y, x = row.values["y"], row.values["x"]
         y0, x0, y1, x1 = row.box
@@ -66,7 +66,7 @@ def constant(chunk: Chunk) -> Iterator[str]:
 
 
 def displacement(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """The total strides at which the two corners fall into different phases of a network's sampling."""
+    """Yields the total strides at which the two corners fall into different phases of a network's sampling."""
     distance = stored.manifest.size - QUADRANT.patch
     leaks = leaking_strides(distance)
     if leaks:
@@ -84,10 +84,10 @@ def leaking_strides(distance: int) -> list[int]:
 
 
 def displacement_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """The displacement in pixels."""
+    """Returns the displacement in pixels."""
     return f"{stored.manifest.size - QUADRANT.patch} pixels"
 
 
 def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """How many sources were compared."""
+    """Returns how many sources were compared."""
     return f"{sum(map(len, seen.sources.values())) // len(CORNERS)} sources"

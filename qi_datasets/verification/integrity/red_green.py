@@ -26,12 +26,12 @@ def boxes(chunk: Chunk) -> Iterator[str]:
 
 
 def colours(label: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The colours of the left and of the right box."""
+    """Returns the colours of the left and of the right box."""
     return (RED, GREEN) if label == 0 else (GREEN, RED)
 
 
 def pairs(chunk: Chunk) -> Iterator[str]:
-    """Rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1)."""
+    """Yields rows of the dissimilar test that are not the similar test's, moved down (label 0) or up (label 1)."""
     if chunk.split != DISSIMILAR:
         return
     similar = read_chunk(chunk.stored, Stretch(SIMILAR, chunk.start, chunk.stop), ExaminedRows())
@@ -49,7 +49,7 @@ def pairs(chunk: Chunk) -> Iterator[str]:
 
 
 def repeats(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Images that occur twice, in any splits."""
+    """Yields images that occur twice, in any splits."""
     first: dict[bytes, str] = {}
     for split, images in seen.images.items():
         for number, image in zip(seen.numbers[split], images, strict=True):

@@ -29,7 +29,7 @@ def labels(chunk: Chunk) -> Iterator[str]:
 
 
 def pixels(chunk: Chunk) -> Iterator[str]:
-    """Images that differ from what the builder of a set that needs no input makes."""
+    """Yields images that differ from what the builder of a set that needs no input makes."""
     for row in chunk.rows:
         if row.number in chunk.expected:
             wanted = chunk.expected[row.number].image.pixels()
@@ -47,7 +47,7 @@ def columns(chunk: Chunk) -> Iterator[str]:
 
 
 def first_difference(found: Pixels, wanted: Pixels) -> str:
-    """Where two (h, w, c) images of one shape first differ, and their values there: "... is 17, but 18"."""
+    """Returns where two (h, w, c) images of one shape first differ, and their values there: "... is 17, but 18"."""
     different = found != wanted
     y, x, c = (int(place[0]) for place in np.nonzero(different))
     count = int(different.any(axis=2).sum())

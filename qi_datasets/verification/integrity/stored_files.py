@@ -93,7 +93,7 @@ def listed(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def pictures(stored: StoredFolder) -> set[str]:
-    """The names of the pictures that the set's builder adds; none if its first row can't be read."""
+    """Returns the names of the pictures that the set's builder adds; none if its first row can't be read."""
     config = stored.manifest.configs.get(stored.default_config)
     for split in config.splits if config else ():
         try:
@@ -129,7 +129,7 @@ def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def croissant(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """A description for search and reviewers that is not the one that this package writes of the manifest."""
+    """Yields a description for search and reviewers that is not the one that this package writes of the manifest."""
     record = stored.manifest
     if CROISSANT not in record.files or record.package_version != version("qi-datasets"):
         return
@@ -166,7 +166,7 @@ def tokens_of(text: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def schema(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Files whose columns, types or feature names (such as those of labels) are not the specification's."""
+    """Yields files whose columns, types or feature names (such as those of labels) are not the specification's."""
     wanted = schema_of(stored.spec)
     features = json.loads(wanted.metadata[HUB_METADATA.encode()])
     for config, record in stored.manifest.configs.items():
@@ -186,7 +186,7 @@ def schema(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def features_of(metadata: dict[bytes, bytes] | None) -> object:
-    """The Hub's features in the metadata of a Parquet file; None without any, and for anything beside them."""
+    """Returns the Hub's features in the metadata of a Parquet file; None without any, and for anything beside them."""
     if not metadata or set(metadata) != {HUB_METADATA.encode()}:
         return None
     try:

@@ -22,7 +22,7 @@ SHORT = 12
 
 
 def manifest(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """A manifest that contradicts the spec table or itself."""
+    """Yields a manifest that contradicts the spec table or itself."""
     spec, record = stored.spec, stored.manifest
     if record.spec_version != SPEC_VERSION:
         yield f"{MANIFEST} is of spec version {record.spec_version}, this package knows {SPEC_VERSION}; build again"
@@ -50,7 +50,7 @@ def manifest(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def claims(stored: StoredFolder) -> Iterator[str]:
-    """What a manifest claims that can be worked out from the rest of it, and is otherwise."""
+    """Yields what a manifest claims that can be worked out from the rest of it, and is otherwise."""
     spec, record = stored.spec, stored.manifest
     name = set_name(spec, record.size)
     if stored.name not in ("", name) and stored.name.partition("-")[0] in specs():
@@ -93,7 +93,7 @@ def counts(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def balance(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Splits in which one label is more frequent than another."""
+    """Yields splits in which one label is more frequent than another."""
     for split, labels in seen.labels.items():
         found = Counter(labels)
         numbers = [found[label] for label in range(len(stored.spec.labels))]
@@ -102,13 +102,13 @@ def balance(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def balance_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """Rows per label."""
+    """Returns rows per label."""
     found = Counter(label for labels in seen.labels.values() for label in labels)
     return " / ".join(str(found[label]) for label in range(len(stored.spec.labels)))
 
 
 def sources(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Rows whose source or synset is not the manifest's, and sources that occur in two splits."""
+    """Yields rows whose source or synset is not the manifest's, and sources that occur in two splits."""
     per_source = stored.spec.rows_per_source
     for split, names in seen.sources.items():
         recorded = stored.manifest.sources.get(split, [])
@@ -137,7 +137,7 @@ def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
 
 
 def digests(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Splits whose digest, computed from the stored pixels, labels and sources, is not the manifest's."""
+    """Yields splits whose digest, computed from the stored pixels, labels and sources, is not the manifest's."""
     for config, record in stored.manifest.configs.items():
         for split, part in record.splits.items():
             found = seen.split_digest(config, split)
@@ -146,7 +146,7 @@ def digests(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def digests_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """How many digests were computed."""
+    """Returns how many digests were computed."""
     return f"{len(seen.digests)} splits"
 
 
@@ -163,17 +163,17 @@ def pinned_digests(stored: StoredFolder) -> Mapping[str, str]:
 
 
 def selects_officially(stored: StoredFolder) -> bool:
-    """Whether the set says that it took the official selection, whose digest the package knows."""
+    """Returns whether the set says that it took the official selection, whose digest the package knows."""
     return bool(stored.spec.selection_digest) and stored.manifest.canonical
 
 
 def is_pinned(stored: StoredFolder) -> bool:
-    """Whether the package knows this set's digests, or its selection, beforehand."""
+    """Returns whether the package knows this set's digests, or its selection, beforehand."""
     return bool(pinned_digests(stored)) or selects_officially(stored)
 
 
 def pinned(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Splits whose digest, or selections whose digest, is not the one that this package pins."""
+    """Yields splits whose digest, or selections whose digest, is not the one that this package pins."""
     spec = stored.spec
     for split, wanted in pinned_digests(stored).items():
         found = seen.split_digest(stored.default_config, split)
@@ -186,7 +186,7 @@ def pinned(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def pinned_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """What is pinned."""
+    """Returns what is pinned."""
     digests = pinned_digests(stored)
     return f"{len(digests)} splits" if digests else "the official selection; pixels not verified"
 
@@ -203,5 +203,5 @@ def duplicates(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def duplicates_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """How many pictures are in several splits."""
+    """Returns how many pictures are in several splits."""
     return f"{seen.findings.counts['duplicates']} pictures"

@@ -26,7 +26,7 @@ def write_page(report: Report, folder: Path) -> Path:
 
 
 def render(report: Report) -> str:
-    """The page as text; figures are SVG within it."""
+    """Returns the page as text; figures are SVG within it."""
     drawn = [(figure, drawing(figure)) for figure in report.figures]
     by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
     text: str = template(TEMPLATE).render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)
@@ -34,7 +34,7 @@ def render(report: Report) -> str:
 
 
 def drawing(figure: Plot | Tiles) -> str:
-    """A figure as SVG text."""
+    """Returns a figure as SVG text."""
     from qi_datasets.verification.report.drawing import draw_plot, draw_tiles
 
     return draw_plot(figure) if isinstance(figure, Plot) else draw_tiles(figure)

@@ -203,11 +203,11 @@ class Report:
     sets: tuple[VerifiedSet, ...] = ()
 
     def having(self, *statuses: Status) -> list[Check]:
-        """The checks that ended so."""
+        """Returns the checks that ended so."""
         return [check for check in self.checks if check.status in statuses]
 
     def check(self, set_name: str, name: str) -> Check:
-        """The check of that name on that set; KeyError if it was not made."""
+        """Returns the check of that name on that set; KeyError if it was not made."""
         for check in self.checks:
             if (check.set, check.name) == (set_name, name):
                 return check
@@ -232,7 +232,7 @@ class Report:
         return [check for check in self.checks if check.cause]
 
     def of(self, set_name: str) -> list[Check]:
-        """The checks of one set."""
+        """Returns the checks of one set."""
         return [check for check in self.checks if check.set == set_name]
 
     @property
@@ -256,7 +256,7 @@ class Report:
         return f"<Report on {self.where}: {self.verdict}; {self.summary}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, and a line for each set and for each check that did not pass."""
+        """Returns what a notebook shows: the verdict, and a line for each set and for each check that did not pass."""
         rows = [
             f"<tr><td>{escape(name)}</td><td>{escape(sum_up(self.of(name)))}</td></tr>"
             for name in dict.fromkeys(check.set for check in self.checks)
@@ -273,7 +273,7 @@ class Report:
         return f"{len(self.checks)} check{'s' * (len(self.checks) != 1)} in {self.seconds:.0f} s: {sum_up(self.checks)}"
 
     def to_json(self) -> str:
-        """The report without its figures, as JSON text."""
+        """Returns the report without its figures, as JSON text."""
         content = {
             "where": self.where,
             "exit_status": self.exit_status,
@@ -295,7 +295,7 @@ class Report:
 
 
 def sum_up(checks: Iterable[Check]) -> str:
-    """How many of these checks ended how, such as "12 pass, 1 warn"."""
+    """Returns how many of these checks ended how, such as "12 pass, 1 warn"."""
     found = Counter(check.status for check in checks)
     return ", ".join(f"{found[status]} {status}" for status in Status if found[status])
 

@@ -114,7 +114,7 @@ def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bo
 
 
 def table_of(reaches: list[Reach]) -> Table:
-    """One line per depth and stride, one column per padding."""
+    """Returns one line per depth and stride, one column per padding."""
     names = list(dict.fromkeys(one.name for one in reaches))
     rows: list[tuple[str | Cell, ...]] = []
     for strides in STRIDES:

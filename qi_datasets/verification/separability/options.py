@@ -23,5 +23,5 @@ class NetworkOptions:
     progress: bool = False
 
     def sources(self, there: int) -> int:
-        """How many of a split's sources are used."""
+        """Returns how many of a split's sources are used."""
         return there if self.full else min(there, DEFAULT_SOURCES)

@@ -45,7 +45,7 @@ class Version:
     everywhere: bool = False
 
     def network(self) -> nn.Module:
-        """The network, with the weights that all versions of one bias share."""
+        """Returns the network, with the weights that all versions of one bias share."""
         net = QuadrantNet(self.padding, bias=self.biased)
         return net.exact() if self.exact else net
 
@@ -104,7 +104,7 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def measure(stored: StoredFolder, options: NetworkOptions) -> Borders:
-    """Every version at every border where it can differ, and those marked so at all."""
+    """Returns every version at every border where it can differ, and those marked so at all."""
     splits = list(stored.spec.splits)
     train, test = splits[0], splits[-1]
     count = options.sources(min(len(stored.manifest.sources[split]) for split in (train, test)))
@@ -135,14 +135,14 @@ def measure(stored: StoredFolder, options: NetworkOptions) -> Borders:
 
 
 def batches(stored: StoredFolder, config: str, split: str, sources: int) -> Iterator[Pixels]:
-    """The images of the first sources, both corners after one another: arrays (2 x sources, c, h, w)."""
+    """Yields the images of the first sources, both corners after one another: arrays (2 x sources, c, h, w)."""
     rows, step = sources * stored.spec.rows_per_source, BATCH * stored.spec.rows_per_source
     for start in range(0, rows, step):
         yield stored.images(config, split, start, min(start + step, rows))
 
 
 def features_of(networks: Mapping[str, nn.Module], images: Iterator[Pixels], device: str) -> dict[str, np.ndarray]:
-    """Features (rows, channels) of every network; each image is read once."""
+    """Returns features (rows, channels) of every network; each image is read once."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for batch in images:
         for name, network in networks.items():
@@ -162,14 +162,14 @@ def probe_accuracy(train: np.ndarray | None, test: np.ndarray) -> Interval:
 def judge_figure(
     stored: StoredFolder, name: str, cause: str, figure: str, meaning: str, share: Interval | None = None
 ) -> Check:
-    """A check that failed if there is a cause."""
+    """Returns a check that failed if there is a cause."""
     interval = (share.low, share.high) if share else None
     numbers = {"accuracy": share.mean} if share else {}
     return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, interval, cause, numbers)
 
 
 def unequal(stored: StoredFolder, measured: Borders, version: str) -> tuple[float, str]:
-    """The largest difference of a version over all borders, and where it is beyond rounding and why, or ""."""
+    """Returns the largest difference of a version over all borders, and where it is beyond rounding and why, or ""."""
     found = measured.by_version[version]
     worst = max(measurement.difference for measurement in found.values())
     where = [f"{border}" for border, measurement in found.items() if not measurement.equal]
@@ -199,7 +199,7 @@ def exact_is_blind(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def same_reads(stored: StoredFolder, measured: Borders) -> Check:
-    """A probe on same-padded features is better than chance without a border."""
+    """Returns a probe on same-padded features is better than chance without a border."""
     share = measured.by_version[SAME][0].accuracy
     cause = "" if share.low > CHANCE else f"a probe reaches {share.mean:.1%} at border 0, which chance may as well"
     meaning = f"a linear probe on random same-padded features reads the corner ({measured.sources} test sources)"

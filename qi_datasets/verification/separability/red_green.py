@@ -48,7 +48,7 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def load(stored: StoredFolder, split: str) -> LabelledImages:
-    """All rows of a split."""
+    """Returns all rows of a split."""
     rows = stored.count(stored.default_config, split)
     images = stored.images(stored.default_config, split, 0, rows)
     return LabelledImages(images, stored.labels(stored.default_config, split, 0, rows))
@@ -74,7 +74,7 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
 
 
 def judge_untrained(stored: StoredFolder, padding: Padding, worst: float, equal: bool) -> Check:
-    """Whether random nets of one padding answer the two tests alike exactly if they should.
+    """Returns whether random nets of one padding answer the two tests alike exactly if they should.
 
     Args:
         stored: The set.
@@ -93,13 +93,13 @@ def judge_untrained(stored: StoredFolder, padding: Padding, worst: float, equal:
 
 
 def not_trained(stored: StoredFolder) -> CheckResults:
-    """The line that says that training was left out."""
+    """Returns the line that says that training was left out."""
     meaning = "accuracies of trained nets: add full=True (minutes per seed on a CPU; seeds=N)"
     return CheckResults((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
 
 
 def train(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """The paper's protocol, for every padding and seed."""
+    """Returns the paper's protocol, for every padding and seed."""
     data = {split: load(stored, split) for split in stored.spec.splits}
     seeds = range(options.seeds or FULL_SEEDS)
     tests = {split: data[split] for split in TESTS}
@@ -131,7 +131,7 @@ def accuracies(runs: list[RedGreenRun]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def judge_trained(stored: StoredFolder, padding: Padding, runs: list[RedGreenRun]) -> Check:
-    """Whether nets of one padding do what the paper found."""
+    """Returns whether nets of one padding do what the paper found."""
     similar, dissimilar = (float(values.mean()) for values in accuracies(runs))
     figure = f"{similar:.1%} / {dissimilar:.1%}"
     if padding in BLIND:

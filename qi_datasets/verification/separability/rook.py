@@ -98,7 +98,7 @@ def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
 
 
 def responses(images: torch.Tensor, filters: torch.Tensor, padding: Padding) -> np.ndarray:
-    """Each filter's response to each image, (images, filters, h, w) float32."""
+    """Returns each filter's response to each image, (images, filters, h, w) float32."""
     per_side = padding_per_side(padding, filters.shape[-1])
     maps: np.ndarray = F.conv2d(images, filters, padding=per_side).numpy()
     return maps
