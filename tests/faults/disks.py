@@ -141,11 +141,11 @@ from pathlib import Path
 from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.specs import RED_GREEN_SET
-from qi_datasets.storage.staging import locked, replaced_whole
+from qi_datasets.storage.staging import lock_folder, replace_whole
 import shutil
 folder, spare, count = Path(sys.argv[1]), [Path(sys.argv[2]), Path(sys.argv[3])], int(sys.argv[4])
 for number in range(count):
-    with locked(folder), replaced_whole(folder) as staging:
+    with lock_folder(folder), replace_whole(folder) as staging:
         shutil.copytree(spare[number % 2], staging, dirs_exist_ok=True)
     time.sleep(0.1)
 """

@@ -21,9 +21,9 @@ def missing(*_):
     raise OSError(errno.ENOSYS, "Function not implemented")
 fcntl.flock = missing
 from qi_datasets.storage import staging
-from qi_datasets.storage.staging import locked, replaced_whole, set_aside, standing
+from qi_datasets.storage.staging import lock_folder, replace_whole
 for content in ("old", "new"):
-    with locked(Path(sys.argv[1])), replaced_whole(Path(sys.argv[1])) as staging:
+    with lock_folder(Path(sys.argv[1])), replace_whole(Path(sys.argv[1])) as staging:
         (staging / "file").write_text(content)
 """
 
@@ -41,10 +41,10 @@ WAITING = """
 import sys
 from pathlib import Path
 from qi_datasets.storage import staging
-from qi_datasets.storage.staging import locked
+from qi_datasets.storage.staging import lock_folder
 staging._PATIENCE = 0.05
 print("ready", flush=True)
-with locked(Path(sys.argv[1]), progress=sys.argv[2] == "shown"):
+with lock_folder(Path(sys.argv[1]), progress=sys.argv[2] == "shown"):
     pass
 """
 

@@ -115,14 +115,14 @@ from pathlib import Path
 from qi_datasets.storage import staging
 folder, when = Path(sys.argv[1]), sys.argv[2]
 if when == "between the renames":
-    staging.exchanged = lambda one, other: False
+    staging.exchange_names = lambda one, other: False
 def stop_exchange(one, other):
-    from qi_datasets.storage.exchange import exchanged
-    exchanged(one, other)
+    from qi_datasets.storage.exchange import exchange_names
+    exchange_names(one, other)
     os._exit(9)
 if when == "after the exchange":
-    staging.exchanged = stop_exchange
-with staging.locked(folder), staging.replaced_whole(folder) as half:
+    staging.exchange_names = stop_exchange
+with staging.lock_folder(folder), staging.replace_whole(folder) as half:
     (half / "file").write_text("half")
     if when == "while writing":
         os._exit(9)
