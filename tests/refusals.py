@@ -9,8 +9,10 @@ from qi_datasets.errors import QIDatasetsError
 
 
 @contextmanager
-def refused(error: type[QIDatasetsError], code: str) -> Iterator[pytest.ExceptionInfo[QIDatasetsError]]:
-    """What is called inside must raise that error, with that code."""
-    with pytest.raises(error) as raised:
+def refused(
+    error: type[QIDatasetsError], code: str, match: str | None = None
+) -> Iterator[pytest.ExceptionInfo[QIDatasetsError]]:
+    """Checks that what is called inside raises that error, with that code, and values or a remedy that match."""
+    with pytest.raises(error, match=match) as raised:
         yield raised
     assert raised.value.code == code, raised.value

@@ -159,5 +159,5 @@ def test_pictures_under_several_names_are_told(official_folder: Path, tmp_path: 
 def test_a_request_is_checked_before_any_image_is_looked_at() -> None:
     request = BuildRequest(sets=("qi",), imagenet_val="/no/such/folder", per_split=1)
 
-    with refused(SourceError, "no-such-path"):
+    with refused(SourceError, "no-such-path", match="no such path"):
         request.source()

@@ -274,7 +274,7 @@ def is_alive(file: Path) -> bool:
 def test_no_scheduler_is_one_of_our_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("qi_datasets.building.engine.CLUSTER_SECONDS", 1)
-    with refused(OptionError, "no-cluster"):
+    with refused(OptionError, "no-cluster", match="cannot reach a Dask scheduler"):
         results(Engine(dask="tcp://127.0.0.1:9"), slow_square, range(2))
 
 

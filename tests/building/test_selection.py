@@ -86,7 +86,7 @@ def test_missing_images_are_counted_and_the_first_are_named() -> None:
     names = official_names(3000)
     missing = [names[4], *names[2000:2007]]
 
-    with refused(SourceError, "too-few-images") as raised:
+    with refused(SourceError, "too-few-images", match="8 of the 3000 selected images are missing in V") as raised:
         select(QI, set(names) - set(missing), official=True, where="V")
 
     message = str(raised.value)
@@ -109,7 +109,7 @@ def test_other_files_may_be_missing_or_there() -> None:
 
 
 def test_more_than_there_are_is_an_error_with_both_numbers() -> None:
-    with refused(SourceError, "too-few-images"):
+    with refused(SourceError, "too-few-images", match=r"qi: 9 images are asked for.* but V has 8"):
         select(QI, official_names(8), official=False, splits={"qi": dict.fromkeys(QI.splits, 3)}, where="V")
 
 
@@ -124,5 +124,7 @@ def test_a_later_set_starts_after_the_ranks_of_the_earlier() -> None:
     assert joined(select(AFTER_QI, names, official=True)) == names[3000:]
     splits = {"qi": {"train": 2, "validation": 1, "test": 1}, "later": {"test": 3}}
     assert joined(select(AFTER_QI, names[:7], official=False, splits=splits)) == names[4:7]
-    with refused(SourceError, "too-few-images"):
+    with refused(
+        SourceError, "too-few-images", match="later: 3 images are asked for, after the 4 of qi, but the source has 6"
+    ):
         select(AFTER_QI, names[:6], official=False, splits=splits)

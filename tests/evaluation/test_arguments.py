@@ -93,7 +93,7 @@ def test_places_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file is a file"):
         check_entry(tmp_path / "file" / "entry")
-    with refused(OptionError, "bad-file-type"):
+    with refused(OptionError, "bad-file-type", match=r"ends in \.png, \.svg or \.pdf"):
         check_plot(tmp_path / "curve")
-    with refused(OutputError, "cannot-write"):
+    with refused(OutputError, "cannot-write", match="there is no folder"):
         check_plot(tmp_path / "nowhere" / "curve.png")

@@ -84,11 +84,11 @@ def test_what_can_not_be_evaluated_is_said_in_one_line(changed: dict[str, Any], 
 
 def test_arguments_that_a_module_has_no_use_for(sets: Path) -> None:
     network = networks.reader()
-    with refused(OptionError, "no-effect"):
+    with refused(OptionError, "no-effect", match="seeds=2 has no effect on init given"):
         evaluate(network, output=sets, seeds=2)
     with pytest.raises(OptionError, match="seeds=2 of init random need a function"):
         evaluate(network, output=sets, init="random", seeds=2)
-    with refused(OptionError, "no-effect"):
+    with refused(OptionError, "no-effect", match="the module has its weights"):
         evaluate(network, output=sets, weights="default")
 
 

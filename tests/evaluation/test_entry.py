@@ -232,7 +232,7 @@ def test_a_track_has_its_own_sources(track: str, folder: Path) -> None:
 def test_an_entry_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
 
-    with refused(OutputError, "cannot-write"):
+    with refused(OutputError, "cannot-write", match="choose another folder"):
         entries.entry().write(tmp_path / "file" / "entry")
 
 

@@ -184,12 +184,12 @@ def test_a_network_of_timm_has_its_own_normalisation() -> None:
 
     assert model.transform == Transform((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic")
     assert resolve_model("squeezenet1_1").transform == Transform(tuple(IMAGENET_MEAN))
-    with refused(OptionError, "unknown-mode"):
+    with refused(OptionError, "unknown-mode", match=r"timm has no model 'resnet81' \(did you mean"):
         resolve_model("timm:resnet81")
 
 
 def test_default_weights_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with refused(ModelError, "bad-weights"):
+    with refused(ModelError, "bad-weights", match="the default weights of squeezenet1_1 can't be had"):
         resolve_model("squeezenet1_1", "default")

@@ -113,5 +113,5 @@ def test_another_set_under_this_name_is_not_read(home: Path) -> None:
     shutil.copytree(home / "corner", home / "corner-size_9")
 
     for name, size in (("rook", None), ("corner", 9)):
-        with refused(StoredSetError, "other-set"):
+        with refused(StoredSetError, "other-set", match=r"holds corner of 5 pixels, not"):
             load_dataset(name, size=size)

@@ -65,7 +65,7 @@ def test_one_source_that_differs_is_a_difference() -> None:
 
 @pytest.mark.parametrize("values", [np.zeros((4, 2, 3)), np.ones((4, 2, 3)), np.full((4, 2, 3), 7.0) + 1e-15])
 def test_a_dead_network_is_refused(values: np.ndarray) -> None:
-    with refused(ModelError, "not-finite"):
+    with refused(ModelError, "not-finite", match="dead"):
         check_alive(values)
 
 
@@ -103,7 +103,7 @@ def test_logits_are_answers() -> None:
 
     np.testing.assert_array_equal(found.margins, [[-1, 2], [3, 0.5]])
     np.testing.assert_allclose(found.difference, [2 / 3, 0.5])
-    with refused(ModelError, "not-finite"):
+    with refused(ModelError, "not-finite", match="diverged"):
         logit_answers(np.full((1, 2, 2), np.nan, np.float32))
 
 

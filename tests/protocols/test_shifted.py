@@ -74,5 +74,5 @@ def test_logits_that_are_not_finite_are_refused() -> None:
     broken = network()
     with torch.no_grad():
         broken[3].bias.fill_(float("inf"))
-    with refused(ModelError, "not-finite"):
+    with refused(ModelError, "not-finite", match="logits are not finite"):
         answer_shifted(broken, tensor(BASES), PAIRS, [0], "crop")

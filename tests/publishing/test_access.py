@@ -21,7 +21,7 @@ def test_pixels_that_are_not_free_are_never_public_without_a_gate(
     free: bool, private: bool | None, gated: str | None
 ) -> None:
     if (free, private, gated) == (False, False, None):
-        with refused(OptionError, "contradiction"):
+        with refused(OptionError, "contradiction", match="public needs a gate"):
             access_for(free=free, private=private, gated=gated)
         return
     access = access_for(free=free, private=private, gated=gated)

@@ -182,7 +182,9 @@ def test_a_later_version_asks_for_an_upgrade(qi_copy: Path) -> None:
     path = qi_copy / "qi" / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"manifest_version": 2, "configs": "something new"}))
 
-    with refused(NewerSetError, "newer-version"):
+    with refused(
+        NewerSetError, "newer-version", match=r"manifest\.json has version 2, this package knows 1; upgrade qi-datasets"
+    ):
         load_dataset("qi", output=qi_copy)
 
 

@@ -188,7 +188,7 @@ def test_outside_of_a_set_nothing_remembers_the_patch(output: Path) -> None:
     data = QuadrantImageNet(output, "train", transform=v2.ToImage())
     image, _ = data[0]
 
-    with refused(OptionError, "missing-argument"):
+    with refused(OptionError, "missing-argument", match="nothing says where the patch"):
         ZeroBackgroundNormalize()(image)
 
 
@@ -223,9 +223,9 @@ def test_it_is_a_transform_of_batches(border: int, output: Path) -> None:
 def test_a_row_that_says_nothing_of_its_patch_is_an_error(output: Path) -> None:
     row = load_dataset("qi", split="test", output=output)[0]
 
-    with refused(OptionError, "missing-argument"):
+    with refused(OptionError, "missing-argument", match="nothing says"):
         ZeroBackgroundNormalize()({"image": row["image"]})
-    with refused(OptionError, "contradiction"):
+    with refused(OptionError, "contradiction", match="its own x and y"):
         ZeroBackgroundNormalize()(row, 0, 0)
 
 

@@ -89,7 +89,7 @@ def test_wrong_arguments_are_told_in_one_line(good, tmp_path, arguments, error, 
 
 def test_sets_made_from_images_are_not_made_on_the_spot(monkeypatch, tmp_path):
     monkeypatch.setenv("QI_DATASETS_HOME", str(tmp_path))
-    with refused(NotBuiltError, "not-built"):
+    with refused(NotBuiltError, "not-built", match="there are no sets in"):
         verify(sets="qi")
 
 
@@ -130,7 +130,7 @@ def test_verify_is_a_call_of_the_package_that_costs_nothing_to_import():
 
 
 def test_nothing_checked_is_never_a_pass(good, monkeypatch):
-    with refused(OptionError, "nothing-asked"):
+    with refused(OptionError, "nothing-asked", match="asks for nothing"):
         verify(good, [])
     report = verify(good, "shifted", only="separability")
     assert [check.status for check in report.checks] == [Status.NOT_CHECKED]
@@ -139,7 +139,7 @@ def test_nothing_checked_is_never_a_pass(good, monkeypatch):
 
 
 def test_a_set_is_not_verified_in_the_place_of_another(good):
-    with refused(OptionError, "contradiction"):
+    with refused(OptionError, "contradiction", match=r"qi is one set, but sets=rook is asked for"):
         verify(good / "qi", "rook")
     assert sets_of(verify(good / "qi", "qi", only="integrity")) == ["qi"]
 

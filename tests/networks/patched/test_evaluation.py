@@ -246,7 +246,7 @@ def test_unusable_patches_and_networks_are_refused():
     for place in (1.0, [1], [[1, 1]]):
         with pytest.raises(OptionError, match="whole number"):
             local_features(network, patches_of(2), place, 1, 20)
-    with refused(OptionError, "does-not-fit"):
+    with refused(OptionError, "does-not-fit", match="row 2, column 1"):
         evaluation(patches_of(2), 2, 1)
     with pytest.raises(OptionError, match="depends on the batch"):
         LocalEvaluation(pooled(nn.BatchNorm2d(3, track_running_stats=False)), 20, patch=(8, 8), places=[(1, 1)])

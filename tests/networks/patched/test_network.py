@@ -225,5 +225,5 @@ def test_gradients_are_never_lost(layers):
 
 
 def test_a_place_outside_is_refused():
-    with refused(OptionError, "does-not-fit"):
+    with refused(OptionError, "does-not-fit", match="row 29, column 0"):
         LocalNetwork(small("plain"), SIDE)(patches_of(2), [0, 29], 0)

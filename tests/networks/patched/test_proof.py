@@ -156,7 +156,7 @@ def test_the_border_may_differ_on_the_two_sides():
     assert corners_proved_equal(network, 30, 8, 16, border=2)
     assert corners_proved_equal(network, 30, 8, 16, border=4)
     assert not corners_proved_equal(network, 30, 8, 16, border=5)
-    with refused(OptionError, "does-not-fit"):
+    with refused(OptionError, "does-not-fit", match="leaves"):
         corners_proved_equal(network, 30, 8, 16, border=7)
 
 

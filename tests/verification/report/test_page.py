@@ -55,5 +55,5 @@ def test_figures_that_could_not_be_drawn_are_told_before_they_are_measured(monke
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with refused(OutputError, "cannot-write"):
+    with refused(OutputError, "cannot-write", match="cannot write"):
         page.write_page(Report("here", ()), tmp_path / "file")

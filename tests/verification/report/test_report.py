@@ -43,7 +43,7 @@ def test_json_holds_every_check_and_table(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with refused(OutputError, "cannot-write"):
+    with refused(OutputError, "cannot-write", match="cannot write"):
         report().write_json(tmp_path / "file" / "report.json")
 
 
