@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qi_datasets.commands.console import command, say, table, with_flags
+from qi_datasets.commands.console import check_effect, command, say, table, with_flags
 
 if TYPE_CHECKING:
     from qi_datasets.building.dataset import Built
@@ -159,14 +159,7 @@ def list_subset(
     quiet: bool,
 ) -> None:
     """Lists training images, and makes a tree of links to some; arguments as of the command."""
-    from click.core import ParameterSource
-
-    context = click.get_current_context()
-    takes = ("sets", "imagenet_train", "per_class", "links", "output", "quiet")
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if given and parameter.name not in takes:
-            raise click.UsageError(f"{parameter.opts[0]} has no effect on subset.")
+    check_effect(("sets", "imagenet_train", "per_class", "links", "output", "quiet"), "on subset")
     if imagenet_train is None or set(sets) - {"subset"}:
         raise click.UsageError("subset is made alone: --imagenet-train PATH --set subset.")
     if (per_class is None) != (links is None):

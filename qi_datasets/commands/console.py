@@ -6,12 +6,13 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import wraps
 from typing import NoReturn, ParamSpec
 
 import click
+from click.core import ParameterSource
 
 from qi_datasets.commands.signals import StoppedError, stopped_by_signals
 from qi_datasets.errors import Message, NamedArgument, QIDatasetsError, in_one_line, printable
@@ -76,6 +77,20 @@ def fail(text: str, status: int, cause: BaseException) -> NoReturn:
 def say(text: str = "", err: bool = False) -> None:
     """Prints text that may hold names of files: a terminal shows what is in them and doesn't obey it."""
     click.echo(printable(text), err=err)
+
+
+def check_effect(effective: Collection[str], place: str) -> None:
+    """Raises click's error for an argument of the running command that has no effect.
+
+    effective: names of those that have one.
+    place: where the others have none, for the message: "with --grid".
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in effective and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = parameter.opts[0] if isinstance(parameter, click.Option) else name.upper()
+            raise click.UsageError(f"{flag} has no effect {place}.")
 
 
 def with_flags(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import command, fail, say, table, wrap_lines
+from qi_datasets.commands.console import check_effect, command, fail, say, table, wrap_lines
 from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
@@ -111,20 +111,24 @@ def main(
     **options: Any,
 ) -> None:
     """Evaluate MODEL: on qi, from how far away it reads where things are."""
-    if listed or refresh is not None:
-        if refresh is not None and (listed or model is not None or entry is not None or check is not None):
-            raise click.UsageError("--refresh goes without a MODEL, --list, --entry and --check.")
-        show_list() if refresh is None else refresh_entries(refresh, quiet=quiet)
+    if listed:
+        check_effect({"listed"}, "with --list")
+        show_list()
+        return
+    if refresh is not None:
+        check_effect({"refresh", "quiet"}, "with --refresh, which runs nothing")
+        refresh_entries(refresh, quiet=quiet)
         return
     if describe is not None:
         describe_entry(describe, options, quiet=quiet)
         return
-    if model is None:
-        raise click.UsageError("Give a MODEL, or --list for those that there are.")
-    check_usage(entry, merge=merge, alone=dry_run or check is not None, dataset_id=dataset_id)
     if check is not None:
+        check_effect({"model", "check", "output", "weights", "device", "quiet"}, "with --check, which repeats an entry")
         check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
         return
+    if model is None:
+        raise click.UsageError("Give a MODEL, or --list for those that there are.")
+    check_usage(entry, merge=merge, dry_run=dry_run, dataset_id=dataset_id)
     check_before_torch(model, output, entry, plot, options)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     if grid is not None:
@@ -169,15 +173,14 @@ def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str
             click.echo(f"entry: {entry}")
 
 
-def check_usage(entry: Path | None, *, merge: bool, alone: bool, dataset_id: str | None) -> None:
+def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: str | None) -> None:
     """Raises click's error for options that need an entry's folder, or that don't go together.
 
     entry: the folder.
-    merge, dataset_id: as of the command.
-    alone: whether nothing is evaluated and written.
+    merge, dry_run, dataset_id: as of the command.
     """
-    if merge and (entry is None or alone):
-        raise click.UsageError("--merge needs --entry, and goes without --dry-run and --check.")
+    if merge and (entry is None or dry_run):
+        raise click.UsageError("--merge needs --entry, and goes without --dry-run.")
     if dataset_id is not None and entry is None:
         raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
 
@@ -247,16 +250,10 @@ def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> 
     options: those of the command; all but six have no effect here.
     quiet: say nothing.
     """
-    from click.core import ParameterSource
-
     from qi_datasets.evaluation.description import ABOUT, LONGEST
     from qi_datasets.evaluation.entry import Entry
 
-    context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if further := set(given) - set(LONGEST) - {"describe", "quiet"}:
-        flags = [one.opts[0] for one in context.command.params if one.name in further]
-        raise click.UsageError(f"--describe runs nothing, so that {flags[0]} has no use.")
+    check_effect({*LONGEST, "describe", "quiet"}, "with --describe, which runs nothing")
     described = Entry.read(folder).described(**{name: options[name] for name in LONGEST})
     described.write(folder)
     if not quiet:
@@ -277,10 +274,13 @@ def refresh_entries(folder: Path, *, quiet: bool) -> None:
         click.echo(f"{folder}: {sum(found.values())} of {len(found)} entries rewritten")
 
 
-def check_again(model: str, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool) -> None:
+def check_again(
+    model: str | None, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool
+) -> None:
     """Runs an entry's evaluation again; exit status 1 if it gives something else.
 
-    model, output, weights, device: as of `evaluate`.
+    model: as of `evaluate`; None for the one that the entry names, if a library has it.
+    output, weights, device: as of `evaluate`.
     folder: of the entry.
     quiet: show no bars; what differs goes to standard error.
     """
@@ -289,6 +289,8 @@ def check_again(model: str, folder: Path, output: str | None, weights: str, devi
     from qi_datasets.evaluation.reproduce import arguments_of, differences
 
     there = Entry.read(folder)
+    if model is None:
+        model, weights = library_network(there, folder, weights)
     with importable_here():
         again = evaluate(
             model, output=output, weights=weights, device=device, progress=not quiet, **arguments_of(there.content)
@@ -300,6 +302,22 @@ def check_again(model: str, folder: Path, output: str | None, weights: str, devi
         raise click.exceptions.Exit(1)
     if not quiet:
         click.echo(f"{folder}: the same, {len(there.predictions)} answers")
+
+
+def library_network(entry: "Entry", folder: Path, weights: str) -> tuple[str, str]:
+    """Returns the model and the weights that an entry names, where a library has them; else raises click's error.
+
+    folder: of the entry.
+    weights: as given; "none" for those of the entry.
+    """
+    from qi_datasets.evaluation.models import DEFAULT, NONE, is_of_library
+
+    name, named = entry.content["model"]["name"], entry.content["model"]["weights"]
+    if not is_of_library(name):
+        raise click.UsageError(f"{folder} is of a network that no library has: give its MODEL too.")
+    if weights == NONE and named not in (NONE, DEFAULT):
+        raise click.UsageError(f"{folder} is of weights that no library has: give --weights FILE too.")
+    return name, named if weights == NONE else weights
 
 
 @contextmanager

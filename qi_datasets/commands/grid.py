@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qi_datasets.commands.console import say, table
+from qi_datasets.commands.console import check_effect, say, table
 
 if TYPE_CHECKING:
     from qi_datasets.evaluation.grid import GridEntry
@@ -39,15 +39,9 @@ def run_on_grid(
         options: Further ones of the command.
         progress: Show a bar on a terminal, and the figures in the end.
     """
-    from click.core import ParameterSource
-
     from qi_datasets.specs import GRID, QI
 
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        if name not in EFFECTIVE and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} has no effect with --grid.")
+    check_effect(EFFECTIVE, "with --grid")
     GRID.check(grid)
     if options["task"] != QI.name:
         raise click.UsageError(f"--grid is for --task {QI.name}.")

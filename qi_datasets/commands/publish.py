@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from qi_datasets.commands.console import command, say, table
+from qi_datasets.commands.console import check_effect, command, say, table
 
 if TYPE_CHECKING:
     from qi_datasets.publishing.proposal import Proposal, Sent
@@ -177,12 +176,8 @@ def check_usage(mode: str) -> None:
 
     mode: a key of `MODES`.
     """
-    context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    flags = {one.name: one.opts[0] for one in context.command.params}
-    if further := [flags[name] for name in given if name not in {mode, *MODES[mode]}]:
-        raise click.UsageError(f"{further[0]} has no use {WITH.get(mode, f'with --{mode}')}.")
-    if mode != "entry" and context.params["repo_id"] is None:
+    check_effect({mode, *MODES[mode]}, WITH.get(mode, f"with --{mode}"))
+    if mode != "entry" and click.get_current_context().params["repo_id"] is None:
         raise click.UsageError("Missing option '--repo-id'.")
 
 

@@ -200,6 +200,11 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
     return model
 
 
+def is_of_library(name: str) -> bool:
+    """Returns whether a network has its name from torchvision, timm or this package."""
+    return name.startswith(TIMM) or name in model_names()
+
+
 def model_names() -> list[str]:
     """Returns the names that need nothing more: ours and torchvision's classifiers."""
     return [*OURS, *torchvision.models.list_models(module=torchvision.models)]

@@ -15,7 +15,7 @@ from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import read_data, run_design
 from qi_datasets.evaluation.initialisations import SCRATCH
-from qi_datasets.evaluation.models import DEFAULT, NONE, TIMM, model_names
+from qi_datasets.evaluation.models import DEFAULT, NONE, is_of_library
 from qi_datasets.evaluation.reproduce import TELLING, arguments_of
 from qi_datasets.leaderboard.words import content_of_init
 from qi_datasets.storage.hub import HubPlace, ask_hub, connection
@@ -52,7 +52,7 @@ def repeat(
         if init != SCRATCH
     ]
     if not cases:
-        return RepeatedRun(("not repeated: it was trained from scratch; qi-eval MODEL --check FOLDER does so",))
+        return RepeatedRun(("not repeated: it was trained from scratch; qi-eval --check FOLDER does so",))
     # Who submits must not know which parts will be repeated.
     chosen = random.SystemRandom().sample(cases, min(parts, len(cases)))
     try:
@@ -84,7 +84,7 @@ def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
     """
     name, weights = content["model"]["name"], content["model"]["weights"]
     model_id = content.get(ABOUT, {}).get("model_id")
-    by_library = name in model_names() or name.startswith(TIMM)
+    by_library = is_of_library(name)
     if by_library and weights in (NONE, DEFAULT):
         return name, weights
     if model_id is None:

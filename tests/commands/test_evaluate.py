@@ -95,6 +95,35 @@ def test_an_entry_is_checked_by_running_it_again(sets: Path, tmp_path: Path) -> 
     other = run("tests.evaluation.networks:two_logits", "--output", sets, "--check", folder)
     assert other.exit_code == 1
     assert other.stdout.startswith("differs: model differs: name, weights_sha256")
+    refused = run("--output", sets, "--check", folder)
+    assert refused.exit_code == 2
+    assert "is of a network that no library has: give its MODEL too" in refused.stderr
+
+
+def test_an_entry_of_a_library_names_its_model_itself(sets: Path, tmp_path: Path) -> None:
+    """squeezenet1_0 is of torchvision."""
+    folder = tmp_path / "entry"
+    made = run("squeezenet1_0", "--output", sets, "--border", 0, "--seeds", 1, "--limit", 2, "--entry", folder)
+    assert made.exit_code == 0, made.output
+
+    assert run("--output", sets, "--check", folder).stdout == f"{folder}: the same, 4 answers\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((NET, "--check", "nowhere"), "nowhere/entry.json is missing"),
+        ((NET, "--check", "nowhere", "--border", 0), "--border has no effect with --check"),
+        ((NET, "--check", "nowhere", "--merge"), "--merge has no effect with --check"),
+        ((NET, "--list"), "MODEL has no effect with --list"),
+        (("--refresh", "nowhere", "--seeds", 3), "--seeds has no effect with --refresh"),
+    ],
+)
+def test_what_has_no_effect_is_refused(arguments: tuple[object, ...], message: str) -> None:
+    shown = run(*arguments)
+
+    assert shown.exit_code == 2
+    assert message in shown.stderr
 
 
 def test_a_plot_is_drawn_with_the_curve_of_the_paper(sets: Path, tmp_path: Path) -> None:
@@ -178,7 +207,6 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
         (NET, "--task", "corner", "--dry-run"),
         "times are estimated on qi and shifted; corner takes minutes at most",
     ),
-    "an entry that is none": ((NET, "--check", "nowhere"), "nowhere/entry.json is missing"),
 }
 
 

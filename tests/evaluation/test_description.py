@@ -118,7 +118,7 @@ def test_the_command_describes_without_running(folder: Path) -> None:
     for arguments, words in (
         ([], "nothing is described; give one of name"),
         (["--name", "a\tb"], "error: --name must be one line of text"),
-        (["--name", "Ours", "--border", "16"], "--describe runs nothing, so that --border has no use."),
+        (["--name", "Ours", "--border", "16"], "--border has no effect with --describe, which runs nothing."),
     ):
         refused = CliRunner().invoke(main, ["--describe", str(folder), *arguments])
         assert refused.exit_code == 2

@@ -247,8 +247,8 @@ def test_a_data_set_without_tasks_is_no_benchmark(world: Hub, send: Send, demo_s
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--set", "qi"), "--set has no use with --entry."),
-        (("--repo-id", "lab/qi"), "--repo-id has no use with --entry."),
+        (("--set", "qi"), "--set has no effect with --entry."),
+        (("--repo-id", "lab/qi"), "--repo-id has no effect with --entry."),
         ((), "give model_id or results"),
         (("--model-id", "lab/net"), "give --dataset-id ORG/NAME"),
         (("--model-id", "net"), "ORG/MODEL"),

@@ -66,8 +66,8 @@ def test_other_data_stay_as_they_are(hub: Hub, send: Send, demo_sets: Path) -> N
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--private",), "--private has no use with --set subset."),
-        (("--tag", "mine"), "--tag has no use with --set subset."),
+        (("--private",), "--private has no effect with --set subset."),
+        (("--tag", "mine"), "--tag has no effect with --set subset."),
         (("--set", "rook"), "--set subset is lists of names, which are published alone."),
     ],
 )

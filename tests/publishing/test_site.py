@@ -99,4 +99,4 @@ def test_refusals(hub: Hub, client: Client, put: Put, site: Path, tmp_path: Path
     (tmp_path / "app" / "app.py").write_text("import gradio")
     hub.make("spaces/lab/board").hold(tmp_path / "app")
     assert "lab/board holds other files, such as app.py; choose another Space" in put().stderr
-    assert "--direct has no use with --site" in put("--direct").stderr
+    assert "--direct has no effect with --site" in put("--direct").stderr
