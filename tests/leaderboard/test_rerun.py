@@ -197,7 +197,7 @@ def test_a_training_is_not_repeated(tmp_path: Path) -> None:
     network(1, init="scratch").write(tmp_path / "trained-1")
 
     found = repeat(tmp_path / "trained-1", 1)
-    assert found.lines == ("not repeated: it was trained from scratch; qi-eval MODEL --check FOLDER does so",)
+    assert found.lines == ("not repeated: it was trained from scratch; qi-eval --check FOLDER does so",)
     assert found.differences == ()
 
 
