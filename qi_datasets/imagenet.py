@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -108,35 +108,47 @@ def val_digits(name: str) -> str:
     return name[-8:]
 
 
+def val_number(name: object) -> int:
+    """Returns the number, 1 to 50,000, of the validation image with that id; 0 for anything else."""
+    number = int(val_digits(name)) if isinstance(name, str) and _VAL_ID.fullmatch(name) else 0
+    return number if number <= IMAGENET_VAL.images else 0
+
+
 def val_wnid(name: str) -> str:
     """Returns the synset of the validation image with that id; "" for any other string, and beyond 1 to 50,000."""
-    number = int(val_digits(name)) if _VAL_ID.fullmatch(name) else 0
-    return wnids()[_val_labels()[number - 1]] if 1 <= number <= IMAGENET_VAL.images else ""
+    number = val_number(name)
+    return wnids()[_val_labels()[number - 1]] if number else ""
 
 
-def ids_in(files: Iterable[str]) -> tuple[list[str], "npt.NDArray[np.int64]"] | None:
-    """Returns ids and numbers of validation images whose files are named as ImageNet does; None if one isn't, or none.
+def numbers_in(files: str) -> "npt.NDArray[np.int64] | None":
+    """Returns the numbers, 1 to 50,000, of validation images whose files are named as ImageNet does.
 
     There may be 50,000 names, so they are read all at once: one by one would take five times as long as listing them.
+
+    Args:
+        files: Names, a null byte behind each.
+
+    Returns:
+        A number for each name; None where one of them is another name, and without names.
     """
     import numpy as np
 
-    joined, width = "\0".join(files) + "\0", len(_USUAL)
-    if len(joined) % width or len(joined) < width or not joined.isascii():
+    width = len(_USUAL)
+    if len(files) % width or len(files) < width or not files.isascii():
         return None
-    found, usual = (np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, width) for text in (joined, _USUAL))
-    digits = found[:, _DIGITS] - ord("0")  # What lies before "0" wraps around, and is above nine too.
-    rest = np.ones(width, bool)
-    rest[_DIGITS] = False
-    if (digits > 9).any() or (found[:, rest] != usual[:, rest]).any():
+    found, usual = (np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, width) for text in (files, _USUAL))
+    above = found - usual  # What lies below the usual byte wraps around, and is above nine too.
+    largest = np.zeros(width, np.uint8)
+    largest[_DIGITS] = 9
+    if (above > largest).any():
         return None
-    return joined.split(_USUAL[_DIGITS.stop :])[:-1], digits @ 10 ** np.arange(8)[::-1]
+    numbers = above[:, _DIGITS] @ 10 ** np.arange(8)[::-1]
+    return numbers if numbers.min() > 0 and numbers.max() <= IMAGENET_VAL.images else None
 
 
 def are_labelled(numbers: "npt.NDArray[np.int64]", labels: "npt.NDArray[np.int64]") -> bool:
-    """Returns whether the validation images of these numbers are all there, and have these labels."""
-    known = _val_labels()
-    return bool(numbers.min() > 0 and numbers.max() <= known.size and (known[numbers - 1] == labels).all())
+    """Returns whether the validation images of these numbers, 1 to 50,000, have these labels."""
+    return bool((_val_labels()[numbers - 1] == labels).all())
 
 
 def _train_wnid(name: str) -> str:

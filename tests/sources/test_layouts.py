@@ -1,5 +1,6 @@
 """Every layout is recognised and gives the same images."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def test_a_layout_that_contradicts_the_published_synsets_gets_one_warning(
             assert (told in warning) == (number < min(count, 3))
         assert warning.endswith(", and 5 more") == (count == 8)
         assert len(warning.splitlines()) == 1
+
+
+@pytest.mark.parametrize("layout", ["flat", "class_folders", "root_class_folders", "kaggle"])
+def test_names_of_files_that_are_named_as_imagenet_does_are_a_dictionary(layout: str, tmp_path: Path) -> None:
+    names = open_source(pictures.LAYOUTS[layout](FILES, tmp_path)).names
+
+    assert list(names) == sorted(FILES)
+    assert len(names) == len(FILES)
+    for name in FILES:
+        assert name in names
+    for other in (pictures.name_of(10), "ILSVRC2012_val_00000000", "ILSVRC2012_val_00050001", "cat", "", 1, None):
+        assert other not in names
+        with pytest.raises(KeyError):
+            names[other]  # type: ignore[index]
+    assert copy.deepcopy(names) == names
 
 
 def test_an_id_that_imagenet_val_does_not_have_keeps_the_layouts_synset(tmp_path: Path) -> None:
