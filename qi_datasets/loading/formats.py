@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import formatting
 
+from qi_datasets.pixels.canvases import paint
 from qi_datasets.pixels.geometry import Pixels, Placed, black
 from qi_datasets.pixels.placed_image import placed_of
 
@@ -48,8 +49,9 @@ class _FillingFormatter:
             images = data_struct if isinstance(data_struct, list) else [data_struct]
             placed = [one for one in map(placed_of, images) if one is not None]
             if placed and len(placed) == len(images) and len({one.shape for one in placed}) == 1:
-                batch = filled_batch(placed, self.channels_first)
-                return self._made_of(batch if isinstance(data_struct, list) else batch[0])
+                if isinstance(data_struct, list):
+                    return self._made_of(filled_batch(placed, self.channels_first))
+                return self._made_of(_as_pil_shapes(paint(placed[0], self.channels_first), self.channels_first))
         return super()._recursive_tensorize(data_struct)  # type: ignore[misc]
 
     def recursive_tensorize(self, data_struct: Any) -> Any:
@@ -111,7 +113,12 @@ def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
     batch = black(len(placed), *shape)
     for one, image in zip(placed, batch, strict=True):
         one.into(image.transpose(1, 2, 0) if channels_first else image)
-    return batch[..., 0] if channels == 1 and not channels_first else batch
+    return _as_pil_shapes(batch, channels_first)
+
+
+def _as_pil_shapes(pixels: Pixels, channels_first: bool) -> Pixels:
+    """Returns images (..., c, h, w) or (..., h, w, c), the latter as (..., h, w) where they have one channel."""
+    return pixels[..., 0] if pixels.shape[-1] == 1 and not channels_first else pixels
 
 
 def register_formats() -> None:

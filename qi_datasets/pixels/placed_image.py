@@ -5,12 +5,14 @@ allocate 4 bytes a pixel, and hand them out piece by piece. This file is the one
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image
 
+from qi_datasets.pixels.canvases import paint
 from qi_datasets.pixels.geometry import Pixels, Placed
 from qi_datasets.pixels.png import PatchEncoder
 
@@ -27,6 +29,7 @@ def image_of(placed: Placed) -> Image.Image:
     return PlacedImage(placed) if is_tested(PIL.__version__) else ordinary_image(placed)
 
 
+@cache
 def is_tested(version: str) -> bool:
     """Returns whether a version of Pillow is among `TESTED`."""
     return tuple(version.split(".")[:2]) in {(str(major), str(minor)) for major, minor in TESTED}
@@ -94,7 +97,7 @@ class PlacedImage(Image.Image):
         """The pixels, read only as PIL's are."""
         if (placed := self.still_placed) is None:
             return super().__array_interface__
-        pixels = _without_single_channel(placed.pixels())
+        pixels = _without_single_channel(paint(placed))
         pixels.flags.writeable = False
         return {"data": pixels.data, "shape": pixels.shape, "typestr": "|u1", "version": 3}
 
