@@ -33,7 +33,7 @@ def paint(placed: Placed, channels_first: bool = False) -> Pixels:
     size = math.prod(shape)
     is_kept = SMALLEST <= size <= LARGEST
     memory = (_spare_memory(size) if is_kept else None) or memoryview(black(size))
-    # NumPy's views hold the array at the far end of their chain of views: it ends here, since a memoryview lies beneath.
+    # NumPy's views hold the array at the end of their chain of views: this one, since a memoryview lies beneath it.
     owner = np.frombuffer(memory, np.uint8)
     image = owner.reshape(shape)
     placed.into(image.transpose(1, 2, 0) if channels_first else image)
