@@ -2,6 +2,8 @@ import copy
 import math
 import pickle
 import warnings
+from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torchvision.models import MobileNetV2
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import convert_network, to_full_conv
@@ -26,7 +29,7 @@ from qi_datasets.networks.variants import (
 )
 from tests.networks.pictures import corners
 from tests.networks.random_networks import networks
-from tests.networks.zoo import DEEP, SMALL, Written, perturbed
+from tests.networks.zoo import DEEP, SHALLOW, SMALL, Written, perturbed
 from tests.refusals import refused
 
 EQUAL = 1e-12
@@ -89,8 +92,11 @@ def check_on_a_large_canvas(network, image):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
-@pytest.mark.parametrize("side", [7, 20])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "side"),
+    # A BagNet takes a canvas of seconds.
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case == ("bagnet", 20))) for case in product(SMALL, (7, 20))],
+)
 def test_exact_is_the_network_itself_on_a_large_black_canvas(name, side):
     check_on_a_large_canvas(perturbed(SMALL[name]()), torch.rand(2, 3, side, side, dtype=torch.float64))
 
@@ -115,12 +121,15 @@ def pooled(network):
     return with_global_max_pool(without_head(network))
 
 
-QUICK = ("resnet18", "mobilenet_v2", "shufflenet")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in DEEP])
-def test_networks_are_blind_to_the_corner(name):
-    network = pooled(perturbed(DEEP[name]()))
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(pytest.param(SHALLOW[name], id=name) for name in ("resnet", "mobilenet", "shufflenet")),
+        *(pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in DEEP.items()),
+    ],
+)
+def test_networks_are_blind_to_the_corner(make):
+    network = pooled(perturbed(make()))
     assert receptive_field(network).stride in (8, 32)
     exact = to_full_conv(network)
     assert differing(exact, count=1) < EQUAL
@@ -267,13 +276,27 @@ class TestWeights:
         assert is_equal(extract_features(network.exact(), image), extract_features(network, canvas))
 
 
+def small_mobilenet():
+    return MobileNetV2(3, inverted_residual_setting=[[1, 8, 1, 1], [2, 8, 1, 2]])
+
+
+@cache
+def full_mobilenet(exact):
+    return to_full_conv(pooled(perturbed(small_mobilenet())), exact)
+
+
+@cache
+def exported_mobilenet(exact):
+    return torch.export.export(full_mobilenet(exact), (torch.rand(2, 3, 64, 64, dtype=torch.float64),)).module()
+
+
 @pytest.mark.parametrize("exact", [True, False])
 class TestTools:
     """What else is done with networks: kept in files, copied, put on devices, exported."""
 
     @pytest.fixture
     def network(self, exact):
-        return to_full_conv(pooled(perturbed(SMALL["mobilenet"]())), exact)
+        return copy.deepcopy(full_mobilenet(exact))
 
     @pytest.fixture
     def pixels(self):
@@ -286,7 +309,7 @@ class TestTools:
         assert type(loaded) is type(network)
 
     def test_its_weights_are_those_of_the_network_itself(self, network, pixels, exact):
-        other = pooled(SMALL["mobilenet"]().double()).eval()
+        other = pooled(small_mobilenet().double()).eval()
         other.load_state_dict(network.state_dict())
         assert torch.equal(to_full_conv(other, exact)(pixels), network(pixels))
 
@@ -301,8 +324,8 @@ class TestTools:
         assert type(replica) is type(network)
         assert replica._modules is not network._modules
 
-    def test_it_is_exported_to_plain_convolutions(self, network, pixels):
-        exported = torch.export.export(network, (pixels,)).module()
+    def test_it_is_exported_to_plain_convolutions(self, network, pixels, exact):
+        exported = exported_mobilenet(exact)
         assert equal(exported(pixels), network(pixels))
         assert not {type(layer) for layer in exported.modules()} & {type(layer) for layer in network.modules()}
 
@@ -322,9 +345,8 @@ class TestTools:
         # Nothing of it is compiled, so that nothing is compiled again and again.
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 0
 
-    def test_exported_it_compiles_as_a_whole(self, network, pixels):
-        exported = torch.export.export(network, (pixels,)).module()
-        assert equal(torch.compile(exported, backend="eager", fullgraph=True)(pixels), network(pixels))
+    def test_exported_it_compiles_as_a_whole(self, network, pixels, exact):
+        assert equal(torch.compile(exported_mobilenet(exact), backend="eager", fullgraph=True)(pixels), network(pixels))
 
     @pytest.mark.parametrize(
         "read",

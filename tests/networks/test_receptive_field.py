@@ -14,7 +14,7 @@ from qi_datasets.networks.reference import QuadrantNet, RedGreenNet, RookNet
 from qi_datasets.networks.tolerance import is_equal
 from qi_datasets.networks.variants import with_global_max_pool, without_head
 from tests.networks.pictures import corners
-from tests.networks.zoo import DEEP, Written, efficientnet
+from tests.networks.zoo import DEEP, SHALLOW, Written, efficientnet
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,32 @@ def test_receptive_field_and_total_stride_of_known_networks(layers, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("densenet121", 2071), ("vgg16_bn", 212), ("mobilenet_v2", 491), ("convnext_tiny", 1688)]
+    ("name", "size"),
+    [
+        ("vgg16_bn", 212),
+        ("mobilenet_v2", 491),
+        pytest.param("densenet121", 2071, marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", 1688, marks=pytest.mark.slow),
+    ],
 )
 def test_receptive_fields_of_deep_networks(name, size):
     # VGG's head reads places, and so everything, until its pooling is changed.
     assert receptive_field(DEEP[name]()) == ReceptiveField(size, 32, bounded=name != "vgg16_bn")
     assert receptive_field(with_global_max_pool(without_head(DEEP[name]()))) == ReceptiveField(size, 32)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        # Strides 2, 2 before 3 x 3 at strides 4, 8, 16 and 32 twice each, and means of 2 x 2 between them.
+        (SHALLOW["densenet"], ReceptiveField(11 + 2 * 2 * (4 + 8 + 16 + 32) + 4 + 8 + 16, 32)),
+        # A stem of 4 x 4, 7 x 7 at stride 4, 2 x 2 at stride 2 of that, 7 x 7 at stride 8.
+        (SHALLOW["convnext"], ReceptiveField(4 + 6 * 4 + 4 + 6 * 8, 8)),
+    ],
+    ids=["densenet", "convnext"],
+)
+def test_receptive_fields_by_hand(make, expected):
+    assert receptive_field(with_global_max_pool(without_head(make()))) == expected
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 2)), min_size=1, max_size=3))

@@ -11,10 +11,11 @@ from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 from qi_datasets.networks.reference import QuadrantNet
 from qi_datasets.networks.variants import PADDING_VARIANTS, with_global_max_pool, with_padding, without_head
 from tests.networks.test_convert import equal, first_position, up_to_the_pooling
-from tests.networks.zoo import DEEP, SMALL, BlurPool2d, Written, efficientnet, perturbed
+from tests.networks.zoo import DEEP, SHALLOW, SMALL, BlurPool2d, Written, efficientnet, perturbed
 from tests.refusals import refused
 
 FROM_WITHIN = ("circular", "reflect", "replicate")
+ENDING_IN_A_MEAN = ("resnet18", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet", "bagnet33")
 
 
 def image(*shape):
@@ -87,7 +88,7 @@ class TestPadding:
 
     @pytest.mark.parametrize("padding", PADDING_VARIANTS)
     def test_the_network_itself_is_left_as_it_is(self, padding):
-        network = perturbed(DEEP["resnet18"]())
+        network = perturbed(SHALLOW["resnet"]())
         before, pixels = copy.deepcopy(network.state_dict()), image(40, 40)
         own = network(pixels)
         variant = with_padding(network, padding)
@@ -119,10 +120,14 @@ class TestPadding:
 
 class TestPooling:
     @pytest.mark.parametrize(
-        "name", ["resnet18", "densenet121", "mobilenet_v2", "convnext_tiny", "shufflenet", "bagnet33"]
+        "make",
+        [
+            *(pytest.param(make, id=name) for name, make in SHALLOW.items()),
+            *(pytest.param(DEEP[name], id=name, marks=pytest.mark.slow) for name in ENDING_IN_A_MEAN),
+        ],
     )
-    def test_the_last_mean_becomes_the_maximum(self, name):
-        network = perturbed(DEEP[name]())
+    def test_the_last_mean_becomes_the_maximum(self, make):
+        network = perturbed(make())
         maps, _ = up_to_the_pooling(network)
         pixels = image(40, 40)
         highest = maps(pixels).amax((2, 3))

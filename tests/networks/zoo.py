@@ -203,3 +203,13 @@ DEEP: dict[str, Callable[[], nn.Module]] = {
     "bagnet33": lambda: BagNet(3, widths=(8, 8, 8, 8)),
 }
 """The architectures that are evaluated, as deep as they are, and narrow where that can be had."""
+
+SHALLOW: dict[str, Callable[[], nn.Module]] = {
+    "resnet": lambda: resnet(BasicBlock, [1, 1, 1, 1]),
+    "densenet": lambda: DenseNet(2, (2, 2, 2, 2), 4, bn_size=2, num_classes=3),
+    "mobilenet": SMALL["mobilenet"],
+    "convnext": SMALL["convnext"],
+    "shufflenet": lambda: ShuffleNetV2([2, 2, 2], [8, 16, 32, 48, 64], num_classes=3),
+    "bagnet": SMALL["bagnet"],
+}
+"""The same from their stem to their head, with few blocks between: what depends on no depth is quick to check."""

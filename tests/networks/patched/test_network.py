@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from qi_datasets.errors import OptionError
 from qi_datasets.networks.convert import to_full_conv
@@ -14,6 +13,7 @@ from qi_datasets.networks.local import LocalEvaluation, LocalNetwork, local_feat
 from qi_datasets.networks.tolerance import is_equal, relative_difference
 from qi_datasets.networks.variants import with_global_max_pool
 from tests.networks.patched.networks import KINDS, Apply, patches_of, perturbed, pooled, small, whole_images
+from tests.networks.zoo import SHALLOW
 from tests.refusals import refused
 
 TOLERANCE = 1e-11
@@ -92,7 +92,7 @@ def test_sizes_of_maps_are_known(ask):
 @pytest.mark.parametrize("kind", [*KINDS, "resnet"])
 def test_full_convolution(kind, exact):
     """Branches of ResNet meet where its own padding has them meet, which takes cropping, and sizes of maps."""
-    own = small(kind) if kind in KINDS else with_global_max_pool(ResNet(BasicBlock, [1, 1, 1, 1]).double().eval())
+    own = small(kind) if kind in KINDS else with_global_max_pool(SHALLOW["resnet"]().double().eval())
     network = to_full_conv(own, exact)
     patches, at, _ = corners()
     evaluation = LocalEvaluation(network, SIDE, patch=tuple(patches.shape[2:]), places=[(6, 6), (22, 22)])
@@ -113,7 +113,7 @@ def test_running_statistics(momentum):
 
 def test_a_residual_network():
     torch.manual_seed(0)
-    network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=2)
+    network = SHALLOW["resnet"]()
     network.avgpool = nn.AdaptiveMaxPool2d(1)
     assert check_training(network).local
 

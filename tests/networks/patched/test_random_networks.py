@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qi_datasets.networks.convert import to_full_conv
 from qi_datasets.networks.local import LocalNetwork, corners_proved_equal, local_features
 from qi_datasets.networks.receptive_field import receptive_field
-from qi_datasets.networks.tolerance import is_equal, relative_difference
+from qi_datasets.networks.tolerance import relative_difference
 from qi_datasets.networks.variants import with_global_max_pool
 from tests.networks.patched.networks import patches_of, whole_images
 from tests.networks.patched.random_networks import random_networks
@@ -25,10 +25,11 @@ def check(network, border, displacement):
     with torch.no_grad():
         dense = [answered(network, whole_images(patches, place, place, side)) for place in places]
         local = [local_features(network, patches, place, place, side) for place in places]
+    # The mean of what a norm has centred is the small rest of large parts, and their rounding counts more.
     for one, other in zip(dense, local, strict=True):
-        assert is_equal(one, other)
+        assert relative_difference(one, other) < 1e-10
     if corners_proved_equal(network, side, PATCH, displacement):
-        assert is_equal(*dense)
+        assert relative_difference(*dense) < 1e-10
 
 
 def answered(network, images):
