@@ -1,6 +1,7 @@
 """Where everything of a test run is kept, and what many tests need: pictures, built sets, commands."""
 
 import atexit
+import gc
 import hashlib
 import os
 import shutil
@@ -24,6 +25,11 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ |= {"HF_HOME": CACHE, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 for leaking in ("HF_DATASETS_CACHE", "HF_ENDPOINT"):
     os.environ.pop(leaking, None)
+# Every process that is started here would compile all that it imports, and pytest rewrite all tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Until the tests run, nothing of the many things that are imported and collected becomes garbage.
+gc.disable()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores already, and what they start inherits it.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -51,8 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--part"):
         part, parts = map(int, config.getoption("--part").split("/"))
         chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == part - 1]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        config.hook.pytest_deselected(items=[*set(items) - set(chosen)])
         items[:] = chosen
+    # One after another, so that they come to one worker: each that meets one starts a client of the Hub.
+    items.sort(key=lambda item: "client" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 # There is one such process; DataLoader's "forkserver" takes its workers from it, too. Nothing of this package: what a
 # worker needs of it, the data it gets must import.
-multiprocessing.set_forkserver_preload(["torch", "torch.utils.data", "torchvision", "datasets"])
+multiprocessing.set_forkserver_preload(
+    ["torch", "torch.utils.data", "torchvision", "datasets", "distributed.cli.dask_worker"]
+)
 FORKS = multiprocessing.get_context("forkserver")
 
 

@@ -88,18 +88,17 @@ class Engine:
         """
         pending: deque[Future[list[Any]]] = deque()
         if self.dask is not None:
-            with _cluster(self.dask) as (cluster, workers):
-                try:
-                    results = _results(cluster, partial(_each, work), _batches(items, batch), pending, AHEAD * workers)
-                    yield results if then is None else map(then, results)
-                finally:
-                    _cancel(pending)
+            with _cluster(self.dask, pending) as (submit, workers):
+                results = _results(submit, partial(_each, work), _batches(items, batch), pending, AHEAD * workers)
+                yield results if then is None else map(then, results)
             return
         workers = self.workers or usable_cores()
         if self.processes and workers > 1 and then is None:
             with _processes(workers, work) as executor:
                 try:
-                    yield _results(executor, _work_of_this_process, _batches(items, batch), pending, AHEAD * workers)
+                    yield _results(
+                        executor.submit, _work_of_this_process, _batches(items, batch), pending, AHEAD * workers
+                    )
                 finally:
                     _cancel(pending)
             return
@@ -109,7 +108,7 @@ class Engine:
             stopped = Event()
             both = partial(_run_in_turns, work, then, BoundedSemaphore(workers), stopped)
             try:
-                yield _results(executor, both, _batches(items, batch), pending, AHEAD * threads)
+                yield _results(executor.submit, both, _batches(items, batch), pending, AHEAD * threads)
             finally:
                 stopped.set()
                 _cancel(pending)
@@ -161,7 +160,7 @@ def _run_in_turns(
 
 
 def _results(
-    executor: Executor,
+    submit: Callable[[Callable[[list[Item]], list[Result]], list[Item]], Future[list[Result]]],
     work: Callable[[list[Item]], list[Result]],
     batches: Iterator[list[Item]],
     pending: deque[Future[list[Result]]],
@@ -170,17 +169,17 @@ def _results(
     """Yields the results in the order of the items.
 
     Args:
-        executor: Does the work.
+        submit: Has the work done, somewhere else.
         work: Of a batch.
         batches: Of items, taken as they are needed.
         pending: Futures that were handed out, in order.
         ahead: How many of them there may be.
     """
-    pending.extend(executor.submit(work, batch) for batch in islice(batches, ahead))
+    pending.extend(submit(work, batch) for batch in islice(batches, ahead))
     while pending:
         results = pending[0].result()
         pending.popleft()
-        pending.extend(executor.submit(work, batch) for batch in islice(batches, 1))
+        pending.extend(submit(work, batch) for batch in islice(batches, 1))
         yield from results
 
 
@@ -234,10 +233,16 @@ def usable_cores() -> int:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
-    """A Dask cluster and its number of threads; its failures are errors of ours."""
+def _cluster(address: str, pending: Iterable[Any]) -> Iterator[tuple[Callable[..., Any], int]]:
+    """What gives work to a Dask cluster, and its number of threads; its failures are errors of ours.
+
+    Args:
+        address: Of its scheduler.
+        pending: Futures that are dropped at the end.
+    """
     try:
         from distributed import Client, KilledWorker
+        from distributed.comm import CommClosedError
     except ImportError as error:
         raise OptionError(
             "a Dask cluster needs the extra dask: in a checkout of qi-datasets run python -m pip install '.[dask]'",
@@ -256,8 +261,12 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
             raise WorkerError(f"the Dask cluster at {address!r} has no workers; start some and try again") from error
         try:
             threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
-            yield client.get_executor(pure=False), threads  # type: ignore[no-untyped-call]
+            # Not its executor: whose futures never end if the scheduler dies while a result is on its way.
+            yield partial(client.submit, pure=False), threads
         except KilledWorker as error:
             raise WorkerError(f"Dask workers died again and again over the same images ({error})") from error
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
             raise WorkerError(f"the Dask cluster at {address!r} was lost; is its scheduler still running?") from error
+        finally:
+            if client.status == "running":
+                client.cancel([*pending])  # type: ignore[no-untyped-call]

@@ -101,25 +101,28 @@ def tests_of(file: Path, tests: Path) -> list[Path]:
 
 
 def is_caught(mutant: Mutant, copy: Path) -> bool:
-    """Whether a test fails, or takes for ever, while the mutant stands in the copy."""
+    """Whether a test fails, or takes for ever, while the mutant stands in the copy, and passes without it."""
     file = copy / "qi_datasets" / mutant.file
     original = file.read_text(encoding="utf-8")
-    file.write_text(mutant.text, encoding="utf-8")
-    try:
-        for tests in tests_of(mutant.file, copy / "tests"):
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(tests)]
-            environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-            try:
-                ended = subprocess.run(
-                    command, cwd=copy, env=environment, capture_output=True, timeout=SECONDS, check=False
-                )
-            except subprocess.TimeoutExpired:
-                return True
-            if ended.returncode not in (0, 5):
-                return True
-        return False
-    finally:
-        file.write_text(original, encoding="utf-8")
+    for tests in tests_of(mutant.file, copy / "tests"):
+        shutil.rmtree(copy / ".pytest_cache", ignore_errors=True)
+        file.write_text(mutant.text, encoding="utf-8")
+        try:
+            passed = run_tests(copy, "-x", str(tests))
+        finally:
+            file.write_text(original, encoding="utf-8")
+        # What failed, or all if it came to no end.
+        if not passed and run_tests(copy, "--last-failed", str(tests)):
+            return True
+    return False
+
+
+def run_tests(copy: Path, *options: str) -> bool:
+    """Whether the tests of the copy pass, within so many seconds of work: the machine may be busy otherwise."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-n", "0", *options]
+    limited = ["bash", "-c", f'ulimit -t {SECONDS}; exec "$@"', "_", *command]
+    environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(limited, cwd=copy, env=environment, capture_output=True, check=False).returncode in (0, 5)
 
 
 def copied(folder: Path) -> Path:

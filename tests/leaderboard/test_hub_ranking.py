@@ -1,5 +1,6 @@
 """The Hub's ranking beside ours: in one order, and what is wrong with a claim is said by name."""
 
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -18,16 +19,26 @@ NETWORKS = {"far": (0, 16, 32, 64, 128), "middle": (0, 16, 32), "blind": ()}
 """Model -> the borders at which it reads, from the one that reads farthest."""
 
 
-@pytest.fixture
-def world(hub: Hub, client: Client, demo_sets: Path, tmp_path: Path) -> Hub:
-    """The Hub with a benchmark, three models with results, and their entries in one repository."""
+@pytest.fixture(scope="module")
+def published_world(
+    server: Hub, client: Client, demo_sets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Repository]:
+    """A benchmark, three models with results, and their entries in one repository; to be copied."""
+    server.clear()
     assert client.command("qi-publish", demo_sets, "--set", "qi", "--repo-id", "lab/qi", "--yes").exit_code == 0
-    hub.make("lab/results")
+    server.make("lab/results")
     for number, (name, read) in enumerate(NETWORKS.items()):
-        hub.make(f"models/lab/{name}")
-        folder = made_on(demo_sets, tmp_path / f"{name}-1", number, read=read)
+        server.make(f"models/lab/{name}")
+        folder = made_on(demo_sets, tmp_path_factory.mktemp("entries") / f"{name}-1", number, read=read)
         ended = submit(client, folder, f"lab/{name}", "--direct")
         assert ended.exit_code == 0, ended.output
+    return dict(server.repositories)
+
+
+@pytest.fixture
+def world(published_world: dict[str, Repository], hub: Hub) -> Hub:
+    """The Hub with all of that."""
+    hub.repositories |= copy.deepcopy(published_world)
     return hub
 
 

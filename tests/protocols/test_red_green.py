@@ -14,7 +14,7 @@ def labelled(pairs, seed, **options):
     return LabelledImages(*boxes(pairs, seed, **options))
 
 
-TRAIN, VALIDATION = labelled(400, seed=0), labelled(25, seed=1)
+VALIDATION = labelled(25, seed=1)
 ONE_BATCH = labelled(100, seed=0)
 SIMILAR, DISSIMILAR = labelled(25, seed=2), labelled(25, seed=2, swap_heights=True)
 TESTS = {"similar": SIMILAR, "dissimilar": DISSIMILAR}
@@ -22,6 +22,12 @@ TESTS = {"similar": SIMILAR, "dissimilar": DISSIMILAR}
 
 def run(padding="same", seed=0, epochs=2, train=ONE_BATCH, **options):
     return train_red_green(train, VALIDATION, TESTS, padding, seed, epochs=epochs, **options)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Batches of 40: learning takes steps, and small ones are quick."""
+    monkeypatch.setattr(red_green_training, "BATCH_SIZE", 40)
 
 
 @pytest.mark.parametrize("padding", ["full", "circular"])
@@ -32,8 +38,8 @@ def test_blind_paddings_answer_alike_row_by_row(padding):
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_seeing_paddings_read_the_height(padding):
-    trained = run(padding, epochs=12, train=TRAIN)
+def test_seeing_paddings_read_the_height(padding, small_batches):
+    trained = run(padding, epochs=10)
     assert trained.accuracies["similar"] >= 0.9
     assert trained.accuracies["dissimilar"] <= 0.4
 
@@ -70,10 +76,10 @@ def test_curves_and_answers_belong_to_the_weights_that_they_name():
     assert seen[0].train_loss == pytest.approx(np.log(2), rel=0.5)
 
 
-def test_training_stops_when_validation_gets_no_better_and_goes_back_to_the_best_weights():
+def test_training_stops_when_validation_gets_no_better_and_goes_back_to_the_best_weights(small_batches):
     contrary = LabelledImages(VALIDATION.images, 1 - VALIDATION.labels)
     tests = {"contrary": contrary}
-    trained = train_red_green(TRAIN, contrary, tests, "same", 0, epochs=40, patience=10)
+    trained = train_red_green(ONE_BATCH, contrary, tests, "same", 0, epochs=40, patience=10)
     assert len(trained.epochs) == trained.best_epoch + 10 < 40
     logits, labels = torch.from_numpy(trained.logits["contrary"]), torch.from_numpy(contrary.labels)
     best = trained.epochs[trained.best_epoch - 1].validation_loss

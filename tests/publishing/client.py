@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -96,13 +97,19 @@ def serve() -> None:
 
     with suppress(ModuleNotFoundError):
         import torch.utils.data  # noqa: F401  (streaming imports it, where it is installed)
+        import torchvision  # noqa: F401  (who runs a network again needs it)
     build_hf_headers()  # asks the server, once a day, which programs name themselves
     libraries = ("publishing.publish", "verification.integrity.integrity", "loading.load", "loading.computed")
     for module in (*libraries, *(f"commands.{command}" for command in COMMANDS.values())):
         import_module(f"qi_datasets.{module}")
-    from qi_datasets.storage import hub
+    from qi_datasets.specs import SPECS
+    from qi_datasets.storage import card
 
-    hub.WAITS = tuple(wait / 20 for wait in hub.WAITS)
+    for name in SPECS:
+        card.template(f"{name}.md.jinja", card.BASE)  # compiles it
+    # Whoever asks again after a while, ours or the Hub's library, does so soon.
+    pause = time.sleep
+    time.sleep = lambda seconds: pause(seconds / 20)
     for line in sys.stdin:
         call = json.loads(line)
         child = os.fork()

@@ -21,6 +21,18 @@ def qi(good):
     return quadrant.check(StoredFolder.open(good / "qi"), QUICK)
 
 
+@pytest.fixture
+def few_red_green(monkeypatch):
+    """Of each split of red-green the first 200 rows are looked at."""
+
+    def few(stored, split):
+        data = load(stored, split)
+        return LabelledImages(data.images[:200], data.labels[:200])
+
+    load = red_green.load
+    monkeypatch.setattr(red_green, "load", few)
+
+
 def named(measured):
     return {check.name: check for check in measured.checks}
 
@@ -90,7 +102,7 @@ def test_red_green_is_answered_alike_by_blind_paddings_only(good):
     assert [str(row[2]) for row in measured.tables[0].rows] == ["no", "no", "yes", "yes"]
 
 
-def test_red_green_fails_when_the_shift_is_no_multiple_of_the_stride(copy):
+def test_red_green_fails_when_the_shift_is_no_multiple_of_the_stride(copy, few_red_green):
     folder = copy("red_green")
 
     def change(rows, border):
@@ -104,7 +116,7 @@ def test_red_green_fails_when_the_shift_is_no_multiple_of_the_stride(copy):
     assert "differ by" in found["full, random weights"].cause
 
 
-def test_red_green_fails_when_the_tests_show_nothing(copy):
+def test_red_green_fails_when_the_tests_show_nothing(copy, few_red_green):
     folder = copy("red_green")
     kept = []
     rewrite(folder, "test_similar", lambda rows, border: kept.extend(rows))
@@ -113,17 +125,12 @@ def test_red_green_fails_when_the_tests_show_nothing(copy):
     assert found["valid, random weights"].status is Status.FAIL
 
 
-def test_red_green_trains_when_all_is_asked_for(good, monkeypatch):
+def test_red_green_trains_when_all_is_asked_for(good, few_red_green, monkeypatch):
     def quick(*arguments, **options):
         return trained(*arguments, **options | {"epochs": 1})
 
-    def few(stored, split):
-        data = load(stored, split)
-        return LabelledImages(data.images[:200], data.labels[:200])
-
-    trained, load = red_green.train_red_green, red_green.load
+    trained = red_green.train_red_green
     monkeypatch.setattr(red_green, "train_red_green", quick)
-    monkeypatch.setattr(red_green, "load", few)
     monkeypatch.setattr(red_green, "PADDINGS", ("valid", "full"))
     measured = red_green.check(StoredFolder.open(good / "red_green"), NetworkOptions(seeds=1, full=True))
     found = named(measured)
