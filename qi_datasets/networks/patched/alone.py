@@ -1,6 +1,8 @@
 """Rules for functions of each position alone: of one tensor, or of several, of gates and of constants."""
 
+import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from qi_datasets.networks.operators import Pair, operator_of, pointwise_functions
 from qi_datasets.networks.patched.axes import Axis, join_axes, pick
-from qi_datasets.networks.patched.tensor import Layout, Once, Patched, Place, lay_out, size_of, store
+from qi_datasets.networks.patched.tensor import NCHW, Layout, Once, Patched, Place, empty_like, lay_out, size_of, store
 from qi_datasets.networks.patched.windows import take
 
 _COPIES = ("to", "float", "double", "half", "bfloat16", "clone", "detach", "nan_to_num", "type_as", "contiguous")
@@ -35,7 +37,12 @@ def pointwise(func: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def combine(
-    operands: Sequence[Tensor], compute: Callable[..., Tensor], layout: Layout | None = None, *, free: int = 0
+    operands: Sequence[Tensor],
+    compute: Callable[..., Tensor],
+    layout: Layout | None = None,
+    *,
+    free: int = 0,
+    joins: bool = False,
 ) -> Any:
     """Returns what a function of several tensors that takes each position alone makes of them, as torch broadcasts.
 
@@ -43,6 +50,7 @@ def combine(
     compute: of some of the images and positions of each operand, with the operand's dimensions
     layout: of what it computes, if another one than that of the largest operand
     free: how many of the last dimensions need not meet, as in products of matrices
+    joins: whether it puts channels of maps one after another
 
     NotImplemented where dimensions of the operands that meet run over different things.
     """
@@ -68,7 +76,12 @@ def combine(
     def finished(found: Tensor, sides: Sequence[int]) -> Tensor:
         return store(found, layout or like.dims, sides)
 
+    joins = joins and len(maps) == len(held) and like.dims is NCHW and not torch.is_grad_enabled()
+    joins = joins and all(one.dtype == like.dtype for one in held)
+
     def window(number: int, rows: Pair, columns: Pair) -> Tensor:
+        if joins:
+            return _beside(held, number, rows, columns)
         parts = [_part(one, number, rows, columns) for one in held]
         return finished(compute(*parts), (rows[1] - rows[0], columns[1] - columns[0]))
 
@@ -107,6 +120,16 @@ def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
         return one
     place = one.places[number]
     return lay_out(one.block(place, rows, columns) if one.is_map else place.values, one.dims)
+
+
+def _beside(maps: Sequence[Patched], number: int, rows: Pair, columns: Pair) -> Tensor:
+    """Returns the channels of several maps one after another, each written once."""
+    places = [one.places[number] for one in maps]
+    sizes, count = [one.values.shape[1] for one in places], max(len(one.values) for one in places)
+    found = empty_like(places[0].values, (count, sum(sizes), rows[1] - rows[0], columns[1] - columns[0]))
+    for one, place, into in zip(maps, places, found.split(sizes, 1), strict=True):
+        one.block(place, rows, columns, into=into)
+    return found
 
 
 def _of_images(dims: Layout) -> Layout:
@@ -230,7 +253,29 @@ def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
         shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
         return torch.cat([part.expand(*shape[:dim], -1, *shape[dim + 1 :]) for part in parts], dim)
 
-    return combine(tensors, together)
+    # DenseNet puts all earlier maps together in each layer: all but the last are together already.
+    key = dim, torch.is_grad_enabled()
+    first, maps = tensors[0], [one.places if isinstance(one, Patched) else one for one in tensors]
+    seen, parts = getattr(first, "joined", None), tensors
+    if seen is not None and seen.key == key and len(seen.maps) < len(maps) and all(map(operator.is_, maps, seen.maps)):
+        parts = [seen.result, *tensors[len(seen.maps) :]]
+    found = combine(parts, together, joins=dim == 1)
+    ours = all(isinstance(one, Patched) and not one.is_written_elsewhere for one in tensors)
+    if ours and isinstance(found, Patched):
+        first.joined = Joined(key, maps, Patched(found.places, found.dims, found.batch, found.axes))
+    return found
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Maps that were put together last, and what they are together.
+
+    key: in which dimension, and whether gradients were wanted
+    """
+
+    key: tuple[int, bool]
+    maps: Sequence[Any]
+    result: Patched
 
 
 @Patched.rules.register("stack")

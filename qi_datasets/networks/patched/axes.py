@@ -169,7 +169,11 @@ def pick(values: Tensor, rows: tuple[int, ...] | None, columns: tuple[int, ...] 
     outside = PADDING in (rows or ()), PADDING in (columns or ())
     if any(outside):
         values = F.pad(values, (0, int(outside[1]), 0, int(outside[0])), value=padding)
-    return _picked(_picked(values, -2, rows, height), -1, columns, width)
+    parts = [(-2, rows, height), (-1, columns, width)]
+    # What is left of fewer rows than columns is smaller after the rows.
+    for axis, index, side in parts if len(rows or ()) <= len(columns or ()) else parts[::-1]:
+        values = _picked(values, axis, index, side)
+    return values
 
 
 def _picked(values: Tensor, axis: int, index: tuple[int, ...] | None, outside: int) -> Tensor:
@@ -177,6 +181,10 @@ def _picked(values: Tensor, axis: int, index: tuple[int, ...] | None, outside: i
         return values
     if PADDING in index:
         index = tuple(outside if one == PADDING else one for one in index)
+    if index.count(index[0]) == len(index):
+        sizes = [*values.shape]
+        sizes[axis] = len(index)
+        return values.narrow(axis, index[0], 1).expand(sizes)
     if index[-1] - index[0] == len(index) - 1 and index == (*range(index[0], index[-1] + 1),):
         return values.narrow(axis, index[0], len(index))
     return values.index_select(axis, _index(index, values.device))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from qi_datasets.errors import UnsupportedOperationError
-from qi_datasets.networks.operators import Pair, RuledTensor, Rules, note_unsupported
+from qi_datasets.networks.operators import Pair, RuledTensor, Rules, note_unsupported, operator_of, pointwise_functions
 from qi_datasets.networks.patched.axes import PADDING, Axis, pick
 
+_ALLOCATES = {"conv2d", "batch_norm", "add"}
 OUTSIDE = PADDING, PADDING
 Function = Callable[[Tensor], Tensor]
 Axes = tuple[Axis, Axis]
@@ -199,6 +201,8 @@ class Patched(RuledTensor):
     """
 
     rules = Rules()
+    _newest: weakref.ref[Patched] | None = None
+    """What the last torch function computed, if it is in memory of its own: nothing else can hold that yet."""
 
     @staticmethod
     def __new__(cls, places: Sequence[Place], layout: Layout, batch: Batch, axes: Axes = _NO_AXES) -> Patched:
@@ -221,13 +225,42 @@ class Patched(RuledTensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Computes a torch function by its rule, or on whole maps."""
+        operator, kwargs = operator_of(func), kwargs or {}
+        if operator.describes:
+            return super().__torch_function__(func, types, args, kwargs)
         first = args[0] if args else None
+        newest, Patched._newest = Patched._newest, None
+        in_place = operator.in_place or bool(kwargs.get("inplace"))
+        is_new = newest is not None and newest() is first
         first = first[0] if isinstance(first, tuple | list) and first else first
         kept = first.batch.kept if isinstance(first, Patched) else None
-        if kept is None:
-            return super().__torch_function__(func, types, args, kwargs)
-        with kept.during(func, args, kwargs or {}):
-            return super().__torch_function__(func, types, args, kwargs)
+        with nullcontext() if kept is None else kept.during(func, args, kwargs):
+            if is_new and in_place and operator.name in pointwise_functions() and not torch.is_grad_enabled():
+                others: Any = *args[1:], *kwargs.values()
+                if not any(isinstance(one, Tensor) for one in others):
+                    first._write_new(func, operator.func, args[1:], kwargs)
+                    Patched._newest = newest
+                    return first
+            found = super().__torch_function__(func, types, args, kwargs)
+        if operator.name in _ALLOCATES and not in_place and isinstance(found, Patched):
+            Patched._newest = weakref.ref(found)
+        return found
+
+    def _write_new(self, in_place: Any, func: Any, args: Any, kwargs: Any) -> None:
+        """Computes a function of each value in the memory of windows that nothing else has seen yet."""
+        once, plain = Once(), {**kwargs, "inplace": False} if "inplace" in kwargs else kwargs
+
+        def around(one: Tensor | None) -> Any:
+            return None if one is None else once(id(one), self.batch.background, lambda o: func(o, *args, **plain), one)
+
+        def inside(one: Tensor) -> Tensor:
+            in_place(one, *args, **kwargs)
+            return one
+
+        self.places = tuple(
+            Place(one.rows, one.columns, once(id(one.values), inside, one.values), around(one.background))
+            for one in self.places
+        )
 
     @classmethod
     def of_images(
@@ -334,36 +367,46 @@ class Patched(RuledTensor):
         span = rows[0] - top, rows[1] - top, columns[0] - left, columns[1] - left
         return id(place.values), span, self.surroundings(place, rows, columns, padding)
 
-    def block(self, place: Place, rows: Pair, columns: Pair, fill: float = 0.0, padding: Pair = OUTSIDE) -> Tensor:
+    def block(
+        self,
+        place: Place,
+        rows: Pair,
+        columns: Pair,
+        fill: float = 0.0,
+        padding: Pair = OUTSIDE,
+        into: Tensor | None = None,
+    ) -> Tensor:
         """Returns the maps (n, *channels, h, w) at these positions, which may leave the map; there they are padded.
 
         fill: what they are padded with
         padding: what stored row and column stand for positions outside
+        into: memory for them, where no gradient is wanted
         """
         values = place.values
-        (top, bottom), (left, right) = place.rows, place.columns
+        top, left = place.rows[0], place.columns[0]
         if _within(rows, place.rows) and _within(columns, place.columns):
-            if rows == place.rows and columns == place.columns:
-                return values
-            return values[..., rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
-        inner_rows = max(rows[0], top), max(min(rows[1], bottom), rows[0], top)
-        inner_columns = max(columns[0], left), max(min(columns[1], right), columns[0], left)
+            if rows != place.rows or columns != place.columns:
+                values = values[..., rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
+            return values if into is None else into.copy_(values)
+        inner_rows, inner_columns = _overlap(rows, place.rows), _overlap(columns, place.columns)
         part = values[..., inner_rows[0] - top : inner_rows[1] - top, inner_columns[0] - left : inner_columns[1] - left]
+        if place.background is None:
+            amounts = inner_columns[0] - columns[0], columns[1] - inner_columns[1]
+            amounts += inner_rows[0] - rows[0], rows[1] - inner_rows[1]  # type: ignore[assignment]
+            found = torch.nn.functional.pad(part, amounts, value=fill)
+            return found if into is None else into.copy_(found)
         target = (
             ...,
             slice(inner_rows[0] - rows[0], inner_rows[1] - rows[0]),
             slice(inner_columns[0] - columns[0], inner_columns[1] - columns[0]),
         )
-        if place.background is None:
-            amounts = inner_columns[0] - columns[0], columns[1] - inner_columns[1]
-            amounts += inner_rows[0] - rows[0], rows[1] - inner_rows[1]  # type: ignore[assignment]
-            return torch.nn.functional.pad(part, amounts, value=fill)
         read = self.axes[0].read(*rows, padding[0]), self.axes[1].read(*columns, padding[1])
-        around = pick(place.background, *read, fill)
-        if torch.is_grad_enabled() and (values.requires_grad or around.requires_grad):
-            pasted: Tensor = _Paste.apply(part, around, target)
+        if torch.is_grad_enabled() and (values.requires_grad or place.background.requires_grad):
+            pasted: Tensor = _Paste.apply(part, pick(place.background, *read, fill), target)
             return pasted
-        return paste(part, around, target)
+        if into is None:
+            into = empty_like(part, (len(part), *part.shape[1:-2], len(read[0]), len(read[1])))
+        return surround(into, part, place.background, target, read, fill)
 
     def each_whole(self, compute: Function, layout: Layout) -> Patched:
         """Returns values of each image that a function computes of its whole map, which has this tensor's layout."""
@@ -432,12 +475,40 @@ class Patched(RuledTensor):
         self.is_written_elsewhere = written
 
 
+def surround(
+    canvas: Tensor,
+    part: Tensor,
+    background: Tensor,
+    target: tuple[Any, slice, slice],
+    read: tuple[tuple[int, ...], tuple[int, ...]],
+    fill: float,
+) -> Tensor:
+    """Fills a canvas (n, ...) with parts (n, ...), and with stored rows and columns of a background around them."""
+    rows, columns = read
+    _, inside, beside = target
+    canvas[target] = part
+    edges = (
+        (slice(0, inside.start), slice(0, len(columns))),
+        (slice(inside.stop, len(rows)), slice(0, len(columns))),
+        (inside, slice(0, beside.start)),
+        (inside, slice(beside.stop, len(columns))),
+    )
+    for down, along in edges:
+        if down.start < down.stop and along.start < along.stop:
+            canvas[..., down, along] = pick(background, rows[down], columns[along], fill)
+    return canvas
+
+
+def empty_like(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Returns memory of this shape, in the order in which `like` lies."""
+    channels_last = like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+
+
 def paste(part: Tensor, around: Tensor, target: tuple[Any, ...]) -> Tensor:
     """Returns copies of what is `around` (1 or n, ...) with the parts (n, ...) in them."""
-    shape = (len(part), *around.shape[1:])
-    channels_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    canvas = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout)
+    canvas = empty_like(part, (len(part), *around.shape[1:]))
     canvas.copy_(around)
     canvas[target] = part
     return canvas
@@ -483,6 +554,12 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for one in value:
             yield from _tensors(one)
+
+
+def _overlap(span: Pair, window: Pair) -> Pair:
+    """Returns which positions of a span lie in a window; none, of its end that is nearer, if none do."""
+    start = min(max(span[0], window[0]), span[1])
+    return start, min(max(window[1], start), span[1])
 
 
 def _within(part: Pair, whole: Pair) -> bool:
