@@ -25,65 +25,29 @@ Rule = Callable[..., Any]
 """rule(func, *args, **kwargs), the arguments being those of the torch function `func`; NotImplemented if it can't."""
 Pair = tuple[int, int]
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _REVERSED = {"__radd__": "add", "__rsub__": "sub", "__rmul__": "mul", "__rdiv__": "div", "__rtruediv__": "div"}
 _REVERSED |= {"__rpow__": "pow", "__rmod__": "remainder", "__rmatmul__": "matmul"}
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow", "neg", "abs", "matmul", "eq", "ne", "lt", "le", "gt", "ge")
 _SAME = {"concat": "cat", "concatenate": "cat", "true_divide": "div", "multiply": "mul", "subtract": "sub"}
 _SAME |= {"divide": "div", "truediv": "div", "rtruediv": "div", "negative": "neg", "absolute": "abs", "clip": "clamp"}
 _SAME |= {"split_with_sizes": "split", "swapaxes": "transpose", "swapdims": "transpose", "moveaxis": "movedim"}
-_DESCRIPTIONS = {
-    "size",
-    "dim",
-    "ndimension",
-    "numel",
-    "nelement",
-    "is_floating_point",
-    "is_complex",
-    "__len__",
-    "__hash__",
-}
-_DESCRIPTIONS |= {"get_device", "element_size", "is_same_size", "shape", "ndim", "dtype", "device", "layout", "is_cuda"}
-_DESCRIPTIONS |= {"is_cpu", "is_mps", "is_meta", "is_sparse", "is_quantized", "is_nested", "requires_grad", "grad_fn"}
-_DESCRIPTIONS |= {
-    "is_leaf",
-    "is_inference",
-    "is_mkldnn",
-    "is_xla",
-    "is_xpu",
-    "is_ipu",
-    "is_vulkan",
-    "is_maia",
-    "is_mtia",
-}
+_DESCRIPTIONS = _names(
+    "size dim ndimension numel nelement is_floating_point is_complex __len__ __hash__ get_device element_size "
+    "is_same_size shape ndim dtype device layout is_cuda is_cpu is_mps is_meta is_sparse is_quantized is_nested "
+    "requires_grad grad_fn is_leaf is_inference is_mkldnn is_xla is_xpu is_ipu is_vulkan is_maia is_mtia"
+)
 # Functions whose result may be memory of their input: writing into one writes into the other.
-_VIEWS = {
-    "__getitem__",
-    "chunk",
-    "split",
-    "tensor_split",
-    "unbind",
-    "narrow",
-    "select",
-    "permute",
-    "transpose",
-    "t",
-    "T",
-}
-_VIEWS |= {"mT", "movedim", "view", "reshape", "view_as", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze"}
-_VIEWS |= {"expand", "expand_as", "contiguous", "detach", "data", "to", "type", "float", "double", "half", "bfloat16"}
-_VIEWS |= {
-    "diagonal",
-    "unfold",
-    "as_strided",
-    "cpu",
-    "cuda",
-    "pixel_shuffle",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "alpha_dropout",
-}
+_VIEWS = _names(
+    "__getitem__ chunk split tensor_split unbind narrow select permute transpose t T mT movedim view reshape view_as "
+    "reshape_as flatten unflatten squeeze unsqueeze expand expand_as contiguous detach data to type float double half "
+    "bfloat16 diagonal unfold as_strided cpu cuda pixel_shuffle dropout dropout1d dropout2d dropout3d "
+    "alpha_dropout"
+)
 # Tagged as pointwise, but there is another function of that name that is not, or they answer something else than a map.
 _NOT_POINTWISE = {"max", "min", "equal", "frexp", "rrelu", "clone"}
 

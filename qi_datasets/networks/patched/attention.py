@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qi_datasets.networks.patched.alone import combine, is_gated_cheaper_whole, over
 from qi_datasets.networks.patched.reduction import occurrences, reduced
-from qi_datasets.networks.patched.tensor import NCHW, Once, Patched, Place, lay_out, store
+from qi_datasets.networks.patched.tensor import NCHW, Layout, Once, Patched, Place, lay_out, store
 
 _POSITIONS = ("H", "W")
 
@@ -19,15 +19,26 @@ def matmul(func: Any, input: Any, other: Any) -> Any:
     if not isinstance(input, Patched) or not isinstance(other, Tensor) or min(input.ndim, other.ndim) < 2:
         return NotImplemented
     if not isinstance(other, Patched):
-        if not input.has_channels(-1) or other.ndim > input.ndim:
-            return NotImplemented
-        return combine([input, other], func, input.dims, free=2)
-    if input.dims[-1] == other.dims[-2] == _POSITIONS:
+        fits = input.has_channels(-1) and other.ndim <= input.ndim
+        return combine([input, other], func, input.dims, free=2) if fits else NotImplemented
+    (*rows, contracted), (*_, counterpart, columns) = input.dims, other.dims
+    if contracted == counterpart == _POSITIONS:
         same = input.dims[:-2] == other.dims[:-2] and input.sides == other.sides
         return _sum_of_products(func, input, other) if same and other.has_channels(-1) else NotImplemented
-    if not (input.has_channels(-1) and other.has_channels(-2) and (input.has_channels(-2) or other.has_channels(-1))):
-        return NotImplemented
-    return combine([input, other], func, input.dims[:-1] + other.dims[-1:], free=2)
+    # Scores of each position for all positions, and what they weigh: the latter are channels of the former. Called
+    # anew, so that no background that depends on them is kept for other images.
+    if contracted == _POSITIONS:
+        return func(_over_channels(input), other)
+    if counterpart == _POSITIONS or rows[-1] == columns == _POSITIONS:
+        return func(input, _over_channels(other))
+    alone = contracted == counterpart == ("C",) in (rows[-1], columns)
+    return combine([input, other], func, (*rows, columns), free=2) if alone else NotImplemented
+
+
+def _over_channels(x: Patched) -> Patched:
+    """Returns values of each image whose channels are the positions of a map, all of them."""
+    layout: Layout = tuple(("C",) if dim == _POSITIONS else dim for dim in x.dims)
+    return x.each_whole(lambda maps: store(maps, layout, ()), layout)
 
 
 def _beside(one: Patched, other: Patched) -> tuple[Patched, Callable[[Tensor], Iterator[Tensor]]]:

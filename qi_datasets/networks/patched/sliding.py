@@ -69,6 +69,37 @@ def convolve_transposed(
     return spaced if spaced is NotImplemented else F.conv2d(spaced, turned, bias, 1, 0, dilation, groups)
 
 
+@Patched.rules.register("unfold")
+def unfold(func: Any, input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+    """Computes a convolution that copies each position of its window."""
+    if input.dims != NCHW or func is not F.unfold:
+        return NotImplemented
+    copies, channels = _copies(input, kernel_size), input.shape[1]
+    found = F.conv2d(input, copies.repeat(channels, 1, 1, 1), None, stride, padding, dilation, channels)
+    return found.flatten(2)
+
+
+@Patched.rules.register("fold")
+def fold(
+    func: Any, input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Any:
+    """Computes a transposed convolution that adds up copies of each position."""
+    if input.dims != (("N",), ("C",), ("H", "W")):
+        return NotImplemented
+    (rows, columns), size = input.sides, pair(kernel_size)
+    channels = input.shape[1] // math.prod(size)
+    sizes = zip(input.sides, pair(output_size), size, *map(pair, (stride, padding, dilation)), strict=True)
+    more = [to - (side - 1) * step + 2 * cut - spread * (k - 1) - 1 for side, to, k, step, cut, spread in sizes]
+    maps, copies = input.unflatten(2, (rows, columns)), _copies(input, kernel_size)
+    return F.conv_transpose2d(maps, copies.repeat(channels, 1, 1, 1), None, stride, padding, more, channels, dilation)
+
+
+def _copies(x: Patched, kernel_size: Any) -> Tensor:
+    """Returns kernels (positions, 1, rows, columns) that each are 1 at one of their positions."""
+    rows, columns = pair(kernel_size)
+    return torch.eye(rows * columns, dtype=x.dtype, device=x.device).reshape(-1, 1, rows, columns)
+
+
 def _numbers(value: Any) -> tuple[Any, ...]:
     """Returns the numbers of an argument; padding by name is 0 where the kernel is 1."""
     return () if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else (value,)

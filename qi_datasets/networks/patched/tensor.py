@@ -506,21 +506,15 @@ def empty_like(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
 
 
-def paste(part: Tensor, around: Tensor, target: tuple[Any, ...]) -> Tensor:
-    """Returns copies of what is `around` (1 or n, ...) with the parts (n, ...) in them."""
-    canvas = empty_like(part, (len(part), *around.shape[1:]))
-    canvas.copy_(around)
-    canvas[target] = part
-    return canvas
-
-
 class _Paste(torch.autograd.Function):
-    """`paste`; the gradient of the surroundings is summed over the images where they share them."""
+    """Parts in copies of what is around them, which has the sum of its images' gradients where it is one for all."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, around: Tensor, target: tuple[Any, ...]) -> Tensor:
         ctx.target, ctx.summed = target, len(around) != len(part)
-        return paste(part, around, target)
+        canvas = empty_like(part, (len(part), *around.shape[1:])).copy_(around)
+        canvas[target] = part
+        return canvas
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -128,6 +128,26 @@ def asked(x):
     return x * F.scaled_dot_product_attention(query, rows, rows)[:, 0, 0][:, :, None, None]
 
 
+def by_products(x, *, table=None, turned=False):
+    """Attention to all positions by products of matrices, rows times columns or, turned, columns times rows."""
+    columns = x.unflatten(1, (1, -1)).flatten(3)
+    rows = columns.transpose(2, 3)
+    scores = rows @ columns
+    shares = (scores if table is None else scores + table).softmax(-1)
+    found = columns @ shares.transpose(2, 3) if turned else (shares @ (2 * rows)).transpose(2, 3)
+    return found.reshape(x.shape)
+
+
+def dense_in_place(x):
+    """All earlier maps are put together in each layer, and that is written into."""
+    maps = [x]
+    for k in (3, 5, 3):
+        together = torch.cat(maps, 1)
+        maps.append(F.avg_pool2d(together.sub_(0.2).relu_().mean(1, True), k, 1, k // 2))
+        maps[-1] = F.relu(F.batch_norm(maps[-1], torch.zeros(1).double(), torch.ones(1).double()), inplace=True)
+    return torch.cat([*maps, *maps], 1)[:, 2:] + torch.cat([*maps, maps[0]], 1)[:, :1]
+
+
 def hooked():
     layer = nn.Conv2d(3, 3, 1)
     layer.register_forward_hook(lambda *call: call[-1] + 1)
@@ -216,7 +236,15 @@ LOCAL |= {
     "tokens": Apply(tokens),
     "tokens and means of them": Apply(lambda x: tokens(x, None, 2)),
     "tokens and a table": Apply(lambda x: tokens(x, torch.linspace(0, 2, SIDE**4, dtype=x.dtype).view(SIDE**2, -1))),
+    "attention by products": Apply(by_products),
+    "attention by turned products": Apply(lambda x: by_products(x, turned=True)),
+    "attention by products and a table": Apply(
+        lambda x: by_products(x, table=torch.linspace(0, 2, SIDE**4, dtype=x.dtype).view(SIDE**2, -1))
+    ),
     "linear attention": Apply(linear_attention),
+    "unfolded": Apply(lambda x: F.unfold(x, (3, 2), (1, 2), (1, 2), 2).unflatten(2, (15, 16))),
+    "folded": Apply(lambda x: F.fold(F.unfold(x, 3, 1, 1, 2) * 2, (SIDE, SIDE), 3, 1, 1, 2)),
+    "dense, in place": Apply(dense_in_place),
     "attention of channels": Apply(over_channels),
     "mobile attention": Apply(mobile),
     "one query": Apply(asked),
