@@ -14,8 +14,6 @@ import json
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +38,18 @@ def names(sizes: Path) -> list[str]:
     import timm
 
     counts = json.loads(sizes.read_text()) if sizes.exists() else {}
-
-    def count(name: str, make: Callable[[], nn.Module]) -> None:
-        if name not in counts:
-            with torch.device("meta"):
-                counts[name] = sum(p.numel() for p in make().parameters())
-
-    found = []
+    found = {}
     for module in timm.list_modules():
         models = timm.list_models(module=module)
         for name in models:
-            count(name, partial(timm.create_model, name))
-        found += [(f"timm:{one}", counts[one]) for one in sorted(models, key=counts.get)[:OF_EACH_MODULE]]
-    for name in torchvision.models.list_models(module=torchvision.models):
-        count(f"torchvision:{name}", partial(torchvision.models.get_model, name, weights=None))
-        found.append((name, counts[f"torchvision:{name}"]))
+            if name not in counts:
+                with torch.device("meta"):
+                    counts[name] = sum(p.numel() for p in timm.create_model(name).parameters())
+        found |= {f"timm:{one}": counts[one] for one in sorted(models, key=counts.get)[:OF_EACH_MODULE]}
     sizes.write_text(json.dumps(counts))
-    return [name for name, _ in sorted(found, key=lambda one: one[1])]
+    for name in torchvision.models.list_models(module=torchvision.models):
+        found[name] = torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
+    return sorted(found, key=found.get)
 
 
 def batch_norms(network: nn.Module) -> set[str]:
