@@ -1,5 +1,6 @@
 """Entries go to the Hub as results of their models and into a repository of entries: never twice, never half."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,19 @@ ROUTES = ("whoami", "refs", "tree", "discussions", "validate", "preupload", "bat
 SENDING = {"validate", "preupload", "batch", "upload", "verify", "commit"}
 
 
-@pytest.fixture
-def world(hub: Hub, demo_sets: Path, client: Client) -> Hub:
-    """The Hub with a benchmark, a model of another user, and a repository of entries."""
+@pytest.fixture(scope="module")
+def benchmark(server: Hub, demo_sets: Path, client: Client) -> Repository:
+    """A published set; to be copied."""
+    server.clear()
     ended = client.command("qi-publish", demo_sets, "--set", "qi", "--repo-id", "lab/qi", "--yes")
     assert ended.exit_code == 0, ended.output
+    return server.repositories["lab/qi"]
+
+
+@pytest.fixture
+def world(benchmark: Repository, hub: Hub) -> Hub:
+    """The Hub with a benchmark, a model of another user, and a repository of entries."""
+    hub.repositories["lab/qi"] = copy.deepcopy(benchmark)
     hub.make("models/lab/net")
     hub.make("lab/results")
     hub.log.clear()
