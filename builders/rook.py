@@ -50,6 +50,6 @@ class Rook(GeneratedSet):
 
 
 def glyph() -> np.ndarray:
-    """The rook, (16, 16, 1) uint8: a digit of the drawing times 28, a dot is black; it touches all four sides."""
+    """Returns the rook, (16, 16, 1) uint8: digits of the drawing times 28, dots black; it touches all four sides."""
     digits = [[0 if mark == "." else int(mark) for mark in line] for line in GLYPH.split()]
     return (np.array(digits) * GREY_PER_DIGIT).astype(np.uint8)[:, :, None]

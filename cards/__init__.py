@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 
 
 def template(*names: str) -> Template:
-    """The first of these templates that there is; the values in a page of HTML are escaped, those in Markdown are not.
+    """Returns the first of these templates that exists; values are escaped in HTML pages, and not in Markdown.
 
     Raises jinja2.TemplatesNotFound when there is none of them.
     """

@@ -1,4 +1,4 @@
-"""What a builder is: it says how the rows of one set are made; this base checks that they are what the spec says."""
+"""The base classes of builders, which make the rows of one set and check them against its spec."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ class Row:
     columns: dict[str, Any] = field(default_factory=dict)
 
     def bordered(self, border: int) -> "Row":
-        """Returns the row with a border added, and with the columns that say where it lies (x, y, border) set right."""
+        """Returns the row with a border added, and with the columns of its place (x, y, border) adapted."""
         moved = {name: self.columns[name] + border for name in BORDER_COLUMNS if name in self.columns}
         return Row(self.image.bordered(border), self.label, self.columns | moved)
 
 
 @dataclass(frozen=True)
 class Builder(ABC):
-    """How one set is made: the base of `GeneratedSet` and `ImageSet`. `spec` is the set's row of the spec table.
+    """The base of `GeneratedSet` and `ImageSet`: makes the rows of one set. `spec` is its row of the spec table.
 
     size: side of the square image at border 0, in pixels; only sets whose spec has a `size_option` take another than
     the spec's. Raises OptionError for a size that the spec doesn't allow. Builders are small and picklable.
@@ -51,11 +51,11 @@ class Builder(ABC):
             raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}", code="bad-shape")
 
     def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
-        """Further pictures of the set for its card, by file name, made of its first image; none by default."""
+        """Returns further pictures of the set for its card, by file name, made of its first image; none by default."""
         return {}
 
     def checked(self, row: Row) -> Row:
-        """`row`, if it is what the spec says; else BuilderError."""
+        """Returns `row`, if it is what the spec says; else BuilderError."""
         spec, image = self.spec, row.image
         if (image.height, image.width, image.channels) != (self.size, self.size, spec.channels):
             found, wanted = (image.height, image.width, image.channels), (self.size, self.size, spec.channels)
@@ -88,7 +88,7 @@ class ImageSet(Builder):
 
     @abstractmethod
     def patch(self, image: Image.Image) -> Pixels:
-        """What the set takes of a decoded RGB image: (h, w, c) uint8. Called once per source."""
+        """Returns the part of a decoded RGB image that the set shows: (h, w, c) uint8. Called once per source."""
 
     @abstractmethod
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:

@@ -96,7 +96,7 @@ class QIDatasetsError(Exception):
 
     Args:
         parts: The message, in parts: texts, a `NamedArgument` for each argument that it names, and other errors.
-        code: What is wrong, one of `CODES`; without it what the class stands for.
+        code: One of `CODES`; by default the class's own.
 
     Attributes:
         code: One of `CODES`.
@@ -244,7 +244,7 @@ def name_some(names: Sequence[str], most: int = 5) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's text without line breaks and control characters; the name of its class where the text is empty."""
+    """Returns an exception's text without line breaks and control characters; where it is empty, its class's name."""
     return in_one_line(str(error)) or type(error).__name__
 
 
@@ -254,7 +254,7 @@ def in_one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that a terminal shows and doesn't obey: line breaks stay, other control characters are spelt out."""
+    """Returns a text that a terminal shows and doesn't obey: control characters but line breaks are spelt out."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

@@ -41,7 +41,7 @@ def wnids() -> tuple[str, ...]:
 
 @cache
 def _labels_by_wnid() -> Mapping[str, int]:
-    """Synset -> its place among the sorted 1000."""
+    """Returns synset -> its place among the sorted 1000."""
     return {wnid: label for label, wnid in enumerate(wnids())}
 
 
@@ -71,7 +71,7 @@ class ImageCollection:
         return self.title
 
     def named(self, file: str) -> tuple[str, str] | None:
-        """Returns the id and the synset ("" if the name tells none) that a file's name says; None for other names."""
+        """Returns the id and the synset ("" if the name tells none) in a file's name; None for other names."""
         match = self.file.fullmatch(file)
         return None if match is None else (match["id"], match["wnid"] or "")
 

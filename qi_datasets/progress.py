@@ -1,4 +1,4 @@
-"""The one progress bar, and what is said beside it."""
+"""The progress bar, and messages beside it."""
 
 import sys
 import time
@@ -52,7 +52,7 @@ class Teller:
 
 
 def say_progress(text: str, progress: bool) -> None:
-    """One line on standard error, where a progress bar would be shown."""
+    """Writes one line to standard error, where a progress bar would be shown."""
     if progress and sys.stderr.isatty():
         tqdm.write(text, file=sys.stderr)
 

@@ -40,12 +40,12 @@ def load_builder(entry: EntryPoint) -> type[Builder]:
 
 
 def specs() -> dict[str, SetSpec]:
-    """Returns every known set, ours first."""
+    """Returns every set that is installed, this package's first."""
     return dict(SPECS) | {name: builder.spec for name, builder in third_party_builders().items()}
 
 
 def look_up_spec(name: object) -> SetSpec:
-    """Returns the set of that name; for an unknown one UnknownSetError, which lists the known ones and the nearest."""
+    """Returns the set of that name; UnknownSetError for any other, which lists all sets and the nearest name."""
     if isinstance(name, str) and name in SPECS:
         return SPECS[name]
     known = specs()
@@ -55,7 +55,7 @@ def look_up_spec(name: object) -> SetSpec:
 
 
 def nearest(name: object, known: Mapping[str, object]) -> str:
-    """Returns " (did you mean ...?)" for the known name that is most like `name`, or ""."""
+    """Returns " (did you mean ...?)" for the name that is most like `name`, or ""."""
     matches = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 

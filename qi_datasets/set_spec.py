@@ -1,4 +1,4 @@
-"""What the spec table says of a set: the type of its rows."""
+"""The type of a set's row in the spec table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ class IntegerOption:
     """An integer that a user may choose, and the check that it is one.
 
     name: of the argument, for messages.
-    default: its value where nothing is said.
+    default: its value where none is given.
     low, high: the range, both ends included.
     step: the values are `low` and every `step` after it.
     """

@@ -37,7 +37,7 @@ SHIFT = IntegerOption("shift", default=0, low=-32, high=32)
 
 @dataclass(frozen=True)
 class QuadrantGeometry:
-    """How a QI image is laid out (cards/specification.md, "qi").
+    """The layout of a QI image (cards/specification.md, "qi").
 
     canvas: side of the image at border 0, in pixels.
     patch: side of the patch, in pixels.
@@ -56,7 +56,7 @@ class QuadrantGeometry:
         return self.canvas - self.patch
 
     def grid_side(self, grid: int) -> int:
-        """Side of the canvas of a grid of so many cells per side, in pixels; that of two is the canvas of `qi`."""
+        """Returns the side in pixels of the canvas of a grid of so many cells per side; for two it is `qi`'s canvas."""
         return self.displacement * (grid - 1) + self.patch
 
 
@@ -65,7 +65,7 @@ QUADRANT = QuadrantGeometry()
 
 @dataclass(frozen=True)
 class RedGreenGeometry:
-    """How a red-green image is laid out (cards/specification.md, "red_green"), in pixels; ranges exclude their end.
+    """The layout of a red-green image (cards/specification.md, "red_green"), in pixels; ranges exclude their end.
 
     box: side of a box.
     left: columns of the left box's first pixel.
@@ -90,7 +90,7 @@ RED_GREEN = RedGreenGeometry()
 
 @dataclass(frozen=True)
 class ShiftedGeometry:
-    """How `shifted` is cut and viewed (cards/specification.md, "shifted"): sides in pixels; pairs a source."""
+    """The sides of `shifted` images and views in pixels, and pairs a source (cards/specification.md, "shifted")."""
 
     base: int = 288
     view: int = 224

@@ -17,12 +17,12 @@ class Features(EfficientNet):
 
 
 def features() -> EfficientNet:
-    """The network that answers features (N, 1280)."""
+    """Returns the network that answers features (N, 1280)."""
     return Features.from_name("efficientnet-lite0")
 
 
 def classifier() -> EfficientNet:
-    """The network that answers the logits of ImageNet's 1000 classes, (N, 1000)."""
+    """Returns the network that answers the logits of ImageNet's 1000 classes, (N, 1000)."""
     return EfficientNet.from_name("efficientnet-lite0")
 
 

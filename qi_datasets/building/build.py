@@ -18,7 +18,7 @@ from qi_datasets.storage.staging import lock_folder, replace_whole
 
 
 class Outcome(StrEnum):
-    """What was done for a set to be there."""
+    """The way in which a set came to be there."""
 
     MADE = "made"
     REFRESHED = "refreshed"
@@ -31,8 +31,8 @@ class BuiltSet:
     """A set on disk.
 
     Attributes:
-        folder: Where it lies.
-        manifest: As it stands there.
+        folder: Its folder.
+        manifest: The one in the folder.
         seconds: How long it took.
         outcome: What was done for it.
         remarks: A line for each image of which the set does not hold all.
@@ -46,7 +46,7 @@ class BuiltSet:
 
     @property
     def made(self) -> bool:
-        """Whether its images were made just now."""
+        """True if its images were made by this call."""
         return self.outcome is Outcome.MADE
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
     """Refreshes the set in a folder, without its source, if an earlier version of this package wrote it; else None.
 
     Args:
-        folder: Where the set lies.
+        folder: The set's folder.
         progress: Show a bar, if standard error is a terminal.
 
     Raises:
@@ -147,7 +147,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
 
 
 def difference_from(plan: Plan, manifest: Manifest) -> str | None:
-    """In what the planned set differs from a stored one, borders aside; None if in nothing. Reads the sources."""
+    """Returns how a planned set differs from a stored one, borders aside; None if it does not. Reads the sources."""
     if manifest.spec_version != SPEC_VERSION:
         return f"of spec version {manifest.spec_version}, this package makes {SPEC_VERSION}"
     if manifest.size != plan.builder.size:

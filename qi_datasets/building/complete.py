@@ -1,4 +1,4 @@
-"""Completes a set whose rows are written: pictures, card, manifest, and a last count of what lies there."""
+"""Completes a set whose rows are written: pictures, card, manifest, and a last count of the files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ def complete_set(folder: Path, builder: Builder, manifest: Manifest, splits: Seq
     """Writes what goes with a set's rows, and gives the manifest as it reads back, with a record of every file.
 
     Args:
-        folder: Where the rows lie.
+        folder: Of the rows.
         builder: Of the set; it adds pictures of its own.
         manifest: All of it but `files`.
         splits: Of all configs, the first config's first.
@@ -44,7 +44,7 @@ def complete_set(folder: Path, builder: Builder, manifest: Manifest, splits: Seq
 
 
 def check_counts(folder: Path, manifest: Manifest) -> None:
-    """OutputError unless the stored files have as many rows as the manifest says: the last check before the swap."""
+    """Raises OutputError unless the stored files have as many rows as the manifest says."""
     for name, config in manifest.configs.items():
         for split, record in config.splits.items():
             rows = sum(stored_rows(folder / file) for file in record.files)

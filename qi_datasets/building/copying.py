@@ -26,7 +26,7 @@ FETCHED = "fetched"
 """Folder of the platform's cache where images from afar stay until the sets that need them are built."""
 
 _SAMPLED, _SECONDS = 8, 1.0
-"""First images that stand for all in an estimate, and how long reading is timed."""
+"""First images by which an estimate judges all, and how long reading is timed."""
 
 
 def images_wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> WantedImages:
@@ -57,7 +57,7 @@ def _order(name: str) -> bytes:
 def make_random_access(
     source: Source | None, wanted: Callable[[], WantedImages], progress: bool
 ) -> Iterator[Source | None]:
-    """A source whose images can be read in any order, while the block runs.
+    """Yields a source whose images can be read in any order, while the block runs.
 
     A compressed archive's images are copied to scratch space, which goes whatever happens. Those that come over a
     network stay where the block fails, so that the next run goes on there.
@@ -108,7 +108,7 @@ def assume_source(source: OnePassSource, wanted: WantedImages) -> tuple[Source, 
 
 
 class _AssumedImages(ArchiveSource):
-    """Images that stand for those of an archive. names: image name -> SourceImage."""
+    """Images in place of an archive's. names: image name -> SourceImage."""
 
     layout = OnePassSource.layout
 

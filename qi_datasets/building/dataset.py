@@ -16,13 +16,13 @@ from qi_datasets.registry import look_up_spec, specs
 from qi_datasets.set_spec import IntegerOption, SetSpec
 from qi_datasets.sources import DemoSource, Source, open_source
 from qi_datasets.sources.one_pass import WantedImages
-from qi_datasets.storage.location import Place, default_output, output_of, set_folder
+from qi_datasets.storage.location import Place, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
 """The arguments that set a number of sources, and the least that each may be: with none, a set is left out."""
 
 MOST_IMAGES = 1_000_000
-"""What each of these arguments may be at most."""
+"""The largest value of each of these arguments."""
 
 
 def sized_by(option: str) -> Callable[[SetSpec], bool]:
@@ -111,14 +111,14 @@ class BuildRequest:
 
     @property
     def has_images(self) -> bool:
-        """Whether a source of images is named."""
+        """True if a source of images is named."""
         return self.demo or self.imagenet_val is not None
 
     def source(self, *, unnamed: bool = False) -> Source | None:
         """Returns the images; for the demo, the usual number of pictures, or more if they are asked for.
 
         Args:
-            unnamed: Take images of which nothing tells which of ImageNet's they are, too.
+            unnamed: Also take images whose names and folders do not identify them as ImageNet's.
         """
         if not self.demo:
             return None if self.imagenet_val is None else open_source(self.imagenet_val, unnamed=unnamed)
@@ -183,7 +183,7 @@ class BuildRequest:
 
 @dataclass(frozen=True, repr=False)
 class Built:
-    """What `build_dataset` made or found.
+    """The result of `build_dataset`.
 
     Attributes:
         sets: By name, in the order of the spec table or of the request.
@@ -202,7 +202,7 @@ class Built:
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should know of the sets before using them: pictures that stand under several names."""
+        """Warnings about the sets: pictures that are there under several names."""
         repeats = [one.manifest.repeats for one in self.sets.values() if one.manifest.repeats]
         return repeats + [remark for one in self.sets.values() for remark in one.remarks]
 
@@ -269,7 +269,7 @@ def build_dataset(
         shifted_images=shifted_images,
         dask=dask,
     )
-    root = default_output() if output is None else output_of(output)
+    root = output_of(output)
     source = request.source()
     for message in source.cautions if source is not None else ():
         warnings.warn(message, stacklevel=2)

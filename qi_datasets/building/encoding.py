@@ -21,7 +21,7 @@ PHOTOGRAPH = 100 * 100
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """What Pillow's part makes of one source: little, so that handing it over is cheap.
+    """The part of one source that Pillow decoded: little, so that handing it over is cheap.
 
     Attributes:
         image: The source.
@@ -43,7 +43,7 @@ class DecodedSource:
 
     @property
     def record(self) -> SourceRecord:
-        """What the manifest says of the source."""
+        """The source's record in the manifest."""
         return SourceRecord(self.image.name, self.image.wnid, self.size, self.sha256, self.patch_sha256)
 
 
@@ -95,7 +95,7 @@ def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
 
 
 def is_photograph(image: Placed) -> bool:
-    """Whether Pillow writes an image: a large one without black around its content, which our writer would save."""
+    """Returns True for a large image without black around its content, which Pillow writes as small as our writer."""
     height, width, _ = image.content.shape
     return (height, width) == (image.height, image.width) and height * width >= PHOTOGRAPH
 
@@ -110,12 +110,12 @@ class RowEncoder:
         self.box: Box
 
     def encode(self, row: Row, source: str, png: bytes | None = None) -> EncodedRow:
-        """The row as it is stored.
+        """Returns the row as it is stored.
 
         Args:
             row: As its builder makes it.
             source: The source's name, or the row's number, for the digest.
-            png: The image's file, where it is known already.
+            png: The image's file, if it was computed already.
         """
         image = row.image
         if image.content is not self.content:

@@ -31,12 +31,12 @@ ONE_AT_A_TIME = RLock()
 wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 CLUSTER_SECONDS = 10
-"""How long a scheduler, and then a first worker, may take to answer."""
+"""Seconds that a scheduler, and then a first worker, may take to answer."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where work is done.
+    """The threads, processes or cluster that do the work.
 
     Attributes:
         workers: Threads or processes of this machine, default one per core that the process may use.
@@ -66,15 +66,15 @@ class Engine:
     @contextmanager
     def in_order(
         self,
-        work: Callable[[Item], Any],
+        work: Callable[[Item], Result],
         items: Iterable[Item],
         batch: int = 1,
-        then: Callable[[Any], Any] | None = None,
+        then: Callable[[Result], Final] | None = None,
     ) -> Iterator[Iterator[Any]]:
-        """An iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
+        """Yields an iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
 
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
-        with the item at hand; no thread outlives the block.
+        after its present item; no thread outlives the block.
 
         Raises what `work` and `then` raise, OptionError when there is no cluster, WorkerError when a cluster or a
         process fails.
@@ -86,7 +86,7 @@ class Engine:
             then: What is done with each result before it is handed out, on this machine. It is for work that keeps
                 the interpreter busy, so one thread at a time does it, while others go on with `work`.
         """
-        pending: deque[Future[list[Any]]] = deque()
+        pending: deque[Future[Any]] = deque()
         if self.dask is not None:
             with _cluster(self.dask, pending) as (submit, workers):
                 results = _results(submit, partial(_each, work), _batches(items, batch), pending, AHEAD * workers)
@@ -114,7 +114,7 @@ class Engine:
                 _cancel(pending)
 
 
-def _cancel(pending: Iterable[Future[Any]]) -> None:
+def _cancel(pending: Iterable[Future[list[Result]]] | Iterable[Future[list[Final]]]) -> None:
     for future in pending:
         future.cancel()
 
@@ -137,11 +137,11 @@ def _each(work: Callable[[Item], Result], items: Iterable[Item], stopped: Event 
 
 def _run_in_turns(
     work: Callable[[Item], Result],
-    then: Callable[[Result], Any] | None,
+    then: Callable[[Result], Final] | None,
     at_work: BoundedSemaphore,
     stopped: Event,
     items: Iterable[Item],
-) -> list[Any]:
+) -> list[Result] | list[Final]:
     """`work` of each item, then `then` of each result: each finds its own code in the processor's caches.
 
     Args:
@@ -184,7 +184,7 @@ def _results(
 
 
 @contextmanager
-def _processes(workers: int, work: Callable[[Any], Any]) -> Iterator[Executor]:
+def _processes(workers: int, work: Callable[[Item], Result]) -> Iterator[Executor]:
     """Processes that do `work`, while the block runs; one that dies is an error of ours."""
     # A fork of this process would hold its threads' locks for ever.
     kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -200,10 +200,10 @@ def _processes(workers: int, work: Callable[[Any], Any]) -> Iterator[Executor]:
 
 
 _work: Callable[[list[Any]], list[Any]] | None = None
-"""What a process does that `_processes` started."""
+"""The function that a process runs which `_processes` started."""
 
 
-def _begin(work: Callable[[list[Any]], list[Any]]) -> None:
+def _begin(work: Callable[[list[Item]], list[Result]]) -> None:
     """Makes this process ready: Ctrl-C is for the one that started it, and it ends when that one does."""
     global _work  # noqa: PLW0603
     _work = work
@@ -234,7 +234,7 @@ def usable_cores() -> int:
 
 @contextmanager
 def _cluster(address: str, pending: Iterable[Any]) -> Iterator[tuple[Callable[..., Any], int]]:
-    """What gives work to a Dask cluster, and its number of threads; its failures are errors of ours.
+    """Yields the function that gives work to a Dask cluster, and its number of threads; raises errors of ours.
 
     Args:
         address: Of its scheduler.
@@ -242,7 +242,7 @@ def _cluster(address: str, pending: Iterable[Any]) -> Iterator[tuple[Callable[..
     """
     try:
         from distributed import Client, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
     except ImportError as error:
         raise OptionError(
             "a Dask cluster needs the extra dask: in a checkout of qi-datasets run python -m pip install '.[dask]'",

@@ -1,4 +1,4 @@
-"""What a planned build will take, estimated before it starts: bytes on disk, and seconds."""
+"""Estimates before a build how many bytes and seconds it takes."""
 
 import math
 import shutil
@@ -21,7 +21,7 @@ BLACK_SHARE = 1 / 1000
 """The same for black, of which 258 bytes cost two bits."""
 
 BYTES_PER_ROW = 100
-"""What a row takes beside its image, in Parquet and manifest."""
+"""Bytes of a row beside its image, in Parquet and manifest."""
 
 SAMPLED = 8
 """Sources that are encoded to see how long one takes."""
@@ -34,7 +34,7 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a build will take: bytes on disk, and seconds."""
+    """The bytes on disk and the seconds that a build takes."""
 
     bytes: int
     seconds: float
@@ -86,7 +86,7 @@ def forecast(plan: Plan, workers: int | None = None) -> Forecast:
 
 
 def require_room(plan: Plan, output: Place) -> None:
-    """OutputError when the planned set can't fit the free space of a folder; nobody knows that of a URL."""
+    """Raises OutputError when the planned set can't fit the free space of a folder; nobody knows that of a URL."""
     if isinstance(output, str):
         return
     there = next((path for path in (output, *output.parents) if path.exists()), Path("/"))

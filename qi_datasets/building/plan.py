@@ -1,4 +1,4 @@
-"""What a set is to become: its images chosen, its options checked, before anything is written."""
+"""Plans a set: its images are chosen and its options checked before anything is written."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a set is to become: worked out and checked before anything is written.
+    """The plan of a set, worked out and checked before anything is written.
 
     Attributes:
         builder: Of the set, for its size.
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def found_by_content(self) -> int:
-        """How many images of the recipe were found by their bytes."""
+        """The number of images of the recipe that were found by their bytes."""
         return sum(map(len, self.images.values())) - self.found_by_name
 
     @property
@@ -123,7 +123,7 @@ def plan_set(
 
 
 def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool = False) -> Plan:
-    """The plan that makes a recipe's set again: its images, whatever their layout in `source`, its borders, its size.
+    """Returns the plan of a recipe's set: the same images, in any layout of `source`, borders and size.
 
     Images are found by their names, and by their content where the source has no such name.
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -22,16 +21,16 @@ from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, r
 from qi_datasets.storage.schema import schema_of
 
 DAMAGED = (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException)
-"""What a set raises that is not as its manifest says."""
+"""Errors that reading a set raises if it is not as its manifest says."""
 
 
 def refresh_files(folder: Place, manifest: Manifest, staging: Path, progress: bool = False) -> Manifest:
     """Writes a stored set into an empty folder as this version stores it, and gives the new manifest.
 
-    Images, digests and what is known of the source files stay as they are; labels, pictures, card and manifest are new.
+    Images, digests and records of the source files stay as they are; labels, pictures, card and manifest are new.
 
     Args:
-        folder: Where the set lies.
+        folder: The set's folder.
         manifest: Of the set, as it was stored.
         staging: The empty folder.
         progress: Show a bar, if standard error is a terminal.
@@ -75,7 +74,7 @@ def relabelled_splits(
     """Yields every split of every config, copied with the labels that follow from its sources.
 
     Args:
-        folder: Where the set lies.
+        folder: The set's folder.
         manifest: Of the set, as it was stored.
         spec: The set.
         sources: By split, with the synsets of this version.
@@ -100,10 +99,10 @@ def relabelled_splits(
             )
 
 
-def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, list[Any]]:
+def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, list[object]]:
     """Returns the columns of one split that follow from its sources' synsets, a value for each row."""
-    by_row = [source.wnid for source in sources for _ in range(spec.rows_per_source)]
-    columns: dict[str, list[Any]] = {"wnid": by_row} if "wnid" in spec.columns else {}
+    by_row: list[str] = [source.wnid for source in sources for _ in range(spec.rows_per_source)]
+    columns: dict[str, list[object]] = {"wnid": list(by_row)} if "wnid" in spec.columns else {}
     if tuple(spec.labels) == wnids():
         columns["label"] = list(map(label_of, by_row))
     return columns
@@ -113,7 +112,7 @@ def copy_file(folder: Place, name: str, record: FileRecord, staging: Path) -> Pa
     """Returns a copy of a set's file; ValueError when the file is not the recorded one.
 
     Args:
-        folder: Where the set lies.
+        folder: The set's folder.
         name: Of the file, relative to the folder.
         record: What the manifest says of it.
         staging: Where the copy goes, under the same name.

@@ -1,4 +1,4 @@
-"""Which images of a source go into which split of which set: decided by the SHA-256 of their names alone."""
+"""Chooses the images of each split of each set, by the SHA-256 of their names alone."""
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
@@ -10,11 +10,11 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 
 NAMED = 5
-"""How many missing images a message names before it counts the rest."""
+"""The number of missing images that a message names before it counts the rest."""
 
 
 def order_key(name: str, collection: ImageCollection | None) -> bytes:
-    """Where an image stands in the order: for ImageNet val its id alone counts, else its relative POSIX path."""
+    """Returns an image's key in the order: of ImageNet val its id alone counts, else its relative POSIX path."""
     return draw(val_digits(name) if collection == IMAGENET_VAL else name)
 
 
@@ -46,7 +46,7 @@ def divide_by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, lis
 
 
 def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
-    """SHA-256 (hex) of the selected names, split after split, one a line."""
+    """Returns the SHA-256 (hex) of the selected names, split after split, one a line."""
     names = [name for members in selected.values() for name in members]
     return sha256_hex("".join(f"{name}\n" for name in names).encode())
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,16 +31,27 @@ OFFICIAL_LISTS = (50, 100, 250, 500)
 SCHEMA = pa.schema({"name": pa.string(), "wnid": pa.string(), "label": pa.int16(), "rank": pa.int16()})
 
 
+class SubsetFacts(TypedDict):
+    """The content of `subset.json`: how many images and classes there are, and the digest of the names in order."""
+
+    set: str
+    data_version: str
+    images: int
+    classes: int
+    smallest_class: int
+    digest: str
+
+
 @dataclass(frozen=True)
 class BuiltSubset:
     """The lists on disk.
 
-    folder: where they lie.
+    folder: of the lists.
     facts: `images`, `classes`, `smallest_class`, `digest` and `data_version`, as `subset.json` has them.
     """
 
     folder: Path
-    facts: dict[str, Any]
+    facts: SubsetFacts
 
 
 def build_subset(imagenet_train: str | Path, output: str | Path | None = None) -> BuiltSubset:
@@ -64,7 +75,7 @@ def write_subset(images: TrainingImages, output: str | Path | None = None) -> Bu
     sizes = dict[str, int]()
     for row in rows:
         sizes[row.wnid] = row.rank + 1
-    facts = {
+    facts: SubsetFacts = {
         "set": SUBSET,
         "data_version": SPEC_VERSION,
         "images": len(rows),
@@ -99,11 +110,11 @@ def subset_folder(output: str | Path | None) -> Path:
     return Path(root).expanduser() / SUBSET
 
 
-def read_facts(output: str | Path | None = None) -> dict[str, Any]:
+def read_facts(output: str | Path | None = None) -> SubsetFacts:
     """Returns what `subset.json` says; NotBuiltError, StoredSetError where it is not there, or damaged."""
     folder = subset_folder(output)
     try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts: SubsetFacts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotBuiltError(
             f"subset is not built in {folder.parent}: give ",

@@ -100,7 +100,7 @@ def write_rows(
 
     Args:
         plan: The set.
-        staging: The folder, where copies of images may lie meanwhile.
+        staging: The folder, which may hold copies of images meanwhile.
         writers: By border and split.
         engine: Where sources are decoded and encoded.
         progress: Show a bar, if standard error is a terminal.

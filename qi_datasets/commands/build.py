@@ -110,7 +110,7 @@ def main(
     from qi_datasets.building.engine import Engine
     from qi_datasets.commands.recipe import make_again, refuse_beside_recipe
     from qi_datasets.sources import OnePassSource
-    from qi_datasets.storage.location import default_output, output_of
+    from qi_datasets.storage.location import output_of
 
     if recipe is not None:
         decided = {"border": borders, "canvas": canvas, "per_split": per_split, "shifted_images": shifted_images}
@@ -125,7 +125,7 @@ def main(
         shifted_images=shifted_images,
         dask=dask,
     )
-    root = default_output() if output is None else output_of(output)
+    root = output_of(output)
     source = request.source(unnamed=recipe is not None)
     if source is not None and not quiet:
         say(f"source: {source}")
@@ -181,7 +181,7 @@ def list_subset(
 
 
 def report(built: "Built") -> None:
-    """The table of what was built, what is known of it, where it is, and what was not built and why."""
+    """Returns a table of the sets that were built, with their state and place, and of those that were not, and why."""
     from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 

@@ -1,4 +1,4 @@
-"""What all commands share on a terminal: tables, and errors and signals in one line with their exit status."""
+"""Shared by all commands on a terminal: tables, and errors and signals in one line with their exit status."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from qi_datasets.evaluation.wording import text_table
 P = ParamSpec("P")
 
 CANNOT_WRITE = 2
-"""Exit status when standard output takes no more."""
+"""Exit status where standard output can't be written."""
 
 
 def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -43,7 +43,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        # Pillow's remarks on damaged images: what matters of them is an error of ours.
+        # Pillow warns of damaged images; where it matters, this package raises an error.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             with stopped_by_signals():
@@ -54,7 +54,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         except StoppedError as error:
             fail(f"stopped by {error}; nothing unfinished is left", error.exit_status, error)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever reads the output has seen enough
+            if error.errno == errno.EPIPE:  # the reader of the output has closed it
                 raise
             fail(f"cannot write {error.filename or 'the output'}: {error.strerror or error}", CANNOT_WRITE, error)
 
@@ -68,14 +68,14 @@ def fail(text: str, status: int, cause: BaseException) -> NoReturn:
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        # Python would try once more when it ends, and print what came of it.
+        # At its end Python would flush again, and print the error.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise click.exceptions.Exit(status) from cause
 
 
 def say(text: str = "", err: bool = False) -> None:
-    """Prints text that may hold names of files: a terminal shows what is in them and doesn't obey it."""
+    """Prints text that may hold names of files: control characters in them are shown, not obeyed."""
     click.echo(printable(text), err=err)
 
 
@@ -109,7 +109,7 @@ def with_flags(text: str) -> str:
 
 
 def width() -> int:
-    """Returns columns of the terminal, 80 without one."""
+    """Returns the width of the terminal in columns, 80 without one."""
     return shutil.get_terminal_size((80, 24)).columns
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from qi_datasets.commands.console import check_effect, command, fail, say, table
 from qi_datasets.commands.signals import StoppedError
 
 if TYPE_CHECKING:
+    from qi_datasets.evaluation.arguments import EvaluationRequest
     from qi_datasets.evaluation.entry import Entry
 
 EPILOG = """
@@ -122,26 +124,30 @@ def main(
     if describe is not None:
         describe_entry(describe, options, quiet=quiet)
         return
+    request, about = asked_by(options)
     if check is not None:
         check_effect({"model", "check", "output", "weights", "device", "quiet"}, "with --check, which repeats an entry")
-        check_again(model, check, output, options["weights"], options["device"], quiet=quiet)
+        check_again(model, check, output, request, quiet=quiet)
         return
     if model is None:
         raise click.UsageError("Give a MODEL, or --list for those that there are.")
     check_usage(entry, merge=merge, dry_run=dry_run, dataset_id=dataset_id)
-    check_before_torch(model, output, entry, plot, options)
+    check_before_torch(model, output, entry, plot, request)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"
     if grid is not None:
         from qi_datasets.commands.grid import run_on_grid
 
         with importable_here():
-            run_on_grid(model, grid, output, entry, plot, options, progress=show_progress)
+            run_on_grid(model, grid, output, entry, plot, request, progress=show_progress)
         return
-    options["local"] = not options.pop("dense")
-    options |= {name: options[name] or None for name in ("borders", "init")}
     try:
         with importable_here():
-            made = run_evaluation(model, output, entry, dry_run=dry_run, merge=merge, progress=show_progress, **options)
+            from qi_datasets.evaluation.evaluate import evaluate_request
+
+            if dry_run or merge:
+                made = estimate_or_merge(model, request, output, None if dry_run else entry, about, show_progress)
+            else:
+                made = evaluate_request(model, request, output, entry, progress=show_progress, **about)
     except StoppedError as error:
         if entry is None or not entry.exists():
             raise
@@ -185,55 +191,65 @@ def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: s
         raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
 
 
+def asked_by(options: Mapping[str, Any]) -> "tuple[EvaluationRequest, dict[str, str | None]]":
+    """Returns the evaluation that the command's options ask for, and what they say of the network."""
+    from qi_datasets.evaluation.arguments import EvaluationRequest
+    from qi_datasets.evaluation.description import LONGEST
+
+    about = {name: options[name] for name in LONGEST}
+    asked: dict[str, Any] = {name: value for name, value in options.items() if name not in (*LONGEST, "dense")}
+    # Options that may be repeated are () where they are not given.
+    asked |= {name: options[name] or None for name in ("borders", "init")}
+    return EvaluationRequest(local=not options["dense"], **asked), about
+
+
 def check_before_torch(
-    model: str, output: str | None, entry: Path | None, plot: Path | None, options: Mapping[str, Any]
+    model: str, output: str | None, entry: Path | None, plot: Path | None, request: "EvaluationRequest"
 ) -> None:
     """Raises our errors for arguments that are wrong, before torch is imported, which takes seconds.
 
     model, output, entry, plot: as they were given.
-    options: further ones of `evaluate`.
+    request: the further arguments of `evaluate`.
     """
     from qi_datasets.evaluation import arguments as given
     from qi_datasets.specs import SPECS
 
-    choices = ("task", "seeds", "limit", "weights", "padding", "pool", "background", "batch_norm", "mean", "std")
-    lists: dict[str, Any] = {name: options[name] or None for name in ("borders", "init")}
-    given.check_arguments(**{name: options[name] for name in choices}, **lists)
+    request.check()
     given.check_model(model)
     given.check_plot(plot)
     given.check_entry(entry)
-    given.set_place(SPECS[options["task"]], output)
+    given.set_place(SPECS[request.task], output)
     given.check_torch()
 
 
-def run_evaluation(
-    model: str, output: str | None, entry: Path | None, *, dry_run: bool, merge: bool, progress: bool, **options: Any
+def estimate_or_merge(
+    model: str,
+    request: "EvaluationRequest",
+    output: str | None,
+    entry: Path | None,
+    about: Mapping[str, str | None],
+    progress: bool,
 ) -> "Entry | None":
-    """Returns the entry that the options ask for; None where they ask for an estimate, which is shown.
+    """Returns the entry of the parts that are done in a folder; without a folder, shows how long all of them take.
 
-    model, output, entry, options: as of `evaluate`.
-    dry_run: show an estimate instead.
-    merge: put together what is there.
+    model, request, output: as of `evaluate_request`.
+    entry: the folder whose parts are put together; None for an estimate.
+    about: the fields that describe the network.
     progress: show bars on a terminal.
     """
-    from qi_datasets.evaluation.description import LONGEST
     from qi_datasets.evaluation.design import design_of
-    from qi_datasets.evaluation.evaluate import evaluate, merge_parts, read_data
+    from qi_datasets.evaluation.estimate import estimate_seconds
+    from qi_datasets.evaluation.evaluate import merge_parts, read_data
+    from qi_datasets.specs import QI
 
-    if not (dry_run or merge):
-        return evaluate(model, output=output, entry=entry, progress=progress, **options)
-    limit, about = options.pop("limit"), {name: options.pop(name) for name in LONGEST}
-    design = design_of(model, **options)
-    data = read_data(design, output, limit, progress=progress)
-    if merge and entry is not None:
+    design = design_of(model, request)
+    data = read_data(design, output, request.limit, progress=progress)
+    if entry is not None:
         made = merge_parts(design, data, entry.absolute())
         if any(about.values()):
             made = made.described(**about)
             made.write(entry)
         return made
-    from qi_datasets.evaluation.estimate import estimate_seconds
-    from qi_datasets.specs import QI
-
     found = estimate_seconds(design, data)
     seeds = {init: f"{len(settings['seeds'])}" for init, settings in design.inits.items()}
     rows = [[init, seeds[init], place, duration(seconds)] for (init, place), seconds in found.items()]
@@ -275,26 +291,27 @@ def refresh_entries(folder: Path, *, quiet: bool) -> None:
 
 
 def check_again(
-    model: str | None, folder: Path, output: str | None, weights: str, device: str | None, *, quiet: bool
+    model: str | None, folder: Path, output: str | None, request: "EvaluationRequest", *, quiet: bool
 ) -> None:
     """Runs an entry's evaluation again; exit status 1 if it gives something else.
 
     model: as of `evaluate`; None for the one that the entry names, if a library has it.
-    output, weights, device: as of `evaluate`.
-    folder: of the entry.
+    output: as of `evaluate`.
+    folder: of the entry, which says how it is evaluated.
+    request: the weights and the device; its other fields are not used.
     quiet: show no bars; what differs goes to standard error.
     """
     from qi_datasets.evaluation.entry import Entry
-    from qi_datasets.evaluation.evaluate import evaluate
-    from qi_datasets.evaluation.reproduce import arguments_of, differences
+    from qi_datasets.evaluation.evaluate import evaluate_request
+    from qi_datasets.evaluation.reproduce import differences, request_of
 
     there = Entry.read(folder)
+    weights = request.weights
     if model is None:
         model, weights = library_network(there, folder, weights)
+    repeated = replace(request_of(there.content), weights=weights, device=request.device)
     with importable_here():
-        again = evaluate(
-            model, output=output, weights=weights, device=device, progress=not quiet, **arguments_of(there.content)
-        )
+        again = evaluate_request(model, repeated, output, progress=not quiet)
     found = differences(there, again)
     for line in found:
         click.echo(f"differs: {line}", err=quiet)

@@ -1,14 +1,15 @@
-"""`qi-eval --grid`: in which cells of a grid a network reads where pictures stand."""
+"""`qi-eval --grid`: in which cells of a grid a network reads the place of pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from qi_datasets.commands.console import check_effect, say, table
 
 if TYPE_CHECKING:
+    from qi_datasets.evaluation.arguments import EvaluationRequest
     from qi_datasets.evaluation.grid import GridEntry
 
 EFFECTIVE = (
@@ -24,7 +25,7 @@ def run_on_grid(
     output: str | None,
     entry: Path | None,
     plot: Path | None,
-    options: Mapping[str, Any],
+    request: "EvaluationRequest",
     *,
     progress: bool,
 ) -> None:
@@ -36,30 +37,23 @@ def run_on_grid(
         output: As of the command.
         entry: As of the command.
         plot: As of the command.
-        options: Further ones of the command.
+        request: Further options of the command.
         progress: Show a bar on a terminal, and the figures in the end.
     """
     from qi_datasets.specs import GRID, QI
 
     check_effect(EFFECTIVE, "with --grid")
     GRID.check(grid)
-    if options["task"] != QI.name:
+    borders, inits = list(request.borders or [0]), list(request.init or ())
+    if request.task != QI.name:
         raise click.UsageError(f"--grid is for --task {QI.name}.")
-    if len(options["borders"]) > 1 or len(options["init"]) > 1:
+    if len(borders) > 1 or len(inits) > 1:
         raise click.UsageError("--grid takes one --border and one --init.")
     from qi_datasets.evaluation.grid import evaluate_grid
 
-    names = ("seeds", "limit", "weights", "padding", "pool", "background", "batch_norm", "mean", "std", "device")
+    further = {name: value for name, value in vars(request).items() if name not in ("task", "borders", "init")}
     made = evaluate_grid(
-        model,
-        grid,
-        output,
-        border=next(iter(options["borders"]), 0),
-        init=next(iter(options["init"]), None),
-        local=not options["dense"],
-        entry=entry,
-        progress=progress,
-        **{name: options[name] for name in names},
+        model, grid, output, border=borders[0], init=next(iter(inits), None), entry=entry, progress=progress, **further
     )
     if plot is not None:
         from qi_datasets.figures.write import write_map

@@ -158,5 +158,5 @@ def check_submission(
 
 
 def count_entries(number: int) -> str:
-    """So many entries, in words."""
+    """Returns a number of entries in words."""
     return f"{number} {'entry' if number == 1 else 'entries'}"

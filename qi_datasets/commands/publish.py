@@ -26,7 +26,7 @@ MODES = {
     "lists": {"out", "repo_id", "names", *COMMON},
     "sets": {"out", "repo_id", "names", "private", "gated", "recipe_only", "revision", "tag", *COMMON},
 }
-"""What is published -> the options that have an effect."""
+"""What is published, mapped to the options that have an effect on it."""
 
 LISTS = "subset"
 WITH = {"sets": "for sets", "lists": f"with --set {LISTS}"}
@@ -195,7 +195,7 @@ def end_dry_run(unseen: Sequence[str], *, quiet: bool) -> None:
 
 
 def show_proposals(proposals: Sequence["Proposal"]) -> None:
-    """What is to be sent where."""
+    """Shows what will be sent where."""
     for one in proposals:
         kind = "commit to main" if one.direct else "pull request"
         state = "nothing to do" if one.is_done else f"{kind}: {one.title}"
@@ -208,7 +208,7 @@ def show_proposals(proposals: Sequence["Proposal"]) -> None:
 
 
 def show_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
-    """What was sent, and where it can be seen. dry_run: nothing was; the plan is shown instead."""
+    """Shows what was sent, and where it can be seen. dry_run: nothing was; the plan is shown instead."""
     if dry_run:
         if not quiet:
             show_proposals([one.proposal for one in sent])
@@ -223,7 +223,7 @@ def show_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
 
 
 def show(publications: Sequence["Publication"]) -> None:
-    """What is to be done to each repository."""
+    """Shows what will be done to each repository."""
     for one in publications:
         is_new = " (new)" if one.remote.access is None and not one.remote.unseen else ""
         licence = one.content.manifest.licence(one.content.spec)
@@ -246,7 +246,7 @@ def show(publications: Sequence["Publication"]) -> None:
 
 
 def report(done: "PublishedResult") -> None:
-    """What was done, and the line that loads it."""
+    """Shows what was done, and the line that loads it."""
     name, place = done.publication.content.spec.name, done.publication.place
     if done.changed:
         tags = f", tag {', '.join(done.tags)}" if done.tags else ""

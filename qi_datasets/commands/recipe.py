@@ -16,7 +16,7 @@ DIFFERENT = 1
 
 
 def refuse_beside_recipe(**given: object) -> None:
-    """OptionError for an argument that a recipe decides; given: by name, empty where it was not said."""
+    """Raises OptionError for an argument that a recipe decides; given: by name, empty where an option was not given."""
     for name, value in given.items():
         if value not in (None, (), False):
             flag = f"--{name.replace('_', '-')}"

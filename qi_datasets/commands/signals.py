@@ -15,7 +15,7 @@ GRACE = 2.0
 
 
 class StoppedError(KeyboardInterrupt):
-    """A signal asked the command to end. Whoever handles Ctrl-C handles it too."""
+    """A signal asked the command to end. Code that handles Ctrl-C handles it too."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)

@@ -82,7 +82,7 @@ def main(
 
 
 def pins_alone(only: str | None, seeds: int | None, against: str | None, *, full: bool) -> str:
-    """The part that is verified for pins: integrity. Usage errors for options that ask for anything else."""
+    """Returns the part that is verified for pins: integrity. Raises usage errors for options that ask for more."""
     from qi_datasets.verification.verify import INTEGRITY
 
     if only not in (None, INTEGRITY) or seeds is not None or against is not None:
@@ -125,7 +125,7 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
 
 
 def show_passes(found: "Report", *, verbose: bool) -> None:
-    """How the checks of each set ended; with `verbose` digests, every check and every table too."""
+    """Shows how the checks of each set ended; with `verbose` digests, every check and every table too."""
     from qi_datasets.verification.report.report import sum_up
 
     for note in found.notes:

@@ -1,4 +1,4 @@
-"""The arguments of an evaluation, looked at before anything is imported or read: a mistake is said at once.
+"""The arguments of an evaluation, checked before anything is imported or read, so that a mistake is reported at once.
 
 Needs no torch. What depends on the network, such as whether it keeps statistics, is `design`'s to check.
 """
@@ -6,7 +6,8 @@ Needs no torch. What depends on the network, such as whether it keeps statistics
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +17,7 @@ from qi_datasets.evaluation.initialisations import CALIBRATED, GIVEN, INITS, PRE
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
-from qi_datasets.storage.location import Place, default_output, exists, join_place, place_of, set_folder
+from qi_datasets.storage.location import Place, exists, join_place, set_folder, sets_root
 from qi_datasets.storage.manifest_file import MANIFEST
 
 Padding = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
@@ -39,47 +40,63 @@ PLOTS = (".png", ".svg", ".pdf")
 """Ends of names of figures that can be drawn."""
 
 
-def check_arguments(
-    task: str,
-    borders: Iterable[int] | None = None,
-    init: str | Iterable[str] | None = None,
-    seeds: int | None = None,
-    limit: int | None = None,
-    *,
-    weights: str = "none",
-    padding: str = "own",
-    pool: str | None = None,
-    background: str = "zero",
-    batch_norm: str | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> None:
-    """Raises OptionError for an argument of `evaluate` that is wrong whatever the network is."""
-    check_choice("task", task, TASK_INITS)
-    check_borders(task, borders)
-    check_inits(task, init)
-    for name, number, most, what in (
-        ("seeds", seeds, MOST_SEEDS, "networks"),
-        ("limit", limit, math.inf, "sources"),
-    ):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most):
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """The arguments of `evaluate` that shape its figures, as they are given.
+
+    The command line, `evaluate`, estimates, grids and repetitions of entries all hand on one of these.
+    """
+
+    task: str = QI.name
+    borders: Iterable[int] | None = None
+    init: str | Iterable[str] | None = None
+    seeds: int | None = None
+    limit: int | None = None
+    local: bool = True
+    weights: str = "none"
+    padding: Padding = "own"
+    pool: Pool | None = None
+    background: Background = "zero"
+    batch_norm: str | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        # An iterator could be read once alone.
+        for name in ("borders", "init"):
+            if isinstance(given := getattr(self, name), Iterator):
+                object.__setattr__(self, name, list(given))
+
+    def check(self) -> None:
+        """Raises OptionError for what is wrong whatever the network is."""
+        check_choice("task", self.task, TASK_INITS)
+        check_borders(self.task, self.borders)
+        check_inits(self.task, self.init)
+        check_count("seeds", self.seeds, MOST_SEEDS, "networks")
+        check_count("limit", self.limit, math.inf, "sources")
+        check_choice("padding", self.padding, get_args(Padding))
+        check_choice("background", self.background, get_args(Background))
+        if self.pool is not None:
+            check_choice("pool", self.pool, get_args(Pool))
+        if self.batch_norm is not None:
+            check_choice("batch_norm", self.batch_norm, (CALIBRATED, UNTOUCHED))
+        if self.batch_norm == CALIBRATED and self.task != QI.name:
             raise OptionError(
-                NamedArgument(name), f" must be a number of {what} from 1, not {number!r}", code="bad-value"
+                NamedArgument("batch_norm", f"{self.batch_norm!r}"),
+                f" has no effect on {self.task}; leave it out",
+                code="no-effect",
             )
-    check_choice("padding", padding, get_args(Padding))
-    check_choice("background", background, get_args(Background))
-    if pool is not None:
-        check_choice("pool", pool, get_args(Pool))
-    if batch_norm is not None:
-        check_choice("batch_norm", batch_norm, (CALIBRATED, UNTOUCHED))
-    if batch_norm == CALIBRATED and task != QI.name:
-        raise OptionError(
-            NamedArgument("batch_norm", f"{batch_norm!r}"), f" has no effect on {task}; leave it out", code="no-effect"
-        )
-    check_channels("mean", mean)
-    check_channels("std", std)
-    if weights not in ("none", "default") and not Path(weights).expanduser().is_file():
-        raise OptionError(f"weights are none, default or a file, and {weights!r} is no file", code="bad-model")
+        check_channels("mean", self.mean)
+        check_channels("std", self.std)
+        if self.weights not in ("none", "default") and not Path(self.weights).expanduser().is_file():
+            raise OptionError(f"weights are none, default or a file, and {self.weights!r} is no file", code="bad-model")
+
+
+def check_count(name: str, number: object, most: float, what: str) -> None:
+    """Raises OptionError for a number of networks or sources that is not from 1 to `most`; None is fine."""
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most):
+        raise OptionError(NamedArgument(name), f" must be a number of {what} from 1, not {number!r}", code="bad-value")
 
 
 def check_choice(name: str, value: object, values: Iterable[str]) -> None:
@@ -200,7 +217,7 @@ def set_place(spec: SetSpec, output: str | Path | None) -> Place:
     Raises:
         NotBuiltError: For a set of images that is not there; others are made on first use.
     """
-    root = default_output() if output is None else place_of(output)
+    root = sets_root(output)
     folder = root if exists(join_place(root, MANIFEST)) else set_folder(root, spec, spec.size)
     if spec.needs_images and not exists(folder):
         raise NotBuiltError(

@@ -1,6 +1,6 @@
-"""What a network does with a few images, looked at before the work: whether its answers are its own and repeatable."""
+"""Tries a network on a few images before the work: its answers must be its own and repeatable."""
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from qi_datasets.protocols.corners import run_network
 from qi_datasets.specs import QUADRANT
 
 APART = 1e-4
-"""Relative difference of two answers to one image, above which they are other answers, whatever rounding does."""
+"""Relative difference of two answers to one image, above which rounding does not explain them."""
 
 IMAGES = 3
 
@@ -70,7 +70,13 @@ class _BatchNorms(TorchFunctionMode):
         }
         self.found: list[str | None] = []
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         """Computes a call as usual. A batch norm whose statistics are no layer's is noted as None."""
         arguments = dict(kwargs or {})
         if operator_of(func).name == "batch_norm":
@@ -84,12 +90,12 @@ def check_batch_norms(made: nn.Module, evaluated: nn.Module, side: int, name: st
 
     Args:
         made: The network as it was made.
-        evaluated: As it is evaluated; what the network did last, its head, may be gone.
+        evaluated: As it is evaluated; its last part, the head, may be missing.
         side: Rows and columns of its images.
         name: Of the network, for messages.
 
     Raises:
-        ModelError: Where a batch norm is gone, or has statistics that no layer keeps.
+        ModelError: Where a batch norm is missing, or has statistics that no layer keeps.
     """
     before, after = (_batch_norms_used(network, side) for network in (made, evaluated))
     if None in after:

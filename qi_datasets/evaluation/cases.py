@@ -3,13 +3,13 @@
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from qi_datasets.evaluation.behaviour import noise_images
+from qi_datasets.evaluation.content import InitContent
 from qi_datasets.evaluation.initialisations import CALIBRATED, GIVEN, PRETRAINED, SCRATCH
 from qi_datasets.evaluation.models import Model, weights_sha256
 from qi_datasets.evaluation.variants import (
@@ -48,17 +48,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Design:
-    """What is evaluated how.
+    """The plan of an evaluation: the networks, and the borders that they are evaluated at.
 
     Attributes:
         task: Its name.
         model: What makes the networks.
         variant: What is changed of each of them.
-        facts: What is known of such a network.
+        facts: Properties of such a network.
         inits: Init -> its seeds and what becomes of batch norm, as an entry has them.
         borders: Pixels per side, as an entry calls them.
         device: Of torch.
-        local: Whether only what differs from the blank canvas is computed.
+        local: Whether only what differs from the black canvas is computed.
         head: Whether classifiers keep their heads.
         canvas: Rows and columns of the images without border.
     """
@@ -67,7 +67,7 @@ class Design:
     model: Model
     variant: Variant
     facts: NetworkFacts
-    inits: Mapping[str, Mapping[str, Any]]
+    inits: Mapping[str, InitContent]
     borders: Sequence[int]
     device: str
     local: bool
@@ -83,7 +83,7 @@ class Design:
 
     @property
     def phase(self) -> bool:
-        """Whether the network may tell the corners apart by where it samples, whatever its edges do."""
+        """True if the network may distinguish the corners by its sampling phase, whatever its edges do."""
         field, sides = self.facts.field, [self.canvas + 2 * border for border in self.borders]
         if field is None or self.variant.padding != "circular":
             return self.facts.phase
@@ -108,7 +108,7 @@ class Design:
         return PreparedNetwork(self.placed(made.network), made.sha256)
 
     def digest(self, case: Case) -> str:
-        """SHA-256 of the weights of a case's network, as it is made."""
+        """Returns the SHA-256 of the weights of a case's network, as it is made."""
         own = case.init in (PRETRAINED, GIVEN)
         return weights_sha256(self.model.network(self.side(case), case.seed, own=own, headless=not self.head))
 
@@ -123,7 +123,7 @@ class Design:
         return PreparedNetwork(self.placed(network.requires_grad_()), made.sha256)
 
     def dead_branches(self) -> dict[str, DeadBranches]:
-        """Init -> the residual branches that are dead in its first network; trained ones open theirs, and are left out.
+        """Returns init -> dead residual branches of its first network; trained networks open theirs, and are left out.
 
         Padding doesn't matter to that, so that the networks are run in their own.
         """
@@ -180,7 +180,7 @@ class Design:
             yield made
 
     def input(self, images: np.ndarray) -> Tensor:
-        """Images or patches (N, C, h, w), uint8, as the network wants them, float32; grey ones get three channels."""
+        """Returns images or patches (N, C, h, w), uint8, as float32 for the network; grey ones get three channels."""
         pixels = images if images.shape[1] > 1 else images.repeat(3, axis=1)
         transform = self.model.transform
         if self.variant.background == "plain":
@@ -198,7 +198,7 @@ class OnContiguous(nn.Module):
     """A network that gets its images in the layout that it insists on."""
 
     layout = torch.contiguous_format
-    """As of `LocalEvaluation`."""
+    """As for `LocalEvaluation`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class Bench:
         return self._made
 
     def reader(self, case: Case, kept: Sequence[bytes] | None = None) -> CornerNetwork:
-        """Returns the network of a case on images of its border: the blank canvas is computed once for all chunks."""
+        """Returns the network of a case on images of its border; the black canvas is computed once for all chunks."""
         network = self.network(case, kept).network
         if self._reader is None:
             self._reader = CornerNetwork(network, self.design.border(case), local=self.design.local)
@@ -237,7 +237,7 @@ class Bench:
 
 
 def statistics(network: nn.Module) -> list[Tensor]:
-    """Running mean and variance of each batch norm, one after another."""
+    """Returns the running mean and variance of each batch norm, one after another."""
     pairs = [(layer.running_mean, layer.running_var) for layer in batch_norms(network)]
     return [tensor for pair in pairs for tensor in pair if tensor is not None]
 

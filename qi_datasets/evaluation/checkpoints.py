@@ -23,32 +23,32 @@ from qi_datasets.sources.reading import open_regular
 State = Mapping[str, Tensor]
 
 PLACES = ("state_dict", "model", "model_state_dict", "module", "net", "network", "state_dict_ema", "model_ema", "ema")
-"""Where checkpoints have the state dict, the first of these that there is: averaged weights only where nothing else."""
+"""Keys under which checkpoints have the state dict, by preference: averaged weights only where there are no others."""
 
 WRAPPERS = ("_orig_mod.", "module.")
-"""What torch.compile and DataParallel put into names, at their start or at a submodule's."""
+"""Parts of names that torch.compile and DataParallel add, at their start or at a submodule's."""
 
 COUNTERS = ("num_batches_tracked", "n_averaged")
 """Ends of names that count batches: they are missing in old files, and count for nothing."""
 
 SHOWN = 5
-"""How many names of weights a message lists before it counts the rest."""
+"""The number of names of weights that a message lists before it counts the rest."""
 
 CONVERT = (
     'import torch; c = torch.load({file}, map_location="cpu", weights_only=False); '
     'c = c if hasattr(c, "state_dict") else c.get("state_dict", c.get("model", c)); '
     'torch.save(c.state_dict() if hasattr(c, "state_dict") else c, "weights.pth")'
 )
-"""What a user who trusts a file runs to get the weights out of it."""
+"""Code that gets the weights out of a file, for a user who trusts it."""
 
 CONVERT_PART = (
     'import torch; c = torch.load({file}, map_location="cpu"); c = c.get("state_dict", c.get("model", c)); '
     'torch.save({{k.split({part}, 1)[1]: v for k, v in c.items() if {part} in k}}, "weights.pth")'
 )
-"""What writes one of several networks that a checkpoint holds."""
+"""Code that writes one of several networks that a checkpoint holds."""
 
 CONVERT_PLACE = 'import torch; torch.save(torch.load({file}, map_location="cpu")[{part}], "weights.pth")'
-"""What writes one of several state dicts that a checkpoint holds."""
+"""Code that writes one of several state dicts that a checkpoint holds."""
 
 CONVERT_ARCHIVE = 'import torch; torch.save(torch.jit.load({file}, map_location="cpu").state_dict(), "weights.pth")'
 
@@ -96,7 +96,7 @@ def read_state(path: str) -> State:
     return state
 
 
-def read_safetensors(file: Path) -> Any:
+def read_safetensors(file: Path) -> object:
     """Returns what a file of safetensors holds; ModelError for another file."""
     from safetensors.torch import load_file
 
@@ -108,7 +108,7 @@ def read_safetensors(file: Path) -> Any:
         ) from error
 
 
-def read_pickled(file: Path) -> Any:
+def read_pickled(file: Path) -> object:
     """Returns what torch.save wrote into a file, as far as it is weights, options and numbers; ModelError otherwise."""
     try:
         with torch.serialization.safe_globals(plain_types()):
@@ -152,7 +152,7 @@ def foreign_types(file: Path) -> list[str]:
         return []
 
 
-def find_state(content: Any) -> State | None:
+def find_state(content: object) -> State | None:
     """Returns the state dict that a checkpoint is or holds, its names without the wrappers'; None if there is none."""
     for place in ("", *PLACES):
         found = content if not place else content.get(place) if isinstance(content, dict) else None
@@ -161,12 +161,12 @@ def find_state(content: Any) -> State | None:
     return None
 
 
-def is_state(value: Any) -> TypeGuard[State]:
+def is_state(value: object) -> TypeGuard[State]:
     """Returns whether a value is names and tensors, at least one."""
     return is_named(value) and bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
 
 
-def is_named(value: Any) -> bool:
+def is_named(value: object) -> TypeGuard[dict[str, object]]:
     """Returns whether a value is a dictionary whose keys are text."""
     return isinstance(value, dict) and all(isinstance(name, str) for name in value)
 
@@ -212,7 +212,7 @@ def load_weights(network: nn.Module, state: State, weights: str, head: Callable[
     network.load_state_dict(fitting, strict=False)
 
 
-def without_prefix(state: State, wanted: Mapping[str, Any], weights: str) -> State:
+def without_prefix(state: State, wanted: Mapping[str, Tensor], weights: str) -> State:
     """Returns a state dict without the prefix under which more of the wanted names are there than without.
 
     Raises:

@@ -1,59 +1,98 @@
 """The curve of an entry on `qi`: accuracy against border, drawn with characters or by matplotlib."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_datasets.errors import OptionError, missing_extra
-from qi_datasets.evaluation.figures import EQUAL, PROVED, Content
+from qi_datasets.evaluation.content import BorderContent, EntryContent
+from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.evaluation.wording import network_name
 from qi_datasets.specs import QI, SHIFTED
 from qi_datasets.storage.writing import output_errors
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 ROWS = tuple(range(100, 40, -5))
 """Accuracy in percent of each line of characters."""
 
 MARKS = "●○▲△"
-BLIND = "="
+EQUAL_MARK = "="
 """Marks a border at which the corners are equal."""
 
 WIDTH = 8
 
 
-def curves_of(entry: Content) -> dict[str, Mapping[str, Any]]:
-    """Init -> border -> figures; OptionError for an entry of a task without curve."""
+@dataclass(frozen=True)
+class CurvePoint:
+    """A network's accuracy at one border, as every figure draws it.
+
+    Attributes:
+        border: In pixels.
+        accuracy: Share of right answers, 0 to 1.
+        low, high: Ends of its interval; the accuracy itself where the corners are equal, since nothing is estimated.
+        kind: "equal" or "proved" where the corners are, else "read".
+    """
+
+    border: int
+    accuracy: float
+    low: float
+    high: float
+    kind: str
+
+
+def points_of(borders: Mapping[str, BorderContent]) -> list[CurvePoint]:
+    """Returns the points of a curve by rising border. borders: border -> figures, as an entry has them."""
+    return [
+        CurvePoint(
+            border,
+            at["accuracy"],
+            at["accuracy"] if at["low"] is None else at["low"],
+            at["accuracy"] if at["high"] is None else at["high"],
+            at["verdict"] if at["verdict"] in (EQUAL, PROVED) else "read",
+        )
+        for border, at in sorted((int(border), at) for border, at in borders.items())
+    ]
+
+
+def curves_of(entry: EntryContent) -> dict[str, list[CurvePoint]]:
+    """Returns init -> points; OptionError for an entry of a task without curve."""
     if entry["task"] != QI.name:
         raise OptionError(f"an entry of {entry['task']} has no accuracy against border")
-    return {init: figures["borders"] for init, figures in entry["figures"].items()}
+    return {init: points_of(figures["borders"]) for init, figures in entry["figures"].items()}
 
 
-def draw_text_curve(entry: Content) -> list[str]:
+def draw_text_curve(entry: EntryContent) -> list[str]:
     """Returns the curve in lines of characters, a column for each border and a mark for each init."""
     curves = curves_of(entry)
-    borders = [f"{border}" for border in entry["protocol"]["borders"]]
+    borders = sorted({point.border for points in curves.values() for point in points})
+    columns = list(zip(*curves.values(), strict=True))
     lines = []
     for row in ROWS:
-        cells = [curve_cell([figures[border] for figures in curves.values()], row) for border in borders]
+        cells = [curve_cell(points, row) for points in columns]
         lines.append(f"{row:>4} % |{''.join(cells)}".rstrip())
     lines.append(f"       +{'-' * (WIDTH * len(borders))}")
     lines.append(f"border  {''.join(f'{border:^{WIDTH}}' for border in borders)}".rstrip())
     marks = ", ".join(f"{mark} {init}" for mark, init in zip(MARKS, curves, strict=False))
-    return [*lines, f"{marks}; {BLIND} the corners are equal"]
+    return [*lines, f"{marks}; {EQUAL_MARK} the corners are equal"]
 
 
-def curve_cell(figures: Sequence[Mapping[str, Any]], row: int) -> str:
-    """Returns what stands at one border in the line of an accuracy."""
+def curve_cell(points: Sequence[CurvePoint], row: int) -> str:
+    """Returns the marks of one border, of a point for each init, in the line of an accuracy."""
     step = ROWS[0] - ROWS[1]
     marks = [
-        BLIND if at["verdict"] in (EQUAL, PROVED) else mark
-        for mark, at in zip(MARKS, figures, strict=False)
-        if max(ROWS[-1], step * round(100 * at["accuracy"] / step)) == row
+        mark if point.kind == "read" else EQUAL_MARK
+        for mark, point in zip(MARKS, points, strict=False)
+        if max(ROWS[-1], step * round(100 * point.accuracy / step)) == row
     ]
     return f"{''.join(dict.fromkeys(marks)):^{WIDTH}}"
 
 
-def save_plot(entries: Sequence[Content], file: Path) -> None:
+def save_plot(entries: Sequence[EntryContent], file: Path) -> None:
     """Draws entries of one task into a file, as `figure_of` does.
 
     Raises OptionError for a kind of file that can't be drawn, OutputError if it can't be written.
@@ -61,7 +100,7 @@ def save_plot(entries: Sequence[Content], file: Path) -> None:
     save_figure(figure_of(entries), file)
 
 
-def save_figure(figure: Any, file: str | Path) -> None:
+def save_figure(figure: "Figure", file: str | Path) -> None:
     """Writes a figure of matplotlib into a file, in the form that its name ends in. Raises OptionError, OutputError."""
     try:
         with output_errors(file, advice=""):
@@ -72,7 +111,7 @@ def save_figure(figure: Any, file: str | Path) -> None:
         ) from error
 
 
-def figure_of(entries: Sequence[Content]) -> Any:
+def figure_of(entries: Sequence[EntryContent]) -> "Figure":
     """Returns a figure of matplotlib with entries of one task.
 
     On `qi`, accuracy against border with intervals, marks where the corners are equal or proved so, and the paper's
@@ -99,39 +138,56 @@ def figure_of(entries: Sequence[Content]) -> Any:
     return figure
 
 
-def draw_borders(axes: Any, series: Sequence[tuple[Content, str]]) -> None:
+def draw_borders(axes: "Axes", series: Sequence[tuple[EntryContent, str]]) -> None:
     """Draws accuracy against border."""
-    borders = sorted({int(border) for entry, init in series for border in entry["figures"][init]["borders"]})
-    place = {border: number for number, border in enumerate(borders)}
+    curves = [points_of(entry["figures"][init]["borders"]) for entry, init in series]
+    borders = sorted({point.border for points in curves for point in points})
     papers = set()
-    for number, (entry, init) in enumerate(series):
-        name, colour = network_name(entry, init), f"C{number}"
-        at = {int(border): found for border, found in entry["figures"][init]["borders"].items()}
-        values = {border: 100 * found["accuracy"] for border, found in at.items()}
-        # Equal corners have no interval.
-        ends = {b: (a["low"], a["high"]) if a["low"] is not None else (a["accuracy"],) * 2 for b, a in at.items()}
-        low = [max(0, values[border] - 100 * begin) for border, (begin, _) in ends.items()]
-        high = [max(0, 100 * end - values[border]) for border, (_, end) in ends.items()]
-        places = [place[border] for border in values]
-        axes.errorbar(places, list(values.values()), [low, high], marker="o", capsize=3, color=colour, label=name)
-        for verdict, mark in {EQUAL: "s", PROVED: "D"}.items():
-            blind = [border for border, found in at.items() if found["verdict"] == verdict]
-            label = f"{entry['model']['name']}, {verdict}"
-            style = {"ms": 10, "mfc": "none", "color": colour, "ls": "", "label": label}
-            if blind:
-                axes.plot([place[border] for border in blind], [values[border] for border in blind], mark, **style)
-        paper = paper_curve(entry["model"]["name"], init)
-        known = [border for border in borders if border in paper]
-        if known and (entry["model"]["name"], init) not in papers:
-            papers.add((entry["model"]["name"], init))
-            theirs = [100 * paper[border] for border in known]
-            axes.plot([place[b] for b in known], theirs, "--", color=colour, alpha=0.6, label=f"{name}, paper")
+    for number, ((entry, init), points) in enumerate(zip(series, curves, strict=True)):
+        name, colour, model = network_name(entry, init), f"C{number}", entry["model"]["name"]
+        draw_accuracy(axes, borders, points, marker="o", capsize=3, color=colour, label=name)
+        for kind, mark in {EQUAL: "s", PROVED: "D"}.items():
+            equal = [point for point in points if point.kind == kind]
+            if equal:
+                draw_rings(axes, borders, equal, mark, ms=10, color=colour, label=f"{model}, {kind}")
+        if (model, init) not in papers:
+            papers.add((model, init))
+            draw_paper_curve(axes, borders, model, init, color=colour, alpha=0.6, label=f"{name}, paper")
     axes.axhline(50, color="grey", lw=0.8, ls=":")
     axes.set(xlabel="border in pixels", ylabel="accuracy in %", ylim=(40, 102))
     axes.set_xticks(range(len(borders)), [f"{border}" for border in borders])
 
 
-def draw_shifts(axes: Any, series: Sequence[tuple[Content, str]]) -> None:
+def draw_accuracy(axes: "Axes", borders: Sequence[int], points: Sequence[CurvePoint], **style: Any) -> None:
+    """Draws accuracies in percent with their intervals.
+
+    Args:
+        axes: Of matplotlib.
+        borders: All of the figure, which are drawn at equal distances.
+        points: Of one network.
+        **style: As of matplotlib's `errorbar`.
+    """
+    below = [max(0.0, 100 * (point.accuracy - point.low)) for point in points]
+    above = [max(0.0, 100 * (point.high - point.accuracy)) for point in points]
+    places = [borders.index(point.border) for point in points]
+    axes.errorbar(places, [100 * point.accuracy for point in points], [below, above], **style)
+
+
+def draw_rings(axes: "Axes", borders: Sequence[int], points: Sequence[CurvePoint], mark: str, **style: Any) -> None:
+    """Draws hollow marks around points; arguments as of `draw_accuracy`, `style` as of matplotlib's `plot`."""
+    places = [borders.index(point.border) for point in points]
+    axes.plot(places, [100 * point.accuracy for point in points], mark, **{"mfc": "none", "ls": "", **style})
+
+
+def draw_paper_curve(axes: "Axes", borders: Sequence[int], model: str, init: str, **style: Any) -> None:
+    """Draws the paper's accuracies of a network, dashed, where it has any; arguments as of `draw_accuracy`."""
+    paper = paper_curve(model, init)
+    places = [place for place, border in enumerate(borders) if border in paper]
+    if places:
+        axes.plot(places, [100 * paper[borders[place]] for place in places], "--", **style)
+
+
+def draw_shifts(axes: "Axes", series: Sequence[tuple[EntryContent, str]]) -> None:
     """Draws top-1 against shift, mode by mode, where classes are known; else consistency."""
     for number, (entry, init) in enumerate(series):
         for style, (mode, moved) in zip(("-", "--", ":"), entry["figures"][init].items(), strict=False):
@@ -147,7 +203,7 @@ def draw_shifts(axes: Any, series: Sequence[tuple[Content, str]]) -> None:
                 axes.set(xlabel="consistency in %")
 
 
-def draw_shares(axes: Any, series: Sequence[tuple[Content, str]]) -> None:
+def draw_shares(axes: "Axes", series: Sequence[tuple[EntryContent, str]]) -> None:
     """Draws every share of a toy set."""
     for number, (entry, init) in enumerate(series):
         for name, value in entry["figures"][init].items():
@@ -157,7 +213,7 @@ def draw_shares(axes: Any, series: Sequence[tuple[Content, str]]) -> None:
     axes.set(xlabel="share in %")
 
 
-def draw_share(axes: Any, label: str, share: Mapping[str, float], colour: str) -> None:
+def draw_share(axes: "Axes", label: str, share: Mapping[str, float], colour: str) -> None:
     """Draws one share with its interval, at a line of its own."""
     value = 100 * share["value"]
     ends = [[max(0, value - 100 * share["low"])], [max(0, 100 * share["high"] - value)]]

@@ -1,12 +1,12 @@
 """The rows that an evaluation reads: patches and images of a stored set, compared with its manifest as they are read.
 
-Borders cost nothing to read: `qi` is read at border 0, and networks get its patches and where they stand.
+Borders cost nothing to read: `qi` is read at border 0, and networks get its patches and their places.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -14,14 +14,15 @@ from qi_datasets.building.build import build_set
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import NamedArgument, OptionError, StoredSetError
 from qi_datasets.evaluation.arguments import set_place
+from qi_datasets.evaluation.content import DataContent
 from qi_datasets.evaluation.invariants import sources_digest
 from qi_datasets.pixels.digests import row_digest, sha256_hex, split_digest
 from qi_datasets.pixels.geometry import Pixels, Placed, whole
 from qi_datasets.progress import bar_over
 from qi_datasets.set_spec import SetSpec
-from qi_datasets.specs import CORNERS, QUADRANT, SPEC_VERSION
-from qi_datasets.storage.location import default_output, exists, place_of
-from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
+from qi_datasets.specs import CORNERS, QUADRANT
+from qi_datasets.storage.location import exists, sets_root
+from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED, check_set
 from qi_datasets.verification.stored_folder import StoredFolder
 
 ROWS = 100
@@ -30,7 +31,7 @@ ROWS = 100
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What is evaluated on.
+    """The data of an evaluation.
 
     Attributes:
         facts: What an entry says of it.
@@ -42,7 +43,7 @@ class EvaluationData:
         stored: The set.
     """
 
-    facts: Mapping[str, Any]
+    facts: DataContent
     sources: Mapping[str, Sequence[str]]
     images: Mapping[str, Pixels]
     labels: Mapping[str, np.ndarray]
@@ -54,22 +55,15 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
 
     Raises:
         NotBuiltError: When it is not there.
-        StoredSetError: For another version of the data.
+        StoredSetError: For another set, and for another version of the data.
     """
     folder = set_place(spec, output)
     if not exists(folder):
-        build_set(plan_set(spec), default_output() if output is None else place_of(output))
+        build_set(plan_set(spec), sets_root(output))
     stored = StoredFolder.open(folder)
-    if stored.manifest.name != spec.name or stored.manifest.size != spec.size:
-        raise OptionError(
-            f"{folder} holds {stored.name}, which is not the set {spec.name}; give another folder", code="bad-place"
-        )
-    if stored.manifest.spec_version != SPEC_VERSION:
-        raise StoredSetError(
-            f"{folder} holds data version {stored.manifest.spec_version}, this package evaluates {SPEC_VERSION}; "
-            "build the set again",
-            code="other-version",
-        )
+    check_set(
+        stored.manifest, spec, spec.size, folder, other="give another folder as output", older="build the set again"
+    )
     return stored
 
 
@@ -104,20 +98,20 @@ def read_quadrant(stored: StoredFolder, splits: Sequence[str], limit: int | None
 
 
 def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
-    """Sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
+    """Returns sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
 
     Args:
         stored: The set.
         split: Its split.
-        start: The first source, and the one after the last.
-        stop: The first source, and the one after the last.
+        start: The first source.
+        stop: The source after the last.
 
     Raises:
         StoredSetError: For rows that are not what they must be.
     """
     config = stored.default_config
-    rows = stored.rows(config, split, 2 * start, 2 * stop)
-    pixels = stored.images(config, split, 2 * start, 2 * stop).transpose(0, 2, 3, 1)
+    rows, images = stored.rows_and_images(config, split, 2 * start, 2 * stop)
+    pixels = images.transpose(0, 2, 3, 1)
     found = []
     for number, record in enumerate(stored.manifest.sources[split][start:stop]):
         where = f"{stored.name}/{config}/{split}, source {record.name}"
@@ -156,8 +150,8 @@ def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
     sources, images, labels = {}, {}, {}
     for split, record in stored.manifest.configs[config].splits.items():
         count = check_limit(record.rows, limit)
-        images[split] = stored.images(config, split, 0, count)
-        labels[split] = stored.labels(config, split, 0, count)
+        rows, images[split] = stored.rows_and_images(config, split, 0, count)
+        labels[split] = np.array([row["label"] for row in rows], np.int64)
         sources[split] = [f"{number}" for number in range(count)]
         digests = [
             row_digest(whole(np.ascontiguousarray(image.transpose(1, 2, 0))), int(label), source)
@@ -178,14 +172,13 @@ def shifted_sources(stored: StoredFolder, limit: int | None) -> EvaluationData:
 
 
 def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
-    """Bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
+    """Returns bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
 
     Raises:
         StoredSetError: For rows that are not those of which the manifest has the digests.
     """
     (split,), config = stored.spec.splits, stored.default_config
-    rows = stored.rows(config, split, start, stop)
-    images = stored.images(config, split, start, stop)
+    rows, images = stored.rows_and_images(config, split, start, stop)
     for image, row, record in zip(images, rows, stored.manifest.sources[split][start:stop], strict=True):
         patch = np.ascontiguousarray(image.transpose(1, 2, 0))
         if row["source"] != record.name or sha256_hex(patch.tobytes()) != record.patch_sha256:
@@ -201,13 +194,13 @@ def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, n
 
 
 def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whole_split: bool) -> None:
-    """StoredSetError unless a split's rows are those whose digest is in the manifest.
+    """Raises StoredSetError unless a split's rows are those whose digest is in the manifest.
 
     Args:
         stored: The set.
         split: Its split.
         digests: Of the rows.
-        whole_split: Whether these are all of its rows: nothing is known of a part.
+        whole_split: Whether these are all of its rows; a part has no digest to compare with.
     """
     config = stored.default_config
     if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:
@@ -228,7 +221,7 @@ def check_limit(there: int, limit: int | None) -> int:
     return there if limit is None else limit
 
 
-def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[str]) -> dict[str, Any]:
+def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[str]) -> DataContent:
     """Returns what an entry says of its data. evaluated: the sources that each block of its predictions is about."""
     spec, manifest = stored.spec, stored.manifest
     splits = manifest.configs[stored.default_config].splits
@@ -238,7 +231,7 @@ def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[s
     }
     digests = {split: record.digest for split, record in splits.items()}
     track = OTHER if limit is not None else manifest.track
-    return {
+    facts: dict[str, object] = {
         "set": spec.name,
         "data_version": manifest.spec_version,
         "layout": manifest.layout,
@@ -252,3 +245,4 @@ def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[s
         "evaluated": len(evaluated),
         "sources_sha256": sources_digest(evaluated),
     }
+    return cast("DataContent", facts)

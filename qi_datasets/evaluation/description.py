@@ -1,14 +1,15 @@
-"""Who an entry is by and what its network is called: words of people, apart from the figures. Needs no torch."""
+"""The words in an entry about its network and authors, apart from the figures. Needs no torch."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Final
 from urllib.parse import urlsplit
 
 from qi_datasets.errors import EntryError, NamedArgument, OptionError
+from qi_datasets.evaluation.content import EntryContent, EntrySettings
 
-ABOUT = "about"
+ABOUT: Final = "about"
 """The section of an entry that holds these words; it may change after the evaluation, and its seal is its own."""
 
 DESCRIBING = (ABOUT, "version")
@@ -22,14 +23,14 @@ LINKS = ("paper", "code")
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
 _FORBIDDEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
-"""Categories of characters that do more than stand for themselves: control, direction of writing, private, lines."""
+"""Categories of characters that act on others or mean nothing fixed: control, direction of writing, private, lines."""
 
 
 def about_of(**fields: str | None) -> dict[str, str]:
     """Returns the fields that are given, checked.
 
     Args:
-        **fields: By the names in `LONGEST`; None for what is not said. `paper` and `code` are https links, `model_id`
+        **fields: By the names in `LONGEST`; None for those not given. `paper` and `code` are https links, `model_id`
             is ORG/MODEL on the Hub.
 
     Raises:
@@ -42,7 +43,7 @@ def about_of(**fields: str | None) -> dict[str, str]:
     return about
 
 
-def changed_about(content: Mapping[str, Any], **fields: str | None) -> dict[str, str]:
+def changed_about(content: EntryContent, **fields: str | None) -> dict[str, str]:
     """Returns what an entry says of its network after a change.
 
     Args:
@@ -60,7 +61,7 @@ def changed_about(content: Mapping[str, Any], **fields: str | None) -> dict[str,
     return {name: about[name] for name in LONGEST if name in about and name not in gone}
 
 
-def check_about(content: Mapping[str, Any]) -> None:
+def check_about(content: EntrySettings) -> None:
     """Raises EntryError, which names the field, for words in an entry that `about_of` refuses, or that aren't plain."""
     for name, text in content.get(ABOUT, {}).items():
         if fault := find_fault(name, text):
@@ -69,7 +70,7 @@ def check_about(content: Mapping[str, Any]) -> None:
         raise EntryError(f"{field} has control characters or marks of the direction of writing")
 
 
-def network_name(content: Mapping[str, Any]) -> str:
+def network_name(content: EntryContent) -> str:
     """Returns what people call an entry's network: its `name`, else what it was made from."""
     return str(content.get(ABOUT, {}).get("name") or content["model"]["name"])
 
@@ -104,7 +105,7 @@ def fields_not_plain(where: str, value: object) -> Iterator[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Returns whether a text has no characters that do more than stand for themselves, such as marks of direction."""
+    """Returns whether a text has no characters that act on other characters, such as marks of direction."""
     return not any(unicodedata.category(char) in _FORBIDDEN for char in text)
 
 

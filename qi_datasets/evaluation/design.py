@@ -1,14 +1,15 @@
-"""The arguments of an evaluation, checked, and what they amount to."""
+"""Turns what is asked of an evaluation into its design: which networks, borders and initialisations."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
 from qi_datasets.errors import NamedArgument, OptionError
-from qi_datasets.evaluation.arguments import Background, Pool, check_arguments
+from qi_datasets.evaluation.arguments import EvaluationRequest
 from qi_datasets.evaluation.cases import Design
+from qi_datasets.evaluation.content import InitContent
 from qi_datasets.evaluation.initialisations import (
     CALIBRATED,
     GIVEN,
@@ -24,40 +25,22 @@ from qi_datasets.evaluation.models import NONE, Model, normalising_by, own_weigh
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import NetworkFacts, Variant, describe_network
 from qi_datasets.networks.devices import checked_device
-from qi_datasets.networks.endless_maps import PaddingVariant
 
 DEFAULT_SEEDS = {RANDOM: 5, SCRATCH: 3}
 
 
 def design_of(
     model: "str | nn.Module | Callable[[], nn.Module]",
-    task: str,
-    borders: Iterable[int] | None,
-    init: str | Iterable[str] | None,
-    seeds: int | None,
-    local: bool,
-    *,
-    weights: str,
-    padding: PaddingVariant,
-    pool: Pool | None,
-    background: Background,
-    batch_norm: str | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    device: str | None,
+    request: EvaluationRequest,
 ) -> Design:
-    """Returns what is evaluated how, every argument checked; arguments and errors as for `evaluate`."""
-    borders = list(borders) if isinstance(borders, Iterator) else borders
-    init = list(init) if isinstance(init, Iterator) else init
-    check_arguments(
-        task, borders, init, seeds,
-        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
-    )  # fmt: skip
-    chosen, variant = TASKS[task], Variant(padding, pool, background)
-    pixels = borders_of(chosen, borders)
-    network = own_weights(resolve_model(model, weights), chosen.canvas + 2 * pixels[0])
-    network = normalising_by(network, mean, std)
-    kinds = inits_of(chosen, network, init)
+    """Returns what is evaluated how, every argument checked; `model` and errors as for `evaluate`."""
+    request.check()
+    chosen, variant = TASKS[request.task], Variant(request.padding, request.pool, request.background)
+    seeds, batch_norm = request.seeds, request.batch_norm
+    pixels = borders_of(chosen, request.borders)
+    network = own_weights(resolve_model(model, request.weights), chosen.canvas + 2 * pixels[0])
+    network = normalising_by(network, request.mean, request.std)
+    kinds = inits_of(chosen, network, request.init)
     sides = [chosen.canvas + 2 * border for border in pixels]
     variant, facts = describe_network(network, variant, sides, head=chosen.head, widens=chosen.widens)
     if batch_norm is not None and (not facts.keeps_statistics or set(kinds) == {SCRATCH}):
@@ -66,15 +49,15 @@ def design_of(
             " has no effect: no batch norm is frozen here; leave it out",
             code="no-effect",
         )
-    inits = {
+    inits: dict[str, InitContent] = {
         kind: {
             "seeds": list(range(seeds_of(network, kind, kinds, seeds))),
             "batch_norm": statistics_of(chosen, facts, kind, batch_norm),
         }
         for kind in kinds
     }
-    where = device_for(device)
-    local = local and not facts.opaque
+    where = device_for(request.device)
+    local = request.local and not facts.opaque
     return Design(
         chosen.name, network, variant, facts, inits, pixels, where, local, head=chosen.head, canvas=chosen.canvas
     )
@@ -107,7 +90,7 @@ def statistics_of(task: Task, facts: NetworkFacts, kind: str, batch_norm: str | 
 
     Args:
         task: What is evaluated.
-        facts: What is known of the network.
+        facts: Properties of the network.
         kind: The init.
         batch_norm: As of `evaluate`.
     """

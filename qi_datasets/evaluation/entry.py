@@ -1,4 +1,4 @@
-"""An entry: what was evaluated, on what, how, and with which answers. Whoever reads it computes every figure again.
+"""An entry: what was evaluated, on what, how, and with which answers. Reading it computes every figure again.
 
 An entry is a folder of two files: `entry.json`, of the published schema `cards/entry.schema.json`, and
 `predictions.parquet` (cards/specification.md, "entries"). Needs no torch.
@@ -6,14 +6,15 @@ An entry is a folder of two files: `entry.json`, of the published schema `cards/
 
 import json
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 from jsonschema import Draft202012Validator
@@ -21,6 +22,7 @@ from jsonschema.exceptions import best_match
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, one_line
+from qi_datasets.evaluation.content import DataContent, EntryContent, EntrySettings, Sealed
 from qi_datasets.evaluation.curve import figure_of
 from qi_datasets.evaluation.description import ABOUT, changed_about, check_about
 from qi_datasets.evaluation.figures import compute_figures, quadrant_scores
@@ -34,6 +36,9 @@ from qi_datasets.specs import QI, SPEC_VERSION, SPECS
 from qi_datasets.storage.manifest import DEMO, OFFICIAL, PINNED, UNVERIFIED, VERIFIED
 from qi_datasets.storage.writing import output_errors, write_atomically
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ENTRY = "entry.json"
 SCHEMA = "entry.schema.json"
 VERSION = "2.0"
@@ -44,10 +49,10 @@ OLDER = "1"
 
 MOST_BYTES = 5_000_000
 UNSEALED = ("seals", "seconds")
-"""What differs between two runs of the same thing."""
+"""Sections in which two runs of one evaluation may differ."""
 
 COMPUTED = ("version", "predictions", "figures", *UNSEALED)
-"""What `Entry.of` makes of settings, predictions and seconds."""
+"""Sections that `Entry.of` computes from settings, predictions and seconds."""
 
 MOST_FIELDS = 12
 """Fields of a section in which numbers may have lost their fraction."""
@@ -64,18 +69,22 @@ class Entry:
     more, as the schema describes them.
     """
 
-    content: Mapping[str, Any]
+    content: EntryContent
     predictions: Predictions
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], predictions: Predictions, seconds: Mapping[str, Any]) -> Self:
+    def of(cls, settings: EntrySettings, predictions: Predictions, seconds: Mapping[str, float]) -> Self:
         """The entry of finished answers: figures, digests and seals are computed here. Raises EntryError as `read`."""
-        content: dict[str, Any] = {"version": VERSION, **settings}
-        content["predictions"] = {"rows": len(predictions), "sha256": predictions.sha256}
-        check_rows(content, predictions)
-        content["figures"] = compute_figures(content, predictions)
+        check_rows(settings, predictions)
+        content: EntryContent = {
+            "version": VERSION,
+            **settings,
+            "predictions": {"rows": len(predictions), "sha256": predictions.sha256},
+            "figures": compute_figures(settings, predictions),
+            "seals": {},
+            "seconds": dict(seconds),
+        }
         content["seals"] = seals_of(content)
-        content["seconds"] = dict(seconds)
         check_schema(content)
         check_about(content)
         check_data(content["data"])
@@ -93,9 +102,9 @@ class Entry:
         content = read_json(Path(folder) / ENTRY)
         if major_version(content) == OLDER:
             return cls.of_older(content, Path(folder))
-        check_schema(content)
-        predictions = Predictions.read(Path(folder) / PREDICTIONS, content["task"])
-        return cls(check_entry_content(content, predictions), predictions)
+        checked = check_schema(content)
+        predictions = Predictions.read(Path(folder) / PREDICTIONS, checked["task"])
+        return cls(check_entry_content(checked, predictions), predictions)
 
     def described(self, **fields: str | None) -> "Entry":
         """Returns the same entry with other words about its network, sealed anew; nothing else differs.
@@ -107,31 +116,32 @@ class Entry:
             OptionError: For words that an entry can't have.
         """
         about = changed_about(self.content, **fields)
-        content: dict[str, Any] = {}
+        content: dict[str, object] = {}
         for name, section in self.content.items():
             if name != ABOUT:
                 content[name] = section
             if name == "task" and about:
                 content[ABOUT] = about
         content["version"] = VERSION
-        seals = {name: seal for name, seal in content["seals"].items() if name != ABOUT}
-        changed = {name: content[name] for name in ("version", ABOUT) if name in content}
-        return replace(self, content={**content, "seals": seals | seals_of(changed)})
+        seals = {name: seal for name, seal in self.content["seals"].items() if name != ABOUT}
+        changed: dict[str, object] = {name: content[name] for name in ("version", ABOUT) if name in content}
+        content["seals"] = seals | seals_of(changed)
+        return replace(self, content=cast("EntryContent", content))
 
     @classmethod
-    def of_older(cls, older: Mapping[str, Any], folder: Path) -> Self:
-        """The entry of this version that an entry of version 1 is, with all that its predictions give computed anew."""
+    def of_older(cls, older: dict[str, object], folder: Path) -> Self:
+        """Returns this version's entry for one of version 1; what follows from its predictions is computed anew."""
         content = {**older, "version": VERSION}
         data = older.get("data")
         if isinstance(data, dict) and (data.get("track"), data.get("pixels")) == (OFFICIAL, UNVERIFIED):
             content["data"] = {**data, "track": UNVERIFIED}
         # Figures of another statistic: only what they follow from is held to the schema.
-        check_schema(content, besides="figures")
-        check_seals(older)
-        predictions = Predictions.read(folder / PREDICTIONS, content["task"])
-        check_predictions(content, predictions)
-        settings = {name: content[name] for name in content if name not in COMPUTED}
-        return cls.of(settings, predictions, content["seconds"])
+        checked = check_schema(content, besides="figures")
+        check_seals(cast("Sealed", older))
+        predictions = Predictions.read(folder / PREDICTIONS, checked["task"])
+        check_predictions(checked, predictions)
+        settings = {name: section for name, section in checked.items() if name not in COMPUTED}
+        return cls.of(cast("EntrySettings", settings), predictions, checked["seconds"])
 
     def write(self, folder: str | Path) -> Path:
         """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
@@ -158,7 +168,7 @@ class Entry:
         return read_figures(self.task, self.content["figures"])
 
     def scores(self, init: str) -> dict[int, NDArray[np.float64]]:
-        """Border -> d of each test source (`scores.location`) of a `qi` entry, sources in the set's order."""
+        """Returns border -> d of each test source (`scores.location`) of a `qi` entry, sources in the set's order."""
         if self.task != QI.name or init not in self.content["protocol"]["inits"]:
             raise EntryError(f"this entry of {self.task} has no scores by source for init {init!r}")
         return quadrant_scores(self.content, init, self.predictions.where(init=init))
@@ -186,7 +196,7 @@ class Entry:
         """Returns how the entry was measured, ready to be pasted into an article."""
         return methods(self.content)
 
-    def plot(self) -> Any:
+    def plot(self) -> "Figure":
         """Returns a figure of matplotlib: accuracy against border on `qi`, top-1 against shift on `shifted`.
 
         Raises:
@@ -199,22 +209,22 @@ class Entry:
         return f"Entry({model['name']}, {self.task}, {data['evaluated']} sources, {len(self.predictions)} rows)"
 
 
-def check_entry_content(content: Mapping[str, Any], predictions: Predictions) -> Mapping[str, Any]:
-    """`content`, after all that it says is compared with the predictions, the pinned digests and its own seals."""
+def check_entry_content(content: EntryContent, predictions: Predictions) -> EntryContent:
+    """Returns `content`, after comparing it with the predictions, the pinned digests and its own seals."""
     check_about(content)
     check_data(content["data"])
     check_predictions(content, predictions)
     check_rows(content, predictions)
     figures = compute_figures(content, predictions)
-    if where := first_difference("figures", content["figures"], figures):
-        raise EntryError(where)
+    if fault := next(figure_faults(content["figures"], figures), ""):
+        raise EntryError(fault)
     check_reach(content, figures)
     check_seals(content)
     return content
 
 
-def check_predictions(content: Mapping[str, Any], predictions: Predictions) -> None:
-    """EntryError unless the predictions are those of which the entry has the digest."""
+def check_predictions(content: EntryContent, predictions: Predictions) -> None:
+    """Raises EntryError unless the predictions are those of which the entry has the digest."""
     if content["predictions"] != {"rows": len(predictions), "sha256": predictions.sha256}:
         raise EntryError(
             f"{PREDICTIONS} is not what the entry was made from: {len(predictions)} rows of SHA-256 "
@@ -223,15 +233,15 @@ def check_predictions(content: Mapping[str, Any], predictions: Predictions) -> N
         )
 
 
-def check_seals(content: Mapping[str, Any]) -> None:
-    """EntryError, which names the section, where one was changed after it was sealed."""
+def check_seals(content: Sealed) -> None:
+    """Raises EntryError, which names the section, where one was changed after it was sealed."""
     for section, seal in seals_of(content).items():
         if content["seals"].get(section) != seal:
             raise EntryError(f"the section {section} was changed after the entry was written (its seal differs)")
 
 
-def check_data(data: Mapping[str, Any]) -> None:
-    """EntryError where the entry's data can't be what it says: another version, other digests than the pinned ones."""
+def check_data(data: DataContent) -> None:
+    """Raises EntryError for data that can't be as the entry says: of another version, or not of the pinned digests."""
     spec = SPECS[data["set"]]
     if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
         raise EntryError(
@@ -250,26 +260,65 @@ def check_data(data: Mapping[str, Any]) -> None:
         raise EntryError(f"data.track is {data['track']}, but not all of its sources were evaluated")
 
 
-def check_digests(data: Mapping[str, Any], pinned: Mapping[str, str]) -> None:
-    """EntryError unless the digests of the entry's data are the pinned ones."""
+def check_digests(data: DataContent, pinned: Mapping[str, str]) -> None:
+    """Raises EntryError unless the digests of the entry's data are the pinned ones."""
     for split, digest in data["digests"].items():
         if pinned.get(split) != digest:
             raise EntryError(f"data.digests.{split} is not the digest that is pinned for {data['set']}")
 
 
-def first_difference(where: str, said: Any, found: Any) -> str:
-    """Returns names the first place where two nested figures differ, with both values; "" if they agree."""
-    if isinstance(said, dict) and isinstance(found, dict):
-        if missing := [name for name in (*found, *said) if name not in said or name not in found]:
-            return f"{where}.{missing[0]} is {'missing' if missing[0] in found else 'no figure of these predictions'}"
-        return next(filter(None, (first_difference(f"{where}.{name}", said[name], found[name]) for name in found)), "")
-    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (said, found)]
-    agree = math.isclose(said, found, rel_tol=CLOSE, abs_tol=CLOSE) if all(numbers) else said == found
-    return "" if agree else f"{where} is {said!r}, but the predictions give {found!r}"
+class Missing:
+    """The value of a name that one of two mappings lacks."""
+
+    def __repr__(self) -> str:
+        return "missing"
 
 
-def seals_of(content: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 (hex) of each section of an entry, by its name."""
+MISSING = Missing()
+
+
+def differences_of(
+    where: str, one: object, other: object, are_equal: Callable[[object, object], bool] = operator.eq
+) -> Iterator[tuple[str, object, object]]:
+    """Yields each place where two nested values differ, with both values there.
+
+    Args:
+        where: The place of both, such as "model"; its parts are named with dots, "model.padding".
+        one: Nested mappings, or any other value.
+        other: As `one`.
+        are_equal: Compares what is no mapping.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in dict.fromkeys((*one, *other)):
+            yield from differences_of(f"{where}.{name}", one.get(name, MISSING), other.get(name, MISSING), are_equal)
+    elif not are_equal(one, other):
+        yield where, one, other
+
+
+def are_equal_figures(one: object, other: object) -> bool:
+    """Returns whether two figures, or lists of them, differ by no more than another processor's rounding."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(are_equal_figures, one, other))
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
+    return one == other
+
+
+def figure_faults(said: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
+    """Yields a line for each figure that an entry says and its predictions do not give, and the other way round."""
+    for where, one, other in differences_of("figures", said, found, are_equal_figures):
+        if one is MISSING:
+            yield f"{where} is missing"
+        elif other is MISSING:
+            yield f"{where} is no figure of these predictions"
+        else:
+            yield f"{where} is {one!r}, but the predictions give {other!r}"
+
+
+def seals_of(content: Mapping[str, object]) -> dict[str, str]:
+    """Returns the SHA-256 (hex) of each section of an entry, by its name."""
     return {
         name: sha256_hex(json.dumps(section, sort_keys=True, separators=(",", ":")).encode())
         for name, section in content.items()
@@ -277,8 +326,8 @@ def seals_of(content: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns a JSON object of finite numbers; EntryError for anything else, whatever it is."""
+def read_json(path: Path) -> dict[str, object]:
+    """Returns a JSON object of finite numbers; EntryError for anything else."""
     try:
         if not path.is_file():
             raise EntryError(
@@ -297,7 +346,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return sealed_bytes(content)
 
 
-def sealed_bytes(content: dict[str, Any]) -> dict[str, Any]:
+def sealed_bytes(content: dict[str, object]) -> dict[str, object]:
     """Returns what an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
     seals = content.get("seals")
     if not isinstance(seals, dict):
@@ -312,7 +361,7 @@ def sealed_bytes(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def fields_of_whole_numbers(name: str, value: Any) -> set[str]:
+def fields_of_whole_numbers(name: str, value: object) -> set[str]:
     """Returns the names of the fields that hold integers, somewhere below a value that bears a name."""
     if isinstance(value, dict):
         return {field for inner, at in value.items() for field in fields_of_whole_numbers(inner, at)}
@@ -321,18 +370,19 @@ def fields_of_whole_numbers(name: str, value: Any) -> set[str]:
     return {name} if isinstance(value, int) and not isinstance(value, bool) else set()
 
 
-def with_fractions(name: str, value: Any, fields: frozenset[str]) -> Any:
+def with_fractions(name: str, value: object, fields: frozenset[str]) -> object:
     """Returns the value, with the integers of some fields as floating-point numbers."""
     if isinstance(value, dict):
         return {inner: with_fractions(inner, at, fields) for inner, at in value.items()}
     if isinstance(value, list):
         return [with_fractions(name, at, fields) for at in value]
-    whole = isinstance(value, int) and not isinstance(value, bool) and name in fields
-    return float(value) if whole else value
+    if isinstance(value, int) and not isinstance(value, bool) and name in fields:
+        return float(value)
+    return value
 
 
 def refuse_constant(constant: str) -> float:
-    """ValueError: JSON has no such number."""
+    """Raises ValueError for a constant such as NaN, which JSON has not."""
     raise ValueError(f"{constant} is no number")
 
 
@@ -345,20 +395,23 @@ def parse_finite(text: str) -> float:
 
 
 @cache
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """Returns the published schema."""
     text = files("qi_datasets.cards").joinpath(SCHEMA).read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
+    content: dict[str, object] = json.loads(text)
     return content
 
 
-def major_version(content: Mapping[str, Any]) -> str:
+def major_version(content: Mapping[str, object]) -> str:
     """Returns the part of an entry's version before the dot."""
     return str(content.get("version", "")).partition(".")[0]
 
 
-def check_schema(content: Mapping[str, Any], besides: str = "") -> None:
-    """EntryError, which names the field, unless the content is of the published schema, but for a section."""
+def check_schema(content: Mapping[str, object], besides: str = "") -> EntryContent:
+    """Returns content of the published schema as its type; EntryError, which names the field, for any other.
+
+    besides: a section that may be otherwise.
+    """
     if major_version(content) != major_version({"version": VERSION}):
         raise EntryError(
             f"version is {content.get('version')!r}; this package reads entries of version {VERSION}",
@@ -369,3 +422,4 @@ def check_schema(content: Mapping[str, Any], besides: str = "") -> None:
     if error is not None:
         field = ".".join(map(str, error.absolute_path)) or "the entry"
         raise EntryError(f"{field}: {' '.join(error.message.split())[:200]}")
+    return cast("EntryContent", content)

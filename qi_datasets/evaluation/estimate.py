@@ -1,4 +1,4 @@
-"""How long an evaluation will take, from a few pictures at each border, or in each mode."""
+"""Estimates how long an evaluation takes, from a few pictures at each border, or in each mode."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ FEW, MORE = 2, 8
 """Sources in the two passes whose difference is the price of a source."""
 
 TRIED_SHIFTS = (0, 1, 2, 3)
-"""Shifts of the pass from which the time of all of them is told."""
+"""Shifts of the pass by which the time of all of them is estimated."""
 
 
 def estimate_seconds(design: Design, data: EvaluationData) -> dict[tuple[str, str], float]:

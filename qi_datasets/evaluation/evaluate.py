@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
-from qi_datasets.evaluation.arguments import Background, Pool, check_arguments, check_entry
+from qi_datasets.evaluation.arguments import Background, EvaluationRequest, Padding, Pool, check_entry
 from qi_datasets.evaluation.cases import Design
+from qi_datasets.evaluation.content import DeadContent, EntrySettings
 from qi_datasets.evaluation.data import EvaluationData
 from qi_datasets.evaluation.description import ABOUT, about_of
 from qi_datasets.evaluation.design import design_of
@@ -22,7 +23,6 @@ from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work
 from qi_datasets.evaluation.work_folder import Unit, Workplace, check_same
-from qi_datasets.networks.endless_maps import PaddingVariant
 from qi_datasets.progress import Teller, bar_over, is_watched, note
 
 
@@ -38,7 +38,7 @@ def evaluate(
     local: bool = True,
     *,
     weights: str = NONE,
-    padding: PaddingVariant = "own",
+    padding: Padding = "own",
     pool: Pool | None = None,
     background: Background = "zero",
     batch_norm: str | None = None,
@@ -66,8 +66,8 @@ def evaluate(
             default `given` for a module, `pretrained` where there are weights, else `random`.
         seeds: Networks of `random` and `scratch`; by default 5 and 3.
         limit: Sources of each split, for a quick look; such figures are on no track.
-        entry: Folder for the entry; a run that was cut off goes on there, and several processes share the work.
-        local: Compute only what differs from the blank canvas, where the layers allow it; the figures are the
+        entry: Folder for the entry; a run that was cut off continues there, and several processes share the work.
+        local: Compute only what differs from the black canvas, where the layers allow it; the figures are the
             same.
         weights: `none`, `default` (those of the library), or the file of a state dict.
         padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, on the same weights.
@@ -93,24 +93,45 @@ def evaluate(
     Raises:
         OptionError: For bad arguments.
         ModelError: For a network that can't be made or evaluated.
-        NotBuiltError: For the set.
-        StoredSetError: For the set.
-        OutputError: For the folder.
+        NotBuiltError: For a set that is not there.
+        StoredSetError: For a set that is not as its manifest says.
+        OutputError: For a folder that can't be written.
     """
-    check_arguments(task, limit=limit)
+    request = EvaluationRequest(
+        task, borders, init, seeds, limit, local, weights, padding, pool, background, batch_norm, mean, std, device
+    )
+    about = {"name": name, "paper": paper, "code": code, "authors": authors, "model_id": model_id, "notes": notes}
+    return evaluate_request(model, request, output, entry, progress=progress, **about)
+
+
+def evaluate_request(
+    model: str | nn.Module | Callable[[], nn.Module],
+    request: EvaluationRequest,
+    output: str | Path | None = None,
+    entry: str | Path | None = None,
+    *,
+    progress: bool | None = None,
+    **about: str | None,
+) -> Entry:
+    """Evaluates a network as a request says; arguments, result and errors as of `evaluate`.
+
+    Args:
+        model: As of `evaluate`.
+        request: How it is evaluated.
+        output: As of `evaluate`.
+        entry: As of `evaluate`.
+        progress: As of `evaluate`.
+        **about: The six fields that describe the network.
+    """
     check_entry(entry)
+    about_network = about_of(**about)
     progress = is_watched() if progress is None else progress
-    design = design_of(
-        model, task, borders, init, seeds, local,
-        weights=weights, padding=padding, pool=pool, background=background, batch_norm=batch_norm, mean=mean, std=std,
-        device=device,
-    )  # fmt: skip
-    about = about_of(name=name, paper=paper, code=code, authors=authors, model_id=model_id, notes=notes)
-    data = read_data(design, output, limit, progress=progress)
+    design = design_of(model, request)
+    data = read_data(design, output, request.limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
-            return run_design(design, data, Path(folder), progress, about)
-    return run_design(design, data, Path(entry).expanduser().absolute(), progress, about)
+            return run_design(design, data, Path(folder), progress, about_network)
+    return run_design(design, data, Path(entry).expanduser().absolute(), progress, about_network)
 
 
 def read_data(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> EvaluationData:
@@ -128,7 +149,7 @@ def read_data(design: Design, output: str | Path | None, limit: int | None, *, p
 def run_design(
     design: Design, data: EvaluationData, folder: Path, progress: bool, about: Mapping[str, str] | None = None
 ) -> Entry:
-    """Returns the entry in a folder: begun, gone on with, or finished already.
+    """Returns the entry in a folder: it is begun, continued, or read if it is finished.
 
     Args:
         design: What is evaluated how.
@@ -141,7 +162,7 @@ def run_design(
     if not place.finished:
         settings = place.open(settings, MAY_DIFFER)
         work = TASKS[design.task].work(design, data, place)
-        dead = {init: asdict(branches) for init, branches in design.dead_branches().items()}
+        dead = dead_content(design)
         for init, branches in dead.items() if progress else ():
             note(f"{design.model.name} ({init}): {wording.dead_branches(branches)}")
         with deterministic(), bar_over(f"{design.task}, {design.model.name}", work.size, "unit", progress) as bar:
@@ -172,9 +193,9 @@ def run_design(
 
 
 def merge_parts(design: Design, data: EvaluationData, folder: Path) -> Entry:
-    """The entry of what is there in a folder: of the borders at which every init and seed has answered.
+    """Returns the entry of what is there in a folder: of the borders at which every init and seed has answered.
 
-    Work goes on there afterwards as before.
+    Work can be continued there afterwards.
 
     Raises:
         OptionError: Where no border is complete.
@@ -189,7 +210,7 @@ def merge_parts(design: Design, data: EvaluationData, folder: Path) -> Entry:
     if not complete:
         raise OptionError(f"nothing in {folder} can be put together yet: no border has the answers of every network")
     some = replace(design, borders=complete)
-    dead = {init: asdict(branches) for init, branches in some.dead_branches().items()}
+    dead = dead_content(some)
     with place.finishing():
         made = put_together(settings_of(some, data.facts), dead, work_of(some, data, place))
         made.write(folder)
@@ -208,8 +229,16 @@ def deterministic() -> Iterator[None]:
         cudnn.deterministic, cudnn.benchmark = before
 
 
-def put_together(settings: Mapping[str, Any], dead: Mapping[str, Any], work: Work) -> Entry:
+def dead_content(design: Design) -> dict[str, DeadContent]:
+    """Returns the residual branches that add nothing, as an entry has them, by init."""
+    found = design.dead_branches()
+    return {init: {"count": one.count, "of": one.of, "layers": one.layers} for init, one in found.items()}
+
+
+def put_together(settings: EntrySettings, dead: dict[str, DeadContent], work: Work) -> Entry:
     """Returns the entry of answers that are all there; dead: by init, what it says of dead branches."""
     notes = work.notes()
-    said = with_notes(settings, notes) | ({wording.DEAD: dead} if dead else {})
+    said = with_notes(settings, notes)
+    if dead:
+        said[wording.DEAD] = dead
     return Entry.of(said, work.predictions(), seconds_of(notes))

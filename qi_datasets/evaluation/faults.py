@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from jsonschema import Draft202012Validator
 
 from qi_datasets.errors import EntryError, one_line
+from qi_datasets.evaluation.content import EntryContent
 from qi_datasets.evaluation.description import check_about
 from qi_datasets.evaluation.entry import (
     ENTRY,
@@ -14,7 +15,7 @@ from qi_datasets.evaluation.entry import (
     Entry,
     check_data,
     check_predictions,
-    first_difference,
+    figure_faults,
     major_version,
     read_json,
     schema,
@@ -61,14 +62,15 @@ def iter_faults(folder: Path) -> Iterator[str]:
     yield from limit_lines(broken)
     if broken:
         return
-    yield from catch_error(lambda: check_about(content))
-    yield from catch_error(lambda: check_data(content["data"]))
-    yield from of_predictions(content, folder)
-    yield from of_seals(content)
-    yield from catch_error(lambda: grid_beside(folder, content))
+    checked = cast("EntryContent", content)
+    yield from catch_error(lambda: check_about(checked))
+    yield from catch_error(lambda: check_data(checked["data"]))
+    yield from of_predictions(checked, folder)
+    yield from of_seals(checked)
+    yield from catch_error(lambda: grid_beside(folder, checked))
 
 
-def of_schema(content: Mapping[str, Any]) -> Iterator[str]:
+def of_schema(content: Mapping[str, object]) -> Iterator[str]:
     """Yields each field that is not of the published schema."""
     errors = sorted(
         Draft202012Validator(schema()).iter_errors(content), key=lambda one: list(map(str, one.absolute_path))
@@ -78,7 +80,7 @@ def of_schema(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"{field}: {' '.join(error.message[:2000].split())[:200]}"
 
 
-def of_predictions(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def of_predictions(content: EntryContent, folder: Path) -> Iterator[str]:
     """Yields what the predictions contradict."""
     try:
         predictions = Predictions.read(folder / PREDICTIONS, content["task"])
@@ -91,20 +93,11 @@ def of_predictions(content: Mapping[str, Any], folder: Path) -> Iterator[str]:
     if rows:
         return
     figures = compute_figures(content, predictions)
-    yield from limit_lines(list(figure_differences("figures", content["figures"], figures)))
+    yield from limit_lines(list(figure_faults(content["figures"], figures)))
     yield from catch_error(lambda: check_reach(content, figures))
 
 
-def figure_differences(where: str, said: Any, found: Any) -> Iterator[str]:
-    """Yields every figure that differs, with both values."""
-    if isinstance(said, dict) and isinstance(found, dict) and said.keys() == found.keys():
-        for name in found:
-            yield from figure_differences(f"{where}.{name}", said[name], found[name])
-    elif line := first_difference(where, said, found):
-        yield line
-
-
-def of_seals(content: Mapping[str, Any]) -> Iterator[str]:
+def of_seals(content: EntryContent) -> Iterator[str]:
     """Yields every section that was changed after it was sealed."""
     seals = seals_of(content)
     for section, seal in seals.items():

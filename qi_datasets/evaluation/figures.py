@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qi_datasets.evaluation.content import EntrySettings, Figures
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.results import (
     BorderFigures,
@@ -33,12 +34,8 @@ location is read; reading was not detected."""
 
 SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
 
-Figures = dict[str, Any]
-Content = Mapping[str, Any]
-"""What `entry.json` says."""
 
-
-def compute_figures(content: Content, predictions: Predictions) -> Figures:
+def compute_figures(content: EntrySettings, predictions: Predictions) -> Figures:
     """Returns the figures of an entry as `entry.json` has them: init -> figures.
 
     Args:
@@ -52,18 +49,18 @@ def compute_figures(content: Content, predictions: Predictions) -> Figures:
     }
 
 
-def seeds_of(content: Content, init: str) -> list[int]:
+def seeds_of(content: EntrySettings, init: str) -> list[int]:
     """Returns the seeds of an init."""
     seeds: list[int] = content["protocol"]["inits"][init]["seeds"]
     return seeds
 
 
-def tolerance_of(content: Content) -> float:
+def tolerance_of(content: EntrySettings) -> float:
     """Returns the difference, of scale, below which answers count as equal."""
     return EQUAL_WITHIN[content["run"]["dtype"]]
 
 
-def column_by_seed(content: Content, init: str, rows: Predictions, name: str) -> NDArray[Any]:
+def column_by_seed(content: EntrySettings, init: str, rows: Predictions, name: str) -> NDArray[Any]:
     """Returns a column of predictions as (seeds, pairs, 2).
 
     content: the entry's settings
@@ -74,7 +71,7 @@ def column_by_seed(content: Content, init: str, rows: Predictions, name: str) ->
     return rows.column(name).reshape(len(seeds_of(content, init)), -1, 2)
 
 
-def answers_right(content: Content, init: str, rows: Predictions) -> NDArray[np.bool_]:
+def answers_right(content: EntrySettings, init: str, rows: Predictions) -> NDArray[np.bool_]:
     """Returns whether each answer is right, (seeds, pairs, 2)."""
     right: NDArray[np.bool_] = column_by_seed(content, init, rows, "prediction") == column_by_seed(
         content, init, rows, "label"
@@ -82,15 +79,15 @@ def answers_right(content: Content, init: str, rows: Predictions) -> NDArray[np.
     return right
 
 
-def quadrant_scores(content: Content, init: str, rows: Predictions) -> dict[int, NDArray[np.float64]]:
-    """Border -> d of each source (`scores.location`), in the order of the test split."""
+def quadrant_scores(content: EntrySettings, init: str, rows: Predictions) -> dict[int, NDArray[np.float64]]:
+    """Returns border -> d of each source (`scores.location`), in the order of the test split."""
     return {
         border: source_scores(answers_right(content, init, rows.where(border=border)))
         for border in content["protocol"]["borders"]
     }
 
 
-def quadrant_figures(content: Content, init: str, rows: Predictions) -> QuadrantFigures:
+def quadrant_figures(content: EntrySettings, init: str, rows: Predictions) -> QuadrantFigures:
     """Verdict, accuracy and test per border; reach_75, the location score and reach."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
     differences = {border: found.column("difference") for border, found in at.items()}
@@ -121,8 +118,8 @@ def quadrant_figures(content: Content, init: str, rows: Predictions) -> Quadrant
     )
 
 
-def pair_figures(content: Content, init: str, rows: Predictions) -> PairFigures:
-    """`rook` and `corner`: how many seeds tell the two images apart, and how far the answers differ."""
+def pair_figures(content: EntrySettings, init: str, rows: Predictions) -> PairFigures:
+    """`rook` and `corner`: how many seeds distinguish the two images, and how far the answers differ."""
     solved = answers_right(content, init, rows).all(axis=(1, 2))
     differences = column_by_seed(content, init, rows, "difference").max(axis=(1, 2))
     return PairFigures(
@@ -133,8 +130,8 @@ def pair_figures(content: Content, init: str, rows: Predictions) -> PairFigures:
     )
 
 
-def red_green_figures(content: Content, init: str, rows: Predictions) -> RedGreenFigures:
-    """Accuracy where pictures were in training and where they never were, and the share of pairs answered alike."""
+def red_green_figures(content: EntrySettings, init: str, rows: Predictions) -> RedGreenFigures:
+    """Returns accuracies at positions in training and at others, and the share of pairs with one answer."""
     seeds = len(seeds_of(content, init))
     tests = {split: rows.where(split=split) for split in (SIMILAR, DISSIMILAR)}
     answers = {split: found.column("prediction").reshape(seeds, -1) for split, found in tests.items()}
@@ -146,7 +143,7 @@ def red_green_figures(content: Content, init: str, rows: Predictions) -> RedGree
     )
 
 
-def shifted_figures(content: Content, init: str, rows: Predictions) -> ShiftedFigures:
+def shifted_figures(content: EntrySettings, init: str, rows: Predictions) -> ShiftedFigures:
     """Per mode: top-1 per shift and over the diagonal, as far as labels are known, and consistency over pairs."""
     protocol = content["protocol"]
     return ShiftedFigures({mode: mode_figures(rows.where(mode=mode), protocol["shifts"]) for mode in protocol["modes"]})
@@ -180,11 +177,11 @@ def estimate(interval: Interval) -> Estimate:
     return Estimate(interval.mean, interval.low, interval.high)
 
 
-FIGURES: Mapping[str, Callable[[Content, str, Predictions], TaskFigures]] = {
+FIGURES: Mapping[str, Callable[[EntrySettings, str, Predictions], TaskFigures]] = {
     QI.name: quadrant_figures,
     SHIFTED.name: shifted_figures,
     RED_GREEN_SET.name: red_green_figures,
     ROOK.name: pair_figures,
     CORNER.name: pair_figures,
 }
-"""What computes a task's figures for one init."""
+"""Functions that compute a task's figures for one init."""

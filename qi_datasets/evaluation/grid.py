@@ -1,7 +1,7 @@
-"""`evaluate_grid`: in which cells of a grid a network reads where a picture stands.
+"""`evaluate_grid`: in which cells of a grid a network reads a picture's place.
 
 An evaluation is two files in a folder, `grid.json` (settings, figures, seals) and `grid.parquet` (every answer), from
-which whoever reads it computes the figures again. They may stand beside the same network's `entry.json`, which is of
+which a reader computes the figures again. They may be beside the same network's `entry.json`, which is of
 one patch in two corners at seven borders: a grid has other images, another probe and other figures, so it is no entry
 of `qi` (cards/specification.md, "evaluation on grids of qi").
 """
@@ -9,11 +9,11 @@ of `qi` (cards/specification.md, "evaluation on grids of qi").
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +21,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OptionError, one_line
-from qi_datasets.evaluation.entry import check_data, check_seals, read_json, seals_of
+from qi_datasets.evaluation.arguments import EvaluationRequest
+from qi_datasets.evaluation.content import EntryContent, Figures, GridAnswered, GridContent, GridSettings, Notes
+from qi_datasets.evaluation.entry import are_equal_figures, check_data, check_seals, differences_of, read_json, seals_of
 from qi_datasets.scores.grid import grid_scores
 from qi_datasets.sources.reading import open_regular
 from qi_datasets.specs import GRID, QI
 from qi_datasets.storage.writing import output_errors
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from qi_datasets.evaluation.cases import Case, Design
     from qi_datasets.evaluation.data import EvaluationData
     from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
@@ -40,14 +44,14 @@ MOST_BYTES = 50_000_000
 
 MOST_ROWS = 10_000_000
 
-SAID = ("package_version", "date", "model", "transform", "data", "run")
-"""Sections that an evaluation has in common with an entry."""
-
-SAME_NETWORK = ("name", "weights", "padding", "pool", "background")
-"""In which an evaluation agrees with the entry that it stands beside."""
-
-CLOSE = 1e-9
-"""Difference of figures that another processor may round in another way."""
+SAME_NETWORK: tuple[Literal["name", "weights", "padding", "pool", "background"], ...] = (
+    "name",
+    "weights",
+    "padding",
+    "pool",
+    "background",
+)
+"""Fields in which an evaluation on a grid agrees with the entry in its folder."""
 
 TYPES = {"init": pa.string(), "seed": pa.int32(), "source": pa.string(), "cell": pa.int16(), "answer": pa.int16()}
 
@@ -63,24 +67,22 @@ class GridEntry:
     sources: names of the test sources.
     """
 
-    content: Mapping[str, Any]
+    content: GridContent
     answers: Mapping[str, NDArray[np.int64]]
     sources: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls, settings: Mapping[str, Any], answers: Mapping[str, NDArray[np.int64]], sources: tuple[str, ...]
-    ) -> Self:
+    def of(cls, settings: GridAnswered, answers: Mapping[str, NDArray[np.int64]], sources: tuple[str, ...]) -> Self:
         """Returns the evaluation of finished answers, its figures computed."""
         figures = {init: figures_of(each, settings["grid"]) for init, each in answers.items()}
-        content = {**settings, "figures": figures}
+        content: GridContent = {**settings, "figures": figures, "seals": {}}
+        # Of all but themselves.
         return cls({**content, "seals": seals_of(content)}, answers, sources)
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Figures]:
         """Init -> figures."""
-        found: dict[str, Any] = self.content["figures"]
-        return found
+        return self.content["figures"]
 
     def write(self, folder: str | Path) -> Path:
         """Writes both files into a folder, which is made, and returns it. Raises OutputError if it can't."""
@@ -106,7 +108,8 @@ class GridEntry:
             EntryError: for files that can't be read, and for figures that the answers contradict.
         """
         place = Path(folder)
-        content = read_json(place / SETTINGS)
+        # Nothing of it is trusted but for the block, which catches whatever is of another type.
+        content = cast("GridContent", read_json(place / SETTINGS))
         try:
             open_regular(str(place / ANSWERS)).close()
             facts = pq.read_metadata(place / ANSWERS)
@@ -129,8 +132,8 @@ class GridEntry:
                     raise EntryError(f"{place / ANSWERS} names cells that a grid of {content['grid']} has not")
                 answers[init], start = found.reshape(len(each["seeds"]), len(sources), cells), stop
             kept = {key: value for key, value in content.items() if key not in ("figures", "seals")}
-            made = cls.of(kept, answers, sources)
-            agree = is_close(made.figures, content["figures"])
+            made = cls.of(cast("GridAnswered", kept), answers, sources)
+            agree = not any(differences_of("figures", made.figures, content["figures"], are_equal_figures))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException, OptionError) as error:
             raise EntryError(
                 f"{place} can't be read as an evaluation on a grid: {one_line(error)}", code="unreadable-entry"
@@ -139,7 +142,7 @@ class GridEntry:
             raise EntryError(f"{place}: the figures are not those of the answers; write the evaluation again")
         return made
 
-    def check_beside(self, entry: Mapping[str, Any]) -> None:
+    def check_beside(self, entry: EntryContent) -> None:
         """Raises EntryError unless an entry's content is of the same network on the same pictures."""
         model, other = self.content["model"], entry["model"]
         for name in SAME_NETWORK:
@@ -157,8 +160,8 @@ class GridEntry:
                 raise EntryError(f"{SETTINGS} is of other weights: those of init {init} differ from the entry's")
 
 
-def grid_beside(folder: Path, entry: Mapping[str, Any]) -> GridEntry | None:
-    """Returns the evaluation on a grid that stands beside an entry; None if there is none. Raises EntryError."""
+def grid_beside(folder: Path, entry: EntryContent) -> GridEntry | None:
+    """Returns the evaluation on a grid beside an entry; None if there is none. Raises EntryError."""
     if not (folder / SETTINGS).exists() and not (folder / ANSWERS).exists():
         return None
     made = GridEntry.read(folder)
@@ -166,7 +169,7 @@ def grid_beside(folder: Path, entry: Mapping[str, Any]) -> GridEntry | None:
     return made
 
 
-def figures_of(answers: NDArray[np.int64], grid: int) -> dict[str, Any]:
+def figures_of(answers: NDArray[np.int64], grid: int) -> Figures:
     """Returns the figures of one init as plain numbers. answers: (seeds, sources, cells)."""
     scores = grid_scores(answers)
     intervals = {"accuracy": scores.accuracy, "bits": scores.bits}
@@ -178,17 +181,8 @@ def figures_of(answers: NDArray[np.int64], grid: int) -> dict[str, Any]:
     }
 
 
-def is_close(one: Any, other: Any) -> bool:
-    """Returns whether two nests of figures have the same keys, and numbers that differ by rounding alone."""
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(is_close(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(is_close, one, other))
-    return isinstance(other, int | float) and math.isclose(one, other, rel_tol=CLOSE, abs_tol=CLOSE)
-
-
 def evaluate_grid(
-    model: Any,
+    model: "str | nn.Module | Callable[[], nn.Module]",
     grid: int,
     output: str | Path | None = None,
     border: int = 0,
@@ -201,7 +195,7 @@ def evaluate_grid(
     progress: bool = False,
     **options: Any,
 ) -> GridEntry:
-    """Evaluates a network on a grid of `qi`: in which cells does it read where the picture stands?
+    """Evaluates a network on a grid of `qi`: in which cells does it read the picture's place?
 
     Args:
         model: as of `evaluate`.
@@ -212,7 +206,7 @@ def evaluate_grid(
         seeds: networks of `random`; by default 5.
         limit: sources of each split, for a quick look.
         local: compute only what differs from the empty canvas, where the layers allow it.
-        entry: folder for the two files; a run that was cut off goes on there, and several processes share the work. It
+        entry: folder for the two files; a run that was cut off continues there; several processes share the work. It
             may hold the same network's entry.
         progress: show a bar on a terminal.
         options: `weights`, `padding`, `pool`, `background`, `batch_norm`, `mean`, `std`, `device`, as of `evaluate`.
@@ -233,15 +227,8 @@ def evaluate_grid(
         raise OptionError(
             "a grid is read by a probe of frozen networks; init scratch has no effect on it", code="no-effect"
         )
-    chosen: dict[str, Any] = {
-        "weights": "none",
-        "padding": "own",
-        "pool": None,
-        "background": "zero",
-        "batch_norm": None,
-    }
-    chosen |= {"mean": None, "std": None, "device": None} | options
-    design = replace(design_of(model, QI.name, [border], init, seeds, local, **chosen), canvas=QUADRANT.grid_side(grid))
+    request = EvaluationRequest(borders=[border], init=init, seeds=seeds, limit=limit, local=local, **options)
+    design = replace(design_of(model, request), canvas=QUADRANT.grid_side(grid))
     data = read_data(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
@@ -252,7 +239,7 @@ def evaluate_grid(
 def evaluated_on_grid(
     design: "Design", grid: int, data: "EvaluationData", folder: Path, *, progress: bool
 ) -> GridEntry:
-    """Returns the evaluation in a folder: begun, gone on with, or finished already.
+    """Returns the evaluation in a folder: it is begun, continued, or read if it is finished.
 
     Args:
         design: what is evaluated how.
@@ -267,8 +254,18 @@ def evaluated_on_grid(
     from qi_datasets.progress import bar_over
 
     said = settings_of(design, data.facts)
-    settings = {"version": VERSION, **{name: said[name] for name in SAID}}
-    settings |= {"grid": grid, "border": design.borders[0], "inits": said["protocol"]["inits"]}
+    settings: GridSettings = {
+        "version": VERSION,
+        "package_version": said["package_version"],
+        "date": said["date"],
+        "model": said["model"],
+        "transform": said["transform"],
+        "data": said["data"],
+        "run": said["run"],
+        "grid": grid,
+        "border": design.borders[0],
+        "inits": said["protocol"]["inits"],
+    }
     place = Workplace(folder, SETTINGS, ".grid")
     if not place.finished:
         settings = place.open(settings, MAY_DIFFER)
@@ -291,7 +288,7 @@ def evaluated_on_grid(
 
 
 class GridWork:
-    """Which units an evaluation on a grid has, one for each network, and what they compute."""
+    """The units of an evaluation on a grid, one for each network, and their work."""
 
     def __init__(self, design: "Design", grid: int, data: "EvaluationData", place: "Workplace") -> None:
         from qi_datasets.protocols.grid import Cells
@@ -322,13 +319,13 @@ class GridWork:
             calibrate_on_grid(network, train, cells)
         reader = GridNetwork(network, cells, local=self.design.local)
         features = reader.features(train), reader.features(test)
-        notes = {"difference": largest_difference(features[1]), "dense_because": reader.dense_because}
+        notes: Notes = {"difference": largest_difference(features[1]), "dense_because": reader.dense_because}
         return Part(pa.table({"answer": pa.array(probe_cells(*features).ravel(), TYPES["answer"])}), notes)
 
-    def put_together(self, settings: Mapping[str, Any]) -> GridEntry:
+    def put_together(self, settings: GridSettings) -> GridEntry:
         """Returns the evaluation of answers that are all there."""
         sources = tuple(self.data.sources[TEST])
-        answers: dict[str, list[Any]] = {}
+        answers: dict[str, list[NDArray[np.int64]]] = {}
         differences: dict[str, float] = {}
         dense = ""
         for case in self.design.cases:

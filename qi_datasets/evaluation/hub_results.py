@@ -1,4 +1,4 @@
-"""What the Hub ranks: the tasks of a set's `eval.yaml`, and the results of an entry for `.eval_results/`.
+"""The Hub's rankings: the tasks of a set's `eval.yaml`, and the results of an entry for `.eval_results/`.
 
 Both come from `RANKED`. A value lies in [0, 100], and more is better, since the Hub knows no other order (eval-results
 in the Hub's documentation). Source: cards/specification.md, "The Hub's benchmarks".
@@ -7,15 +7,15 @@ in the Hub's documentation). Source: cards/specification.md, "The Hub's benchmar
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from qi_datasets.errors import HubError, NamedArgument, OptionError, one_line
+from qi_datasets.evaluation.content import EntryContent, Figures
 from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.figures import Figures
 from qi_datasets.evaluation.initialisations import GIVEN, INITS, PRETRAINED
 from qi_datasets.scores.location import location_invariance
 from qi_datasets.set_spec import SetSpec
@@ -27,7 +27,11 @@ FOLDER = ".eval_results"
 FRAMEWORK = "qi-datasets"
 """The identifier of this package among the Hub's evaluation frameworks."""
 
-SETTINGS = {"padding": "padding", "pool": "pooling", "background": "background"}
+SETTINGS: Mapping[Literal["padding", "pool", "background"], str] = {
+    "padding": "padding",
+    "pool": "pooling",
+    "background": "background",
+}
 """Field of a model -> how its value is called."""
 
 MOST_BYTES = 100_000
@@ -56,7 +60,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a result can be looked up: a link, what it is called, and the user of the Hub who vouches for it."""
+    """The source of a result: a link, its name, and the user of the Hub who vouches for it."""
 
     url: str
     name: str
@@ -133,7 +137,7 @@ def benchmark_file(spec: SetSpec, manifest: Manifest) -> str | None:
     return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
 
-def ranked_values(content: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+def ranked_values(content: EntryContent) -> dict[str, tuple[float, str]]:
     """Returns task id -> value and notes, of every figure of an entry that is ranked. content: what it says."""
     found: dict[str, tuple[float, str]] = {}
     for ranked in RANKED.get(content["task"], ()):
@@ -183,20 +187,20 @@ def results_of(
     ]
 
 
-def variant_words(content: Mapping[str, Any]) -> str:
+def variant_words(content: EntryContent) -> str:
     """Returns in words what was evaluated, and how."""
     model = content["model"]
     settings = ", ".join(f"{model[name]} {word}" for name, word in SETTINGS.items())
     return f"{network_name(content)}, {settings}"
 
 
-def results_name(content: Mapping[str, Any]) -> str:
+def results_name(content: EntryContent) -> str:
     """Returns the path of an entry's results in its model's repository.
 
-    Results with other settings than the usual ones stand in files of their own, as the Hub asks.
+    Results with other settings than the usual ones are in files of their own, as the Hub asks.
     """
     model = content["model"]
-    unusual = [model["padding"]] if model["padding"] != "own" else []
+    unusual: list[str] = [model["padding"]] if model["padding"] != "own" else []
     unusual += [f"{model['background']}-background"] if model["background"] != "zero" else []
     return f"{FOLDER}/{'-'.join([content['task'], *unusual])}.yaml"
 
@@ -244,7 +248,7 @@ def data_set_of(result: object) -> object:
     return result.get("dataset") if isinstance(result, dict) else None
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> object:
     """Returns what a file of others says, read without running anything of it; HubError if it can't be read."""
     try:
         if path.stat().st_size > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Where a network's weights come from, and what becomes of its batch norm: the words of an entry. Needs no torch."""
+"""The words of an entry for where weights come from and how batch norm is treated. Needs no torch."""
 
 RANDOM, PRETRAINED, GIVEN, SCRATCH = "random", "pretrained", "given", "scratch"
 INITS = (RANDOM, PRETRAINED, GIVEN, SCRATCH)

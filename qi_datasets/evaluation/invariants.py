@@ -1,4 +1,4 @@
-"""What must hold of an entry's predictions, whatever the network: which rows there are, and what they can't say."""
+"""Checks what holds of every entry's predictions: which rows there are, and which answers contradict each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 
 from qi_datasets.building.selection import official_selection, select, selection_ranks
 from qi_datasets.errors import EntryError
-from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR, Content, Figures, seeds_of, tolerance_of
+from qi_datasets.evaluation.content import EntrySettings, Figures
+from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR, seeds_of, tolerance_of
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.pixels.digests import sha256_hex
 from qi_datasets.sources import DemoSource
@@ -20,7 +21,7 @@ from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that stand together in the predictions, source by source: the values that they share, and rows a source."""
+    """Neighbouring rows of the predictions, source by source: the values that they share, and rows a source."""
 
     keys: dict[str, str | int]
     each: int = 1
@@ -29,7 +30,7 @@ class Block:
         return ", ".join(f"{name} {value}" for name, value in self.keys.items())
 
 
-def blocks(content: Content) -> Iterator[Block]:
+def blocks(content: EntrySettings) -> Iterator[Block]:
     """Yields the blocks of an entry's predictions, in order."""
     protocol, task = content["protocol"], content["task"]
     for init in protocol["inits"]:
@@ -48,8 +49,8 @@ def blocks(content: Content) -> Iterator[Block]:
                 yield Block(keys, each=2)
 
 
-def check_rows(content: Content, predictions: Predictions) -> None:
-    """EntryError unless there is exactly one row for each image of each block, and the rows can be true."""
+def check_rows(content: EntrySettings, predictions: Predictions) -> None:
+    """Raises EntryError unless there is exactly one row for each image of each block, and the rows can be true."""
     sources = source_names(content, predictions)
     start = 0
     for block in blocks(content):
@@ -64,8 +65,8 @@ def check_rows(content: Content, predictions: Predictions) -> None:
             check_verdict(content, init, border, predictions.where(init=init, border=border))
 
 
-def source_names(content: Content, predictions: Predictions) -> list[str]:
-    """The names of the sources that the entry is about, in order; EntryError unless they are those of its data."""
+def source_names(content: EntrySettings, predictions: Predictions) -> list[str]:
+    """Returns the names of the entry's sources, in order; EntryError unless they are those of its data."""
     data = content["data"]
     first = next(blocks(content))
     names: list[str] = predictions.column("source")[: data["evaluated"] * first.each : first.each].tolist()
@@ -83,7 +84,7 @@ def source_names(content: Content, predictions: Predictions) -> list[str]:
 
 @cache
 def track_sources(name: str, track: str) -> list[str] | None:
-    """The names of a track's test sources of a set; None where anything may be, and for sets that need no images."""
+    """Returns the names of a track's test sources of a set; None where none are fixed, and for sets without images."""
     spec = SPECS[name]
     if track == OTHER or not spec.needs_images:
         return None
@@ -95,16 +96,16 @@ def track_sources(name: str, track: str) -> list[str] | None:
 
 
 def sources_digest(names: Sequence[str]) -> str:
-    """SHA-256 (hex) of source names, one a line."""
+    """Returns the SHA-256 (hex) of source names, one a line."""
     return sha256_hex("".join(f"{name}\n" for name in names).encode())
 
 
 def check_block(block: Block, rows: Predictions, sources: Sequence[str], predictions: Predictions) -> None:
-    """EntryError unless the rows are those of the block: its values, its sources, each label once per pair.
+    """Raises EntryError unless the rows are those of the block: its values, its sources, each label once per pair.
 
     Args:
         block: What the rows must be.
-        rows: Those that stand in the block's place.
+        rows: Those in the block's place.
         sources: The names of the entry's sources, in order.
         predictions: All rows of the entry.
     """
@@ -121,8 +122,8 @@ def check_block(block: Block, rows: Predictions, sources: Sequence[str], predict
         raise EntryError(f"{block}: each source needs label 0, then label 1")
 
 
-def check_values(content: Content, block: Block, rows: Predictions) -> None:
-    """EntryError for values that no network can have given."""
+def check_values(content: EntrySettings, block: Block, rows: Predictions) -> None:
+    """Raises EntryError for values that no network can have given."""
     margin, answer, difference = (rows.column(name) for name in ("margin", "prediction", "difference"))
     if not (np.isfinite(margin).all() and np.isfinite(difference).all() and (difference >= 0).all()):
         raise EntryError(f"{block}: margins must be finite, differences finite and 0 or more")
@@ -143,8 +144,8 @@ def check_values(content: Content, block: Block, rows: Predictions) -> None:
             raise EntryError(f"{block}: the corners are equal, so that every margin is 0; one is not")
 
 
-def check_verdict(content: Content, init: str, border: int, rows: Predictions) -> None:
-    """EntryError where an equal border is answered by two classes, or one is called proved that is not equal.
+def check_verdict(content: EntrySettings, init: str, border: int, rows: Predictions) -> None:
+    """Raises EntryError where an equal border is answered by two classes, or one is called proved that is not equal.
 
     Args:
         content: The entry's settings.
@@ -161,8 +162,8 @@ def check_verdict(content: Content, init: str, border: int, rows: Predictions) -
         raise EntryError(f"{where}: equal corners mean one right answer for each source; a source has another number")
 
 
-def check_reach(content: Content, figures: Figures) -> None:
-    """EntryError where location was read at a border from which, by receptive field and stride, it can't be."""
+def check_reach(content: EntrySettings, figures: Figures) -> None:
+    """Raises EntryError where location was read at a border from which, by receptive field and stride, it can't be."""
     model = content["model"]
     field, stride = model["receptive_field"], model["total_stride"]
     if content["task"] != QI.name or field is None or stride is None or QUADRANT.displacement % stride:

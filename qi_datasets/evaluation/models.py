@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torchvision
@@ -30,6 +30,8 @@ from qi_datasets.networks.random_weights import random_seed
 from qi_datasets.networks.variants import without_head
 from qi_datasets.registry import nearest
 
+Fetched = TypeVar("Fetched")
+
 NONE, DEFAULT, GIVEN = "none", "default", "given"
 TIMM = "timm:"
 OURS: Mapping[str, Callable[[], nn.Module]] = {"bagnet33": bagnet33}
@@ -40,7 +42,7 @@ AUXILIARY = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
 
 @dataclass(frozen=True)
 class Transform:
-    """How a network wants images in [0, 1] normalised. interpolation: how it wants them resized, if it says so."""
+    """The mean and deviation that a network expects. interpolation: how images are resized for it, if stated."""
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -163,7 +165,7 @@ def copy_module(network: nn.Module) -> nn.Module:
 
 
 def float32_module(network: nn.Module, name: str) -> nn.Module:
-    """Returns a module in float32; ModelError for one whose weights can't be told."""
+    """Returns a module in float32; ModelError for one whose weights can't be converted."""
     if any(is_lazy(tensor) for tensor in chain(network.parameters(), network.buffers())):
         raise ModelError(f"{name} has lazy layers, which get their weights at the first image; give it one before")
     if any(not isinstance(value, Tensor) or value.is_quantized for value in network.state_dict().values()):
@@ -263,7 +265,7 @@ def timm_model(name: str, weights: str) -> Model:
     return Model(f"{TIMM}{name}", describe_weights(weights), make, state, transform, sized=named is not None)
 
 
-def factory_at(place: str) -> Callable[[], Any]:
+def factory_at(place: str) -> Callable[[], nn.Module]:
     """Returns the function that `package.module:factory` or `path/to/file.py:factory` names.
 
     A file imports its neighbours, as when Python runs it.
@@ -287,9 +289,10 @@ def factory_at(place: str) -> Callable[[], Any]:
             f"{place} is a {type(factory).__name__}; name a function without arguments that makes one", code="bad-model"
         )
 
-    def make() -> Any:
+    def make() -> nn.Module:
         with import_problem(beside):
-            return factory()
+            made: nn.Module = factory()  # `build_network` checks that it is one.
+        return made
 
     return make
 
@@ -318,7 +321,7 @@ def import_problem(folders: Sequence[str]) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def build_network(make: Callable[[], Any], name: str) -> nn.Module:
+def build_network(make: Callable[[], object], name: str) -> nn.Module:
     """Returns what a factory makes; ModelError if it raises, or makes no module."""
     try:
         network = make()
@@ -345,7 +348,7 @@ def load_from_file(model: Model, weights: str) -> Model:
     return Model(model.name, describe_weights(weights), model.make, read_state(weights), model.transform, model.whole)
 
 
-def download_weights(fetch: Callable[[], Any], name: str) -> Any:
+def download_weights(fetch: Callable[[], Fetched], name: str) -> Fetched:
     """Returns weights that a library fetches; ModelError if it can't."""
     try:
         return fetch()
@@ -364,7 +367,7 @@ def resize_embeddings(network: nn.Module, state: State) -> State:
 
 
 def head_of(network: nn.Module) -> list[str]:
-    """Returns the names of weights that a classifier loses with its head; [] where it can't be told."""
+    """Returns the names of weights that a classifier loses with its head; [] where the head is not found."""
     try:
         kept = without_head(network).state_dict()
     except OptionError:
@@ -373,7 +376,7 @@ def head_of(network: nn.Module) -> list[str]:
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """SHA-256 (hex) of a network's parameters and buffers, sorted by name."""
+    """Returns the SHA-256 (hex) of a network's parameters and buffers, sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()

@@ -24,7 +24,7 @@ _CURVES = {
 
 
 def paper_curve(model: str, init: str) -> Mapping[int, float]:
-    """Border -> accuracy in [0, 1] of the paper's network; nothing where it has none."""
+    """Returns border -> accuracy in [0, 1] of the paper's network; nothing where it has none."""
     percent = _CURVES.get((model, init), ())
     return {border: share / 100 for border, share in zip(QI.borders, percent, strict=False)}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qi_datasets.errors import EntryError, one_line
 from qi_datasets.sources.reading import open_regular
@@ -74,7 +74,7 @@ class Predictions:
     table: pa.Table
 
     @classmethod
-    def of(cls, task: str, columns: Mapping[str, Any]) -> Self:
+    def of(cls, task: str, columns: Mapping[str, ArrayLike]) -> Self:
         """From columns (arrays, lists, or one value for all rows); the column `task` is added."""
         arrays = {name: np.asarray(values) for name, values in {**columns, "task": task}.items()}
         rows = max(values.size for values in arrays.values() if values.ndim)
@@ -88,7 +88,7 @@ class Predictions:
         return cls(task, pa.concat_tables([part.table for part in parts]).combine_chunks())
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Returns the number of rows."""
         return int(self.table.num_rows)
 
     def column(self, name: str) -> Column:

@@ -1,10 +1,10 @@
 """The task `qi` in units of work: a proof; calibration, features by chunks of sources, a probe; or a training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from qi_datasets.errors import ModelError
 from qi_datasets.evaluation.cases import Bench, Case, Design, statistics
+from qi_datasets.evaluation.content import Notes
 from qi_datasets.evaluation.data import EvaluationData
 from qi_datasets.evaluation.initialisations import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
@@ -31,7 +32,7 @@ SAMPLE = 8
 
 
 class QuadrantWork:
-    """Which units an evaluation on `qi` has, and what they compute."""
+    """The units of an evaluation on `qi`, and their work."""
 
     def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
@@ -130,7 +131,7 @@ class QuadrantWork:
         return CornerAnswers(np.zeros((len(nothing), 2), np.float32), nothing, nothing, equal=True)
 
     def calibration(self, case: Case) -> Part:
-        """Running mean and variance of each batch norm."""
+        """Returns the running mean and variance of each batch norm."""
         network = self.design.network(case).network
         calibrate(network, self.on_device(TRAIN), self.design.border(case), local=self.design.local)
         kept = [tensor.cpu().numpy().tobytes() for tensor in statistics(network)]
@@ -142,7 +143,7 @@ class QuadrantWork:
         reader = self._bench.reader(case, self.kept(case))
         found = reader.features(self.on_device(split, int(start), int(start) + CHUNK))
         rows = [row.tobytes() for row in found]
-        notes = {"dtype": str(found.dtype), "dense_because": reader.dense_because}
+        notes: Notes = {"dtype": str(found.dtype), "dense_because": reader.dense_because}
         return Part(pa.table({"features": pa.array(rows, pa.binary())}), notes)
 
     def answers(self, case: Case) -> Part:
@@ -188,7 +189,7 @@ class QuadrantWork:
         return found.reshape(len(rows), 2, -1)
 
     def equal(self, case: Case) -> bool:
-        """Whether the corners are equal for all test sources, by their features. ModelError for a dead network."""
+        """Returns True if features are equal in both corners for all test sources. ModelError for a dead network."""
         if case not in self._equal:
             features = self.gathered(case, TEST)
             check_case(case, features)
@@ -210,7 +211,7 @@ class QuadrantWork:
             parts.append(Predictions.of(QI.name, columns))
         return Predictions.joined(QI.name, parts)
 
-    def notes(self) -> dict[Case, Mapping[str, Any]]:
+    def notes(self) -> dict[Case, Notes]:
         """Returns what is noted beside the answers of each case."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
@@ -223,7 +224,7 @@ def check_case(case: Case, features: Features) -> None:
         raise ModelError(f"{case}: {error}") from error
 
 
-def answer_part(answers: CornerAnswers, **notes: Any) -> Part:
+def answer_part(answers: CornerAnswers, **notes: Unpack[Notes]) -> Part:
     """Returns answers to both corners of each source as a part."""
     columns = {
         "margin": answers.margins.ravel(),

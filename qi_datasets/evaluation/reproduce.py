@@ -1,26 +1,27 @@
 """An entry compared with another run of the same evaluation."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.arguments import EvaluationRequest
+from qi_datasets.evaluation.content import EntryContent
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.initialisations import CALIBRATED, RANDOM, SCRATCH, UNTOUCHED
 from qi_datasets.specs import QI
 
+SAME = ("task", "model", "transform", "data", "protocol")
 TELLING = 0.01
 """Share of a border's answers that may differ: rounding on another machine can turn those of hardly any margin."""
 
-SAME = ("task", "model", "transform", "data", "protocol")
 
-
-def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments with which `evaluate` repeats an evaluation, beside model, weights, output and device.
+def request_of(content: EntryContent) -> EvaluationRequest:
+    """Returns the request that repeats an evaluation, but for the network's weights and the device.
 
     Args:
-        content: What its entry says. Raises OptionError for an entry that one call can't give.
+        content: What its entry says.
+
+    Raises:
+        OptionError: For an entry that no single run gives.
     """
     inits, model = content["protocol"]["inits"], content["model"]
     counts = {len(settings["seeds"]) for init, settings in inits.items() if init in (RANDOM, SCRATCH)}
@@ -29,28 +30,31 @@ def arguments_of(content: Mapping[str, Any]) -> dict[str, Any]:
     unusual = {kind for init, kind in kinds.items() if kind in (CALIBRATED, UNTOUCHED) and kind != usual[init]}
     if len(counts) > 1 or len(unusual) > 1:
         raise OptionError("the entry mixes inits that no single run gives; run them one by one", code="bad-value")
-    return {
-        "task": content["task"],
-        "borders": content["protocol"]["borders"] if content["task"] == QI.name else None,
-        "init": list(inits),
-        "seeds": counts.pop() if counts else None,
-        "limit": content["data"]["limit"],
-        "padding": model["padding"],
-        "pool": model["pool"],
-        "background": model["background"],
-        "batch_norm": unusual.pop() if unusual else None,
-        "mean": content["transform"]["mean"],
-        "std": content["transform"]["std"],
-    }
+    return EvaluationRequest(
+        task=content["task"],
+        borders=content["protocol"]["borders"] if content["task"] == QI.name else None,
+        init=list(inits),
+        seeds=counts.pop() if counts else None,
+        limit=content["data"]["limit"],
+        padding=model["padding"],
+        pool=model["pool"],
+        background=model["background"],
+        batch_norm=unusual.pop() if unusual else None,
+        mean=content["transform"]["mean"],
+        std=content["transform"]["std"],
+    )
 
 
 def differences(entry: Entry, again: Entry) -> list[str]:
     """Returns what another run of an entry's evaluation gives otherwise, a line for each; [] if it gives the same."""
     found = []
+    before, after = (dict[str, object](one.content) for one in (entry, again))
     for section in SAME:
-        there, here = entry.content[section], again.content[section]
+        there, here = before[section], after[section]
         if there != here:
-            names = [name for name in here if there.get(name) != here[name]] if isinstance(here, dict) else []
+            names = []
+            if isinstance(there, dict) and isinstance(here, dict):
+                names = [name for name in here if there.get(name) != here[name]]
             found.append(f"{section} differs{': ' if names else ''}{', '.join(names)}")
     if found:
         return found

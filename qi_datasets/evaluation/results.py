@@ -36,20 +36,20 @@ class FigureRecord(Mapping[str, Any]):
 
 
 @cache
-def fields_of(kind: type[FigureRecord]) -> dict[str, Any]:
+def fields_of(kind: type[FigureRecord]) -> dict[str, object]:
     """Returns the fields of a record, with their types."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
 
 
 def as_plain_json(value: object) -> Any:
-    """A value as JSON has it."""
+    """Returns a value as JSON has it."""
     if isinstance(value, FigureRecord):
         return value.as_json()
     return {name: as_plain_json(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
-def as_field_type(kind: Any, value: Any) -> Any:
+def as_field_type(kind: object, value: Any) -> Any:
     """Returns a value of JSON as a field's type has it."""
     if isinstance(kind, type) and issubclass(kind, FigureRecord):
         return kind.read(value)
@@ -116,7 +116,7 @@ class QuadrantFigures(FigureRecord):
 
 @dataclass(frozen=True, eq=False)
 class PairFigures(FigureRecord):
-    """`rook` and `corner`: shares of networks that tell the two images apart, and to which they are equal.
+    """`rook` and `corner`: shares of networks that distinguish the two images, and for which they are equal.
 
     Attributes:
         solved, equal: From 0 to 1.
@@ -199,6 +199,6 @@ KINDS: Mapping[str, type[TaskFigures]] = {
 }
 
 
-def read_figures(task: str, figures: Mapping[str, Any]) -> dict[str, TaskFigures]:
+def read_figures(task: str, figures: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskFigures]:
     """Returns init -> figures of what `entry.json` holds of a task."""
     return {init: KINDS[task].read(one) for init, one in figures.items()}

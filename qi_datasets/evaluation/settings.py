@@ -1,14 +1,14 @@
-"""What an entry says beside its figures: settings before there are answers, notes after."""
+"""The sections of an entry beside its figures: settings before there are answers, notes after."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import torch
 
 from qi_datasets.evaluation.cases import Case, Design
+from qi_datasets.evaluation.content import DataContent, EntrySettings, Notes, RunContent, TrainingContent
 from qi_datasets.evaluation.tasks import TASKS
 from qi_datasets.evaluation.wording import DEAD
 from qi_datasets.protocols.corners import LARGEST_BATCH
@@ -22,15 +22,15 @@ OUTCOME = ("proved", "training", DEAD)
 """Sections that a run fills."""
 
 
-def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that an entry says before there are answers, in the entry's order."""
+def settings_of(design: Design, data: DataContent) -> EntrySettings:
+    """Returns everything that an entry says before there are answers, in the entry's order."""
     task = TASKS[design.task]
     model, variant, facts = design.model, design.variant, design.facts
     digests: dict[str, list[str]] = {}
     for case in design.cases:
         if case.border == design.borders[0]:
             digests.setdefault(case.init, []).append(design.digest(case))
-    return {
+    settings: EntrySettings = {
         "package_version": version("qi-datasets"),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "task": task.name,
@@ -45,18 +45,13 @@ def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
             "receptive_field": facts.field.size if facts.field is not None and facts.field.bounded else None,
             "total_stride": None if facts.field is None else facts.field.stride,
             "phase": design.phase,
-            **(
-                {"head": dict(zip(("before_pooling", "after_pooling"), facts.head, strict=True))}
-                if any(facts.head)
-                else {}
-            ),
         },
         "transform": {
             "mean": list(model.transform.mean),
             "std": list(model.transform.std),
             "interpolation": model.transform.interpolation,
         },
-        "data": dict(data),
+        "data": data,
         "protocol": {
             "inits": dict(design.inits),
             "borders": list(design.borders),
@@ -76,26 +71,30 @@ def settings_of(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
         "proved": {},
         "training": [],
     }
+    if any(facts.head):
+        before, after = map(list, facts.head)
+        settings["model"]["head"] = {"before_pooling": before, "after_pooling": after}
+    return settings
 
 
-def with_notes(settings: Mapping[str, Any], notes: Mapping[Case, Mapping[str, Any]]) -> dict[str, Any]:
+def with_notes(settings: EntrySettings, notes: Mapping[Case, Notes]) -> EntrySettings:
     """Returns the settings with what came out beside the answers: proofs and trainings."""
     unproved = {(case.init, case.border) for case, noted in notes.items() if not noted.get("proved")}
     proved: dict[str, list[int]] = {}
     for init, border in dict.fromkeys((case.init, case.border) for case in notes):
         if (init, border) not in unproved:
             proved.setdefault(init, []).append(border)
-    training = [
+    training: list[TrainingContent] = [
         {"init": case.init, "border": case.border, "seed": case.seed, **noted["training"]}
         for case, noted in notes.items()
         if "training" in noted
     ]
     dense = any(noted.get("dense_because") for noted in notes.values())
-    run = {**settings["run"], "local": settings["run"]["local"] and not dense}
+    run: RunContent = {**settings["run"], "local": settings["run"]["local"] and not dense}
     return {**settings, "proved": proved, "training": training, "run": run}
 
 
-def seconds_of(notes: Mapping[Case, Mapping[str, Any]]) -> dict[str, float]:
+def seconds_of(notes: Mapping[Case, Notes]) -> dict[str, float]:
     """Returns seconds of work in all, and by border."""
     seconds = {"total": sum(float(noted["seconds"]) for noted in notes.values())}
     for case, noted in notes.items():
@@ -110,7 +109,7 @@ def device_name(device: str) -> str:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that figures may depend on, as far as they are there."""
+    """Returns the versions of the libraries that figures may depend on, as far as they are there."""
     found = {}
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):

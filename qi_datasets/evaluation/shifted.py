@@ -1,6 +1,5 @@
 """The task `shifted` in units of work: a mode, and a chunk of sources."""
 
-from collections.abc import Mapping
 from functools import partial
 from itertools import product
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from qi_datasets.evaluation.cases import Bench, Case, Design
+from qi_datasets.evaluation.content import Notes
 from qi_datasets.evaluation.data import EvaluationData, read_shifted
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.evaluation.work_folder import Part, Unit, Workplace
@@ -24,7 +24,7 @@ SHIFTS = tuple(range(SHIFT.low, SHIFT.high + 1))
 
 
 class ShiftedWork:
-    """Which units an evaluation on `shifted` has, and what they compute."""
+    """The units of an evaluation on `shifted`, and their work."""
 
     def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
@@ -82,7 +82,7 @@ class ShiftedWork:
             parts.append(Predictions.of(SHIFTED.name, columns))
         return Predictions.joined(SHIFTED.name, parts)
 
-    def notes(self) -> dict[Case, Mapping[str, Any]]:
+    def notes(self) -> dict[Case, Notes]:
         """Returns what is noted beside the answers of each case."""
         return {
             case: {

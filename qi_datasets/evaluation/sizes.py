@@ -1,4 +1,4 @@
-"""Which sizes of images a network takes, measured by trying, and the border that is added where it takes few."""
+"""Finds by trying which sizes of images a network takes, and the border that is added where it takes few."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
 
     Networks of patches get `PATCHES_BORDER` where they take it. Raises `ModelError` if no border up to
     `LARGEST_FURTHER` helps, with sizes that it takes. A network that takes any size from some number of pixels on gets
-    no further border, nor one that takes none: the error is left to whoever runs it.
+    no further border, nor one that takes none: the error is raised when it is run.
     """
     takes = _Sizes(make, sized=sized)
     usual = PATCHES_BORDER if takes.is_of_patches(sides[0] + 2 * PATCHES_BORDER) else 0
@@ -48,7 +48,7 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
 
 
 class _Sizes:
-    """Whether a network takes images of a side, tried at most once each: by shapes alone where it runs on them."""
+    """Tries whether a network takes images of a side, each at most once: by shapes alone where it runs on them."""
 
     def __init__(self, make: Callable[[int], nn.Module], *, sized: bool) -> None:
         self._make, self._sized = make, sized

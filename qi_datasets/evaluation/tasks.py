@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.arguments import TASK_INITS
 from qi_datasets.evaluation.cases import Case, Design
+from qi_datasets.evaluation.content import Notes
 from qi_datasets.evaluation.data import EvaluationData, read_generated, read_quadrant, shifted_sources, stored_set
 from qi_datasets.evaluation.initialisations import SCRATCH
 from qi_datasets.evaluation.predictions import Predictions
@@ -22,7 +23,7 @@ from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK
 
 
 class Work(Protocol):
-    """Which units an evaluation has, and what becomes of them."""
+    """The units of an evaluation, and what their results become."""
 
     @property
     def size(self) -> int:
@@ -34,7 +35,7 @@ class Work(Protocol):
     def predictions(self) -> Predictions:
         """Returns the predictions of all cases, in an entry's order."""
 
-    def notes(self) -> dict[Case, Mapping[str, Any]]:
+    def notes(self) -> dict[Case, Notes]:
         """Returns what is noted beside the answers of each case."""
 
 

@@ -1,13 +1,14 @@
 """The tasks `rook`, `corner` and `red_green` in units of work: one for each network."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from qi_datasets.evaluation.cases import Case, Design
+from qi_datasets.evaluation.content import Notes, TrainingOutcome
 from qi_datasets.evaluation.data import EvaluationData
 from qi_datasets.evaluation.figures import DISSIMILAR, SIMILAR
 from qi_datasets.evaluation.predictions import Predictions
@@ -46,7 +47,7 @@ class ToyWork:
         """Returns what a network answers."""
         raise NotImplementedError
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, ArrayLike]:
         """The columns that are the same for every network."""
         raise NotImplementedError
 
@@ -61,7 +62,7 @@ class ToyWork:
             parts.append(Predictions.of(self.task, columns))
         return Predictions.joined(self.task, parts)
 
-    def notes(self) -> dict[Case, Mapping[str, Any]]:
+    def notes(self) -> dict[Case, Notes]:
         """Returns what is noted beside the answers of each case."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
@@ -69,7 +70,7 @@ class ToyWork:
 class PairWork(ToyWork):
     """`rook` and `corner`: one source, the two images that the set is."""
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, ArrayLike]:
         """Returns one source, labels 0 and 1."""
         return {"source": self.data.sources[PAIR][0], "label": [0, 1]}
 
@@ -108,7 +109,7 @@ class RedGreenWork(ToyWork):
     task = RED_GREEN_SET.name
 
     def answers(self, case: Case) -> Part:
-        """Logits of the similar and then of the dissimilar test images."""
+        """Returns the logits of the similar and then of the dissimilar test images."""
         of = {split: LabelledImages(images, self.data.labels[split]) for split, images in self.images.items()}
         train, validation, *_ = of
         network, seed = self.design.trainable(case).network, case.seed
@@ -120,7 +121,7 @@ class RedGreenWork(ToyWork):
         difference = compare_corners(logits).difference
         margins = (logits[:, :, 1] - logits[:, :, 0]).T
         columns = {"margin": margins.ravel(), "difference": np.tile(difference, 2)}
-        training = {
+        training: TrainingOutcome = {
             "epochs": len(run.epochs),
             "accuracy": run.accuracies[train],
             "loss": run.epochs[run.best_epoch - 1].train_loss,
@@ -128,7 +129,7 @@ class RedGreenWork(ToyWork):
         table = pa.table({name: pa.array(values, pa.float32()) for name, values in columns.items()})
         return Part(table, {"training": training})
 
-    def rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, ArrayLike]:
         """Returns the rows of the similar and then of the dissimilar test."""
         splits = (SIMILAR, DISSIMILAR)
         return {

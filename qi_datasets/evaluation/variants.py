@@ -31,7 +31,7 @@ from qi_datasets.specs import QUADRANT
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed of a network, on its own weights.
+    """The changes that are made to a network, on its own weights.
 
     padding: `own`, or one of `networks.variants.PADDING_VARIANTS`
     pool: `max` for a global maximum before the head, `own` for the network's own; None for `max` where a classifier of
@@ -46,7 +46,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What an entry says of a network.
+    """The properties of a network that an entry reports.
 
     parameters: how many numbers are trained
     field: receptive field and total stride, None where they are not known
@@ -81,7 +81,7 @@ class PreparedNetwork:
 def describe_network(
     model: Model, variant: Variant, sides: Sequence[int], *, head: bool, widens: bool
 ) -> tuple[Variant, NetworkFacts]:
-    """Returns the variant with its pool decided, and what is known of a model's network.
+    """Returns the variant with its pool decided, and the properties of a model's network.
 
     model: what makes it
     variant: what is changed of it
@@ -203,7 +203,7 @@ def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, 
 
 
 def normalising_layer(transform: Transform) -> nn.Conv2d:
-    """Normalisation of images, black included, as a layer: a convolution, so that all that follows layers knows it."""
+    """Returns a layer that normalises images, black included: a convolution, which proofs about layers cover."""
     layer = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)
     with torch.no_grad():
         layer.weight.copy_((1 / torch.tensor(transform.std))[:, None, None, None])
@@ -225,7 +225,7 @@ def with_new_head(network: nn.Module, features: int, classes: int, seed: int) ->
 
 
 def check_answers(network: nn.Module, side: int, name: str) -> int:
-    """The number of features (N, F) that a network answers to images; ModelError for answers of another kind."""
+    """Returns the number of features F of a network's answers (N, F); ModelError for answers of another kind."""
     like = next(iter(network.parameters()), torch.empty(0))
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
     with torch.inference_mode():

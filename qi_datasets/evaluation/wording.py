@@ -1,13 +1,15 @@
 """Figures in words, the same wherever they are shown: on a terminal, in a notebook and on a page. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Final
 
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.content import BorderContent, DeadContent, EntryContent, Figures
+from qi_datasets.evaluation.results import ModeFigures, TaskFigures
 from qi_datasets.specs import QI, SHIFTED
 
 NOTHING = "\N{EN DASH}"
-"""What stands for a figure that is missing."""
+"""The sign for a figure that is missing."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -15,7 +17,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NOTHING if share is None else f"{100 * share:.{digits}f}"
 
 
-def percent_interval(at: Mapping[str, Any]) -> str:
+def percent_interval(at: BorderContent) -> str:
     """Returns the interval at a border in percent; a dash where the corners are equal."""
     return NOTHING if at["low"] is None else f"{percent(at['low'])} to {percent(at['high'])}"
 
@@ -25,8 +27,8 @@ def p_value(p: float | None) -> str:
     return NOTHING if p is None else "< 1e-99" if p < 1e-99 else f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
-def reach(figures: Mapping[str, Any], name: str = "reach") -> str:
-    """The widest border that is read, with a sign where wider ones were not run.
+def reach(figures: Figures | TaskFigures, name: str = "reach") -> str:
+    """Returns the widest border that is read, with a sign where wider ones were not run.
 
     Args:
         figures: Of one init of an entry on `qi`.
@@ -41,7 +43,7 @@ def reach(figures: Mapping[str, Any], name: str = "reach") -> str:
     return f"\N{GREATER-THAN OR EQUAL TO} {border}" if censored else f"{border}"
 
 
-def borders_run(figures: Mapping[str, Any]) -> str:
+def borders_run(figures: Figures | TaskFigures) -> str:
     """Returns how many of the seven borders there are, such as "2 of 7 borders"."""
     return f"{sum(f'{border}' in figures['borders'] for border in QI.borders)} of {len(QI.borders)} borders"
 
@@ -66,7 +68,7 @@ COLUMNS: Mapping[str, str] = {
     "classes": "how many classes were answered at all; below 10 consistency says little",
     "largest change of a logit": "between a moved picture and the unmoved one",
 }
-"""What each column of a table says."""
+"""The meaning of each column of a table."""
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:
@@ -114,7 +116,7 @@ WORDS = frozenset(("verdict", "interval", "mode", "figure"))
 """Columns that are aligned to the left."""
 
 
-def rows_of(task: str, figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def rows_of(task: str, figures: Figures) -> tuple[list[str], list[list[str]]]:
     """Returns the header and the rows of the table of one init of an entry."""
     if task == QI.name:
         header = ["border", "verdict", "accuracy %", "interval", "p", "difference", "channels %"]
@@ -145,7 +147,7 @@ def rows_of(task: str, figures: Mapping[str, Any]) -> tuple[list[str], list[list
     return ["figure", "value"], [[name.replace("_", " "), number(value)] for name, value in figures.items()]
 
 
-def table_of(content: Mapping[str, Any], form: str = "text") -> str:
+def table_of(content: EntryContent, form: str = "text") -> str:
     """Returns the figures of an entry as tables, one for each init; form: "text", "markdown" or "latex"."""
     if form not in TABLES:
         raise OptionError(f"a table is text, markdown or latex, not {form!r}", code="bad-value")
@@ -158,14 +160,14 @@ def table_of(content: Mapping[str, Any], form: str = "text") -> str:
     return "\n\n".join(found)
 
 
-def number(value: Any, digits: int = 3) -> str:
+def number(value: object, digits: int = 3) -> str:
     """Returns a figure, with its interval if it has one; a dash for none."""
     if isinstance(value, Mapping):
         return f"{value['value']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
     return NOTHING if value is None else f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 
-def network_name(content: Mapping[str, Any], init: str) -> str:
+def network_name(content: EntryContent, init: str) -> str:
     """Returns a network in words, such as "resnet18 (random, 5 seeds, exact padding)"."""
     seeds = len(content["protocol"]["inits"][init]["seeds"])
     padding = content["model"]["padding"]
@@ -173,13 +175,13 @@ def network_name(content: Mapping[str, Any], init: str) -> str:
     return f"{content['model']['name']} ({', '.join(parts)})"
 
 
-def sentence(content: Mapping[str, Any], init: str) -> str:
+def sentence(content: EntryContent, init: str) -> str:
     """Returns what an entry says of one init, in a sentence or two."""
     dead = content.get(DEAD, {}).get(init)
     return said_of(content, init) + (f" {dead_branches(dead)}." if dead else "")
 
 
-def said_of(content: Mapping[str, Any], init: str) -> str:
+def said_of(content: EntryContent, init: str) -> str:
     """Returns what the figures of one init say, in a sentence."""
     figures, who = content["figures"][init], network_name(content, init)
     if content["task"] == QI.name:
@@ -193,11 +195,11 @@ def said_of(content: Mapping[str, Any], init: str) -> str:
     return f"{who} on {content['task']}: {', '.join(values)}."
 
 
-DEAD = "dead_branches"
+DEAD: Final = "dead_branches"
 """The section of an entry that has them, where there are some."""
 
 
-def dead_branches(dead: Mapping[str, Any]) -> str:
+def dead_branches(dead: DeadContent) -> str:
     """Returns what an entry says of branches that add nothing, as a sentence without its full stop."""
     layers: Sequence[str] = dead["layers"]
     where = ", ".join([*(name or "the network" for name in layers[:3]), *(["..."] if len(layers) > 3 else [])])
@@ -208,13 +210,13 @@ def dead_branches(dead: Mapping[str, Any]) -> str:
     )
 
 
-def is_poor(moved: Mapping[str, Any]) -> bool:
+def is_poor(moved: Figures | ModeFigures) -> bool:
     """Returns whether a classifier names so few classes that its consistency says nothing of its features."""
     return bool(moved["classes"] < FEW_CLASSES)
 
 
-def reading_sentence(figures: Mapping[str, Any]) -> str:
-    """Returns up to which border a network tells the corners apart, and what is beyond it: the rest of a sentence."""
+def reading_sentence(figures: Figures) -> str:
+    """Returns up to which border a network distinguishes the corners, and what is beyond it: the rest of a sentence."""
     farthest, firmly = figures["reach"], figures["reach_75"]
     if farthest is None:
         said = "does not tell the corners apart at any border that was run"
@@ -248,7 +250,7 @@ def limit_note(beyond: Sequence[int], verdicts: Mapping[int, str], wanted: Seque
     return found
 
 
-def methods(content: Mapping[str, Any]) -> str:
+def methods(content: EntryContent) -> str:
     """Returns how an entry was measured, ready to be pasted into an article."""
     data, protocol = content["data"], content["protocol"]
     digests = ", ".join(f"{split} {digest[:12]}" for split, digest in data["digests"].items())

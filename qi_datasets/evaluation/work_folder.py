@@ -1,6 +1,6 @@
 """Units of work of an unfinished evaluation: each is one Parquet part that appears whole, claimed by a lock file.
 
-Whoever works on an entry, another process, another machine that shares the folder, the same command run again after it
+Processes on one entry, on this machine or on another one that shares the folder, or the same command again after it
 was killed, takes what nobody has and nobody holds. What a part says depends on its unit alone, so that the entry is the
 same whoever did what.
 """
@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from qi_datasets.errors import OptionError, OutputError
-from qi_datasets.evaluation.entry import ENTRY
+from qi_datasets.evaluation.content import Notes
+from qi_datasets.evaluation.entry import ENTRY, MISSING, differences_of
 from qi_datasets.storage.writing import write_atomically
+
+Settings = TypeVar("Settings", bound=Mapping[str, object])
 
 FOLDER = ".work"
 SETTINGS = "settings.json"
@@ -33,10 +36,10 @@ PATIENCE = 0.2
 
 @dataclass(frozen=True)
 class Part:
-    """What a unit gives: a table, and notes beside it (plain JSON), among them the `seconds` that it took."""
+    """The result of a unit: a table, and notes beside it (plain JSON), among them the `seconds` that it took."""
 
     table: pa.Table
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Unit:
 class Workplace:
     """The parts of one evaluation, below the folder that becomes its entry.
 
-    result: the file that stands once all is done
+    result: the file that is there once all is done
     parts: the folder of what is not finished
     """
 
@@ -68,10 +71,10 @@ class Workplace:
 
     @property
     def finished(self) -> bool:
-        """Whether the entry stands, and nothing is left to be done for it."""
+        """True if the entry is written and nothing is left to be done for it."""
         return self.result.exists() and not (self.folder / SETTINGS).exists()
 
-    def open(self, settings: Mapping[str, Any], ignored: Sequence[str]) -> dict[str, Any]:
+    def open(self, settings: Settings, ignored: Sequence[str]) -> Settings:
         """Makes the place, or joins the evaluation that is there; gives the settings under which it was begun.
 
         ignored: settings in which two runs of one evaluation may differ. Raises OptionError if the folder holds an
@@ -83,7 +86,7 @@ class Workplace:
                 path = self.folder / SETTINGS
                 if not path.exists():
                     write_atomically(path, lambda file: file.write_text(json.dumps(settings), encoding="utf-8"))
-                begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                begun: Settings = json.loads(path.read_text(encoding="utf-8"))
                 self.remove_damaged()
         except (OSError, ValueError) as error:
             raise OutputError(f"cannot work in {self.folder}: {error}; choose another folder for the entry") from error
@@ -109,7 +112,7 @@ class Workplace:
         return self.path(name).exists()
 
     def read(self, name: str) -> Part:
-        """A part that is there."""
+        """Returns a part that is there."""
         table = pq.read_table(self.path(name))
         return Part(table.replace_schema_metadata(None), json.loads(table.schema.metadata[NOTES]))
 
@@ -155,13 +158,13 @@ class Workplace:
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes the parts, once the entry stands; the settings first, since whoever finds these would go on."""
+        """Removes the parts of a written entry; the settings first, since a process that finds these would continue."""
         (self.folder / SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def _claimed(self, unit: Unit) -> Iterator[bool]:
-        """Whether the unit is this process's to do while the block runs. A dead process holds nothing."""
+        """Yields True if this process holds the unit inside the block; a process that ended holds nothing."""
         lock = FileLock(self.path(unit.name, "lock"), timeout=0)
         try:
             lock.acquire()
@@ -175,8 +178,10 @@ class Workplace:
             lock.release()
 
 
-def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: Sequence[str], where: Path) -> None:
-    """OptionError, which names the first difference, unless two evaluations have the same settings.
+def check_same(
+    begun: Mapping[str, object], settings: Mapping[str, object], ignored: Sequence[str], where: Path
+) -> None:
+    """Raises OptionError, which names the first difference, unless two evaluations have the same settings.
 
     Args:
         begun: Settings of the evaluation that is there.
@@ -186,20 +191,14 @@ def check_same(begun: Mapping[str, Any], settings: Mapping[str, Any], ignored: S
     """
     # The network last, since weights differ where its number of seeds does.
     for section in sorted((name for name in settings if name not in ignored), key="model".__eq__):
-        there, asked = begun.get(section), settings[section]
-        if there == asked:
-            continue
-        where_else = section
-        if isinstance(there, dict) and isinstance(asked, dict):
-            name = next(name for name in (*asked, *there) if there.get(name) != asked.get(name))
-            where_else, there, asked = f"{section}.{name}", there.get(name), asked.get(name)
-        raise OptionError(
-            f"{where} holds another evaluation: its {where_else} is {clip_text(there)}, not {clip_text(asked)}; "
-            "give another folder for the entry"
-        )
+        for place, there, asked in differences_of(section, begun.get(section, MISSING), settings[section]):
+            raise OptionError(
+                f"{where} holds another evaluation: its {place} is {clip_text(there)}, not {clip_text(asked)}; "
+                "give another folder for the entry"
+            )
 
 
-def clip_text(value: Any) -> str:
+def clip_text(value: object) -> str:
     """Returns a value in words, cut off."""
-    text = json.dumps(value)
+    text = f"{value}" if value is MISSING else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

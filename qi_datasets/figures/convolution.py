@@ -66,7 +66,7 @@ class Moment:
 
     @property
     def right(self) -> int:
-        """How many of the two images the net gives the right label."""
+        """The number of the two images that get the right label."""
         return int((self.probabilities.argmax(1) == np.arange(2)).sum())
 
 

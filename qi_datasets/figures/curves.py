@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.figures import EQUAL, PROVED
+from qi_datasets.evaluation.content import EntryContent
+from qi_datasets.evaluation.curve import CurvePoint, draw_accuracy, draw_paper_curve, draw_rings, points_of
 from qi_datasets.evaluation.initialisations import RANDOM
-from qi_datasets.evaluation.paper_figures import IMAGENET_SUBSETS, paper_curve
+from qi_datasets.evaluation.paper_figures import IMAGENET_SUBSETS
 from qi_datasets.figures.convolution import TITLES
 from qi_datasets.figures.look import LookName, looking, new_figure
 from qi_datasets.specs import QI
@@ -21,6 +21,7 @@ MARKERS = "osD^vP"
 MANY_CELLS = 6
 """Rows of a map from which on its numbers are small."""
 
+PAPER_STYLE = {"alpha": 0.75, "lw": 1.8}
 PAPER_ALONE = ("bagnet33", "resnet18", "densenet121")
 """Networks whose published curves are drawn where there is no entry."""
 
@@ -29,8 +30,8 @@ class MeasuredEntry(Protocol):
     """An entry, or what the leaderboard's collection has found of one."""
 
     @property
-    def content(self) -> Mapping[str, Any]:
-        """What `entry.json` says."""
+    def content(self) -> EntryContent:
+        """The content of `entry.json`."""
 
     @property
     def task(self) -> str:
@@ -41,13 +42,13 @@ class MeasuredEntry(Protocol):
         """Init -> figures."""
 
 
-Curve = tuple[MeasuredEntry, str, Mapping[str, Any]]
+Curve = tuple[MeasuredEntry, str, list[CurvePoint]]
 
 
 def curves_in(entries: Sequence[MeasuredEntry]) -> list[Curve]:
-    """Returns entry, init and border -> figures of each curve; entries of other tasks have none."""
+    """Returns entry, init and points of each curve; entries of other tasks have none."""
     return [
-        (entry, init, figures["borders"])
+        (entry, init, points_of(figures["borders"]))
         for entry in entries
         if entry.task == QI.name
         for init, figures in entry.figures.items()
@@ -64,14 +65,14 @@ def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName 
         look: "light" or "dark".
 
     Raises:
-        OptionError: for more curves than can be told apart.
+        OptionError: for more curves than can be distinguished.
     """
     curves = curves_in(entries)
     if len(curves) > len(MARKERS):
         raise OptionError(
             f"{len(curves)} curves can't be told apart; give entries of up to {len(MARKERS)}", code="too-many"
         )
-    borders = sorted({int(border) for _, _, figures in curves for border in figures} | set(QI.borders))
+    borders = sorted({point.border for _, _, points in curves for point in points} | set(QI.borders))
     with looking(look) as colours:
         below = (
             "Dashed: the paper's network. Open squares: both corners give equal features. Bars: 95 % intervals."
@@ -80,17 +81,20 @@ def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName 
         )
         figure = new_figure(colours, "From how far away is location read?", below)
         axes = figure.add_subplot()
-        for number, (entry, init, figures) in enumerate(curves):
-            style = colours.series[number], MARKERS[number]
+        for number, (entry, init, points) in enumerate(curves):
+            colour, marker = colours.series[number], MARKERS[number]
             model = entry.content["model"]
             padding = model["padding"]
             name = f"{model['name']}, {init}" + ("" if padding == "own" else f", {padding}")
-            draw_curve(axes, borders, figures, name, *style)
+            draw_accuracy(axes, borders, points, marker=marker, ms=7, capsize=4, color=colour, label=name)
+            equal = [point for point in points if point.kind != "read"]
+            draw_rings(axes, borders, equal, "s", ms=13, mec=colour, mew=1.6)
             if padding == "own":
-                draw_paper(axes, borders, model["name"], init, style[0], "--")
+                draw_paper_curve(axes, borders, model["name"], init, color=colour, **PAPER_STYLE)
         if not curves:
-            for number, model in enumerate(PAPER_ALONE):
-                draw_paper(axes, borders, model, RANDOM, colours.series[number], "--", MARKERS[number], label=model)
+            for number, name in enumerate(PAPER_ALONE):
+                style = {"color": colours.series[number], "marker": MARKERS[number], "label": name, **PAPER_STYLE}
+                draw_paper_curve(axes, borders, name, RANDOM, **style)
         axes.axhline(CHANCE, color=colours.soft, lw=1.2, ls=":")
         axes.text(-0.35, 44.6, f"guessing is right in {CHANCE} %", fontsize=10, color=colours.soft)
         axes.set(xlabel="border in pixels", ylabel="accuracy in %", ylim=(44, 103), xlim=(-0.4, len(borders) - 0.6))
@@ -98,39 +102,6 @@ def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName 
         axes.grid(axis="y")
         figure.legend(loc="outside right center", fontsize=11)
     return figure
-
-
-def draw_curve(axes: Axes, borders: Sequence[int], figures: Any, name: str, colour: str, marker: str) -> None:
-    """Draws an init's accuracy with its intervals, and squares where the corners are equal."""
-    there = [(place, figures[f"{border}"]) for place, border in enumerate(borders) if f"{border}" in figures]
-    places = [place for place, _ in there]
-    values = np.array([100 * at["accuracy"] for _, at in there])
-    # Where the corners are equal there is nothing to estimate, and no interval.
-    low, high = (
-        np.array([100 * at["accuracy" if at[key] is None else key] for _, at in there]) for key in ("low", "high")
-    )
-    axes.errorbar(
-        places, values, [values - low, high - values], marker=marker, ms=7, capsize=4, color=colour, label=name
-    )
-    blind = [number for number, (_, at) in enumerate(there) if at["verdict"] in (EQUAL, PROVED)]
-    axes.plot([places[n] for n in blind], values[blind], "s", ms=13, mfc="none", mec=colour, mew=1.6)
-
-
-def draw_paper(
-    axes: Axes,
-    borders: Sequence[int],
-    model: str,
-    init: str,
-    colour: str,
-    dashes: str,
-    marker: str = "",
-    label: str = "",
-) -> None:
-    """Draws the paper's curve of a network, where it has one."""
-    known = paper_curve(model, init)
-    there = [place for place, border in enumerate(borders) if border in known]
-    shares = [100 * known[borders[place]] for place in there]
-    axes.plot(there, shares, dashes, marker=marker, color=colour, alpha=0.75, lw=1.8, label=label or None)
 
 
 def location_map(
@@ -141,7 +112,7 @@ def location_map(
     Args:
         shares: (K, K), in [0, 1]; row and column of a cell are those of the picture in the image.
         title: what was measured, for the headline's second part.
-        bits: of location that were read, if they are to be said.
+        bits: of location that were read, if they are to be shown.
         look: "light" or "dark".
 
     Raises:

@@ -1,4 +1,4 @@
-"""The one look of all figures: colours of two backgrounds, sizes that stay legible when projected."""
+"""The look of all figures: colours for light and dark backgrounds, and sizes that are legible when projected."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+from PIL.Image import Image
 
 from qi_datasets.errors import OptionError
 
@@ -22,7 +26,7 @@ DOTS_PER_INCH = 200
 
 @dataclass(frozen=True)
 class Look:
-    """Colours of a figure. The series are those of Okabe and Ito, which the colour-blind tell apart, by brightness too.
+    """Colours of a figure. The series are those of Okabe and Ito, which the colour-blind distinguish by brightness too.
 
     Attributes:
         name: "light" or "dark".
@@ -93,7 +97,7 @@ LOOKS: dict[str, Look] = {
 
 @contextmanager
 def looking(name: str) -> Iterator[Look]:
-    """Figures that are made in the block have this look.
+    """Yields the look that figures made in the block have.
 
     Raises:
         OptionError: For an unknown name.
@@ -113,7 +117,7 @@ def new_figure(look: Look, headline: str, below: str) -> Figure:
     return figure
 
 
-def show_image(axes: Axes, image: Any, look: Look, **options: Any) -> Any:
+def show_image(axes: Axes, image: "NDArray[np.generic] | Image", look: Look, **options: Any) -> AxesImage:
     """Draws pixels without ticks, each with sharp edges, in a thin frame; returns matplotlib's image."""
     axes.set_xticks([])
     axes.set_yticks([])

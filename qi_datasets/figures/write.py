@@ -53,7 +53,7 @@ DEMO_LIMIT = 40
 
 @dataclass(frozen=True)
 class Material:
-    """What figures are drawn from.
+    """The material of figures: sets, entries and evaluations on grids.
 
     output: where the sets are, as of `load_dataset`.
     entries: evaluated networks.
@@ -208,7 +208,7 @@ def material_of(
     demo: bool,
     progress: bool,
 ) -> Iterator[Material]:
-    """What the chosen figures are drawn from; `notes` gets a line on what is missing."""
+    """Yields what the chosen figures are drawn from; `notes` gets a line on what is missing."""
     if demo:
         with tempfile.TemporaryDirectory(prefix="qi-figures-") as scratch:
             material = Material(scratch)

@@ -1,4 +1,4 @@
-"""A submission as a zip file: unpacked into a folder, or refused; nothing of it is written anywhere else."""
+"""Unpacks submissions from zip files into a folder, or refuses them; nothing is written outside of the folder."""
 
 import stat
 import zipfile
@@ -10,12 +10,12 @@ from qi_datasets.leaderboard.collection import BESIDE, LARGEST
 
 MOST_FILES = 200
 MOST_BYTES = sum((*LARGEST.values(), *BESIDE.values())) + 1_000_000
-"""Unpacked."""
+"""Bytes of all files together, unpacked."""
 
 LONGEST_NAME = 200
 _PIECE = 1 << 20
 _BESIDE = ("__MACOSX/",)
-"""What archivers add."""
+"""Files that archivers add."""
 
 
 def unpack_entries(archive: Path, folder: Path) -> Path:
@@ -57,7 +57,7 @@ def unpack_entries(archive: Path, folder: Path) -> Path:
 
 
 def check_member(member: zipfile.ZipInfo) -> None:
-    """Raises OptionError for what is no plain file or folder below the archive's top."""
+    """Raises OptionError for a member that is not a plain file or folder inside the archive."""
     name, shown = member.filename, repr(member.filename[:60])
     parts = name.rstrip("/").split("/")
     if len(name) > LONGEST_NAME:
@@ -70,7 +70,7 @@ def check_member(member: zipfile.ZipInfo) -> None:
 
 
 def copy_member(source: IO[bytes], target: Path, left: int) -> int:
-    """Copies a file, and returns how many bytes are left; OptionError if it has more. The announced size may lie."""
+    """Copies a file, and returns how many bytes are left; OptionError if it is longer. Announced sizes may be wrong."""
     with target.open("xb") as file:
         while piece := source.read(_PIECE):
             left -= len(piece)

@@ -1,11 +1,10 @@
-"""What a page shows: tracks, the network's figures on both sets in one row, and which networks the first figure has."""
+"""The content of a page: tracks, a network's figures on both sets in one row, and the networks of the first figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
-from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.content import Figures
 from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.leaderboard.collection import Collection, FoundEntry, RefusedEntry
 from qi_datasets.leaderboard.ranking import RankedRow, Track, tracks_of
@@ -56,8 +55,8 @@ class Board:
         return list({row.found.key: row.found for track in self.tracks for row in track.rows}.values())
 
     @cached_property
-    def _moved_rows(self) -> Mapping[tuple[Any, ...], list[RankedRow]]:
-        rows: dict[tuple[Any, ...], list[RankedRow]] = {}
+    def _moved_rows(self) -> Mapping[tuple[str, str, str, str], list[RankedRow]]:
+        rows: dict[tuple[str, str, str, str], list[RankedRow]] = {}
         for track in self.moved:
             for row in track.rows:
                 rows.setdefault(network_key(track, row), []).append(row)
@@ -68,7 +67,7 @@ class Board:
         return [self.crop(track, row) for row in rows]
 
     def crop(self, track: Track, row: RankedRow) -> Figures | None:
-        """A network's figures on `shifted`, in the mode `crop`, on the same track; None where it has no entry there.
+        """Returns a network's figures on `shifted`, mode `crop`, on the same track; None where it has no entry there.
 
         It is the same network if it has the same name and padding, and weights of the same digest. Other data say
         nothing of where their images are from, so that they are joined to nothing.
@@ -81,7 +80,7 @@ class Board:
         return found
 
 
-def network_key(track: Track, row: RankedRow) -> tuple[Any, ...]:
+def network_key(track: Track, row: RankedRow) -> tuple[str, str, str, str]:
     """Returns what entries of one network have in common on both sets."""
     return track.name, row.model["name"], row.model["padding"], row.init
 
@@ -92,7 +91,7 @@ def weights_of(row: RankedRow) -> frozenset[str]:
 
 
 def choose_networks(rows: Sequence[RankedRow]) -> list[RankedRow]:
-    """The networks of a figure, at most `CHOSEN`, by score: those that the paper has, and then the ends inwards.
+    """Returns the networks of a figure, at most `CHOSEN`, by score: the paper's, then others from both ends inwards.
 
     Those that were not run at all seven borders are left out.
     """

@@ -1,15 +1,15 @@
 """The figures of the page: where each line, mark and label of them goes.
 
-Nothing is told by colour alone: each series has a shape of its own, and a letter or its name beside it.
+Nothing depends on colour alone: each series has a shape of its own, and a letter or its name beside it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import log2
-from typing import Any
 
+from qi_datasets.evaluation.content import Figures
+from qi_datasets.evaluation.curve import points_of
 from qi_datasets.evaluation.description import network_name
-from qi_datasets.evaluation.figures import EQUAL, PROVED, Figures
 from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.evaluation.wording import percent
 from qi_datasets.leaderboard.drawing import (
@@ -32,7 +32,7 @@ from qi_datasets.specs import SHIFT
 LETTERS = "ABCDEFGH"
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LEAST_SHARE = 0.45
-"""Where the axis of accuracies on `qi` begins: chance is 0.5."""
+"""The lower end of the axis of accuracies on `qi`: chance is 0.5."""
 
 LINE_HEIGHT = 15
 """Pixels between labels."""
@@ -41,35 +41,27 @@ COMMON_FIELDS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 """Receptive fields that the axis shows."""
 
 
-def kind_of(at: Mapping[str, Any]) -> str:
-    """Returns how a mark looks at a border: "proved" and "equal" where the corners are, else "read"."""
-    return str(at["verdict"]) if at["verdict"] in (EQUAL, PROVED) else "read"
-
-
 def share_place(share: float, least: float = LEAST_SHARE) -> float:
-    """Returns where a share stands on an axis from `least` to 1."""
+    """Returns the place of a share on an axis from `least` to 1."""
     return max(0.0, (share - least) / (1 - least))
 
 
 def border_axis(borders: Sequence[int]) -> dict[int, float]:
-    """Border -> its place on the axis: borders stand at equal distances, since they double."""
+    """Returns border -> its place on the axis: borders are at equal distances, since they double."""
     step = 1 / max(1, len(borders) - 1)
     return {border: number * step for number, border in enumerate(borders)}
 
 
 def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures, *, band: bool = False) -> Line:
     """Accuracy against border of one network. borders: border -> figures, as an entry has them."""
-    seen = {border: at for border in axis if (at := borders.get(f"{border}")) is not None}
-    points = [frame.place(axis[border], share_place(at["accuracy"])) for border, at in seen.items()]
+    points = points_of(borders)
+    places = [frame.place(axis[point.border], share_place(point.accuracy)) for point in points]
     marks: dict[str, str] = {}
-    for point, at in zip(points, seen.values(), strict=True):
-        marks[kind_of(at)] = marks.get(kind_of(at), "") + mark_path(style, point)
-    # Equal corners have no interval.
-    ends = [
-        [frame.place(axis[b], share_place(at["accuracy"] if at[end] is None else at[end])) for b, at in seen.items()]
-        for end in ("low", "high")
-    ]
-    return Line(style, join_points(points), marks, join_points([*ends[0], *reversed(ends[1])]) if band else "")
+    for place, point in zip(places, points, strict=True):
+        marks[point.kind] = marks.get(point.kind, "") + mark_path(style, place)
+    low = [frame.place(axis[point.border], share_place(point.low)) for point in points]
+    high = [frame.place(axis[point.border], share_place(point.high)) for point in points]
+    return Line(style, join_points(places), marks, join_points([*low, *reversed(high)]) if band else "")
 
 
 def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, init: str) -> list[Line]:
@@ -80,7 +72,7 @@ def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, 
 
 
 def letter(number: int) -> str:
-    """Returns what stands for the series of a number: A to Z, then A2 and so on."""
+    """Returns the letters of the series of a number: A to Z, then A2 and so on."""
     turn, place = divmod(number, len(ALPHABET))
     return f"{ALPHABET[place]}{turn + 1 if turn else ''}"
 
@@ -140,10 +132,11 @@ def accuracy_chart(
 
 def sparkline(row: RankedRow) -> str:
     """Returns the points of a row's accuracies in 72 x 20 pixels, for a figure beside its name."""
-    shares = {int(border): at["accuracy"] for border, at in row.figures["borders"].items()}
-    places = border_axis(sorted(shares))
+    points = points_of(row.figures["borders"])
+    axis = border_axis([point.border for point in points])
     return join_points(
-        (round(1 + 70 * x, 1), round(21 - 20 * share_place(shares[b], 0.5), 1)) for b, x in places.items()
+        (round(1 + 70 * axis[point.border], 1), round(21 - 20 * share_place(point.accuracy, 0.5), 1))
+        for point in points
     )
 
 
@@ -167,14 +160,14 @@ def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
 
 
 def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
-    """Reach at 75 % against receptive field: a mark for each network, or a number where several stand."""
-    known = [row for row in rows if row.model["receptive_field"] is not None]
+    """Reach at 75 % against receptive field: a mark for each network, or a number for several in one place."""
+    known = [field for row in rows if (field := row.model["receptive_field"]) is not None]
     reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
     heights: dict[int | None, float] = {
         border: 0.04 + 0.92 * (n + 1) / len(reaches) for n, border in enumerate(reaches)
     }
     heights[None] = 0.04
-    fields = [row.model["receptive_field"] for row in known] or [COMMON_FIELDS[0]]
+    fields = known or [COMMON_FIELDS[0]]
     low, high = log2(min(fields)) - 0.6, log2(max(fields)) + 0.6
     unbounded = len(known) < len(rows)
     share = 0.86 if unbounded else 1.0
@@ -209,7 +202,7 @@ def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
 
 
 def label_rows(rows: Sequence[RankedRow]) -> str:
-    """Returns what stands beside the mark of some rows."""
+    """Returns the label beside the mark of some rows."""
     name = short_name(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
     paddings = {row.model["padding"] for row in rows}
     return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"

@@ -1,4 +1,4 @@
-"""Finds the entries below some places and reads each one; whatever is wrong with one is its reason, never an error."""
+"""Finds the entries below some places and reads each one; a fault in one is reported as its reason, not raised."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qi_datasets.errors import EntryError, OptionError, QIDatasetsError, one_line
+from qi_datasets.evaluation.content import DataContent, EntryContent, Figures
 from qi_datasets.evaluation.description import ABOUT, DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.entry import MOST_BYTES as MOST_JSON_BYTES
-from qi_datasets.evaluation.figures import Figures
 from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, grid_beside
 from qi_datasets.evaluation.grid import MOST_BYTES as MOST_GRID_BYTES
 from qi_datasets.evaluation.predictions import MOST_BYTES, PREDICTIONS
@@ -31,7 +31,7 @@ LARGEST = {ENTRY: MOST_JSON_BYTES, PREDICTIONS: MOST_BYTES}
 """The files of an entry, and the bytes that each may have."""
 
 BESIDE = {SETTINGS: MOST_GRID_BYTES, ANSWERS: MOST_GRID_BYTES}
-"""Files that may stand beside an entry: an evaluation of its network on a grid."""
+"""Files that may be beside an entry: an evaluation of its network on a grid."""
 
 LONGEST_REASON = 300
 
@@ -51,7 +51,7 @@ class FoundEntry:
 
     name: str
     place: Place
-    content: Mapping[str, Any]
+    content: EntryContent
     scores: Mapping[str, NDArray[np.float64]]
     constant: bool
     pull_request: int | None = None
@@ -70,7 +70,7 @@ class FoundEntry:
 
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits that stand for the evaluation: time and words about the network don't change them."""
+        """16 hexadecimal digits that identify the evaluation; time and words about the network don't change them."""
         seals = [seal for section, seal in self.content["seals"].items() if section not in DESCRIBING]
         return sha256_hex("".join(sorted(seals)).encode())[:16]
 
@@ -85,7 +85,7 @@ class RefusedEntry:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found, each sorted by name."""
+    """The entries that were found, each list sorted by name."""
 
     found: Sequence[FoundEntry]
     refused: Sequence[RefusedEntry]
@@ -148,7 +148,7 @@ def proposed_entries(
     """Returns name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
 
     places: as of `collect`
-    known: names and places of what is published
+    known: names and places of published entries
     """
     names = {name for name, _ in known}
     found: dict[tuple[str, Place], int | None] = {}
@@ -190,7 +190,7 @@ def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[s
 
 
 def read_entry(name: str, place: Place) -> FoundEntry:
-    """The entry in a folder; EntryError, without a machine's paths, for one that is not valid or can't be fetched."""
+    """Returns the entry in a folder; EntryError, without local paths, for one that is not valid or can't be fetched."""
     with on_this_machine(place) as folder:
         try:
             entry = Entry.read(folder)
@@ -212,7 +212,7 @@ def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
 
 @contextmanager
 def on_this_machine(place: Place) -> Iterator[Path]:
-    """A folder of this machine with the files of an entry, while the block runs."""
+    """Yields a folder of this machine with the files of an entry, while the block runs."""
     if isinstance(place, Path):
         yield place
         return
@@ -257,7 +257,7 @@ class KnownEntry:
         return ""
 
     def original(self, one: FoundEntry) -> FoundEntry | None:
-        """The entry whose evaluation somebody else ran again, as another names its authors; None for no such run."""
+        """Returns the entry of which this one is a run by other authors; None if it is none."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         known = {known.key: known for key in evaluations if (known := self._evaluations.get(key)) is not None}
         authors = one.content.get(ABOUT, {}).get("authors")
@@ -267,15 +267,15 @@ class KnownEntry:
         return None if found.content.get(ABOUT, {}).get("authors") == authors else found
 
 
-def evaluation_of(content: Mapping[str, Any], init: str) -> list[Any]:
-    """What makes two evaluations the same: the network, one of its inits, and what was done with it on which data."""
+def evaluation_of(content: EntryContent, init: str) -> list[object]:
+    """Returns what makes two evaluations the same: the network, one of its inits, the protocol and the data."""
     model = content["model"] | {"weights_sha256": content["model"]["weights_sha256"].get(init)}
     protocol = content["protocol"] | {"inits": content["protocol"]["inits"][init]}
     parts = (content["task"], init, model, content["transform"], protocol, measured_on(content["data"]))
     return [sorted(part.items()) if isinstance(part, dict) else part for part in parts]
 
 
-def measured_on(data: Mapping[str, Any]) -> dict[str, Any]:
+def measured_on(data: DataContent) -> dict[str, object]:
     """Equal for the same pixels and sources. `validation` is left out: it serves networks that are trained, alone."""
     splits = [split for split in data["digests"] if split != "validation"]
     return {

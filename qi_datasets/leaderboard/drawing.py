@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of a figure in pixels, and of the axes in it. labels: whether names stand beside the lines."""
+    """The size of a figure in pixels, and of the axes in it. labels: whether names are beside the lines."""
 
     width: int
     height: int
@@ -23,12 +23,12 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Where the axes end, at the right."""
+        """The right end of the axes, in pixels."""
         return self.width - self.right
 
     @property
     def floor(self) -> int:
-        """Where the axes end, at the bottom."""
+        """The lower end of the axes, in pixels."""
         return self.height - self.bottom
 
     def place(self, x: float, y: float) -> Point:
@@ -39,7 +39,7 @@ class Frame:
 
 WIDE = Frame(860, 380, right=270, labels=True)
 WHOLE = Frame(860, 380)
-"""Wide, where labels stand inside the axes."""
+"""Wide, with labels inside the axes."""
 
 NARROW = Frame(344, 300, left=56, right=26)
 SMALL = Frame(330, 150, left=34, right=10, top=8, bottom=34)
@@ -47,7 +47,7 @@ SMALL = Frame(330, 150, left=34, right=10, top=8, bottom=34)
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis: its pixel, and what stands there."""
+    """A mark on an axis: its pixel, and its text."""
 
     at: float
     text: str
@@ -81,7 +81,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure. guides: further lines, as points; texts: what stands in it."""
+    """A figure. guides: further lines, as points; texts: labels in it."""
 
     frame: Frame
     title: str
@@ -113,12 +113,12 @@ def mark_path(style: int, at: Point, size: float = 4) -> str:
 
 
 def join_points(points: Iterable[Point]) -> str:
-    """Points as SVG has them."""
+    """Returns points as SVG has them."""
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
 def spread_labels(heights: Sequence[float], distance: float, most: float) -> list[float]:
-    """Heights of labels at least `distance` apart and at most `most`, each near where it was, in the order given."""
+    """Returns heights of labels at least `distance` apart and at most `most`, each near its own, in the order given."""
     placed = [0.0] * len(heights)
     above = float("-inf")
     for number in sorted(range(len(heights)), key=heights.__getitem__):
@@ -133,10 +133,10 @@ def spread_labels(heights: Sequence[float], distance: float, most: float) -> lis
 
 
 def place_labels(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
-    """Labels of marks, each above its mark, below it, or to a side, where there is room; its text is left out else.
+    """Returns labels of marks, each above its mark, below it, or to a side; where nothing is free, it is left out.
 
     Args:
-        frame: In which the labels must lie.
+        frame: That contains the labels.
         names: Pixel of a mark -> text, and the whole of it.
     """
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in names]

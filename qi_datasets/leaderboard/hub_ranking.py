@@ -28,7 +28,7 @@ AGREES, DIFFERS, OTHER_REVISION, UNKNOWN_REVISION, UNKNOWN_TASK, NO_PREDICTIONS,
     "no predictions",
     "not on the Hub",
 )
-"""What is found of a claim, or of an entry without one."""
+"""The outcome for a claim, or for an entry without one."""
 
 WRONG = (DIFFERS, OTHER_REVISION, UNKNOWN_REVISION, UNKNOWN_TASK)
 
@@ -130,7 +130,7 @@ def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = Fal
 
 
 def place_of(one: ComparedClaim) -> tuple[bool, int, str]:
-    """Returns where a claim stands within its task: by rank, without one after all others."""
+    """Returns a claim's place within its task: by rank, and without one after all others."""
     rank = one.claim.rank if one.claim else None
     name = one.claim.model_id if one.claim else one.row.found.name if one.row else ""
     return one.claim is None, rank if rank is not None else 10**9, name
@@ -211,7 +211,7 @@ def distance(value: float, claimed: object) -> float:
 
 
 def is_named(found: FoundEntry, claim: Claim) -> bool:
-    """Whether a claim is of an entry's network: by its source, else by the model and the file of its settings."""
+    """Returns True if a claim is of an entry's network, by its source, or by the model and the file of its settings."""
     folder = found.name.rpartition("/")[2]
     if claim.source and claim.source.endswith((f"/tree/{MAIN}/{folder}", f"/blob/{MAIN}/{folder}")):
         return True

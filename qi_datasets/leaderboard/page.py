@@ -3,10 +3,10 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
+from typing import Literal, TypeVar
 
 from qi_datasets.cards import template
 from qi_datasets.evaluation import wording
@@ -33,6 +33,8 @@ from qi_datasets.leaderboard.ranking import RankedRow, Track
 from qi_datasets.specs import CROP, SPEC_VERSION
 from qi_datasets.storage.hub import HubPlace
 
+Drawn = TypeVar("Drawn")
+
 TEMPLATE = "leaderboard.html.jinja"
 STYLES = ("look.css", "leaderboard.css")
 SCRIPTS = ("tablesort/tablesort.min.js", "leaderboard.js")
@@ -51,7 +53,7 @@ KINDS = {
 """Init -> what its table is called."""
 
 LINKS = (("The paper", "https://arxiv.org/abs/2003.07064"),)
-"""Where the header leads: what, and the address."""
+"""The links of the header: text and address."""
 
 Downloads = Mapping[str, Sequence[str]]
 """Key of an entry -> where its files are, as seen from the page."""
@@ -126,14 +128,16 @@ def policy(style: str, script: str) -> str:
 
 
 def slug(found: FoundEntry) -> str:
-    """An entry's part of links and of names of folders: letters, digits, dots and dashes, whatever its model's name."""
+    """Returns an entry's part of links and names of folders: letters, digits, dots and dashes alone."""
     model = found.content["model"]
     named = "-".join([model["name"], *([model["padding"]] if model["padding"] != words.OWN else []), *found.figures])
     plain = re.sub(r"[^a-z0-9]+", "-", named.lower()).strip("-")[:LONGEST_SLUG].strip("-")
     return f"{plain or 'entry'}-{found.task}-{found.key[:8]}"
 
 
-def draw_for_both_widths(draw: Any, rows: Any, title: str, wide: Frame = WIDE) -> tuple[Chart, Chart]:
+def draw_for_both_widths(
+    draw: Callable[[Frame, Drawn, str], Chart], rows: Drawn, title: str, wide: Frame = WIDE
+) -> tuple[Chart, Chart]:
     """Returns a figure for wide and for narrow screens."""
     return draw(wide, rows, title), draw(NARROW, rows, title)
 
@@ -149,7 +153,7 @@ def rows_by_init(track: Track) -> list[tuple[str, list[RankedRow]]]:
     return [(init, rows) for init, rows in groups if rows]
 
 
-def has_field(rows: Iterable[RankedRow], name: str) -> bool:
+def has_field(rows: Iterable[RankedRow], name: Literal["receptive_field", "total_stride"]) -> bool:
     """Returns whether one of some rows says something of its network."""
     return any(row.model[name] is not None for row in rows)
 

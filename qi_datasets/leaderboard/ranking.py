@@ -1,20 +1,18 @@
-"""Who comes before whom: entries that are comparable, and the ranks that their scores by source justify.
+"""Ranks networks: which entries are comparable, and the order that their scores by source justify.
 
 Ranks follow the section "Ranks" of cards/specification.md.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qi_datasets.evaluation.figures import Figures
+from qi_datasets.evaluation.content import DataContent, DeadContent, EntryContent, Figures, ModelContent
 from qi_datasets.evaluation.initialisations import INITS
-from qi_datasets.evaluation.wording import DEAD
 from qi_datasets.leaderboard.collection import FoundEntry, measured_on
 from qi_datasets.scores.intervals import mean_interval
 from qi_datasets.specs import QI, SHIFTED, SPECS
@@ -38,8 +36,8 @@ class RankedRow:
     """Rows that are ranked together."""
 
     @property
-    def content(self) -> Mapping[str, Any]:
-        """What `entry.json` says."""
+    def content(self) -> EntryContent:
+        """The content of `entry.json`."""
         return self.found.content
 
     @property
@@ -49,22 +47,19 @@ class RankedRow:
         return figures
 
     @property
-    def model(self) -> Mapping[str, Any]:
-        """What the entry says of the network."""
-        model: Mapping[str, Any] = self.content["model"]
-        return model
+    def model(self) -> ModelContent:
+        """The entry's section on the network."""
+        return self.content["model"]
 
     @property
     def seeds(self) -> Sequence[int]:
         """The seeds of this init."""
-        seeds: Sequence[int] = self.content["protocol"]["inits"][self.init]["seeds"]
-        return seeds
+        return self.content["protocol"]["inits"][self.init]["seeds"]
 
     @property
-    def dead(self) -> Mapping[str, Any] | None:
+    def dead(self) -> DeadContent | None:
         """The residual branches that add nothing, as the entry has them; None where all do something."""
-        dead: Mapping[str, Any] | None = self.content.get(DEAD, {}).get(self.init)
-        return dead
+        return self.content.get("dead_branches", {}).get(self.init)
 
     @property
     def score(self) -> float | None:
@@ -85,12 +80,12 @@ class Track:
     task: str
     name: str
     number: int
-    data: Mapping[str, Any]
+    data: DataContent
     rows: Sequence[RankedRow] = field(repr=False)
 
 
 def tracks_of(found: Iterable[FoundEntry]) -> list[Track]:
-    """All that is comparable together: tracks by task, official before demo before other data."""
+    """Returns all that is comparable together: tracks by task, official before demo before other data."""
     groups: dict[tuple[str, str, str], list[RankedRow]] = {}
     for one in found:
         rows = groups.setdefault(comparable(one), [])
@@ -130,7 +125,7 @@ def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
     return ranked
 
 
-def order(placed: tuple[RankedRow, int]) -> tuple[Any, ...]:
+def order(placed: tuple[RankedRow, int]) -> tuple[object, ...]:
     """By rank, within a rank by value."""
     row, rank = placed
     return rank, row.score, row.found.name, row.found.key
@@ -152,5 +147,5 @@ def compute_ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
 
 
 def is_better(scores: NDArray[np.float64], than: NDArray[np.float64]) -> bool:
-    """Returns whether the first network's scores are lower than the second's for certain, source by source."""
+    """Returns whether the first network's scores are significantly lower than the second's, source by source."""
     return mean_interval(than - scores, lowest=-WIDEST, highest=WIDEST).low > 0

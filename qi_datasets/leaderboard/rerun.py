@@ -2,21 +2,20 @@
 
 import random
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi
 
 from qi_datasets.errors import QIDatasetsError, one_line
+from qi_datasets.evaluation.content import EntryContent
 from qi_datasets.evaluation.description import ABOUT
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import read_data, run_design
 from qi_datasets.evaluation.initialisations import SCRATCH
 from qi_datasets.evaluation.models import DEFAULT, NONE, is_of_library
-from qi_datasets.evaluation.reproduce import TELLING, arguments_of
+from qi_datasets.evaluation.reproduce import TELLING, request_of
 from qi_datasets.leaderboard.words import content_of_init
 from qi_datasets.storage.hub import HubPlace, ask_hub, connection
 from qi_datasets.storage.published import fetch_file
@@ -24,7 +23,7 @@ from qi_datasets.storage.published import fetch_file
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """What came of it. lines: what was repeated, and what could not be. differences: what came out otherwise."""
+    """The result of a repetition. lines: what was repeated or could not be. differences: what came out otherwise."""
 
     lines: tuple[str, ...]
     differences: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ class NotRepeatableError(QIDatasetsError):
     code = "not-repeatable"
 
 
-def network_of(content: Mapping[str, Any], *, trust: bool) -> tuple[str, str]:
+def network_of(content: EntryContent, *, trust: bool) -> tuple[str, str]:
     """Returns the model and the weights of an entry as `evaluate` takes them; NotRepeatableError if there are none.
 
     Args:
@@ -127,15 +126,11 @@ def share_that_differs(
         case: Init, border and seed.
     """
     init, border, seed = case
-    arguments = arguments_of(content_of_init(entry.content, init)) | {
-        "borders": None,
-        "weights": weights,
-        "device": None,
-    }
-    limit = arguments.pop("limit")
-    design = design_of(model, local=entry.content["run"]["local"], **arguments)
+    request = request_of(content_of_init(entry.content, init))
+    request = replace(request, borders=None, weights=weights, local=entry.content["run"]["local"])
+    design = design_of(model, request)
     design = replace(design, borders=[border], inits={init: {**design.inits[init], "seeds": [seed]}})
-    data = read_data(design, output, limit, progress=progress)
+    data = read_data(design, output, request.limit, progress=progress)
     with tempfile.TemporaryDirectory(prefix="qi-rerun-") as folder:
         again = run_design(design, data, Path(folder), progress)
     seeds = entry.content["protocol"]["inits"][init]["seeds"]

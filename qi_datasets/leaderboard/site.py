@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 from urllib.parse import quote
 
 import yaml
@@ -33,6 +33,12 @@ from qi_datasets.storage.card import TAGS
 from qi_datasets.storage.writing import output_errors, write_atomically
 
 PAGE, CSV, JSON, CARD = "index.html", "entries.csv", "entries.json", "README.md"
+NamedField = Literal[
+    "name", "weights", "padding", "pool", "background", "receptive_field", "total_stride", "parameters"
+]
+NAMED: tuple[NamedField, ...] = get_args(NamedField)
+"""The fields of a network that a record has."""
+
 DOWNLOADS = "downloads"
 """The folder beside the page that holds the entries' files."""
 
@@ -51,12 +57,12 @@ SPACE = {
 """The head of the card of a static Space, as the Hub's documentation has it (spaces-config-reference)."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet takes for a formula."""
+"""The first characters of a text that a spreadsheet takes for a formula."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What a site was made of: what was found, and what the Hub's ranking says of it."""
+    """The result of building a site: the entries that were found, and what the Hub's ranking says of them."""
 
     collection: Collection
     compared: Sequence[ComparedClaim]
@@ -86,7 +92,7 @@ def build(
 
     places: as of `collection.collect`
     output: a folder; files of its own in it are replaced, others are left alone
-    link: whether the page links to the entries where they lie, in folders of this machine, instead of copying them
+    link: whether the page links to the entries in their own folders, on of this machine, instead of copying them
     space: whether a card is written too that makes the folder a static Space of the Hub
     hub: ORG/NAME of a benchmark of the Hub, whose ranking the page has too
     pull_requests: whether what open pull requests on the Hub propose counts
@@ -155,7 +161,7 @@ def copy_entries(entries: Sequence[FoundEntry], folder: Path) -> Downloads:
 
 
 def link_entries(entries: Iterable[FoundEntry], output: Path) -> Downloads:
-    """Returns links to the entries where they lie."""
+    """Returns links to the entries' own folders."""
     links = {}
     for found in entries:
         if not isinstance(found.place, Path):
@@ -173,15 +179,14 @@ def files_at(folder: str, found: FoundEntry) -> list[str]:
     return [f"{folder}/{name}" for name in (*LARGEST, *(BESIDE if found.where else ()))]
 
 
-def table_of(board: Board) -> list[dict[str, Any]]:
+def table_of(board: Board) -> list[dict[str, object]]:
     """Returns one record for each row of the tables, as entries.json has them."""
     return [record(track, row) for track in board.tracks for row in track.rows]
 
 
-def record(track: Track, row: RankedRow) -> dict[str, Any]:
-    """A row: what was evaluated, its rank and its figures."""
+def record(track: Track, row: RankedRow) -> dict[str, object]:
+    """Returns a row: what was evaluated, its rank and its figures."""
     content, model = row.content, row.model
-    named = ("name", "weights", "padding", "pool", "background", "receptive_field", "total_stride", "parameters")
     return {
         "entry": row.found.name,
         "key": row.found.key,
@@ -190,7 +195,7 @@ def record(track: Track, row: RankedRow) -> dict[str, Any]:
         "data": track.number,
         "data_version": content["data"]["data_version"],
         "date": content["date"],
-        "model": {name: model[name] for name in named},
+        "model": {name: model[name] for name in NAMED},
         "init": row.init,
         "seeds": len(row.seeds),
         "rank": row.rank,
@@ -199,7 +204,7 @@ def record(track: Track, row: RankedRow) -> dict[str, Any]:
     }
 
 
-def as_csv(table: list[dict[str, Any]]) -> str:
+def as_csv(table: list[dict[str, object]]) -> str:
     """Returns the records as CSV, a column for each figure; empty where a row has no such figure."""
     rows = [dict(flatten_record("", one)) for one in table]
     names = sorted({name for row in rows for name in row}, key=column_order)
@@ -210,7 +215,7 @@ def as_csv(table: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def flatten_record(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+def flatten_record(prefix: str, content: dict[str, object]) -> Iterable[tuple[str, object]]:
     """Yields name with dots -> value, of nested records."""
     for name, value in content.items():
         if isinstance(value, dict):
@@ -220,8 +225,8 @@ def flatten_record(prefix: str, content: dict[str, Any]) -> Iterable[tuple[str, 
             yield f"{prefix}{name}", f"'{value}" if text else value
 
 
-def column_order(name: str) -> tuple[Any, ...]:
-    """Returns what is said of a row first, then its figures, borders and shifts by number."""
+def column_order(name: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
+    """Returns a key that sorts facts about a row before its figures, and borders and shifts by number."""
     first = [
         "entry",
         "key",

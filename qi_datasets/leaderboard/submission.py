@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.description import DESCRIBING
-from qi_datasets.evaluation.entry import ENTRY, UNSEALED
+from qi_datasets.evaluation.entry import ENTRY, MISSING, UNSEALED, differences_of
 from qi_datasets.evaluation.faults import faults_of
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.archive import unpack_entries
@@ -28,7 +27,7 @@ from qi_datasets.storage.published import fetch_file, tree
 from qi_datasets.storage.scratch import scratch_folder
 
 README = "README.md"
-"""May stand beside entries, and in the folder of all of them."""
+"""A file that may be beside entries, and in the folder of all of them."""
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 """The name of an entry's folder."""
@@ -36,7 +35,7 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """What a submission holds.
+    """The checked content of a submission.
 
     new, unchanged: names of valid entries
     refused: what is wrong, a reason each; an entry may have several
@@ -120,7 +119,7 @@ def check(
 
 @contextmanager
 def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[RefusedEntry] | None]]:
-    """The folder of what is submitted, while the block runs, and what is wrong beside its entries.
+    """Yields the folder of what is submitted, while the block runs, and what is wrong beside its entries.
 
     submission: as of `check`
     """
@@ -178,12 +177,12 @@ def has_entries(place: HubPlace) -> bool:
 
 
 def find_trouble(known: KnownEntry, one: FoundEntry) -> str:
-    """Why a new entry is refused beside those that are known; "" for one that isn't, or that was run again."""
+    """Returns why a new entry is refused beside those that are there; "" for one that isn't, or that was run again."""
     return "" if known.original(one) is not None else known.trouble(one)
 
 
 def form_faults(folder: Path) -> list[str]:
-    """Returns what is wrong with the name of an entry's folder, and with what lies in it."""
+    """Returns what is wrong with the name of an entry's folder, and with its files."""
     return [*named_plainly(folder.name), *other_files(folder)]
 
 
@@ -205,23 +204,10 @@ def other_files(folder: Path) -> Iterator[str]:
         yield f"{name[:80]} is a link; put the file itself there"
 
 
-def find_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def find_change(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     """Returns where an entry differs from the published one of its name; "" if it doesn't."""
     for section in (name for name in new if name not in (*UNSEALED, *DESCRIBING)):
-        if where := changed_place(section, old.get(section), new[section]):
-            return f"{where}; a new revision needs a folder of its own"
+        for where, published, now in differences_of(section, old.get(section, MISSING), new[section]):
+            changed = f"{where} is {repr(now)[:80]}, but was published as {repr(published)[:80]}"
+            return f"{changed}; a new revision needs a folder of its own"
     return ""
-
-
-def changed_place(where: str, old: Any, new: Any) -> str:
-    """Returns names the first place where a published value was changed; "" if none was."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return next(
-            filter(None, (changed_place(f"{where}.{name}", old.get(name), new.get(name)) for name in old | new)), ""
-        )
-    return "" if old == new else f"{where} is {show_value(new)}, but was published as {show_value(old)}"
-
-
-def show_value(value: Any) -> str:
-    """Returns a value in a message."""
-    return repr(value)[:80]

@@ -1,15 +1,16 @@
-"""What the page says in words: names of rows and tracks, numbers, the finding, and how an entry is made again."""
+"""The words of the page: names of rows and tracks, numbers, the finding, and how an entry is made again."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
+from qi_datasets.evaluation.arguments import EvaluationRequest
+from qi_datasets.evaluation.content import EntryContent, ModelContent
 from qi_datasets.evaluation.description import network_name
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.initialisations import GIVEN
-from qi_datasets.evaluation.reproduce import arguments_of
+from qi_datasets.evaluation.reproduce import request_of
 from qi_datasets.evaluation.wording import NOTHING
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.leaderboard.collection import FoundEntry
@@ -22,10 +23,10 @@ LONGEST = 34
 """Characters of a name in a figure."""
 
 MINUS = "\N{MINUS SIGN}"
-"""What stands before a number below 0."""
+"""The sign of a number below 0."""
 
 SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
-"""What stands for an accuracy where the corners are equal."""
+"""The sign in place of an accuracy where the corners are equal."""
 
 COLUMNS: Mapping[str, str] = {
     **wording.COLUMNS,
@@ -60,12 +61,12 @@ COLUMNS: Mapping[str, str] = {
     "test sources": "pictures that the figures are about",
     "networks": "rows that are compared with one another",
 }
-"""What each column of the page says."""
+"""The meaning of each column of the page."""
 
 DATA = {OFFICIAL: "the official set", UNVERIFIED: "official names, pixels unverified", DEMO: "the demo pictures"}
 OTHER_DATA = "other pictures"
 SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
-"""Where the commands on the page put the sets of a track."""
+"""The folders in which the commands on the page put the sets of a track."""
 
 
 def row_name(row: RankedRow) -> str:
@@ -161,8 +162,8 @@ def is_variant(row: RankedRow, other: RankedRow) -> bool:
     )
 
 
-def commands(content: Mapping[str, Any]) -> list[str]:
-    """Command lines that make the data of an entry and the entry itself; [] where no command can."""
+def commands(content: EntryContent) -> list[str]:
+    """Returns command lines that make the data of an entry and the entry itself; [] where no command can."""
     data, model = content["data"], content["model"]
     # A module of somebody's program has no command; a function that makes it, at some place, has.
     if (model["weights"] == GIVEN and ":" not in model["name"]) or data["track"] not in SETS:
@@ -173,24 +174,24 @@ def commands(content: Mapping[str, Any]) -> list[str]:
     if data["set"] == QI.name:
         build += " --border 0"
     try:
-        parts = [arguments_of(content)]
+        parts = [request_of(content)]
     except OptionError:
-        parts = [arguments_of(content_of_init(content, init)) for init in content["figures"]]
-    return [build, *(command_line(model, sets, [*flags_of(arguments), "--entry", "again"]) for arguments in parts)]
+        parts = [request_of(content_of_init(content, init)) for init in content["figures"]]
+    return [build, *(command_line(model, sets, [*flags_of(request), "--entry", "again"]) for request in parts)]
 
 
-def comparison(content: Mapping[str, Any]) -> str:
-    """The command line that runs an entry's evaluation again and compares; its folder stands for both downloads."""
+def comparison(content: EntryContent) -> str:
+    """The command line that runs an entry's evaluation again and compares; FOLDER has both downloads."""
     return command_line(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
 
 
-def content_of_init(content: Mapping[str, Any], init: str) -> dict[str, Any]:
+def content_of_init(content: EntryContent, init: str) -> EntryContent:
     """Returns what an entry says, of one init alone."""
     protocol = content["protocol"]
     return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
 
 
-def command_line(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> str:
+def command_line(model: ModelContent, sets: str, flags: Sequence[str]) -> str:
     """Returns a command line of `qi-eval`."""
     weights = [] if model["weights"] in ("none", GIVEN) else ["--weights", model["weights"]]
     name, rest = [model["name"]], ["--output", sets, *weights, *flags]
@@ -198,19 +199,12 @@ def command_line(model: Mapping[str, Any], sets: str, flags: Sequence[str]) -> s
     return shlex.join(["qi-eval", *([*rest, "--", *name] if name[0].startswith("-") else [*name, *rest])])
 
 
-def flags_of(arguments: Mapping[str, Any]) -> list[str]:
+def flags_of(request: EvaluationRequest) -> list[str]:
     """Returns the flags of an evaluation, without those that say what is so by default."""
-    usual = {
-        "task": QI.name,
-        "borders": list(QI.borders),
-        "padding": OWN,
-        "background": "zero",
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-    }
+    usual = EvaluationRequest(borders=list(QI.borders), mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD))
     flags: list[str] = []
-    for name, value in arguments.items():
-        if value is None or usual.get(name) == value:
+    for name, value in vars(request).items():
+        if value is None or getattr(usual, name) == value:
             continue
         flag = {"borders": "--border"}.get(name, f"--{name.replace('_', '-')}")
         if name in ("mean", "std"):
@@ -221,7 +215,7 @@ def flags_of(arguments: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def list_values(values: Iterable[Any]) -> str:
+def list_values(values: Iterable[object]) -> str:
     """Returns values in one line; a long list is cut."""
     those: Sequence[str] = [f"{value}" for value in values]
     return ", ".join(those) if len(those) <= 12 else f"{', '.join(those[:10])}, \N{HORIZONTAL ELLIPSIS} ({len(those)})"

@@ -30,7 +30,7 @@ CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
     "imagenet_train": lambda spec: False,
     "per_class": lambda spec: False,
 }
-"""Those of our arguments that concern some sets only, and which these are; the others concern every set."""
+"""Arguments that only some sets take, with the test for it; all others are for every set."""
 
 EVERYWHERE = ("path", "name", "split", "streaming", "output", "repo_id", "revision")
 
@@ -85,7 +85,7 @@ View = Callable[[Any], Any]
 
 
 def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
-    """OptionError for an argument that is given but has no effect on this set."""
+    """Raises OptionError for an argument that is given but has no effect on this set."""
     for option, value in given.items():
         if value is not None and not CONCERNS[option](spec):
             raise OptionError(
@@ -166,7 +166,7 @@ def checked_side(spec: SetSpec, size: int | None = None, canvas: int | None = No
 
 
 def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
-    """UnknownSetError for a split that the set does not have, OptionError for one that can't be read so."""
+    """Raises UnknownSetError for a split that the set does not have, OptionError for one that can't be read so."""
     if isinstance(split, list | tuple | dict):
         for part in split.values() if isinstance(split, dict) else split:
             check_split(spec, part, streaming)
@@ -198,7 +198,7 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
 
 
 def named_splits(split: object, known: Iterable[str]) -> list[str]:
-    """Those of a set's splits that a checked request needs."""
+    """Returns the splits of a set that a checked request needs."""
     if isinstance(split, list | tuple | dict):
         parts = split.values() if isinstance(split, dict) else split
         needed = {name for part in parts for name in named_splits(part, known)}
@@ -209,7 +209,7 @@ def named_splits(split: object, known: Iterable[str]) -> list[str]:
 
 
 def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:
-    """OptionError for an argument that is unknown, that has no effect, or that names what is not there.
+    """Raises OptionError for an argument that is unknown, that has no effect, or that names what is not there.
 
     spec: the set.
     stock: arguments that go to `datasets.load_dataset`.
@@ -261,7 +261,7 @@ def columns_of(view: View | None) -> tuple[str, ...]:
 
 
 def check_columns(columns: object, known: Iterable[str]) -> None:
-    """OptionError for anything but a list of some of the known columns."""
+    """Raises OptionError for anything but a list of some of the columns."""
     if not isinstance(columns, Sequence) or isinstance(columns, str) or not columns:
         raise OptionError(
             f"columns must be a list of some of {', '.join(known)}, not {columns!r}", code="unknown-column"

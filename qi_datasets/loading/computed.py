@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, cast
 
 import datasets
 import numpy as np
@@ -41,12 +41,22 @@ def computed_type(**further: pa.DataType) -> pa.StructType:
     return pa.struct({"bytes": stored, "path": pa.string(), **further, "rewritten": REWRITTEN})
 
 
+class Cell(TypedDict, total=False):
+    """A value of a computed column in Arrow; `y` and `x` where each row has a place of its own."""
+
+    bytes: dict[str, bytes] | None
+    path: str | None
+    rewritten: dict[str, object] | None
+    y: int
+    x: int
+
+
 @dataclass
 class ComputedImage:
     """An image column whose pixels are computed from the stored image on reading: base of a family of feature types.
 
     In Arrow, `bytes` is not a file but a struct whose one field says that it holds the file as stored, and how to get
-    the image that is seen. Nobody takes the one for the other, then: it stands in every row of `to_pandas()`, and in
+    the image that is seen. The two are not confused, then: it is in every row of `to_pandas()`, and in
     the error that a cast to the stock `Image` gives. Where an image was rewritten (by `map`, say), `bytes` is null, and
     `rewritten` holds a stock image that is what it should be already.
     """
@@ -61,7 +71,7 @@ class ComputedImage:
         return f"{self!r}, which qi_datasets.as_stock(view) turns into stock images"
 
     @abstractmethod
-    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+    def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Computes the image from the stored PNG file.
 
         Args:
@@ -73,9 +83,9 @@ class ComputedImage:
         """Returns the Arrow type of the column."""
         return self.pa_type
 
-    def encode_example(self, value: Any) -> dict[str, Any]:
+    def encode_example(self, value: object) -> dict[str, object]:
         """Returns what is stored of a stock image struct, an image, an array, or a file's path or bytes."""
-        empty: dict[str, Any] = {part.name: None for part in self.pa_type}
+        empty: dict[str, object] = {part.name: None for part in self.pa_type}
         if isinstance(value, dict):
             if stored_file(value) or value.get("rewritten"):
                 return {**empty, **value}
@@ -83,15 +93,16 @@ class ComputedImage:
                 return {**empty, "bytes": {AS_STORED: value["bytes"]}, "path": value["path"]}
         return {**empty, "rewritten": datasets.Image().encode_example(value)}
 
-    def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Image.Image:
+    def decode_example(
+        self, value: object, token_per_repo_id: dict[str, str | bool | None] | None = None
+    ) -> Image.Image:
         """Returns the computed image: PIL, mode L or RGB, which makes its black when pixels are asked for."""
         if not isinstance(value, dict):
-            image: Image.Image = value
-            return image
+            return cast("Image.Image", value)
         stored = stored_file(value)
         if stored is None:
             return datasets.Image().decode_example(value["rewritten"], token_per_repo_id)  # type: ignore[no-any-return]
-        return image_of(self.placed(stored, value))
+        return image_of(self.placed(stored, cast("Cell", value)))
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """From the storage of a stock image column, or of this one."""
@@ -116,7 +127,7 @@ class ComputedImage:
 
     @property
     def embed_storage(self) -> Callable[..., pa.StructArray]:
-        """What puts files into the storage, of which nothing lies outside.
+        """The function that puts outside files into the storage; a view has none.
 
         `datasets` looks for it where a data set is written (`to_parquet`, `save_to_disk`, `push_to_hub`) and nowhere
         else, so that a view can warn here.
@@ -133,7 +144,7 @@ class BorderedImage(ComputedImage):
     border: int
     _type: str = field(default="BorderedImage", init=False, repr=False)
 
-    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+    def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the stored image inside its border."""
         return whole(pixels(stored)).bordered(self.border)
 
@@ -146,7 +157,7 @@ class ShiftedImage(ComputedImage):
     shift: int
     _type: str = field(default="ShiftedImage", init=False, repr=False)
 
-    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+    def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the moved image."""
         return whole(SHIFTS[self.mode](pixels(stored), self.shift, SHIFTED_GEOMETRY.view))
 
@@ -158,7 +169,7 @@ class WindowImage(ComputedImage):
     _type: str = field(default="WindowImage", init=False, repr=False)
     pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
 
-    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+    def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the window."""
         return whole(window(pixels(stored), cell["y"], cell["x"], SHIFTED_GEOMETRY.view))
 
@@ -176,7 +187,7 @@ class GridImage(ComputedImage):
     _type: str = field(default="GridImage", init=False, repr=False)
     pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
 
-    def placed(self, stored: bytes, cell: dict[str, Any]) -> Placed:
+    def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the patch on its canvas."""
         patch = pixels(stored)[: QUADRANT.patch, : QUADRANT.patch]
         side = QUADRANT.grid_side(self.grid) + 2 * self.border
@@ -201,8 +212,8 @@ def pixels(png: bytes) -> Pixels:
     return np.asarray(image)
 
 
-def stored_file(cell: Mapping[str, Any]) -> bytes | None:
-    """The stored PNG in a value of a computed column; None where the image was rewritten, or in a stock value."""
+def stored_file(cell: Mapping[str, object]) -> bytes | None:
+    """Returns the stored PNG in a value of a computed column; None for a rewritten image, and for a stock value."""
     stored = cell.get("bytes")
     return stored.get(AS_STORED) if isinstance(stored, Mapping) else None
 

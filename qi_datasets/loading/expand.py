@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import datasets
 import numpy as np
@@ -11,7 +10,7 @@ from datasets.table import InMemoryTable, Table
 from numpy.typing import NDArray
 
 Step = Callable[[pa.Table], pa.Table]
-"""What is done to a table: picklable."""
+"""A function of tables that can be pickled."""
 
 
 class ComputedTable(InMemoryTable):  # type: ignore[misc]
@@ -28,18 +27,18 @@ class ComputedTable(InMemoryTable):  # type: ignore[misc]
         super().__init__(table)
         self.base, self.steps = base, steps
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type["ComputedTable"], tuple[Table, tuple[Step, ...]]]:
         return ComputedTable, (self.base, self.steps)
 
 
 def _stock_method(name: str) -> Callable[..., ComputedTable]:
-    def method(self: ComputedTable, *args: Any, **kwargs: Any) -> ComputedTable:
+    def method(self: ComputedTable, *args: object, **kwargs: object) -> ComputedTable:
         return ComputedTable(self.base, (*self.steps, partial(_stock_step, name, args, kwargs)))
 
     return method
 
 
-def _stock_step(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], table: pa.Table) -> pa.Table:
+def _stock_step(name: str, args: tuple[object, ...], kwargs: dict[str, object], table: pa.Table) -> pa.Table:
     return getattr(InMemoryTable(table), name)(*args, **kwargs).table
 
 

@@ -1,7 +1,7 @@
 """Formats of `datasets` that fill arrays in place: `with_format("numpy")`, `"torch"`, `"jax"`, `to_tf_dataset`.
 
 Stock formatters turn each image into an array of its own, a list of arrays into a batch by copying it, and channels to
-the front by copying again. `datasets` keeps its formatters in a table by name; those below stand in it, and leave all
+the front by copying again. `datasets` has a table of formatters by name; those below are put into it, and leave all
 but our own lazy images to the stock ones that they inherit from.
 """
 
@@ -34,7 +34,7 @@ class _FillingFormatter:
     channels_first = False
     python_features_decoder: Any
 
-    def format_row(self, pa_table: pa.Table) -> Any:
+    def format_row(self, pa_table: pa.Table) -> object:
         """Formats a row of a view, whose columns the stock formatter looks at for longer than their images take."""
         columns = dict(zip(pa_table.column_names, pa_table.columns, strict=True))
         features = self.python_features_decoder.features or {}
@@ -44,7 +44,7 @@ class _FillingFormatter:
         row = {name: _SCALARS.get(column.type, dict)(column[0].as_py()) for name, column in columns.items()}
         return self.recursive_tensorize(self.python_features_decoder.decode_row(row))
 
-    def _recursive_tensorize(self, data_struct: Any) -> Any:
+    def _recursive_tensorize(self, data_struct: object) -> object:
         if not getattr(self, self.options):
             images = data_struct if isinstance(data_struct, list) else [data_struct]
             placed = [one for one in map(placed_of, images) if one is not None]
@@ -54,13 +54,13 @@ class _FillingFormatter:
                 return self._made_of(_as_pil_shapes(paint(placed[0], self.channels_first), self.channels_first))
         return super()._recursive_tensorize(data_struct)  # type: ignore[misc]
 
-    def recursive_tensorize(self, data_struct: Any) -> Any:
+    def recursive_tensorize(self, data_struct: object) -> object:
         """Formats the columns of a row one by one, without the stock formatter's bars and pools for nested ones."""
         if isinstance(data_struct, dict) and not any(isinstance(value, dict) for value in data_struct.values()):
             return {name: self._recursive_tensorize(value) for name, value in data_struct.items()}
         return super().recursive_tensorize(data_struct)  # type: ignore[misc]
 
-    def _made_of(self, array: Pixels) -> Any:
+    def _made_of(self, array: Pixels) -> object:
         return array
 
 
@@ -73,12 +73,12 @@ class _FillingTorchFormatter(_FillingFormatter):
     channels_first = True
     torch_tensor_kwargs: dict[str, Any]
 
-    def _made_of(self, array: Pixels) -> Any:
+    def _made_of(self, array: Pixels) -> object:
         import torch
 
         return torch.from_numpy(array)
 
-    def _recursive_tensorize(self, data_struct: Any) -> Any:
+    def _recursive_tensorize(self, data_struct: object) -> object:
         """Formats integers and text as the stock formatter does, which looks for videos in each of them first."""
         if isinstance(data_struct, str):
             return data_struct
@@ -93,7 +93,7 @@ class _FillingJaxFormatter(_FillingFormatter):
     options = "jnp_array_kwargs"
     device: str
 
-    def _made_of(self, array: Pixels) -> Any:
+    def _made_of(self, array: Pixels) -> object:
         import jax
         from datasets.formatting import jax_formatter
 

@@ -3,7 +3,7 @@
 import glob
 import warnings
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from typing import Any, Literal, TypeAlias, Unpack, overload
 
 import datasets
 import pyarrow as pa
@@ -46,6 +46,9 @@ from qi_datasets.storage.manifest import Manifest, check_set
 from qi_datasets.storage.manifest_file import MANIFEST
 from qi_datasets.storage.staging import finished_place
 from qi_datasets.storage.steady import read_steadily, stamp
+
+OneSplit: TypeAlias = datasets.Dataset | datasets.IterableDataset
+Loaded: TypeAlias = OneSplit | datasets.DatasetDict | datasets.IterableDatasetDict | list[OneSplit]
 
 
 @overload
@@ -169,7 +172,7 @@ def load_dataset(
     root = default_output() if output is None else root_of(output, spec, side)
     folder: Place = repo or ensure_built(spec, side, root, imagenet_val)
 
-    def read_published() -> Any:
+    def read_published() -> Loaded:
         found = hub.find_published(spec, side, repo or "", revision)
         files = hub.file_names_at_border_0(spec, found)
         if streaming:
@@ -179,7 +182,7 @@ def load_dataset(
         rows = datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
         return with_provenance(rows, spec, found.manifest)
 
-    def read(place: Place) -> Any:
+    def read(place: Place) -> Loaded:
         manifest = stored_manifest(spec, place, side)
         if manifest.outdated:
             warnings.warn(
@@ -221,14 +224,14 @@ def load_dataset(
     return apply_view(loaded, view, shown)
 
 
-def apply_view(rows: Any, view: View | None, columns: list[str] | None) -> Any:
+def apply_view(rows: OneSplit, view: View | None, columns: list[str] | None) -> OneSplit:
     """Returns a split through a view, or as it is, with these columns of what is seen, or all."""
     viewed = rows if view is None else view(rows)
     return viewed if columns is None else viewed.select_columns(list(columns))
 
 
 def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
-    """The place of sets that `output` names: itself, or the one above, if it is the very set that is asked for."""
+    """Returns the place of sets that `output` names: itself, or the folder above it if it is the set asked for."""
     place = place_of(output)
     if not exists(join_place(place, MANIFEST)):
         return place
@@ -247,7 +250,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
 
     spec: the set.
     side: of its images at border 0, in pixels.
-    root: where sets lie.
+    root: the folder of sets.
     imagenet_val: the images, None without any.
     """
     folder = set_folder(root, spec, side)
@@ -291,7 +294,7 @@ def is_current(folder: Place) -> bool:
 
 
 def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
-    """The manifest of a stored set; StoredSetError if it is another set, incomplete or of another data version."""
+    """Returns a stored set's manifest; StoredSetError if it is another set, incomplete or of another data version."""
     manifest = Manifest.read(folder)
     check_set(
         manifest,

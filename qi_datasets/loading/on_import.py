@@ -1,4 +1,4 @@
-"""The image types of views are known to `datasets` as soon as this package is imported, before `datasets` or after it.
+"""Registers the image types of views with `datasets`, whichever of the two packages is imported first.
 
 So a view that was written to a file opens where `qi_datasets` was imported. `datasets` itself takes a second to import,
 which commands that don't need it are spared: the types are registered when somebody imports it.
@@ -35,7 +35,7 @@ class RegisteringLoader(Loader):
 
 
 class LibraryFinder(MetaPathFinder):
-    """Finds `datasets` once, for whoever imports it first."""
+    """Finds `datasets` once, for the first import of it."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Returns the module's own spec, with a loader that registers our types; None for other modules."""

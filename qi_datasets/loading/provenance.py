@@ -1,10 +1,11 @@
-"""Where loaded rows come from: written into a data set's info when it is loaded, and read back from there."""
+"""Writes where rows come from into a data set's info when it is loaded, and reads it back from there."""
 
 import json
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 
@@ -13,12 +14,14 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.storage.location import place_of
 from qi_datasets.storage.manifest import Manifest
 
+Loaded = TypeVar("Loaded")
+
 _MARK = "provenance: "
-"""What the line of a description begins with that holds the provenance as JSON."""
+"""The beginning of the line of a description that holds the provenance as JSON."""
 
 
-def provenance(source: Any) -> dict[str, Any]:
-    """What a figure should be quoted with: set, data version, split digests, official selection, pixels, layout.
+def provenance(source: object) -> dict[str, Any]:
+    """Returns what a figure is quoted with: set, data version, split digests, official selection, pixels, layout.
 
     Args:
         source: What `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or
@@ -45,7 +48,7 @@ def provenance(source: Any) -> dict[str, Any]:
     return told
 
 
-def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
+def with_provenance(loaded: Loaded, spec: SetSpec, manifest: Manifest) -> Loaded:
     """Loaded rows, whose info now says what they are; demo pictures and repeated ones are announced once a process."""
     if manifest.demo:
         _announce(
@@ -54,7 +57,9 @@ def with_provenance(loaded: Any, spec: SetSpec, manifest: Manifest) -> Any:
         )
     if manifest.repeats:
         _announce(manifest.repeats)
-    each = loaded.values() if isinstance(loaded, dict) else loaded if isinstance(loaded, list | tuple) else [loaded]
+    each: Iterable[Any] = (
+        loaded.values() if isinstance(loaded, dict) else loaded if isinstance(loaded, list | tuple) else [loaded]
+    )
     for rows in each:
         rows.info.description = f"{spec.title}. {spec.summary}\n{_MARK}{json.dumps(manifest.provenance)}"
         rows.info.version = datasets.Version(manifest.spec_version)

@@ -2,10 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -76,7 +75,7 @@ def repo_for(
 
 
 def find_published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
-    """The set in a repository, or in the one that `qi-publish` makes of its name where it publishes several sets.
+    """Returns the set in a repository, or in the one that `qi-publish` names after it where it publishes several sets.
 
     Args:
         spec: The set.
@@ -85,8 +84,8 @@ def find_published(spec: SetSpec, side: int, repo_id: str, revision: str | None)
         revision: A tag, branch or commit; None for main.
 
     Raises:
-        HubError: For another set, size or data version, or a recipe.
-        NotOnHubError: For another set, size or data version, or a recipe.
+        HubError: For what the Hub refuses.
+        NotOnHubError: For a repository or revision that is not there.
         StoredSetError: For another set, size or data version, or a recipe.
     """
     place = HubPlace(repo_id, MAIN if revision is None else revision)
@@ -133,7 +132,7 @@ def local_files(found: PublishedSet, files: dict[str, list[str]], splits: Iterab
 
 @dataclass
 class ShardsConfig(datasets.BuilderConfig):  # type: ignore[misc]
-    """What a stream is made of. shards: names of files by split."""
+    """The source of a stream. shards: names of files by split."""
 
     found: PublishedSet | None = None
     shards: dict[str, list[str]] = field(default_factory=dict)
@@ -162,9 +161,9 @@ class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
 
 def stream(
-    found: PublishedSet, files: dict[str, list[str]], split: str | list[str] | None, stock: dict[str, Any]
-) -> Any:
-    """An IterableDataset of a split, or an IterableDatasetDict of all: each file is fetched when its rows are due.
+    found: PublishedSet, files: dict[str, list[str]], split: str | list[str] | None, stock: Mapping[str, object]
+) -> datasets.IterableDataset | datasets.IterableDatasetDict:
+    """Returns an IterableDataset of a split, or an IterableDatasetDict of all; files are fetched when rows are due.
 
     Args:
         found: The set.

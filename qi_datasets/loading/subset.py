@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from PIL import Image
 
 from qi_datasets.building.subset import FACTS, PER_CLASS, read_subset, subset_folder, write_subset
 from qi_datasets.errors import NamedArgument, OptionError
@@ -20,7 +21,7 @@ def load_subset(
     split: str | list[str] | None = None,
     streaming: bool = False,
     output: str | Path | None = None,
-    **others: Any,
+    **others: object,
 ) -> Any:
     """Loads a list of `subset`, with its images where these are given.
 
@@ -93,6 +94,6 @@ def with_images(rows: datasets.Dataset, images: TrainingImages) -> datasets.Data
     return rows.with_transform(partial(_read, images=images))
 
 
-def _read(batch: dict[str, list[Any]], images: TrainingImages) -> dict[str, list[Any]]:
+def _read(batch: dict[str, list[str]], images: TrainingImages) -> dict[str, list[str] | list[Image.Image]]:
     locations = [images.location(name) for name in batch["name"]]
     return {**batch, "image": [decode_image(each.read(), each) for each in locations]}

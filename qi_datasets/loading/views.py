@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import datasets
 import pyarrow as pa
@@ -37,7 +37,7 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
 
 
 def with_shift(dataset: AnyDataset, mode: str, shift: int) -> AnyDataset:
-    """Every image moved by `shift` pixels, down and right, in the way that `mode` names ("crop", "zero", ...)."""
+    """Returns each image moved by `shift` pixels down and right, as `mode` ("crop", "zero", ...) says."""
     return _with_image(dataset, ShiftedImage(mode, shift))
 
 
@@ -55,7 +55,7 @@ def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
 def stream_tables(
     stream: datasets.IterableDataset,
     step: Callable[[pa.Table], pa.Table],
-    features: Mapping[str, Any],
+    features: Mapping[str, object],
     rows: int = _STREAMED_ROWS,
 ) -> datasets.IterableDataset:
     """Returns a stream whose tables go through a step.
@@ -95,5 +95,5 @@ def as_stock(dataset: AnyDataset) -> AnyDataset:
     return dataset.map(_read_images, fn_kwargs={"names": images}, features=features)
 
 
-def _read_images(row: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _read_images(row: Mapping[str, object], names: list[str]) -> dict[str, object]:
     return {name: row[name] for name in names}

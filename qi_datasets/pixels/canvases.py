@@ -32,7 +32,7 @@ def paint(placed: Placed, channels_first: bool = False) -> Pixels:
     shape = (channels, height, width) if channels_first else placed.shape
     size = math.prod(shape)
     is_kept = SMALLEST <= size <= LARGEST
-    memory = (_spare_memory(size) if is_kept else None) or memoryview(black(size))
+    memory = (_spare_memory(size) if is_kept else None) or black(size).data
     # NumPy's views hold the array at the end of their chain of views: this one, since a memoryview lies beneath it.
     owner = np.frombuffer(memory, np.uint8)
     image = owner.reshape(shape)

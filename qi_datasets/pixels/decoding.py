@@ -6,7 +6,7 @@ import logging
 from PIL import Image, features
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""What Pillow may take a file for: for others it calls programs, or decoders that hardly anybody tests."""
+"""The formats that Pillow may read: for others it calls programs, or decoders that are little tested."""
 
 MOST_PIXELS = 100_000_000
 """An image of more is not decoded: it would take gigabytes."""
@@ -49,7 +49,7 @@ def decode_file(data: bytes) -> Image.Image:
     """Returns the image in the bytes of a file, fully decoded, in the file's own mode.
 
     Raises:
-        TooManyPixelsError: For a huge one, and whatever Pillow raises.
+        TooManyPixelsError: For a huge one; further errors are Pillow's.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)

@@ -35,12 +35,12 @@ _SPREADS = (1, 2, 4, 8, 16, 32, 64, 1024)
 
 
 def _bits(value: int, count: int) -> bytes:
-    """Bit string of the `count` low bits of `value`, least significant first (all of deflate but Huffman codes)."""
+    """Returns the `count` low bits of `value`, least significant first (as in deflate everything but Huffman codes)."""
     return bytes(value >> i & 1 for i in range(count))
 
 
 def _code_lengths(weights: Sequence[int], limit: int) -> list[int]:
-    """Lengths of an optimal prefix code of words of at most `limit` bits, by package-merge (Larmore, Hirschberg 1990).
+    """Returns the word lengths of an optimal prefix code, at most `limit`, by package-merge (Larmore, Hirschberg 1990).
 
     `weights` are the symbols' frequencies; a symbol of weight 0 gets no word (length 0). At least two must be
     positive. Ties are broken by symbol, so that the lengths are the same everywhere.
@@ -57,7 +57,7 @@ def _code_lengths(weights: Sequence[int], limit: int) -> list[int]:
 
 
 def _code_words(lengths: Sequence[int]) -> list[bytes]:
-    """Canonical Huffman code of these lengths (RFC 1951 section 3.2.2), as bit strings, most significant bit first."""
+    """Returns the canonical Huffman code of these lengths (RFC 1951 section 3.2.2): bit strings, highest bit first."""
     words = [b""] * len(lengths)
     word = 0
     for length in range(1, max(lengths) + 1):
@@ -70,7 +70,7 @@ def _code_words(lengths: Sequence[int]) -> list[bytes]:
 
 
 def _run_length_coded(lengths: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Code lengths as (symbol, extra bits) of the code length alphabet (RFC 1951 section 3.2.7, without its 17)."""
+    """Yields code lengths as (symbol, extra bits) of the code length alphabet (RFC 1951 section 3.2.7, without 17)."""
     for length, group in itertools.groupby(lengths):
         count = len(list(group))
         symbol, least, most, extra = (16, 3, 6, 2) if length else (18, 11, 138, 7)
@@ -85,7 +85,7 @@ def _run_length_coded(lengths: Sequence[int]) -> Iterator[tuple[int, bytes]]:
 
 
 def _block_header(lengths: Sequence[int]) -> bytes:
-    """Bit string that opens a block with these literal/length code lengths, but for the bit that marks the last."""
+    """Returns the bits that open a block with these literal/length code lengths, without the one for the last block."""
     coded = list(_run_length_coded([*lengths, *_DISTANCE_LENGTHS]))
     used = [symbol for symbol, _ in coded]
     length_lengths = _code_lengths([used.count(symbol) for symbol in range(19)], _MAX_LENGTH_CODE_LENGTH)
@@ -97,7 +97,7 @@ def _block_header(lengths: Sequence[int]) -> bytes:
 
 
 def _length_symbols() -> list[tuple[int, bytes]]:
-    """(symbol, extra bits) of match lengths 3 to 257, at index length - 3 (RFC 1951 section 3.2.5)."""
+    """Returns (symbol, extra bits) of match lengths 3 to 257, at index length - 3 (RFC 1951 section 3.2.5)."""
     symbols = []
     for symbol in range(257, _LONGEST):
         extra = max(0, (symbol - 261) // 4)
@@ -134,7 +134,7 @@ class Code:
         return joined.ravel(), (lengths + lengths[:, None]).ravel()
 
     def coded(self, rows: npt.NDArray[np.uint8]) -> list[bytes]:
-        """Bit strings of rows of literals, (h, n)."""
+        """Returns the bit strings of rows of literals, (h, n)."""
         h, n = rows.shape
         unused = -n % _JOINED
         padded = np.zeros((h, n + unused), np.uint8)
@@ -153,7 +153,7 @@ class Code:
         return [bits[start:end] for start, end in zip(starts[::per_row].tolist(), row_ends.tolist(), strict=True)]
 
     def zeros(self, count: int) -> bytes:
-        """Bit string of `count` >= 0 zero bytes."""
+        """Returns the bit string of `count` >= 0 zero bytes."""
         if count == 0:
             return b""
         # A match repeats bytes that are there already, so the first zero is a literal.
@@ -186,12 +186,12 @@ def black_code() -> Code:
 
 
 def _laid_end_to_end(codes: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64]) -> bytes:
-    """Bit string of codes of 1 to 63 bits that begin at these bits: each ends where the next begins."""
+    """Returns the bit string of codes of 1 to 63 bits that begin at these bits: each ends where the next begins."""
     word, shift = starts >> 6, (starts & _WORD - 1).astype(np.uint64)
     last = np.append(np.flatnonzero(word[1:] != word[:-1]), len(word) - 1)  # of the codes that begin in each word
     first = np.append(0, last[:-1] + 1)
     words = np.zeros(len(last) + 1, np.uint64)
     np.bitwise_or.reduceat(codes << shift, first, out=words[:-1])
-    # What of a word's last code is beyond the word; two shifts, since one by 64 has no defined result.
+    # The part of a word's last code that is beyond the word, by two shifts, since one by 64 has no defined result.
     words[1:] |= codes[last] >> np.uint64(1) >> np.uint64(_WORD - 1) - shift[last]
     return np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), bitorder="little").tobytes()

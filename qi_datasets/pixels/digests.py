@@ -13,7 +13,7 @@ def draw(text: str) -> bytes:
 
 
 def sha256_hex(data: bytes) -> str:
-    """SHA-256 of `data`, in hex."""
+    """Returns the SHA-256 of `data`, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Where pixels go: images that are black outside one rectangle, borders, central crops. Pure functions on arrays."""
+"""The geometry of images that are black outside one rectangle: borders, crops, shifts. Pure functions on arrays."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -168,7 +168,7 @@ def centre(image: Pixels, side: int) -> Pixels:
 
 
 def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
-    """The central window's content moved by `shift` pixels down and right; what enters is the base's own content.
+    """Returns the central window moved by `shift` pixels down and right; the base's own content enters.
 
     Args:
         base: (h, w[, c]) uint8.
@@ -179,7 +179,7 @@ def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
         (side, side[, c]) uint8.
 
     Raises:
-        OptionError: When the base has no room for it.
+        OptionError: When the base is too small for it.
     """
     height, width = base.shape[:2]
     return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)

@@ -84,7 +84,7 @@ class PlacedImage(Image.Image):
 
     @property
     def still_placed(self) -> Placed | None:
-        """What the pixels are computed from; None once PIL has pixels of its own."""
+        """The rectangle that the pixels are computed from; None once PIL has pixels of its own."""
         return None if "_made" in self.__dict__ else self._placed
 
     def _like_it(self, placed: Placed) -> "PlacedImage":
@@ -101,7 +101,7 @@ class PlacedImage(Image.Image):
         pixels.flags.writeable = False
         return {"data": pixels.data, "shape": pixels.shape, "typestr": "|u1", "version": 3}
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Returns the rectangle and its place, or where PIL has pixels an ordinary image of these."""
         if (placed := self.still_placed) is None:
             return Image.Image, (), self.__getstate__()

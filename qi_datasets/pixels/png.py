@@ -1,6 +1,6 @@
 """PNG files: of images that are black outside one rectangle, without compressing black, and of photographs.
 
-`photograph_png` is Pillow's writer. The rest of this page is about the other images, most of which is black.
+`photograph_png` is Pillow's writer. The rest of this file is about the other images, which are mostly black.
 The same content is written many times, at other places on other canvases. So the work is split in two.
 `PatchEncoder(content)` filters and Huffman-codes the rows of the content once.
 `PatchEncoder.png` then joins those rows with the code of the black between them, which depends on widths alone.
@@ -38,7 +38,7 @@ _ADLER_BASE = 65521
 
 
 def _paeth_residuals(content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Bytes of the content's rows and of the black column to their right after filter type Paeth (PNG section 9.4).
+    """Returns the content's rows and the black column to their right after filter type Paeth (PNG section 9.4).
 
     `content` is uint8 (h, w, c) with black on all sides; the result is uint8 (h, (w + 1) * c).
     """
@@ -66,7 +66,7 @@ def _distance(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.N
 def _chosen(
     condition: npt.NDArray[np.bool_], one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """`one` where the condition holds, else `other`: numpy.where, several times as fast for bytes."""
+    """Returns `one` where the condition holds, else `other`: numpy.where, several times as fast for bytes."""
     chosen = one ^ other
     chosen &= np.negative(condition.view(np.uint8))
     chosen ^= other
@@ -95,7 +95,7 @@ class _Sums(NamedTuple):
 
 
 def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
-    """PNG chunk (PNG section 5.3), in pieces."""
+    """Returns the PNG chunk (PNG section 5.3), in pieces."""
     return struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
@@ -144,7 +144,7 @@ class PatchEncoder:
         return rows, _Sums(total - right.total, by_row - right.by_row, by_column)
 
     def png(self, y: int, x: int, height: int, width: int) -> bytes:
-        """PNG file of a black image that holds the content.
+        """Returns the PNG file of a black image that holds the content.
 
         Args:
             y: Row of the content's top-left pixel.
@@ -153,7 +153,7 @@ class PatchEncoder:
             width: Of the image, in pixels.
 
         Raises:
-            OptionError: The content does not lie within the image.
+            OptionError: The content is not within the image.
         """
         frame = _frame(self._code, self._shape, y, x, height, width)
         rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)
@@ -166,7 +166,7 @@ class PatchEncoder:
 
 
 class _Frame(NamedTuple):
-    """What a file owes to its content's place, code and shape: the same for many contents.
+    """The parts of a file that follow from its content's place, code and shape: the same for many contents.
 
     Fields:
         head: the file up to its IDAT chunk.
@@ -190,7 +190,7 @@ class _Frame(NamedTuple):
     filters: int
 
     def adler(self, sums: _Sums) -> bytes:
-        """Adler-32: 1 + the sum of all bytes, and the sum of that sum's values after each byte."""
+        """Returns the Adler-32: 1 + the sum of all bytes, and the sum of that sum's values after each byte."""
         low = 1 + self.filters + sums.total
         high = self.fixed + self.by_total * sums.total - self.by_row * sums.by_row - sums.by_column
         return struct.pack(">HH", high % _ADLER_BASE, low % _ADLER_BASE)
@@ -227,13 +227,13 @@ def _frame(code: Code, shape: tuple[int, int, int], y: int, x: int, height: int,
 
 @functools.lru_cache(maxsize=32)
 def _black_block(opening: bytes, count: int) -> bytes:
-    """Bit string of a block of `count` zero bytes."""
+    """Returns the bit string of a block of `count` zero bytes."""
     black = black_code()
     return opening + black.start + black.zeros(count) + black.end
 
 
 def photograph_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """PNG file of an image, uint8 (h, w, c) with c 1 or 3, by Pillow and zlib at its fastest level.
+    """Returns the PNG file of an image, uint8 (h, w, c) with c 1 or 3, by Pillow and zlib at its fastest level.
 
     Pillow lets other threads work meanwhile. The bytes depend on its version of zlib, the pixels don't.
     """

@@ -1,4 +1,4 @@
-"""Whether a PNG file holds pixels and nothing else: no orientation, transparency, animation, text, or bytes at its end.
+"""Checks that PNG files hold nothing but pixels: no orientation, transparency, animation, text, or bytes at the end.
 
 Decoders differ in what they make of such additions (PNG sections 11.2 and 11.3), so the same file would be several
 pictures.

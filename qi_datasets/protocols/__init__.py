@@ -1,1 +1,1 @@
-"""What is done with a network on a set, as published. Needs the extra `torch`."""
+"""Runs networks on the sets as the article does. Needs the extra `torch`."""

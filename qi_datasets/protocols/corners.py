@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Corners:
-    """Where the patch stands in an image, rows and columns alike. border: pixels per side."""
+    """The place of the patch in an image, for rows and columns alike. border: pixels per side."""
 
     border: int
 
@@ -55,12 +55,12 @@ class Corners:
 
 
 class CornerNetwork:
-    """What a network answers to patches in either corner.
+    """The answers of a network to patches in either corner.
 
     network: on its device; answers one vector for each image
     border: pixels per side
-    local: compute only what differs from the blank canvas, where the layers allow it
-    frozen: whether the network stays as it is, in evaluation mode; the blank canvas is then computed once
+    local: compute only what differs from the black canvas, where the layers allow it
+    frozen: whether the network stays as it is, in evaluation mode; the black canvas is then computed once
 
     Raises `ModelError` where the network fails on images of that size.
     """

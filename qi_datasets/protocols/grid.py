@@ -26,7 +26,7 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Cells:
-    """Where the patch stands in the images of a grid. grid: cells per side; border: pixels per side."""
+    """The places of the patch in the images of a grid. grid: cells per side; border: pixels per side."""
 
     grid: int
     border: int
@@ -52,14 +52,14 @@ class Cells:
 
 
 class GridNetwork:
-    """What a frozen network answers to patches in every cell of a grid."""
+    """The answers of a frozen network to patches in every cell of a grid."""
 
     def __init__(self, network: nn.Module, cells: Cells, *, local: bool = True) -> None:
         """Prepares the network; the empty canvas is computed once, for all cells and sources.
 
         Args:
             network: on its device, in evaluation mode; answers one vector for each image.
-            cells: where the patch stands.
+            cells: places of the patch.
             local: compute only what differs from the empty canvas, where the layers allow it.
 
         Raises:
@@ -115,7 +115,7 @@ def calibrate_on_grid(network: nn.Module, patches: Tensor, cells: Cells) -> None
     Args:
         network: on its device; answers a vector for each image.
         patches: (N, 3, h, w), normalised, of training sources.
-        cells: where the patch stands.
+        cells: places of the patch.
     """
     layers = batch_norms(network.eval())
     momenta = [layer.momentum for layer in layers]

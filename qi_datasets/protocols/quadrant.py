@@ -105,7 +105,7 @@ def check_alive(features: Features) -> None:
 
 
 def compare_corners(features: Features) -> CornerAnswers:
-    """How far features or logits (N, 2, F) differ between the corners, with margins of 0, as if nothing were read."""
+    """Returns the differences of features or logits (N, 2, F) between the corners, with margins of 0."""
     scale = float(np.abs(features).max())
     within = EQUAL_WITHIN[str(features.dtype)]
     count, _, width = features.shape

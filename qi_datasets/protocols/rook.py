@@ -51,7 +51,7 @@ class RookRuns:
 
     @property
     def solved(self) -> int:
-        """How many nets give both images the right label."""
+        """The number of nets that give both images the right label."""
         return int((self.accuracies == 1).sum())
 
     @property

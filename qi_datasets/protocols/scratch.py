@@ -30,7 +30,7 @@ PATIENCE = 5
 
 @dataclass
 class Progress:
-    """Where a training is.
+    """The state of a training.
 
     Attributes:
         epoch: Epochs that are done.
@@ -73,7 +73,7 @@ def train_corners(
     checkpoint: Path | None = None,
     after_epoch: Callable[[], None] | None = None,
 ) -> TrainedNetwork:
-    """Trains a network to tell in which corner a patch is.
+    """Trains a network to distinguish the corners of patches.
 
     Args:
         network: On its device; answers two logits for each image; trained in place.
@@ -83,7 +83,7 @@ def train_corners(
         seed: Decides the order of the images, and whatever the network draws itself.
         local: As in `CornerNetwork`.
         epochs: How many; None for the protocol's.
-        checkpoint: Where the state after each epoch is kept; a training that was cut off goes on from there.
+        checkpoint: Where the state after each epoch is kept; a training that was cut off continues from there.
         after_epoch: Called after each epoch.
 
     Raises:
@@ -120,7 +120,7 @@ def train_corners(
 def train_epoch(
     network: nn.Module, reader: CornerNetwork, optimizer: torch.optim.Optimizer, patches: Tensor, rate: float
 ) -> None:
-    """One pass over all patches in both corners, shuffled by torch's random state.
+    """Trains once on all patches in both corners, in an order that torch's random state decides.
 
     Args:
         network: Trained in place.

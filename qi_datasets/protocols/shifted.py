@@ -45,7 +45,7 @@ class ShiftedAnswers:
 
 
 def canvas(bases: Tensor, mode: str) -> Tensor:
-    """Bases (N, C, 288, 288) such that the window at row 32 - t, column 32 - t is the picture moved by t in that mode.
+    """Returns bases (N, C, 288, 288) whose window at row and column 32 - t is the picture moved by t in that mode.
 
     Background that enters is 0.
     """
@@ -93,7 +93,7 @@ def answer_shifted(
 
 
 def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Logits (N, classes) of the windows whose first row and column `offsets` (N, 2) say."""
+    """Returns the logits (N, classes) of the windows whose first row and column `offsets` (N, 2) say."""
     side = SHIFTED_GEOMETRY.view
     windows = torch.stack(
         [image[:, y : y + side, x : x + side] for image, (y, x) in zip(moved, offsets.tolist(), strict=True)]

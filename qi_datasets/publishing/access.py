@@ -1,4 +1,4 @@
-"""Who may see what is published: safe unless its owner says otherwise, and never against the terms of the pixels."""
+"""Decides who may see what is published: safe by default, and never against the terms of the pixels."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from qi_datasets.errors import NamedArgument, OptionError
 
 AUTO, MANUAL = "auto", "manual"
 GATES = (AUTO, MANUAL)
-"""Who opens the gate: whoever agrees to the terms, at once; or the owner, for each who asks."""
+"""Ways to open the gate: at once for everybody who agrees to the terms; or by the owner, for each who asks."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
 
 
 def settle_access(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
-    """The settings that a repository gets that is there already: never less strict than what it has unless asked for.
+    """Returns the settings of a repository that exists already: never less strict than before unless asked for.
 
     Args:
         wanted: What `access_for` gives.

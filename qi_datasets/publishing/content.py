@@ -1,4 +1,4 @@
-"""What of a set is published: all files that its manifest lists, or the recipe alone."""
+"""Selects the files of a set that are published: all that its manifest lists, or the recipe alone."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from qi_datasets.storage.parquet import file_record
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file that is published. data: where it lies, or its bytes."""
+    """A file that is published. data: its path, or its bytes."""
 
     data: Path | bytes
     bytes: int
@@ -32,7 +32,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Content:
-    """What is published of a set.
+    """The part of a set that is published.
 
     Attributes:
         spec: The set.
@@ -55,7 +55,7 @@ def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag:
     """Returns what is published of the set in a folder.
 
     Args:
-        folder: Where the set lies.
+        folder: The set's folder.
         place: Where it is published, for the card of a recipe.
         recipe_only: Card and manifest alone.
         tag: As what it is published, for the card of a recipe.

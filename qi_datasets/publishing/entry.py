@@ -1,13 +1,13 @@
 """`publish_entry`: an entry's results go to its model's repository, and the entry itself to a repository of entries."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml, is_offline_mode
 
 from qi_datasets.errors import HubError, NamedArgument, OptionError, PublishError
+from qi_datasets.evaluation.content import EntryContent
 from qi_datasets.evaluation.description import ABOUT
 from qi_datasets.evaluation.entry import ENTRY, Entry
 from qi_datasets.evaluation.grid import ANSWERS, SETTINGS, grid_beside
@@ -91,7 +91,7 @@ def publish_entry(
 
 
 def benchmark_of_results(folder: Path) -> str:
-    """Returns the benchmark of the results that lie beside an entry; OptionError without any."""
+    """Returns the benchmark of the results beside an entry; OptionError without any."""
     found: set[str] = set()
     for path in sorted((folder / FOLDER).glob("*.yaml")):
         found |= {str(one.get("dataset", {}).get("id")) for one in results_in(path)}
@@ -105,7 +105,7 @@ def benchmark_of_results(folder: Path) -> str:
     return found.pop()
 
 
-def source_of(content: Mapping[str, Any], folder: Path, results: str | None, user: str) -> Source | None:
+def source_of(content: EntryContent, folder: Path, results: str | None, user: str) -> Source | None:
     """Returns where an entry's results can be looked up: its predictions, else the code or the paper."""
     if results is not None:
         return Source(f"{HubPlace(results).page}/tree/{MAIN}/{folder.name}", "predictions of every image", user)
@@ -113,7 +113,7 @@ def source_of(content: Mapping[str, Any], folder: Path, results: str | None, use
     return next((Source(about[name], name, user) for name in ("code", "paper") if name in about), None)
 
 
-def check_benchmark(content: Mapping[str, Any], benchmark: PublishedSet) -> None:
+def check_benchmark(content: EntryContent, benchmark: PublishedSet) -> None:
     """Raises PublishError unless an entry was measured on all of a published set, to the digest."""
     data, manifest, place = content["data"], benchmark.manifest, benchmark.place
     if (data["set"], data["data_version"]) != (manifest.name, manifest.spec_version):
@@ -146,7 +146,7 @@ def check_tasks(made: Sequence[EvalResultEntry], benchmark: PublishedSet) -> Non
 
 
 def plan_results(
-    content: Mapping[str, Any], made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool, unseen: str = ""
+    content: EntryContent, made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool, unseen: str = ""
 ) -> Proposal:
     """Returns the plan of adding results to a model's repository; other results in their file stay.
 
@@ -175,7 +175,7 @@ def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool, uns
 
     Args:
         entry: What is sent of it.
-        folder: Where it lies.
+        folder: Its folder.
         place: The repository.
         direct: Whether main itself shall change.
         unseen: As of `plan_proposal`.

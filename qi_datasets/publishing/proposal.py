@@ -18,7 +18,7 @@ _LOOKED_AT = 100
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to happen to one repository.
+    """The planned changes of one repository.
 
     Attributes:
         place: The repository, at main.
@@ -45,18 +45,18 @@ class Proposal:
 
     @property
     def is_done(self) -> bool:
-        """Whether all is as it should be, or is proposed, already."""
+        """True if nothing has to be changed or proposed."""
         return self.number is not None or not (self.add or self.delete)
 
     @property
     def address(self) -> str:
-        """Where a person finds the pull request, or the repository."""
+        """The address of the pull request, or of the repository."""
         return self.place.page if self.number is None else f"{self.place.page}/discussions/{self.number}"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of a proposal. address: of the pull request, or of the repository. changed: whether it was sent now."""
+    """The result of a proposal. address: of the pull request or the repository. changed: whether it was sent now."""
 
     proposal: Proposal
     address: str

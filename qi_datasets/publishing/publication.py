@@ -1,4 +1,4 @@
-"""What publishing a set would change on the Hub, worked out and checked before the first request that writes."""
+"""Plans the changes on the Hub that publish a set, checked before the first request that writes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to happen to one repository.
+    """The planned changes of one repository.
 
     Attributes:
         content: What is published.
@@ -50,17 +50,17 @@ class Publication:
 
     @property
     def changes_settings(self) -> bool:
-        """Whether the repository is to be made, or its settings are to change."""
+        """True if the repository is made, or its settings change."""
         return self.access != self.remote.access
 
     @property
     def changes_files(self) -> bool:
-        """Whether the branch is to change."""
+        """True if the branch changes."""
         return bool(self.add or self.delete) or self.place.revision not in self.remote.branches
 
     @property
     def is_done(self) -> bool:
-        """Whether all is as it should be already."""
+        """True if nothing has to be changed."""
         return not (self.changes_settings or self.changes_files or self.tags)
 
     @property
@@ -131,7 +131,7 @@ def _access(content: Content, remote: Remote, private: bool | None, gated: str |
 
 
 def _check_what_is_there(content: Content, remote: Remote) -> None:
-    """PublishError if the branch holds another set, or files of others and no set."""
+    """Raises PublishError if the branch holds another set, or files of others and no set."""
     repo_id, there = remote.place.repo_id, remote.manifest
     if there is not None and (there.name, there.size) != (content.manifest.name, content.manifest.size):
         raise PublishError(
@@ -148,7 +148,7 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
 
 
 def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
-    """In what data that are published under this data version differ: other digests, other columns."""
+    """Yields how data differ that are published under this data version: other digests, other columns."""
     version, repo_id = content.manifest.spec_version, remote.place.repo_id
     published = {remote.head: remote.manifest}
     if version in remote.tags:

@@ -13,14 +13,14 @@ from qi_datasets.publishing.remote_state import Remote, reason_unseen, remote_at
 from qi_datasets.publishing.upload import carry_out
 from qi_datasets.renamed import give_renamed
 from qi_datasets.storage.hub import MAIN, SILENCE, HubPlace, connection
-from qi_datasets.storage.location import default_output, folder_name, place_of
+from qi_datasets.storage.location import folder_name, sets_root
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import INTEGRITY, sets_at, verify
 
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """What came of one set.
+    """The result of publishing one set.
 
     Attributes:
         commit: Of the branch now, "" in a dry run.
@@ -35,12 +35,12 @@ class PublishedResult:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was changed on the Hub."""
+        """True if anything was changed on the Hub."""
         return bool(self.commit) and not self.publication.is_done
 
     @property
     def line(self) -> str:
-        """What loads the set, or makes it again, wherever somebody may read it."""
+        """The line of code that loads the set, or makes it again, wherever somebody may read it."""
         place = HubPlace(self.publication.place.repo_id, self.publication.revision)
         spec, manifest = self.publication.content.spec, self.publication.content.manifest
         if manifest.recipe:
@@ -101,7 +101,7 @@ def publish(
             NamedArgument("timeout"), f" must be a number of seconds above 0, not {timeout!r}", code="bad-value"
         )
     target = HubPlace(repo_id, revision)
-    root = default_output() if output is None else place_of(output)
+    root = sets_root(output)
     if not isinstance(root, Path):
         raise OptionError(f"sets are published from a folder of this machine, not from {root}", code="bad-place")
     names = None if sets is None else [sets] if isinstance(sets, str) else list(dict.fromkeys(sets))

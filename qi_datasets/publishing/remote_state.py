@@ -25,7 +25,7 @@ class Remote:
         branches, tags: Name -> commit.
         head: The commit that the next one follows: of the branch, else of main; "" where that is still to be
             made.
-        files: What lies there, by path.
+        files: Those that are there, by path.
         manifest: Of the set there; None without one.
         unseen: Why the Hub was not asked, for a plan that shows what is here; "" where it was.
     """
@@ -45,7 +45,7 @@ class Remote:
 
 
 def same(entry: RepoFile, file: LocalFile) -> bool:
-    """Whether a listed file has the content of a local one: by SHA-256 if it is a large one, else by git's hash."""
+    """Returns True if a listed file has a local one's content: by SHA-256 if it is large, else by git's hash."""
     if entry.size != file.bytes:
         return False
     return bool(entry.lfs.sha256 == file.sha256 if entry.lfs else entry.blob_id == file.git_sha1())

@@ -25,14 +25,14 @@ STAGING = "qi-publish"
 """The branch on which a commit is tried before the target gets it; what a killed run left of it is made anew."""
 
 OF_BENCHMARK = re.compile(r"\beval\.yaml\b|\bevaluation_framework\b")
-"""How the Hub names what it does not like of `eval.yaml`."""
+"""The pattern of messages in which the Hub refuses an `eval.yaml`."""
 
 Operation = CommitOperationAdd | CommitOperationDelete
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a publication. commit: of the branch now. notes: what was left out, and what to do about it."""
+    """The result of a publication. commit: of the branch now. notes: what was left out, and what to do about it."""
 
     commit: str
     notes: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Uploader:
 
     @contextmanager
     def staging(self) -> Iterator[None]:
-        """The branch to try on, from the target's head; it goes when the block ends, however it ends."""
+        """Yields the branch to try on, from the target's head; it goes when the block ends, however it ends."""
         place = HubPlace(self.place.repo_id, STAGING)
 
         def gone() -> bool | None:

@@ -1,4 +1,4 @@
-"""What `shifted` measures of a classifier: accuracy at each shift, its mean along the diagonal, and consistency.
+"""Scores of a classifier on `shifted`: accuracy at each shift, its mean along the diagonal, and consistency.
 
 Predictions are class numbers, one per image. S is the number of shifts, N of sources, P of pairs. Every figure comes
 with its two-sided 95 % interval. The protocols are those of Zhang (ICML 2019) and of Kayhan & van Gemert (CVPR 2020);
@@ -13,7 +13,7 @@ from qi_datasets.scores.intervals import Interval, group_interval, wilson_interv
 
 
 def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[Interval]:
-    """Share of right answers at each shift: S intervals, Wilson's, since the sources at one shift are independent.
+    """Returns the share of right answers at each shift, with S intervals of Wilson's for independent sources.
 
     Args:
         predictions: (S, N) integers, row s being the answers at the s-th shift.
@@ -27,7 +27,7 @@ def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[In
 
 
 def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval:
-    """Share of right answers over all shifts.
+    """Returns the share of right answers over all shifts.
 
     Arguments and errors as in `top1_per_shift`. A source gives S answers that depend on one another, so the interval
     is a normal one over the N sources.
@@ -37,7 +37,7 @@ def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval
 
 
 def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sources: npt.ArrayLike) -> Interval:
-    """Share of pairs on whose two images the answers agree.
+    """Returns the share of pairs on whose two images the answers agree.
 
     A source gives several pairs, so the interval is over sources, each of which weighs the same
     (`intervals.mean_interval`).
@@ -59,7 +59,7 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
 
 
 def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """(S, N): whether the answer is the label."""
+    """Returns whether each answer is the label, (S, N)."""
     answers, truth = shifts_by_sources(predictions), class_numbers(labels)
     if truth.shape != answers.shape[1:]:
         raise OptionError(

@@ -1,4 +1,4 @@
-"""What answers on a grid of cells are worth: right answers by cell, confusion, and bits of location."""
+"""Scores of answers on a grid of cells: right answers by cell, confusion, and bits of location."""
 
 import math
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
 
 def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
-    """The mean of independent scores that lie in [lowest, highest], with an interval that is honest at both ends.
+    """Returns the mean of independent scores in [lowest, highest], with an interval that holds at both ends.
 
     The interval is the normal one over the N scores and two made-up ones, `lowest` and `highest`, so that it never
     shrinks to a point however much the scores agree; it is cut to the range. The mean is that of the N alone. For
@@ -81,7 +81,7 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
 
 
 def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
-    """Share of right rows, mean over groups, for rows that are independent between groups only.
+    """Returns the share of right rows, mean over groups, for rows that are independent between groups only.
 
     The interval is `mean_interval` over the groups' shares; a group weighs 1 whatever its number of rows.
 

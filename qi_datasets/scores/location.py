@@ -17,7 +17,7 @@ from qi_datasets.errors import OptionError
 from qi_datasets.scores.intervals import Interval, mean_interval
 
 SIGNIFICANCE = 0.05
-"""Chance, at most, that any border is said to be read where none is."""
+"""Chance, at most, that any border counts as read where none is."""
 
 CHANCE = 0.5
 """Accuracy of a network that sees no difference between the corners."""
@@ -52,7 +52,7 @@ class BorderLocation:
 
     @property
     def reads(self) -> bool:
-        """Whether location is read here."""
+        """True if location is read at this border."""
         return self.corrected_p is not None and self.corrected_p <= SIGNIFICANCE
 
 

@@ -1,4 +1,4 @@
-"""Where images come from: one file per kind of layout, and `open_source`, which recognises the layout."""
+"""Sources of images: one file per kind of layout, and `open_source`, which recognises the layout."""
 
 from qi_datasets.sources.base import Source, SourceImage
 from qi_datasets.sources.demo import DemoSource

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, TypeAlias
 
 import pyarrow as pa
 
@@ -13,6 +13,9 @@ from qi_datasets.sources.reading import open_regular
 from qi_datasets.sources.shards import has_image_column, image_of_row
 
 _DAMAGE = (OSError, pa.ArrowException, ValueError, IndexError, KeyError, TypeError, MemoryError)
+
+
+Reader: TypeAlias = pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,15 @@ def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
                 yield name, first + start, size
 
 
-def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+def _batches(stream: Reader) -> Iterator[pa.RecordBatch]:
     if isinstance(stream, pa.ipc.RecordBatchFileReader):
         return (stream.get_batch(number) for number in range(stream.num_record_batches))
     return iter(stream)
 
 
 @contextmanager
-def _open_arrow(path: str) -> Iterator[tuple[Any, pa.Buffer]]:
-    """An Arrow file of either format, and the memory that it is mapped to; SourceError when it is none."""
+def _open_arrow(path: str) -> Iterator[tuple[Reader, pa.Buffer]]:
+    """Yields an Arrow file of either format, and the memory that it is mapped to; SourceError when it is none."""
     try:
         with open_regular(path) as file:  # which refuses what is no regular file
             begin = file.read(6)

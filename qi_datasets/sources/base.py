@@ -1,4 +1,4 @@
-"""What every source offers: names of images, and for a chosen one where its bytes lie."""
+"""The interface of sources: the names of images, and for a chosen one the place of its bytes."""
 
 import os
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from qi_datasets.pixels.decoding import decoder_warning
 from qi_datasets.sources.reading import decode_image, decode_with_remark, read_image
 
 NAMED = 3
-"""How many images a warning names before it counts the rest."""
+"""The number of images that a warning names before it counts the rest."""
 
 
 def size_of(location: object) -> int | None:
@@ -31,11 +31,11 @@ def size_of(location: object) -> int | None:
 
 
 class UnnamedError(SourceError):
-    """A source holds images, but nothing tells which images of ImageNet val they are."""
+    """A source holds images, but nothing identifies them as images of ImageNet val."""
 
 
 class Location(Protocol):
-    """Where the bytes of one image lie: picklable, so that a worker can read them; `str()` names it in messages."""
+    """The place of one image's bytes: picklable, so that a worker can read them; `str()` names it in messages."""
 
     def read(self) -> bytes:
         """Returns the bytes of the image file."""
@@ -120,7 +120,7 @@ class SourceImage:
         return decode_with_remark(data, self.location)
 
     def decode(self, data: bytes) -> Image.Image:
-        """The picture in `data`, fully decoded, no EXIF rotation; SourceError when it is damaged or no image."""
+        """Returns the picture in `data`, decoded without EXIF rotation; SourceError when it is damaged or no image."""
         return decode_image(data, self.location)
 
 
@@ -146,7 +146,7 @@ class Source(ABC):
 
     @abstractmethod
     def located(self, name: str) -> SourceImage:
-        """The image of that name, with the synset that the layout gives it, "" if none."""
+        """Returns the image of that name, with the synset that the layout gives it, "" if none."""
 
     def image(self, name: str) -> SourceImage:
         """Returns the image of that name, with the synset that its collection gives it, else the layout."""
@@ -169,7 +169,7 @@ class Source(ABC):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a user should know before images are read: the warnings, and one on a decoder of other pixels."""
+        """Warnings before images are read, among them one on a decoder of other pixels."""
         return (*self.warnings, *filter(None, [decoder_warning()]))
 
     def __str__(self) -> str:
@@ -187,7 +187,7 @@ class ArchiveSource(Source):
 
     @classmethod
     def of_images(cls, where: str, images: Mapping[str, SourceImage]) -> Self | None:
-        """The source of these validation images, None for none; with a warning where synsets contradict ImageNet's."""
+        """Returns the source of these validation images, None for none; warns where synsets contradict ImageNet's."""
         if not images:
             return None
         given = ((image.name, image.wnid) for image in images.values())
@@ -195,13 +195,13 @@ class ArchiveSource(Source):
 
 
 def refuse_outside(member: str, where: str) -> None:
-    """SourceError for an archive's member whose name leads out of the folder that it would be unpacked in."""
+    """Raises SourceError for an archive's member whose name leads out of the folder that it would be unpacked in."""
     if ".." in member.replace("\\", "/").split("/"):
         raise SourceError(f"{where} holds {member!r}, whose name leads out of the archive; make it without such names")
 
 
 def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """One warning that names images to which a layout gives another synset than their collection; none if it doesn't.
+    """Returns a warning that names images to which a layout gives another synset than ImageNet does; none without such.
 
     Args:
         collection: Whose synsets are taken.

@@ -29,14 +29,14 @@ WORDS_PER_LEAF = 8
 
 
 def words(name: str, count: int) -> npt.NDArray[np.int64]:
-    """`count` numbers in [0, 65535], drawn for what `name` says."""
+    """Returns `count` numbers in [0, 65535], drawn for what `name` says."""
     blocks = range(-(-count // WORDS_PER_DRAW))
     data = b"".join(draw(f"{name}/{block}") for block in blocks)
     return np.frombuffer(data, ">u2")[:count].astype(np.int64)
 
 
 def picture(number: int) -> Pixels:
-    """Demo picture `number`: (h, w, 3) uint8."""
+    """Returns demo picture `number`: (h, w, 3) uint8."""
     name = f"demo/{number}"
     width, height = SIZES[words(name, 1)[0] % len(SIZES)]
     leaves = words(f"{name}/leaves", LEAVES * WORDS_PER_LEAF).reshape(LEAVES, WORDS_PER_LEAF)

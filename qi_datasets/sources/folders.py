@@ -70,7 +70,7 @@ class _FoldersByName(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name not in self:
             raise KeyError(name)
-        return self._folders[self._place[val_number(name)]]
+        return self._folders[int(self._place[val_number(name)])]
 
     def __contains__(self, name: object) -> bool:
         return bool(self._place[val_number(name)] >= 0)
@@ -88,19 +88,19 @@ class _Listed(NamedTuple):
     Fields:
         inside: Its path below the source.
         files: Names of the files, a null byte behind each.
-        count: How many files there are.
+        number: How many files there are.
         wnid: The synset that the folder's name gives, "" if none.
     """
 
     inside: str
     files: str
-    count: int
+    number: int
     wnid: str
 
 
 @dataclass
 class _Validation:
-    """What folders hold of ImageNet's validation files, and pictures of other names beside them.
+    """The files of ImageNet's validation images in folders, and pictures of other names beside them.
 
     Attributes:
         folders: Those that hold any.
@@ -119,11 +119,11 @@ class _Validation:
             self.folders.append(_Listed(inside, "\0".join(files) + "\0", len(files), wnid))
 
     def all_usual(self) -> Mapping[str, str] | None:
-        """Returns id -> folder, if all files are named as ImageNet does, none is there twice, none in a wrong class."""
+        """Returns id -> folder if all files have ImageNet's names, each once and in its class; else None."""
         numbers = numbers_in("".join(folder.files for folder in self.folders))
         if numbers is None:
             return None
-        counts = [folder.count for folder in self.folders]
+        counts = [folder.number for folder in self.folders]
         if any(folder.wnid for folder in self.folders):
             labels = np.repeat([label_of(folder.wnid) for folder in self.folders], counts)
             if not are_labelled(numbers, labels):
@@ -132,7 +132,7 @@ class _Validation:
         return names if len(names) == len(numbers) else None
 
     def sort_out(self) -> None:
-        """Looks at the files one by one: those of ImageNet are `found`, pictures besides are `others`."""
+        """Puts files with ImageNet's names into `found`, and other pictures into `others`."""
         named = IMAGENET_VAL.named
         pictures = image_suffixes() | UNREAD
         for inside, files, _, wnid in self.folders:
@@ -180,7 +180,7 @@ class _FileSource(Source):
         collection: ImageCollection | None = IMAGENET_VAL,
         warnings: tuple[str, ...] = (),
     ) -> Self | None:
-        """The source of what was found, None for nothing at all; SourceError for twins with different bytes."""
+        """Returns the source of these files, None without any; SourceError for two of a name with different bytes."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
             # The first by path counts, whatever order the folder lists them in.
@@ -257,7 +257,7 @@ class ImageNetRoot(_FileSource):
 
 
 class Kaggle(_FileSource):
-    """The root of Kaggle's download, whose validation files lie deep below it."""
+    """The root of Kaggle's download, whose validation files are deep below it."""
 
     layout: ClassVar[str] = "Kaggle"
 
@@ -273,7 +273,7 @@ class Kaggle(_FileSource):
 
 
 class NestedFolders(_FileSource):
-    """`ILSVRC2012_val_*.JPEG` at any depth, whatever the folders above them are called, but for training folders."""
+    """`ILSVRC2012_val_*.JPEG` at any depth, outside of training folders."""
 
     layout: ClassVar[str] = "nested folders"
 
@@ -288,7 +288,7 @@ class NestedFolders(_FileSource):
 
 
 def _checked_name(path: str) -> str:
-    """A path that is to be an image's name; SourceError for one that no text can hold."""
+    """Returns a path to be used as an image's name; SourceError for one that is not UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -297,7 +297,7 @@ def _checked_name(path: str) -> str:
 
 
 def is_built_set(folder: Path) -> bool:
-    """Returns whether a folder holds a set that this package wrote: images, but none to make a set of."""
+    """Returns whether a folder holds a set that this package wrote, whose images are no sources."""
     try:
         with open_regular(str(folder / "manifest.json")) as file:
             return b'"spec_version"' in file.read(1000)

@@ -43,12 +43,12 @@ _OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-"""How a file begins that is compressed, and what reads it."""
+"""The beginning of compressed files -> the function that reads them."""
 
 
 @dataclass(frozen=True)
 class WantedImages:
-    """Which images a pass copies.
+    """The images that a pass copies.
 
     Attributes:
         names: These; None for the first ones by `order`.
@@ -68,7 +68,7 @@ class Part(Protocol):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
 
     @property
     def size(self) -> int:
@@ -177,12 +177,12 @@ class _Kept:
 
     @property
     def seen_all(self) -> bool:
-        """Whether every image that there can be was seen."""
+        """True if every image that there can be was seen."""
         return len(self._seen) >= IMAGENET_VAL.images
 
     @property
     def takes_unnamed(self) -> bool:
-        """Whether images that nothing names may be wanted."""
+        """True if images that nothing names may be wanted."""
         return bool(self._sizes)
 
     def digest_of(self, size: int, read: Callable[[], bytes]) -> str:
@@ -275,7 +275,7 @@ _Images: TypeAlias = Iterator[tuple[tuple[str, str], TarMember, Callable[[], byt
 
 
 def _images(part: Part, update: Callable[[int], object], share: float, unnamed: bool) -> _Images:
-    """The validation images of one part, in the way that fetches less of it; unnamed: and those that nothing names."""
+    """Yields the validation images of one part, fetching as little as possible; unnamed: also those without a name."""
     ranges = part.in_ranges(share)
     if ranges is None:
         with part.open() as raw:
@@ -332,7 +332,7 @@ def _as_source_errors(part: Part) -> Iterator[None]:
 
 
 class _Counter(io.RawIOBase):
-    """A file that counts what is read of it, and tells it on."""
+    """A file that counts the bytes that are read of it, and reports them."""
 
     def __init__(self, file: BinaryIO, update: Callable[[int], object]) -> None:
         self._file, self._update, self.total = file, update, 0
@@ -376,7 +376,7 @@ class ForwardFile:
         return self.tell()
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes."""
+        """Returns at most `size` bytes."""
         again = self._tail[len(self._tail) - self._back :][:size]
         self._back -= len(again)
         pieces, left = [again], size - len(again)
@@ -414,7 +414,7 @@ class FilePart(_Local):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The file, open for reading."""
+        """Yields the file, open for reading."""
         with open_regular(self.label) as file:
             yield file
 
@@ -428,7 +428,7 @@ class ZipPart(_Local):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"{self.member.name} in {self.path}"
 
     @property
@@ -438,7 +438,7 @@ class ZipPart(_Local):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The file, open for reading once from front to back."""
+        """Yields the file, open for reading once from front to back."""
         with open_archive(self.path) as file:
             yield cast("BinaryIO", _Pieces(member_pieces(file, self.member, self.label)))
 
@@ -450,7 +450,7 @@ class _Pieces:
         self._pieces, self._rest = pieces, b""
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes, fewer before the end too."""
+        """Returns at most `size` bytes, fewer before the end too."""
         self._rest = self._rest or next(self._pieces, b"")
         data, self._rest = self._rest[:size], self._rest[size:]
         return data

@@ -13,7 +13,7 @@ from qi_datasets.errors import SourceError, one_line
 from qi_datasets.pixels.decoding import FORMATS, TooManyPixelsError, decode_file
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How a file begins that git-lfs has left in the place of a large one."""
+"""The beginning of a file that git-lfs has left in the place of a large one."""
 
 POINTER_REMEDY = "it is a pointer of git-lfs, not the file itself; run git lfs pull where it was cloned"
 
@@ -62,8 +62,8 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
     Args:
         path: Of the file.
         where: What messages call the image.
-        offset: Where it lies inside a larger file, in bytes; size None for all the rest.
-        size: Where it lies inside a larger file, in bytes; size None for all the rest.
+        offset: Its first byte inside a larger file.
+        size: Its bytes; None for all the rest of the file.
 
     Raises:
         SourceError: For too large a file, and for one that ends too early.
@@ -84,7 +84,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
 
 
 def check_image_size(size: int, where: object) -> None:
-    """SourceError for an image file of more bytes than the cap."""
+    """Raises SourceError for an image file of more bytes than the cap."""
     if size > LARGEST_IMAGE:
         raise SourceError(
             f"{where} has {size} bytes, more than the {LARGEST_IMAGE // 1_000_000} MB that an image may have; "
@@ -94,7 +94,7 @@ def check_image_size(size: int, where: object) -> None:
 
 
 def decode_image(data: bytes, where: object) -> Image.Image:
-    """The RGB picture in an image file, no EXIF rotation; SourceError when it is damaged, too large, or no image.
+    """Returns the RGB picture in an image file, without EXIF rotation; SourceError for any other, or too large a file.
 
     Args:
         data: The bytes of the file.

@@ -1,4 +1,4 @@
-"""Recognises what lies at a path: the first layout of the list below that is there."""
+"""Recognises the layout of images at a path: the first of the list below that fits."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,13 +36,13 @@ LAYOUTS = (
 
 
 def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
-    """The source at a path or fsspec URL, its layout recognised; names are read, and a few pictures to judge by.
+    """Returns the source at a path or fsspec URL, after reading names and a few pictures to recognise its layout.
 
     Where several layouts are present, the first wins: flat folder, class folders, root with `val/`, Kaggle, validation
     files in other folders, tar, archives, any folder of images. Raises SourceError for a path without images that can
     be used.
 
-    unnamed: take images of which nothing tells which of ImageNet's they are, to be found by their content.
+    unnamed: also take images whose names do not identify them, to be found by their content.
     """
     url = str(place)
     if url.startswith("file://"):
@@ -123,7 +123,7 @@ def _files_below(top: str) -> Iterator[str]:
 
 
 def _in_archives(files: Sequence[str], top: str) -> Source | None:
-    """Returns the source in archives, those of the validation split where their names tell; None without."""
+    """Returns the source in archives, those of the validation split where their names say so; None without any."""
     zips = [file for file in files if file.lower().endswith(".zip")]
     tars = _of_split((file for file in files if file.lower().endswith(".tar")), top)
     packed = _of_split((file for file in files if file.lower().endswith((".tar.gz", ".tgz"))), top)
@@ -158,6 +158,6 @@ def _in_tables(files: Sequence[str], top: str) -> Source | None:
 
 
 def _of_split(files: Iterable[str], top: str, is_right: Callable[[str], bool] = bool) -> list[str]:
-    """Returns the files of the validation split; where their names tell no split, those of which `is_right` holds."""
+    """Returns the files of the validation split; where names contain no split, those for which `is_right` is true."""
     validation, unnamed = of_validation(list(files), top)
     return validation or list(filter(is_right, unnamed))

@@ -41,7 +41,7 @@ class RemotePart:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The file, open for reading from front to back."""
+        """Yields the file, open for reading from front to back."""
         fs, path = fsspec.url_to_fs(self.label)
         with fs.open(path, "rb", block_size=_PIECE, cache_type="readahead") as file:
             yield file
@@ -87,7 +87,7 @@ class RangeFile(io.RawIOBase):
         return place
 
     def read(self, size: int | None = -1) -> bytes:
-        """At most `size` bytes."""
+        """Returns at most `size` bytes."""
         left = max(0, self._size - self._at)
         size = left if size is None or size < 0 else min(size, left)
         if not self._start <= self._at or self._at + size > self._start + len(self._held):

@@ -77,7 +77,7 @@ class ShardSource(ArchiveSource):
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
-        """The images copied into one file below `folder`, since a shard is read in its own order or slowly."""
+        """Yields the images copied into one file below `folder`, since a shard is read in its own order or slowly."""
         spool = folder / "images.spool"
         spans: dict[str, SpanLocation] = {}
         with spool.open("wb") as file:
@@ -118,7 +118,7 @@ class ShardSource(ArchiveSource):
 
 @contextmanager
 def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """A Parquet file behind a URL; SourceError when it can't be read or is no Parquet."""
+    """Yields a Parquet file behind a URL; SourceError when it can't be read or is no Parquet."""
     try:
         fs, path = fsspec.url_to_fs(url)
         with open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb") as file:
@@ -154,7 +154,7 @@ def has_image_column(schema: pa.Schema) -> bool:
 
 
 def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
-    """Returns the name, the synset ("" if not told) and the file's name of an image, by the path that its row has.
+    """Returns the name, the synset ("" if there is none) and the file's name of an image, by the path that its row has.
 
     Raises:
         UnnamedError: For a path that is empty, or no name of ImageNet's.
@@ -179,7 +179,7 @@ def is_of_imagenet(url: str) -> bool:
 
 
 def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
-    """Row group, row, name ("" if it has none) and bytes of each image of a shard; the bytes are read for their number.
+    """Yields row group, row, name ("" if there is none) and number of bytes of each image of a shard.
 
     Raises:
         SourceError: For a shard without images.
@@ -193,7 +193,7 @@ def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
 
 
 def require_images(shard: pq.ParquetFile, url: str) -> None:
-    """SourceError for a Parquet file without a column of images."""
+    """Raises SourceError for a Parquet file without a column of images."""
     if not has_image_column(shard.schema_arrow):
         raise SourceError(
             f"{url} has no column image of bytes and path; is it a shard of imagenet-1k?", code="bad-image"

@@ -1,4 +1,4 @@
-"""Which shards hold the validation split, by their names."""
+"""Recognises the shards of the validation split by their names."""
 
 import re
 from collections.abc import Sequence

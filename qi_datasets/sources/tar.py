@@ -19,7 +19,7 @@ _LONGEST_HEADER = 1_000_000
 """Bytes that a header may ask for; real ones, of long names, are of a few hundred."""
 
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError, KeyError, IndexError)
-"""What `tarfile` raises over headers whose checksum is right and whose fields are not."""
+"""Errors that `tarfile` raises over headers whose checksum is right and whose fields are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class TarSource(ArchiveSource):
 
     @classmethod
     def find(cls, path: Path) -> Self | None:
-        """The source, if `path` is a tar or a folder that holds ImageNet's; SourceError for one that is cut off."""
+        """Returns the source of a tar, or of a folder of tars, else None; SourceError for one that is cut off."""
         archive = path / TAR_NAME if path.is_dir() else path
         if not archive.is_file():
             return None
@@ -105,7 +105,7 @@ class _Headers:
         self.seek, self.tell, self.name = file.seek, file.tell, getattr(file, "name", "")
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes."""
+        """Returns at most `size` bytes."""
         if not 0 <= size <= _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header asks for {size} bytes")
         return self._file.read(size)

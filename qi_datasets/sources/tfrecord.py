@@ -118,7 +118,7 @@ def _features(data: mmap.mmap | bytes, start: int, stop: int) -> Iterator[tuple[
 
 
 def _fields(data: mmap.mmap | bytes, start: int, stop: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of each field of that number in a message whose fields all have lengths."""
+    """Yields begin and end of each field of that number in a message whose fields all have lengths."""
     while start < stop:
         tag, start = _varint(data, start)
         length, start = _varint(data, start)

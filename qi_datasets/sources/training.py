@@ -17,12 +17,12 @@ from qi_datasets.sources.zip import ZipLocation, zip_members
 
 KAGGLE_TRAIN = "ILSVRC/Data/CLS-LOC/train"
 BELOW = ("", "train", KAGGLE_TRAIN)
-"""Where class folders may lie below a path."""
+"""Folders below a path in which class folders may be."""
 
 CLASS_FOLDERS = "class folders"
 
 NAMED = 5
-"""How many names a message gives before it counts the rest."""
+"""The number of names that a message gives before it counts the rest."""
 
 # The Hub's copy appends the synset.
 TRAIN_FILE = re.compile(r"(?P<name>(?P<wnid>n\d{8})_\d+)(?:_n\d{8})?\.(?:jpe?g)", re.ASCII | re.IGNORECASE)
@@ -33,7 +33,7 @@ class TrainingImages:
     """Training images at a path.
 
     where: what messages call it.
-    layout: how they lie there.
+    layout: their arrangement.
     places: image name -> its path below `where`, or its location in an archive.
     """
 
@@ -42,7 +42,7 @@ class TrainingImages:
     places: Mapping[str, str | Location] = field(repr=False)
 
     def location(self, name: str) -> Location:
-        """Returns where the bytes of an image lie. Raises SourceError for one that is not there."""
+        """Returns the place of an image's bytes. Raises SourceError for one that is not there."""
         if name not in self.places:
             raise SourceError(
                 f"{self.where} lacks {name}; give the whole of ImageNet's training images", code="no-images"
@@ -52,7 +52,7 @@ class TrainingImages:
 
     @property
     def has_files(self) -> bool:
-        """Whether each image is a file of its own."""
+        """True if each image is a file of its own."""
         return self.layout == CLASS_FOLDERS
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ def images_in_class_folders(path: Path) -> TrainingImages | None:
 
 
 def archives_below(path: Path) -> Iterator[Path]:
-    """The archives in a folder or right below it; of Parquet and tars those of the training split, where names tell."""
+    """Returns archives in a folder or right below it; of Parquet and tars, where names say so, the training split's."""
     found = [each for each in (*path.glob("*"), *path.glob("*/*")) if each.suffix in (".tar", ".zip", ".parquet")]
     named = [each for each in found if "train" in each.name]
     return iter(named or found)
@@ -166,7 +166,7 @@ class Part:
         self._file, self._start, self._size, self._at = file, start, size, 0
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes from where it stands."""
+        """Returns at most `size` bytes from the present position."""
         left = max(0, self._size - self._at)
         self._file.seek(self._start + self._at)
         data = self._file.read(left if size < 0 else min(size, left))
@@ -179,7 +179,7 @@ class Part:
         return self._at
 
     def tell(self) -> int:
-        """Returns where it stands."""
+        """Returns the present position."""
         return self._at
 
 

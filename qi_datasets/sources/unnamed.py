@@ -1,4 +1,4 @@
-"""Images in archives that tell no names of ImageNet's: a recipe finds them by their content."""
+"""Images in archives without ImageNet's names: a recipe finds them by their content."""
 
 import os
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Webdataset shards, such as `timm/imagenet-1k-wds`: tars whose samples are files of one key, JPEG beside JSON.
 
 Format: https://github.com/webdataset/webdataset; a key is a member's path up to the first dot of its last part. The key
-of an image, `ILSVRC2012_val_00000293`, or the `filename` in the JSON of its sample tells which it is, never its rank.
+of an image, `ILSVRC2012_val_00000293`, or the `filename` in the JSON of its sample identifies it, never its rank.
 """
 
 import json
@@ -24,7 +24,7 @@ LARGEST_JSON = 1_000_000
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _BESIDE = frozenset(("json", "cls", "txt"))
 _FIRST = 8
-"""Members by which a tar is known for a shard."""
+"""Members by which a tar is recognised as a shard."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class WebdatasetSource(ArchiveSource):
 
     @classmethod
     def find(cls, shards: Sequence[str], where: str) -> Self | None:
-        """The source of these shards; None if none of them holds a validation image, or none is a webdataset's."""
+        """Returns the source of these shards; None if none is a webdataset's or holds a validation image."""
         if len(shards) == 1 and not is_shard(shards[0]):
             return None
         return cls.of_images(where, by_name((pair for shard in shards for pair in _listed(shard)), where))
 
 
 def _listed(shard: str) -> Iterator[tuple[str, SourceImage]]:
-    """Yields name and image of each sample of a shard; reads headers, and JSON where a key tells no name."""
+    """Yields name and image of each sample of a shard; reads headers, and JSON where a key has no name."""
     with open_archive(shard) as file:
 
         def read(member: TarMember) -> bytes:

@@ -1,1 +1,1 @@
-"""A set on disk: where it lies, its files, its manifest, its card, and how it appears whole or not at all."""
+"""Stores sets: their places, files, manifests and cards; a set appears whole or not at all."""

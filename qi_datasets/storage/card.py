@@ -38,7 +38,7 @@ def card_text(spec: SetSpec, manifest: Manifest, recipe: str = "") -> str:
 
 
 def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
-    """The card's head: terms, and where the files of each config and split lie, so that stock tools load them."""
+    """Returns the card's head: terms, and the files of each config and split, so that stock tools load them."""
     licence = manifest.licence(spec)
     from_imagenet = licence == IMAGENET_TERMS
     return DatasetCardData(
@@ -64,7 +64,7 @@ def front_matter(spec: SetSpec, manifest: Manifest) -> DatasetCardData:
     )
 
 
-def sizes(manifest: Manifest, config: ConfigRecord) -> list[dict[str, Any]]:
+def sizes(manifest: Manifest, config: ConfigRecord) -> list[dict[str, object]]:
     """Returns rows and stored bytes of each split; stock `datasets` heeds the one only where the other is there too."""
     stored = {name: record.bytes for name, record in manifest.files.items()}
     return [
@@ -95,7 +95,7 @@ def size_category(rows: int) -> str:
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M")
 
 
-def describe_config(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, Any]:
+def describe_config(spec: SetSpec, manifest: Manifest, name: str, config: ConfigRecord) -> dict[str, object]:
     """Returns one config of the card's head.
 
     Args:

@@ -1,4 +1,4 @@
-"""What differs between two builds of a set, judged by their manifests: which image, and whether its file or decoder."""
+"""Compares two builds of a set by their manifests: which image differs, and whether its file or its decoder does."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from qi_datasets.storage.manifest import Manifest, SourceRecord
 
 FILE, DECODER, SELECTION, ROWS, COLUMNS, SET = "file", "decoder", "selection", "rows", "columns", "set"
-"""What differs: the image's file; its pixels although the file is the same; which images were taken; the rows although
-their images are the same; the columns; the set altogether."""
+"""Kinds of differences: of the image's file; of its pixels although the file is the same; of the choice of images; of
+the rows although their images are the same; of the columns; of the whole set."""
 
 _NAMED = 5
-"""How many differences a message names before it counts the rest."""
+"""The number of differences that a message names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs in what both hold."""
+        """True if nothing differs in what both hold."""
         return not self.differences
 
     @property
     def same_pixels(self) -> bool:
-        """Whether what both hold has the same rows and pixels; image files may differ if they decode alike."""
+        """True if what both hold has the same rows and pixels; image files may differ if they decode alike."""
         return all(difference.same_pixels for difference in self.differences)
 
     def __str__(self) -> str:

@@ -7,7 +7,6 @@ for this file too. Croissant 1.1 with its vocabulary for responsible AI: https:/
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from qi_datasets.set_spec import Licence, SetSpec
 from qi_datasets.specs import SPEC_DATE
@@ -28,7 +27,7 @@ TERMS = (
     *("parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator"),
     *("source", "subField", "transform"),
 )
-CONTEXT: dict[str, Any] = {
+CONTEXT: dict[str, object] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
@@ -50,7 +49,7 @@ TYPES = (("u?int[0-9]+", "sc:Integer"), ("float[0-9]*|double|halffloat", "sc:Flo
 
 PHOTOS, DEMO, GENERATED = "photos", "demo", "generated"
 
-ABOUT_DATA: dict[str, dict[str, Any]] = {
+ABOUT_DATA: dict[str, dict[str, object]] = {
     PHOTOS: {
         "rai:dataBiases": "The photographs have the biases of their source: what was photographed, where, and by whom.",
         "rai:personalSensitiveInformation": "Some photographs may show people; nothing else of theirs is kept.",
@@ -82,7 +81,7 @@ def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict
     (folder / CROISSANT).write_text(text + "\n", encoding="utf-8")
 
 
-def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> dict[str, Any]:
+def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord]) -> dict[str, object]:
     """Returns the description as JSON-LD: each file with its SHA-256, and a record set for each config and split.
 
     A split of several files has a record set for each of them, numbered: readers take one table for one record set.
@@ -112,7 +111,7 @@ def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord])
     }
 
 
-def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, Any]:
+def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, object]:
     """Returns what a reviewer asks of a data set: its limits, uses, and where it comes from."""
     origin = DEMO if manifest.demo else PHOTOS if spec.needs_images else GENERATED
     source = {PHOTOS: manifest.licence(spec).link or PAPER}.get(origin, PAPER)
@@ -137,7 +136,7 @@ def address(licence: Licence) -> str:
     return licence.link or known.get(licence.id, licence.id)
 
 
-def file_object(name: str, record: FileRecord) -> dict[str, Any]:
+def file_object(name: str, record: FileRecord) -> dict[str, object]:
     """Returns one file."""
     return {
         "@type": "cr:FileObject",
@@ -150,14 +149,14 @@ def file_object(name: str, record: FileRecord) -> dict[str, Any]:
     }
 
 
-def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, Any]:
+def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, object]:
     """Returns the rows of a file, column by column."""
     columns = {"image": "", "label": "int64", **spec.columns}
     fields = [field(f"{identity}/{name}", name, kind, file) for name, kind in columns.items()]
     return {"@type": "cr:RecordSet", "@id": identity, "name": identity, "field": fields}
 
 
-def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
+def field(identity: str, name: str, kind: str, file: str) -> dict[str, object]:
     """Returns one column.
 
     Args:
@@ -166,8 +165,8 @@ def field(identity: str, name: str, kind: str, file: str) -> dict[str, Any]:
         kind: Its type as the spec table writes it, "" for the image.
         file: The identity of the file that holds it.
     """
-    source: dict[str, Any] = {"fileObject": {"@id": file}, "extract": {"column": name}}
-    described = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}
+    source: dict[str, object] = {"fileObject": {"@id": file}, "extract": {"column": name}}
+    described: dict[str, object] = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}
     if not kind:
         source["transform"] = {"jsonPath": "bytes"}
         return described | {"dataType": "sc:ImageObject"}

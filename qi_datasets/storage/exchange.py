@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ _UNABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 @lru_cache(maxsize=1)
-def _renameat2() -> Any | None:
+def _renameat2() -> Callable[..., int] | None:
     """Returns the C library's `renameat2`; None in a library without it."""
     if sys.platform != "linux":
         return None
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    function: Any = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is not None:
         function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    return function
+    found: Callable[..., int] | None = function
+    return found
 
 
 def exchange_names(one: Path, other: Path) -> bool:

@@ -1,4 +1,4 @@
-"""How the Hub is talked to: locations there, time-outs, what is tried again, and its refusals as errors of ours."""
+"""Talks to the Hub: places there, time-outs, repetitions, and its refusals as errors of this package."""
 
 import logging
 import re
@@ -60,14 +60,14 @@ _BY_KIND: dict[type[BaseException], str] = {
     RemoteEntryNotFoundError: "{place} holds no set of this package; see {page}",
     RepositoryNotFoundError: "the Hub has no {kind} {repo}, or not for you: check the name, and {login}",
 }
-"""What errors of the client mean to a person, the narrower kinds first."""
+"""The meaning of errors of the client to a person, the narrower kinds first."""
 
 _BY_FAILURE = {
     "TimeoutException": "{hub} was silent for too long; try again later",
     "ConnectError": "cannot reach {hub}; check the network",
     "TransportError": "the connection to {hub} was lost again and again; try again later",
 }
-"""What errors of the connection mean, by the names that httpx has for them, the narrower kinds first."""
+"""The meaning of errors of the connection, by the names that httpx has for them, the narrower kinds first."""
 
 _FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
 _BY_STATUS = {
@@ -77,7 +77,7 @@ _BY_STATUS = {
     412: "{repo}: {revision} has moved meanwhile, and was left as it is; run again",
     429: "the Hub takes no more requests for now; try again in a few minutes",
 }
-"""What refusals mean that are of no kind of their own."""
+"""The meaning of refusals that have no class of their own."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class HubPlace:
 
     @classmethod
     def parse(cls, location: object) -> Self | None:
-        """Returns the place behind `hf://datasets/ORG/NAME[@REVISION]`; None for what doesn't lie on the Hub."""
+        """Returns the place behind `hf://datasets/ORG/NAME[@REVISION]`; None for a place that is not on the Hub."""
         if not str(location).startswith("hf://"):
             return None
         match = _LOCATION.fullmatch(str(location))
@@ -124,7 +124,7 @@ class HubPlace:
 
 @dataclass(frozen=True)
 class _Client:
-    """What is not public of the Hub's client.
+    """The private parts of the Hub's client.
 
     Attributes:
         httpx: The library by which it sends its requests.
@@ -160,10 +160,10 @@ def connection(silence: float = SILENCE) -> Iterator[None]:
 
 
 def _client_in_time(client: Any, silence: float) -> Any:
-    """The client, which ends a request that meets `silence` seconds of silence, and gives up on the second such."""
+    """Returns the client, which now ends requests after `silence` silent seconds, and gives up on the second."""
     send, silent, httpx = client.send, 0, _client().httpx
 
-    def send_in_time(request: Any, *args: Any, **kwargs: Any) -> Any:
+    def send_in_time(request: Any, *args: object, **kwargs: object) -> object:
         nonlocal silent
         # Many calls ask for no time-out, whatever the client's own is.
         limits = request.extensions.get("timeout") or {}
@@ -246,7 +246,7 @@ def _kind(error: BaseException) -> type[HubError]:
 
 
 def _explain_error(error: BaseException, place: HubPlace) -> str:
-    """An error in one line that says what to do, without addresses, which may hold secrets, and without the token."""
+    """Returns an error in one line that says what to do, without addresses, which may hold secrets, or the token."""
     if isinstance(error, HubError):
         return str(error)
     said, status = _server_message(error), _status(error)
@@ -271,7 +271,7 @@ def _explain_error(error: BaseException, place: HubPlace) -> str:
 
 
 def _server_message(error: BaseException) -> str:
-    """What the server, or the client itself, says about an error: one line without addresses and without the token."""
+    """Returns the server's or the client's message about an error: one line without addresses and without the token."""
     text = getattr(error, "server_message", None)
     if text is None and not isinstance(error, HfHubHTTPError):
         text = getattr(error, "strerror", None) or str(error)

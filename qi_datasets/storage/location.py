@@ -1,12 +1,13 @@
-"""Where a set lies: a folder of this machine (a Path), or an fsspec URL (a str) such as `s3://bucket/sets/qi`."""
+"""Places of sets: a folder of this machine (a Path), or an fsspec URL (a str) such as `s3://bucket/sets/qi`."""
 
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import BinaryIO, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from platformdirs import user_cache_path
 
@@ -21,7 +22,7 @@ Place: TypeAlias = Path | str
 
 
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What file managers leave in folders that somebody looked at; so are files whose names begin with "._"."""
+"""Files that file managers leave in folders that were looked at; so are files whose names begin with "._"."""
 
 
 def is_system_file(name: str) -> bool:
@@ -53,8 +54,15 @@ def place_of(given: str | Path) -> Place:
     return path
 
 
-def output_of(given: str | Path) -> Place:
-    """As `place_of`, for where sets are written; OptionError also for what would keep none, or show it to all."""
+def sets_root(output: str | Path | None) -> Place:
+    """Returns the place that a user names, as `place_of` does; by default that where sets are kept."""
+    return default_output() if output is None else place_of(output)
+
+
+def output_of(given: str | Path | None) -> Place:
+    """As `sets_root`, for where sets are written; OptionError also for what would keep none, or show it to all."""
+    if given is None:
+        return default_output()
     place = place_of(given)
     if isinstance(place, str) and place.startswith("memory://"):
         raise OptionError(
@@ -76,7 +84,7 @@ def default_output() -> Place:
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
-    """Returns where a set lies below an output place."""
+    """Returns the folder of a set below an output place."""
     return join_place(output, set_name(spec, size))
 
 
@@ -96,7 +104,7 @@ def join_place(place: Place, name: str) -> Place:
     return place / name if isinstance(place, Path) else f"{place}/{name}"
 
 
-def file_system(place: Place) -> tuple[Any, str]:
+def file_system(place: Place) -> tuple[AbstractFileSystem, str]:
     """Returns the file system of fsspec, and its path, for a place."""
     if isinstance(place, Path):
         return LocalFileSystem(), str(place)
@@ -129,7 +137,7 @@ def files_below(place: Place) -> list[str]:
 
 
 def entries_below(place: Place) -> list[tuple[str, str]]:
-    """Relative path and kind ("file", "directory", "link", "other") of all that lies below a place, sorted.
+    """Returns path and kind ("file", "directory", "link", "other") of everything below a place, sorted.
 
     Links to files of a local folder count as files, as in the Hub's cache; other links are not followed.
     """
@@ -146,14 +154,14 @@ def entries_below(place: Place) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def open_file(place: Place) -> Any:
+def open_file(place: Place) -> BinaryIO:
     """Returns a file, open for reading; OSError for one that is not there, and for a pipe or a device."""
     fs, path = file_system(place)
     return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
 def read_bytes(place: Place, most: int) -> bytes:
-    """A file's bytes, but of one with more than `most` only the beginning, which is longer; OSError as usual."""
+    """Returns a file's bytes, of one with more than `most` only a beginning that is longer; OSError as usual."""
     data = bytearray()
     with open_file(place) as file:
         while len(data) <= most and (piece := file.read(1 << 20)):

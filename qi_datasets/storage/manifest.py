@@ -26,12 +26,12 @@ GENERATED = "generated"
 """The layout of a set that needs no input."""
 
 PINNED, VERIFIED, UNVERIFIED = "pinned", "verified", "unverified"
-"""What is known of a set's pixels: they are the official ones; they are those of another manifest; nothing."""
+"""States of a set's pixels: they are the official ones; they are those of another manifest; they are not verified."""
 
 OFFICIAL, DEMO, OTHER = "official", "demo", "other"
 TRACKS = (OFFICIAL, UNVERIFIED, DEMO, OTHER)
-"""What figures on a set compare with: those on the official pixels; on official names whose pixels nothing confirms, by
-digest; on the demo pictures; on nothing but the same set. In the order of their worth.
+"""Groups of comparable figures, in the order of their worth: on the official pixels; on official names with pixels that
+no digest confirms; on the demo pictures; on other images, where only the same set compares.
 """
 
 DEMO_DIGESTS = "the digests of the demo pictures that this package pins"
@@ -66,7 +66,7 @@ class SourceRecord:
 
     Attributes:
         name: In its source.
-        wnid: Its synset, "" if that is not known.
+        wnid: Its synset, "" if there is none.
         bytes: Of its file.
         sha256: Of its file.
         patch_sha256: Of its patch: a mismatch then shows which of the two differs.
@@ -89,7 +89,7 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says.
+    """The content of `manifest.json`.
 
     Attributes:
         manifest_version: Of its own form, see `MANIFEST_VERSION`.
@@ -97,7 +97,7 @@ class Manifest:
         spec_version: Of the data.
         package_version: Of the package that wrote it.
         canonical: Whether the set is the official one, all of it.
-        pixels: What is known of them, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
+        pixels: Their state, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
         layout: Of the source.
         size: Side of the images at border 0.
         configs: By name, the default one first.
@@ -125,12 +125,12 @@ class Manifest:
 
     @property
     def recipe(self) -> bool:
-        """Whether it says how a set is made and holds none of its files."""
+        """True if it says how a set is made and holds none of its files."""
         return not any(split.files for config in self.configs.values() for split in config.splits.values())
 
     @property
     def demo(self) -> bool:
-        """Whether the set is made from the built-in demo pictures."""
+        """True if the set is made from the built-in demo pictures."""
         return self.layout == DemoSource.layout
 
     @property
@@ -142,13 +142,13 @@ class Manifest:
 
     @property
     def pictures(self) -> tuple[int, int]:
-        """How many sources have different pixels, and how many sources there are."""
+        """The number of sources with different pixels, and the number of sources."""
         sources = [source for members in self.sources.values() for source in members]
         return len({source.patch_sha256 for source in sources}), len(sources)
 
     @property
     def repeats(self) -> str:
-        """A sentence on pictures that stand under several names; "" if every name has a picture of its own."""
+        """A sentence on pictures with several names; "" if every name has a picture of its own."""
         distinct, names = self.pictures
         if distinct == names:
             return ""
@@ -158,13 +158,13 @@ class Manifest:
 
     @property
     def shared(self) -> int:
-        """How many pictures are in more than one split."""
+        """The number of pictures that are in more than one split."""
         splits = [{source.patch_sha256 for source in members} for members in self.sources.values()]
         return sum(count > 1 for count in Counter(chain.from_iterable(splits)).values())
 
     @property
     def track(self) -> str:
-        """What figures on the whole set compare with, one of `TRACKS` (cards/specification.md, "entries")."""
+        """The track of figures on the whole set, one of `TRACKS` (cards/specification.md, "entries")."""
         if self.canonical and self.pixels == PINNED:
             return OFFICIAL
         if self.shared:
@@ -180,7 +180,7 @@ class Manifest:
 
     @property
     def knowledge(self) -> str:
-        """What is known of the set, in words: whether its selection is the official one, and of its pixels."""
+        """The state of the set in words: whether its selection is the official one, and whether its pixels are."""
         pixels = {
             PINNED: "pixels are the official ones",
             VERIFIED: f"pixels verified against {self.verified_against}",
@@ -191,7 +191,7 @@ class Manifest:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a figure measured on this set should be quoted with; the names and values are JSON's."""
+        """The facts that a figure measured on this set is quoted with; the names and values are JSON's."""
         return {
             "set": self.name,
             "data_version": self.spec_version,
@@ -219,7 +219,7 @@ class Manifest:
 
     @property
     def outdated(self) -> bool:
-        """Whether the set was written by an earlier version of this package, which stored less."""
+        """True if the set was written by an earlier version of this package, which stored less."""
         return self.manifest_version < MANIFEST_VERSION
 
     @property
@@ -281,7 +281,7 @@ class Manifest:
         return [name for name in others if not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
-        """Returns files of the set that are gone or have another size."""
+        """Returns files of the set that are missing or have another size."""
         return [name for name, record in self.files.items() if file_size(join_place(folder, name)) != record.bytes]
 
 
@@ -310,14 +310,14 @@ def columns_of(spec: SetSpec) -> dict[str, str]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what may influence pixels or files: Python, the libraries, and Pillow's JPEG decoder."""
+    """Returns the versions of what may influence pixels or files: Python, the libraries, and Pillow's JPEG decoder."""
     found = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     name, number = jpeg_decoder()
     return found | {"libjpeg_turbo" if name == USUAL_DECODER else "jpg": number}
 
 
 def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
-    """The manifest with what is known of its pixels: whether the package pins the digests of its default config."""
+    """Returns the manifest with the state of its pixels, by the digests that this package pins."""
     digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
     if digests == dict(spec.digests):
         return replace(manifest, pixels=PINNED, verified_against="")

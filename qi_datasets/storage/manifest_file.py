@@ -5,9 +5,12 @@ import json
 import re
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qi_datasets.errors import NewerSetError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 MANIFEST = "manifest.json"
 
@@ -59,13 +62,13 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
     return dict(content)
 
 
-def text_of(content: dict[str, Any]) -> str:
+def text_of(content: dict[str, object]) -> str:
     """Returns the text of a manifest with these fields, its own digest added."""
     return json.dumps(content | {SEAL: _sealing(content)}, indent=1) + "\n"
 
 
-def _sealing(content: dict[str, Any]) -> str:
-    """The SHA-256 (hex) of a manifest's fields, whatever their layout in the file, but for the digest itself."""
+def _sealing(content: dict[str, object]) -> str:
+    """Returns the SHA-256 (hex) of a manifest's fields but the digest itself, in any layout of the file."""
     fields = {name: value for name, value in content.items() if name != SEAL}
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
@@ -75,14 +78,14 @@ def _no_number(text: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _validator() -> Any:
+def _validator() -> "Draft202012Validator":
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(json.loads(files("qi_datasets.storage").joinpath(_SCHEMA).read_text(encoding="utf-8")))
 
 
 def check_schema(content: Any) -> None:
-    """ValueError unless the fields of a manifest are those of the schema, each of its type and in its range."""
+    """Raises ValueError unless the fields of a manifest are those of the schema, each of its type and in its range."""
     try:
         sources = content["sources"]
         # Thousands of records of one form: what is plainly right needs no validator, which takes a second for them.
@@ -102,7 +105,7 @@ def check_schema(content: Any) -> None:
         raise ValueError("some splits have no files; a recipe has none at all")
 
 
-def _plainly_right(record: Any) -> bool:
+def _plainly_right(record: object) -> bool:
     """Returns whether a source's record has the usual form; of others the schema decides."""
     return (
         type(record) is dict

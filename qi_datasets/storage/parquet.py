@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,7 +64,7 @@ def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
 
 
 def image_path(split: str, number: int, border: int) -> str:
-    """The path that is stored with the image of a row: it says which border the stored image has."""
+    """Returns the path that is stored with the image of a row: it says which border the stored image has."""
     return f"{split}_{number:05d}.border_{border}.png"
 
 
@@ -97,7 +97,7 @@ class SplitWriter:
 
     @property
     def written(self) -> WrittenSplit:
-        """The split as it lies in files now."""
+        """The split as it was written into files."""
         digest = split_digest([bytes(self._digests)])
         return WrittenSplit(self.config, self.border, self.split, self.rows, digest, self.files, self.first)
 
@@ -184,7 +184,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, write_page_index=True, use_dictionary=others)
 
 
-def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequence[Any]]) -> None:
+def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequence[object]]) -> None:
     """Writes a Parquet file of a set again with other values in some columns; images stay as they are, byte by byte.
 
     schema: the set's, which the file must have. columns: by name, a value for each of the file's rows.
@@ -206,7 +206,7 @@ def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequenc
 
 
 def first_rows(path: Path) -> list[tuple[bytes, int]]:
-    """PNG file and label of the first rows of a Parquet file."""
+    """Returns the PNG file and label of the first rows of a Parquet file."""
     with pq.ParquetFile(path) as file:
         rows = next(file.iter_batches(PREVIEW_ROWS, columns=["image", "label"])).to_pylist()
     return [(row["image"]["bytes"], row["label"]) for row in rows]

@@ -43,7 +43,7 @@ class PublishedSet:
     manifest: Manifest
 
     def file(self, name: str) -> Path:
-        """A file of the set on this machine, fetched if need be; StoredSetError unless it is what the manifest says."""
+        """Returns a file of the set on this machine, fetched if need be; StoredSetError if it is not the manifest's."""
         place = HubPlace(self.place.repo_id, self.commit)
         wanted = self.manifest.files[name]
         path = fetch_file(place, name)
@@ -143,9 +143,9 @@ def fetch_file(place: HubPlace, name: str) -> Path:
 
 @contextmanager
 def whole_copy(place: HubPlace) -> Iterator[Path]:
-    """A folder of this machine, named after the set, with every file that lies at a place of the Hub.
+    """Yields a folder of this machine, named after the set, with every file at a place of the Hub.
 
-    Whatever is wrong with the files is left for others to find. The folder vanishes when the block ends; its files
+    Files are not checked here. The folder vanishes when the block ends; its files
     are fetched once, and stay in the Hub's cache.
 
     Raises:

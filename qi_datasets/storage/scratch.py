@@ -18,9 +18,9 @@ FRESH = 3600.0
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder in the temporary folder of the system, while the block runs.
+    """Yields an empty folder in the temporary folder of the system, while the block runs.
 
-    Its process holds a lock beside it, so that whoever makes the next one removes what nobody holds any more.
+    Its process holds a lock beside it, so that the next process to make one removes those without a lock.
     """
     remove_ownerless(Path(tempfile.gettempdir()))
     root = Path(tempfile.mkdtemp(prefix=PREFIX))

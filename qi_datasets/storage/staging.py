@@ -27,7 +27,7 @@ _PATIENCE = 1.0
 """Seconds that a build waits for another before it says so."""
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}")
-"""What `tempfile` ends a name with."""
+"""The characters at the end of names that `tempfile` makes."""
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
@@ -77,7 +77,7 @@ def lock_folder(folder: Place, progress: bool = False) -> Iterator[None]:
 
 @contextmanager
 def replace_whole(folder: Place) -> Iterator[Path]:
-    """An empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
+    """Yields an empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
 
     Call it inside `locked`.
 
@@ -164,7 +164,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def _uploaded_whole(url: str) -> Iterator[Path]:
-    """A temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
+    """Yields a temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
     with scratch_folder() as folder:
         yield folder
         try:
@@ -188,7 +188,7 @@ def _leftovers(folder: Path, pattern: str) -> list[Path]:
 
 
 def set_aside(folder: Place) -> Path | None:
-    """Returns where a set lies that a stopped swap moved out of its folder; None if it is in its folder, or nowhere."""
+    """Returns the place to which a stopped swap moved a set; None if it is in its folder, or nowhere."""
     if isinstance(folder, str) or os.path.lexists(folder):
         return None
     for aside in _leftovers(folder, _REPLACED):

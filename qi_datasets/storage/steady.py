@@ -19,7 +19,7 @@ ATTEMPTS, FREE_ATTEMPTS = 10, 3
 def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
     """Returns what `read` gives of the set's folder; once more when the set was replaced meanwhile.
 
-    Raises what `read` raises about a set that stood still, and StoredSetError for one that is replaced all the
+    Raises what `read` raises about a set that was not replaced, and StoredSetError for one that is replaced all the
     time.
     """
     if isinstance(folder, str):  # behind a URL no folder is swapped
@@ -38,7 +38,7 @@ def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
 
 
 def stamp(folder: Path) -> str:
-    """What no other folder that ever stood or will stand there shares: its number, and when it came to stand there.
+    """Returns what no other folder at this place ever shares: its number, and the time when it came there.
 
     What is kept of a set under this name was read from that folder, or was being read when it went.
     """
@@ -48,7 +48,7 @@ def stamp(folder: Path) -> str:
 
 @contextmanager
 def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
-    """A function that says whether the folder that stands now still does."""
+    """Returns a function that says whether the present folder is still in its place."""
     descriptor = None
     # While it is open no other folder gets its number.
     with suppress(OSError):
@@ -61,7 +61,7 @@ def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
 
 
 def _identity(place: Place | int) -> tuple[int, int] | None:
-    """Device and number of an open or named folder; None for one that is not there."""
+    """Returns the device and the number of an open or named folder; None for one that is not there."""
     with suppress(OSError):
         found = os.stat(place)  # noqa: PTH116
         return found.st_dev, found.st_ino

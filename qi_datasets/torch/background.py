@@ -1,7 +1,6 @@
 """The transform that normalises the patch of a QI image and keeps its black background exactly 0."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from PIL import Image
@@ -9,7 +8,7 @@ from torchvision.transforms.v2 import functional
 
 from qi_datasets.errors import OptionError
 from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
-from qi_datasets.torch.patch import Patch, PatchTransform
+from qi_datasets.torch.patch import Patch, PatchTransform, Picture
 
 OVERSHOOT = 0.5
 """By how much interpolation may leave [0, 1]: more than that is another range."""
@@ -33,7 +32,7 @@ class ZeroBackgroundNormalize(PatchTransform):
         super().__init__()
         self.mean, self.std = list(mean), list(std)
 
-    def one(self, image: Any, patch: Patch) -> torch.Tensor:
+    def one(self, image: Picture, patch: Patch) -> torch.Tensor:
         """Returns the normalised image: float32, (C, H, W)."""
         tensor = functional.to_image(image) if isinstance(image, Image.Image) else image
         return self.many(tensor.as_subclass(torch.Tensor)[None], [patch])[0]

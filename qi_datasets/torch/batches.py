@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from qi_datasets.errors import OptionError, one_line
-from qi_datasets.loading.computed import BorderedImage, ComputedImage, GridImage, stored_file
+from qi_datasets.loading.computed import BorderedImage, Cell, ComputedImage, GridImage, stored_file
 from qi_datasets.pixels.geometry import Placed, whole
 from qi_datasets.registry import nearest
 from qi_datasets.torch.placed import Places
 from qi_datasets.torch.sets import StoredSet
 
-Batch = dict[str, Any]
+Batch: TypeAlias = dict[str, Any]
 
 _SET_HERE = ("dataset", "collate_fn", "batch_sampler")
 """Arguments of DataLoader that padding whole batches takes for itself."""
@@ -33,9 +33,9 @@ def padded_batches(
     drop_last: bool = False,
     generator: torch.Generator | None = None,
     device: torch.device | str | None = None,
-    **loader: Any,
+    **loader: object,
 ) -> "PaddedBatches":
-    """Batches of a split, whose borders are added on the device: no black is decoded, copied or sent there.
+    """Returns batches of a split whose borders are added on the device: no black is decoded, copied or sent there.
 
     rows: a split as `load_dataset(..., split=...)` gives it, of any border or none, also one that was filtered,
         shuffled or selected from; or a set of this package such as QuadrantImageNet, without transforms.
@@ -94,7 +94,7 @@ class _StoredRows(Dataset[Batch]):
     image: datasets.Image | ComputedImage
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Returns the number of rows."""
         return len(self.table)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
@@ -120,7 +120,7 @@ class _StoredRows(Dataset[Batch]):
         y, x = tuple(image.y for image in images), tuple(image.x for image in images)
         return torch.from_numpy(content), Places(y, x, height, width)
 
-    def _placed(self, cell: Any) -> Placed:
+    def _placed(self, cell: Cell | None) -> Placed:
         if cell is None:
             raise OptionError("a row has no image; filter such rows out")
         stored = stored_file(cell) if isinstance(self.image, ComputedImage) else None
@@ -131,11 +131,12 @@ class _StoredRows(Dataset[Batch]):
         return whole(np.asarray(self.image.decode_example(cell)))
 
 
-def _column(values: pa.ChunkedArray) -> Any:
+def _column(values: pa.ChunkedArray) -> torch.Tensor | list[object]:
     """Returns a tensor of numbers that are all there, else a list."""
     kind = values.type
     if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        return values.to_pylist()
+        there: list[object] = values.to_pylist()
+        return there
     numbers = values.to_numpy()
     return torch.from_numpy(numbers.astype(np.int64) if pa.types.is_integer(kind) else numbers.copy())
 

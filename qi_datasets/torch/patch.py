@@ -1,16 +1,27 @@
-"""Where the patch of a QI image is, however its image came by, and transforms that act on the patch alone."""
+"""Finds the patch of a QI image wherever its image comes from, and transforms that act on the patch alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torchvision import tv_tensors
 
 from qi_datasets.errors import OptionError
 from qi_datasets.specs import QUADRANT
+
+Transform: TypeAlias = Callable[..., object]
+"""Makes something else of an image, or of a label."""
+
+Picture: TypeAlias = Image.Image | torch.Tensor
+"""PIL, or (C, H, W)."""
+
+Coordinate: TypeAlias = int | Sequence[int] | torch.Tensor | NDArray[np.integer] | None
+"""Of a patch's first pixel: one for all images, or one for each; None where the images know it."""
 
 INFO = "patch"
 """Key of a PIL image's `info` with its patch: (x, y, width, height) in pixels."""
@@ -50,7 +61,7 @@ def transforming(patch: Patch) -> Iterator[None]:
 class PatchTransform(torch.nn.Module):
     """A transform of QI images that knows where the patch is: what the two below share."""
 
-    def forward(self, image: Any, x: Any = None, y: Any = None) -> Any:
+    def forward(self, image: Any, x: Coordinate = None, y: Coordinate = None) -> Any:
         """Returns the transformed image, images, batch, or row.
 
         Args:
@@ -80,7 +91,7 @@ class PatchTransform(torch.nn.Module):
             return self.many(image, patches(image, x, y))
         return self.one(image, *patches([image], x, y))
 
-    def one(self, image: Any, patch: Patch) -> Any:
+    def one(self, image: Picture, patch: Patch) -> Picture:
         """Returns the transformed image: PIL or a tensor (C, H, W)."""
         raise NotImplementedError
 
@@ -88,7 +99,8 @@ class PatchTransform(torch.nn.Module):
         """Returns the transformed images: (B, C, H, W)."""
         if not len(images):
             return images
-        return torch.stack([self.one(image, patch) for image, patch in zip(images, patches, strict=True)])
+        made = [cast("torch.Tensor", self.one(image, patch)) for image, patch in zip(images, patches, strict=True)]
+        return torch.stack(made)
 
 
 class OnPatch(PatchTransform):
@@ -100,16 +112,16 @@ class OnPatch(PatchTransform):
     transform: takes the patch, 56x56, as an image of the kind that it is cut from, and gives one of the same size.
     """
 
-    def __init__(self, transform: Callable[[Any], Any]) -> None:
+    def __init__(self, transform: Transform) -> None:
         super().__init__()
         self.transform = transform
 
-    def one(self, image: Any, patch: Patch) -> Any:
+    def one(self, image: Picture, patch: Patch) -> Picture:
         """Returns the image, with its patch transformed."""
         if isinstance(image, Image.Image):
-            before = image.crop((patch.x, patch.y, patch.x + patch.width, patch.y + patch.height))
-            part = self.transform(before)
-            if not isinstance(part, Image.Image) or (part.size, part.mode) != (before.size, before.mode):
+            cut = image.crop((patch.x, patch.y, patch.x + patch.width, patch.y + patch.height))
+            part = self.transform(cut)
+            if not isinstance(part, Image.Image) or (part.size, part.mode) != (cut.size, cut.mode):
                 raise OptionError(
                     f"OnPatch needs a transform that keeps an image's size and mode, not {self.transform}"
                 )
@@ -134,8 +146,8 @@ class OnPatch(PatchTransform):
         return "" if isinstance(self.transform, torch.nn.Module) else f"{self.transform}"
 
 
-def patches(images: Any, x: Any, y: Any) -> list[Patch]:
-    """Returns the patch of each image, checked to lie in it."""
+def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordinate) -> list[Patch]:
+    """Returns the patch of each image, checked to be inside it."""
     if x is None:
         found = [own_patch(image) for image in images]
     else:
@@ -158,8 +170,8 @@ def patches(images: Any, x: Any, y: Any) -> list[Patch]:
     return found
 
 
-def own_patch(image: Any) -> Patch:
-    """The patch that the image itself names, or that the set which is transforming it knows; OptionError otherwise."""
+def own_patch(image: Picture) -> Patch:
+    """Returns the patch that the image itself names, or the set that is transforming it; OptionError without either."""
     info = getattr(image, "info", {})
     if INFO in info:
         x, y, width, height = info[INFO]
@@ -190,8 +202,8 @@ def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int)
     return part
 
 
-def _size_of(image: Any) -> tuple[int, int]:
-    """Width and height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
+def _size_of(image: Picture) -> tuple[int, int]:
+    """Returns the width and the height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
     if isinstance(image, Image.Image):
         return image.size
     if not isinstance(image, torch.Tensor) or image.ndim != 3:
@@ -200,7 +212,7 @@ def _size_of(image: Any) -> tuple[int, int]:
     return image.shape[2], image.shape[1]
 
 
-def integers(count: int, *axes: Any) -> list[list[int]]:
+def integers(count: int, *axes: Coordinate) -> list[list[int]]:
     """For each axis the integers of `count` images, from one for all or one for each."""
     spread = []
     for axis in map(torch.as_tensor, axes):

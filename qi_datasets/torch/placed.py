@@ -9,7 +9,7 @@ process unpickles is an ordinary tensor.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -23,6 +23,8 @@ from qi_datasets.pixels.geometry import black as black_bytes
 from qi_datasets.torch.background import ZeroBackgroundNormalize
 from qi_datasets.torch.patch import OnPatch
 
+CollateMap: TypeAlias = Mapping[type | tuple[type, ...], Callable[..., object]]
+
 CONTAINERS = (v1.Compose, v2.Compose, torch.nn.Sequential)
 """Transforms that apply others in a row."""
 
@@ -35,7 +37,7 @@ POINTWISE = (
 
 
 MAKES_TENSORS = (v1.PILToTensor, v1.ToTensor, v2.ToImage, v2.PILToTensor, ZeroBackgroundNormalize)
-"""Those of them that make a tensor of a PIL image."""
+"""Pointwise transforms that make a tensor of a PIL image."""
 
 
 def can_precede_border(transform: object) -> bool:
@@ -47,17 +49,17 @@ def can_precede_border(transform: object) -> bool:
     return all(step in POINTWISE for step in steps) and any(step in MAKES_TENSORS for step in steps)
 
 
-def steps_of(transform: Any) -> list[object]:
+def steps_of(transform: object) -> list[object]:
     """Returns the transforms that one applies in a row."""
     if type(transform) not in CONTAINERS:
         return [transform]
-    steps = transform if isinstance(transform, torch.nn.Sequential) else transform.transforms
+    steps = transform if isinstance(transform, torch.nn.Sequential) else getattr(transform, "transforms", ())
     return [part for step in steps for part in steps_of(step)]
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rectangles of a batch are.
+    """The places of the rectangles of a batch.
 
     Attributes:
         y, x: Rows and columns of their top-left pixels.
@@ -100,7 +102,7 @@ def black(n: int, c: int, height: int, width: int, like: torch.Tensor) -> torch.
     return torch.from_numpy(memory).view(like.dtype).view(n, c, height, width)
 
 
-class Item(Sequence[Any]):
+class Item(Sequence[object]):
     """An image, a tensor (c, height, width), and its label, as a sequence whose image is made when it is asked for.
 
     Args:
@@ -110,7 +112,7 @@ class Item(Sequence[Any]):
         label: Of the image.
     """
 
-    def __init__(self, content: torch.Tensor, y: int, x: int, size: tuple[int, int], label: Any) -> None:
+    def __init__(self, content: torch.Tensor, y: int, x: int, size: tuple[int, int], label: object) -> None:
         self.content, self.y, self.x, self.size, self.label = content, y, x, size, label
         self.is_looked_at = False
 
@@ -122,7 +124,7 @@ class Item(Sequence[Any]):
         image = Places((self.y,), (self.x,), *self.size).fill(plain[None])[0]
         return tv_tensors.Image(image) if isinstance(self.content, tv_tensors.Image) else image
 
-    def pair(self) -> tuple[Any, Any]:
+    def pair(self) -> tuple[torch.Tensor, object]:
         """Returns the image and its label."""
         return self.image, self.label
 
@@ -132,14 +134,14 @@ class Item(Sequence[Any]):
     def __len__(self) -> int:
         return 2
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[tuple[object, ...]], tuple[tuple[torch.Tensor, object]]]:
         return tuple, (self.pair(),)
 
 
-def collate_items(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., Any]] | None = None) -> Any:
+def collate_items(batch: Sequence["Item"], *, collate_fn_map: CollateMap | None = None) -> object:
     """Joins items of a set's class as `default_collate` does: [images (n, c, height, width), labels].
 
-    It stands in PyTorch's `default_collate_fn_map`, so that every DataLoader without a `collate_fn` of its own uses it.
+    It is in PyTorch's `default_collate_fn_map`, so that every DataLoader without a `collate_fn` of its own uses it.
     """
     join = partial(collate, collate_fn_map=collate_fn_map)  # type: ignore[arg-type]
     if not all(type(item) is Item and not item.is_looked_at for item in batch):
@@ -166,7 +168,13 @@ class TravellingTensor(torch.Tensor):
         return batch
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        cls,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         """Paints the batches among the arguments, then calls the function as if they were ordinary tensors."""
         with torch._C.DisableTorchFunctionSubclass():
             for value in tree_leaves((args, kwargs)):
@@ -175,7 +183,7 @@ class TravellingTensor(torch.Tensor):
                     places.paint(value.as_subclass(torch.Tensor), content)
             return func(*args, **(kwargs or {}))
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: object) -> tuple[Callable[..., torch.Tensor], tuple[object, ...]]:
         if self.rectangles is None:
             return torch.Tensor.as_subclass, (self.as_subclass(torch.Tensor), torch.Tensor)
         content, places = self.rectangles

@@ -8,9 +8,10 @@ from functools import cached_property
 from operator import index
 from pathlib import Path
 from types import new_class
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, TypedDict, cast
 
 from PIL import Image
+from torch import Tensor
 from torchvision.datasets import VisionDataset
 from torchvision.datasets.vision import StandardTransform
 
@@ -20,8 +21,17 @@ from qi_datasets.pixels.placed_image import placed_of
 from qi_datasets.registry import nearest, specs
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, GRID, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
-from qi_datasets.torch.patch import INFO, INFO_SIZE, crop_with_patch, own_patch, transforming
+from qi_datasets.torch.patch import INFO, INFO_SIZE, Transform, crop_with_patch, own_patch, transforming
 from qi_datasets.torch.placed import Item, can_precede_border
+
+
+class ImageRow(TypedDict):
+    """A row as a set's class reads it; `x` and `y` of `qi` alone."""
+
+    image: Image.Image
+    label: int
+    x: NotRequired[int]
+    y: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class Argument:
     """An argument of a set's class.
 
     name: of the argument.
-    default: its value where nothing is said.
+    default: its value where none is given.
     kind: its type.
     meaning: what it says, for the docstring.
     keyword_only: whether it is given by name alone.
@@ -37,7 +47,7 @@ class Argument:
 
     name: str
     default: object
-    kind: Any
+    kind: object
     meaning: str
     keyword_only: bool = False
 
@@ -85,7 +95,7 @@ split, border, options: what was asked for; border is 0 where there is none.
 rows: the `datasets.Dataset` behind it.
 
 Raises what `load_dataset` raises."""
-"""What the docstring of every set's class says."""
+"""The part of the docstring that all sets' classes share."""
 
 
 class StoredSet(VisionDataset):  # type: ignore[misc]
@@ -107,7 +117,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         parts = (f"`{of.name}`: {of.summary}", inspect.cleandoc(cls.__dict__.get("__doc__") or ""), meanings, COMMON)
         cls.__doc__ = "\n\n".join(filter(None, parts))
 
-        def init(self: StoredSet, /, *args: Any, **options: Any) -> None:
+        def init(self: StoredSet, /, *args: object, **options: object) -> None:
             StoredSet.__init__(self, *args, **options)
 
         init.__name__ = "__init__"
@@ -115,7 +125,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         init.__signature__ = cls.signature  # type: ignore[attr-defined]
         cls.__init__ = init  # type: ignore[assignment, method-assign]
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: object, **options: object) -> None:
         given = self._bound(args, options)
         root, transform, target_transform = (given.pop(name) for name in ("root", "transform", "target_transform"))
         super().__init__(root, transform=transform, target_transform=target_transform)
@@ -135,7 +145,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         self.classes = list(self.rows.features["label"].names)
         self.class_to_idx = {name: label for label, name in enumerate(self.classes)}
 
-    def _bound(self, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    def _bound(self, args: tuple[object, ...], options: dict[str, object]) -> dict[str, Any]:
         for option in options:
             if option not in self.signature.parameters:
                 hint = nearest(option, self.signature.parameters)
@@ -156,35 +166,34 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
         return len(self.rows)
 
     def __getitem__(self, index_: int) -> tuple[Any, Any]:
-        """Image and label of a row, transformed. IndexError beyond the last row."""
+        """Returns the image and the label of a row, transformed. IndexError beyond the last row."""
         item = self.item(self.rows[index(index_)])
         return item.pair() if isinstance(item, Item) else item
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any] | Item]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[object, object] | Item]:
         """Items of several rows, which a DataLoader asks for at once."""
         if type(self).__getitem__ is not StoredSet.__getitem__:
             return [self[number] for number in indices]
         columns = self.rows[list(indices)]
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        return [self.item(row) for row in rows]
+        return [self.item(cast("ImageRow", row)) for row in rows]
 
-    def item(self, row: dict[str, Any]) -> tuple[Any, Any] | Item:
-        """Image and label of a row, transformed: without the border where that gives the same, which is added then."""
+    def item(self, row: ImageRow) -> tuple[object, object] | Item:
+        """Returns the transformed image and label of a row; a border may be added afterwards."""
         image, label = self.picture(row), row["label"]
         placed = placed_of(image)
         transform = self.transforms.transform if isinstance(self.transforms, StandardTransform) else None
         if placed is None or placed.content.shape == placed.shape or not can_precede_border(transform):
             return self.transformed(image, label)
         h, w, _ = placed.content.shape
-        part, label = self.transformed(crop_with_patch(image, placed.y, placed.x, h, w), label)
-        return Item(part, placed.y, placed.x, (placed.height, placed.width), label)
+        part, target = self.transformed(crop_with_patch(image, placed.y, placed.x, h, w), label)
+        return Item(cast("Tensor", part), placed.y, placed.x, (placed.height, placed.width), target)
 
-    def picture(self, row: dict[str, Any]) -> Image.Image:
+    def picture(self, row: ImageRow) -> Image.Image:
         """Returns the image of a row."""
-        image: Image.Image = row["image"]
-        return image
+        return row["image"]
 
-    def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
+    def transformed(self, image: Image.Image, label: int) -> tuple[object, object]:
         """Returns an item, as the transforms make it."""
         return (image, label) if self.transforms is None else self.transforms(image, label)
 
@@ -204,8 +213,8 @@ class Rook(StoredSet, of=ROOK):
             root: str | Path | None = None,
             split: str = "train",
             border: int = 0,
-            transform: Callable[..., Any] | None = None,
-            target_transform: Callable[..., Any] | None = None,
+            transform: Transform | None = None,
+            target_transform: Transform | None = None,
         ) -> None: ...
 
 
@@ -218,8 +227,8 @@ class Corner(StoredSet, of=CORNER):
             self,
             root: str | Path | None = None,
             split: str = "train",
-            transform: Callable[..., Any] | None = None,
-            target_transform: Callable[..., Any] | None = None,
+            transform: Transform | None = None,
+            target_transform: Transform | None = None,
             *,
             size: int | None = None,
         ) -> None: ...
@@ -234,8 +243,8 @@ class RedGreen(StoredSet, of=RED_GREEN_SET):
             self,
             root: str | Path | None = None,
             split: str = "train",
-            transform: Callable[..., Any] | None = None,
-            target_transform: Callable[..., Any] | None = None,
+            transform: Transform | None = None,
+            target_transform: Transform | None = None,
         ) -> None: ...
 
 
@@ -260,21 +269,21 @@ class QuadrantImageNet(StoredSet, of=QI):
             root: str | Path | None = None,
             split: str = "train",
             border: int = 0,
-            transform: Callable[..., Any] | None = None,
-            target_transform: Callable[..., Any] | None = None,
+            transform: Transform | None = None,
+            target_transform: Transform | None = None,
             *,
             canvas: int | None = None,
             grid: int | None = None,
         ) -> None: ...
 
-    def picture(self, row: dict[str, Any]) -> Image.Image:
+    def picture(self, row: ImageRow) -> Image.Image:
         """Returns the image of a row, which knows where its patch is."""
         image = super().picture(row)
         image.info |= {INFO: (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), INFO_SIZE: image.size}
         return image
 
-    def transformed(self, image: Image.Image, label: int) -> tuple[Any, Any]:
-        """Returns an item; its transforms know the patch of whatever they make of the image."""
+    def transformed(self, image: Image.Image, label: int) -> tuple[object, object]:
+        """Returns an item; its transforms know the patch of each image that they make."""
         with transforming(own_patch(image)):
             return super().transformed(image, label)
 
@@ -290,8 +299,8 @@ class ShiftedImageNet(StoredSet, of=SHIFTED):
             split: str = "test",
             mode: str | None = "crop",
             shift: int | None = None,
-            transform: Callable[..., Any] | None = None,
-            target_transform: Callable[..., Any] | None = None,
+            transform: Transform | None = None,
+            target_transform: Transform | None = None,
         ) -> None: ...
 
 

@@ -1,6 +1,5 @@
 """`subset` as torchvision knows data sets."""
 
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from qi_datasets.building.subset import FACTS, read_subset, subset_folder, write
 from qi_datasets.imagenet import wnids
 from qi_datasets.sources.reading import decode_image
 from qi_datasets.sources.training import open_training
+from qi_datasets.torch.patch import Transform
 
 
 class ImageNetSubset(VisionDataset):  # type: ignore[misc]
@@ -34,8 +34,8 @@ class ImageNetSubset(VisionDataset):  # type: ignore[misc]
         self,
         root: str | Path,
         per_class: int = 50,
-        transform: Callable[[Any], Any] | None = None,
-        target_transform: Callable[[Any], Any] | None = None,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
         *,
         output: str | Path | None = None,
     ) -> None:
@@ -57,10 +57,9 @@ class ImageNetSubset(VisionDataset):  # type: ignore[misc]
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Image and label, transformed."""
+        """Returns the image and the label, transformed."""
         location = self.locations[index]
-        image: Any = decode_image(location.read(), location).convert("RGB")
-        label: Any = self.targets[index]
+        image, label = decode_image(location.read(), location).convert("RGB"), self.targets[index]
         return (image, label) if self.transforms is None else self.transforms(image, label)
 
     def extra_repr(self) -> str:

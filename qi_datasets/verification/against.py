@@ -13,7 +13,7 @@ NAME = "against"
 
 
 def other_build(against: str | Path, name: str) -> Manifest | None:
-    """The manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
+    """Returns the manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
 
     Args:
         against: A manifest, a set's folder, or a folder or URL of sets.

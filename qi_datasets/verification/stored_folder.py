@@ -1,4 +1,4 @@
-"""A stored set as verification reads it: its manifest, and rows straight from Parquet, without the library `datasets`.
+"""Reads stored sets for verification: the manifest, and rows straight from Parquet, without the library `datasets`.
 
 A set that is being verified may be damaged in any way, so nothing here trusts the manifest further than its types.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
@@ -67,7 +68,7 @@ class StoredFolder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
-        """A file of the set, open for reading; OSError for one that is not there."""
+        """Yields a file of the set, open for reading; OSError for one that is not there."""
         with open_file(join_place(self.folder, name)) as file:
             yield file
 
@@ -86,7 +87,7 @@ class StoredFolder:
 
     @cached_property
     def _metadata(self) -> dict[str, pq.FileMetaData]:
-        """What Parquet files say of their row groups, by name: read once, since rows are read in many small parts."""
+        """The metadata of Parquet files by name, read once, since rows are read in many small parts."""
         return {}
 
     @contextmanager
@@ -109,15 +110,15 @@ class StoredFolder:
             raise StoredSetError(f"{self.name}/{config}/{split}: {one_line(error)}") from error
 
     def rows(self, config: str, split: str, start: int, stop: int) -> list[dict[str, Any]]:
-        """Returns rows of a split, as far as there are; StoredSetError when they can't be read.
+        """Returns the rows of a split in a range, as far as they exist; StoredSetError when they can't be read.
 
         `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
 
         Args:
             config: Of the rows.
             split: Of the rows.
-            start: The first row, and the one after the last.
-            stop: The first row, and the one after the last.
+            start: The first row.
+            stop: The row after the last.
         """
         rows: list[dict[str, Any]] = []
         first = 0
@@ -146,6 +147,12 @@ class StoredFolder:
             start: As for `rows`.
             stop: As for `rows`.
         """
+        return self.rows_and_images(config, split, start, stop)[1]
+
+    def rows_and_images(
+        self, config: str, split: str, start: int, stop: int
+    ) -> tuple[list[dict[str, Any]], npt.NDArray[np.uint8]]:
+        """Returns rows of a split, and their images as of `images`; arguments and errors as of `images`."""
         rows = self.rows(config, split, start, stop)
         try:
             images = [np.asarray(open_image(row["image"])) for row in rows]
@@ -156,21 +163,10 @@ class StoredFolder:
             raise StoredSetError(
                 f"{self.name}/{config}/{split}: an image can't be decoded: {one_line(error)}"
             ) from error
-        return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
-
-    def labels(self, config: str, split: str, start: int, stop: int) -> np.ndarray:
-        """Returns labels of a split, (rows,) int64.
-
-        Args:
-            config: As for `rows`.
-            split: As for `rows`.
-            start: As for `rows`.
-            stop: As for `rows`.
-        """
-        return np.array([row["label"] for row in self.rows(config, split, start, stop)], np.int64)
+        return rows, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
 
-def open_image(stored: Any) -> Image.Image:
+def open_image(stored: object) -> Image.Image:
     """Returns the decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:

@@ -1,4 +1,4 @@
-"""`verify`: every check on the sets of a folder, or on the toy sets where there is no folder yet."""
+"""`verify` runs every check on the sets of a folder, or on the toy sets where nothing is built."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,13 +20,12 @@ from qi_datasets.specs import SPECS
 from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
     Place,
-    default_output,
     exists,
     file_system,
     folder_name,
     join_place,
-    place_of,
     read_bytes,
+    sets_root,
 )
 from qi_datasets.storage.manifest import Manifest, library_versions
 from qi_datasets.storage.manifest_file import MANIFEST
@@ -86,7 +85,7 @@ def verify(
 
     Raises:
         OptionError: For a wrong argument.
-        UnknownSetError: For a set that is not there.
+        UnknownSetError: For a name that is no set's.
         NotBuiltError: For a set that is not there.
     """
     start = time.perf_counter()
@@ -148,7 +147,7 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
     """
     if asked is not None and SUBSET not in asked:
         return None
-    root = default_output() if out is None else place_of(out)
+    root = sets_root(out)
     if not has_lists(root):
         if asked is not None:
             raise NotBuiltError(f"subset is not built in {root}; build it with qi-build --imagenet-train PATH")
@@ -157,7 +156,7 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
 
 
 def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
-    """Yields what a reader should know of the sets before anything else: pictures that stand under several names."""
+    """Yields warnings about the sets: pictures that have several names."""
     for folder in folders:
         with suppress(StoredSetError):  # its own check of the manifest says so
             if repeats := Manifest.read(folder).repeats:
@@ -178,7 +177,7 @@ def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
 
 @contextmanager
 def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
-    """What is verified in words, the folders of the sets, and notes; toy sets exist only while the block runs."""
+    """Yields what is verified in words, the folders of the sets, and notes; toy sets exist only inside the block."""
     published = HubPlace.parse(out)
     if published is not None:
         with whole_copy(published) as folder:
@@ -187,7 +186,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
                 raise OptionError(f"{out} is {folder_name(folder)}, but ", named, " is asked for", code="contradiction")
             yield str(published), [folder], ()
         return
-    root = default_output() if out is None else place_of(out)
+    root = sets_root(out)
     try:
         is_set, there = exists(join_place(root, MANIFEST)), names_in(root)
     except OSError as error:

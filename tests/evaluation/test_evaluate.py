@@ -264,7 +264,7 @@ def test_an_entry_is_written_and_found_again(sets: Path, tmp_path: Path) -> None
     again = evaluate(networks.reader, output=sets, borders=[0], seeds=1, entry=folder)
     assert again.content == written.content
     assert (folder / "entry.json").read_bytes() == before
-    with pytest.raises(OptionError, match=r"holds another evaluation: its protocol.inits is .*give another folder"):
+    with pytest.raises(OptionError, match=r"its protocol.inits.random.seeds is .*give another folder"):
         evaluate(networks.reader, output=sets, borders=[0], seeds=2, entry=folder)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from qi_datasets import evaluate
 from qi_datasets.errors import OptionError
+from qi_datasets.evaluation.arguments import EvaluationRequest
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.evaluate import merge_parts, read_data
@@ -101,11 +102,7 @@ def test_jobs_share_their_units(sets: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def small_design(borders: list[int] | None = None):
-    return design_of(
-        networks.reader, "qi", borders or BORDERS, None, 1, True,
-        weights="none", padding="own", pool=None, background="zero", batch_norm=None, mean=None,
-        std=None, device="cpu",
-    )  # fmt: skip
+    return design_of(networks.reader, EvaluationRequest(borders=borders or BORDERS, seeds=1, device="cpu"))
 
 
 def begun(design, data, place: Workplace):

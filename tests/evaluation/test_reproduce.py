@@ -7,7 +7,8 @@ import pytest
 
 from qi_datasets import evaluate
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.reproduce import arguments_of, differences
+from qi_datasets.evaluation.evaluate import evaluate_request
+from qi_datasets.evaluation.reproduce import differences, request_of
 from tests.evaluation import entries, networks
 
 
@@ -23,7 +24,7 @@ from tests.evaluation import entries, networks
 def test_arguments_repeat_an_entry(asked: dict[str, Any], sets: Path) -> None:
     entry = evaluate(networks.reader, output=sets, **asked)
 
-    again = evaluate(networks.reader, output=sets, **arguments_of(entry.content))
+    again = evaluate_request(networks.reader, request_of(entry.content), sets)
 
     assert differences(entry, again) == []
     assert {**again.content, "seconds": 0} == {**entry.content, "seconds": 0}
@@ -53,4 +54,4 @@ def test_an_entry_that_no_single_run_gives() -> None:
     }
     protocol = {**entry.content["protocol"], "inits": inits}
     with pytest.raises(OptionError, match="run them one by one"):
-        arguments_of({**entry.content, "protocol": protocol})
+        request_of({**entry.content, "protocol": protocol})

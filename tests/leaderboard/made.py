@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qi_datasets.evaluation.entry import Entry
-from qi_datasets.evaluation.grid import SAID, GridEntry
+from qi_datasets.evaluation.grid import GridEntry
 from qi_datasets.evaluation.predictions import Predictions
 from qi_datasets.specs import QI
 from tests.evaluation import entries
@@ -57,7 +57,8 @@ def on_grid(entry: Entry, *, right: int = SOURCES, grid: int = 3) -> GridEntry:
     (init,) = entry.content["protocol"]["inits"]
     told = np.tile(np.arange(grid**2), (1, SOURCES, 1))
     told[:, right:] = 0
-    kept = {name: entry.content[name] for name in SAID}
+    shared = ("package_version", "date", "model", "transform", "data", "run")
+    kept = {name: entry.content[name] for name in shared}
     settings = {"version": 1, **kept, "grid": grid, "border": 0, "inits": entry.content["protocol"]["inits"]}
     return GridEntry.of(
         {**settings, "differences": {init: 0.5}, "dense_because": ""}, {init: told}, (*entries.SOURCES,)

@@ -1,1 +1,1 @@
-"""Whether the files hold what the specification says. Needs no torch."""
+"""Checks that the files hold what the specification says. Needs no torch."""

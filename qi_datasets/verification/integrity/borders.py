@@ -109,7 +109,7 @@ class Borders:
 
 
 def differing_columns(stored: StoredFolder, row: DecodedRow, border: int, values: dict[str, Any]) -> Iterator[str]:
-    """In what the columns of a row with a border differ from those of the row without.
+    """Yields a line for each column in which a row with a border differs from the row without.
 
     Args:
         stored: The set.
@@ -126,7 +126,7 @@ def differing_columns(stored: StoredFolder, row: DecodedRow, border: int, values
 def differing(
     stored: StoredFolder, row: DecodedRow | None, border: int, image: Image.Image, values: dict[str, Any]
 ) -> Iterator[str]:
-    """In what an image with a border and its columns differ from the row without.
+    """Yields a line for each difference between a row with a border and the row without, image and columns.
 
     Args:
         stored: The set.

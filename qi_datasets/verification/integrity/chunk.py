@@ -27,7 +27,7 @@ from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.stored_folder import UNDECODABLE, StoredFolder, open_image
 
 UNKNOWN_DIGEST = bytes(32)
-"""Stands for a row whose image can't be decoded, so that its split's digest can't agree."""
+"""The digest of a row whose image can't be decoded, so that its split's digest can't agree."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stretch:
 
     Attributes:
         split: Its name.
-        start, stop: The first row, and the one after the last.
+        start, stop: The row after the last.
         expected: What the builder of a set that needs no input makes of them, by row number; {} for other sets.
     """
 
@@ -71,7 +71,7 @@ class Chunk:
     Attributes:
         stored: The set.
         split: Its split.
-        start, stop: The first row, and the one after the last.
+        start, stop: The row after the last.
         rows: In order, without those that can't be decoded.
         expected: As of `Stretch`.
         files: Of contents that were decoded.
@@ -92,7 +92,7 @@ class Chunk:
 
 @dataclass
 class ExaminedRows:
-    """What is known of a set's rows: of one chunk, or merged in row order of all.
+    """Notes of the rows that were read: of one chunk, or merged in row order of all.
 
     Attributes:
         findings: What is wrong.
@@ -100,7 +100,7 @@ class ExaminedRows:
         digests: Config and split -> row digests, one after another.
         labels, sources, wnids, numbers: By split, one per row.
         images: By split, digests of whole images.
-        contents: By split, digests of what is not black, wherever it lies.
+        contents: By split, digests of what is not black, whatever its place.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -204,14 +204,14 @@ def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examine
 def numbered_rows(
     stored: StoredFolder, config: str, split: str, start: int, stop: int, findings: Findings
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row numbers and rows; none, and a finding, when the file can't be read.
+    """Yields row numbers and rows; none, and a finding, when the file can't be read.
 
     Args:
         stored: The set.
         config: Of the rows.
         split: Of the rows.
-        start: The first row, and the one after the last.
-        stop: The first row, and the one after the last.
+        start: The first row.
+        stop: The row after the last.
         findings: Get what is wrong.
     """
     try:

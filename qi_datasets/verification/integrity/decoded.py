@@ -57,7 +57,7 @@ def stored_bytes(values: dict[str, Any]) -> Any:
 
 
 def patch_of(row: DecodedRow) -> Pixels | None:
-    """Returns the patch of a row of `qi` at x, y, (h, w, 3); None where x, y leave no room for it."""
+    """Returns the patch of a row of `qi` at x, y, (h, w, 3); None where it would not fit at x, y."""
     y, x = row.values["y"], row.values["x"]
     height, width, _ = row.image.shape
     if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
@@ -66,7 +66,7 @@ def patch_of(row: DecodedRow) -> Pixels | None:
 
 
 def row_as_built(stored: StoredFolder, row: DecodedRow) -> Placed | None:
-    """A row's image as its builder placed its content, which decides the bytes of its files; None if it is all black.
+    """Returns a row's image as its builder placed it, which decides the bytes of its files; None if all is black.
 
     Where the builder's content is not known, what is not black is taken for it.
     """
@@ -101,7 +101,7 @@ class KnownFiles:
         return self.stored.spec.name == QI.name and number % self.stored.spec.rows_per_source > 0
 
     def sibling(self, before: DecodedRow | None, number: int, values: dict[str, Any]) -> DecodedRow | None:
-        """The row of that number, if its file is that of the same content as the one before, at its own x, y."""
+        """Returns the row of that number, if its file has the content of the row before at its own x, y; else None."""
         side = self.stored.manifest.size
         shown = row_as_built(self.stored, before) if before is not None else None
         if shown is None:

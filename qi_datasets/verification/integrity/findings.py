@@ -1,4 +1,4 @@
-"""What integrity checks found wrong: how often, and the first few, each in one line."""
+"""Errors that integrity checks found: their number, and the first few, each in one line."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from qi_datasets.errors import one_line
 
 NAMED = 3
-"""How many findings a message names before it counts the rest."""
+"""The number of findings that a message names before it counts the rest."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Findings:
             known.extend(found[: NAMED - len(known)])
 
     def cause(self, check: str) -> str:
-        """All that was found by a check, in one line; "" if nothing."""
+        """Returns all that was found by a check, in one line; "" if nothing."""
         named = self.first.get(check, [])
         more = self.counts[check] - len(named)
         return "; ".join(named) + (f"; and {more} more" if more else "")

@@ -173,7 +173,7 @@ def check_integrity(
 
 
 def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) -> ExaminedRows:
-    """Everything that is known of the rows, read chunk by chunk.
+    """Returns the notes of all rows, read chunk by chunk.
 
     Args:
         stored: The set.
@@ -213,7 +213,7 @@ def measure_file(stored: StoredFolder, name: str) -> FileRecord | str:
 
 
 def examine_chunk(stored: StoredFolder, full: bool, stretch: Stretch) -> ExaminedRows:
-    """Returns what is known of a stretch of rows, in every config."""
+    """Returns the notes of a stretch of rows, in every config."""
     seen = ExaminedRows()
     borders = Borders(stored, stretch, seen)
     chunk = read_chunk(stored, stretch, seen, full, None if full else borders.compare_files)

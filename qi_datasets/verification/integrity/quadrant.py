@@ -37,7 +37,7 @@ def background(chunk: Chunk) -> Iterator[str]:
 
 
 def same_patch(chunk: Chunk) -> Iterator[str]:
-    """Sources whose patch is not the same in both corners, or not the one that the manifest recorded."""
+    """Yields sources whose patch is not the same in both corners, or not the one that the manifest recorded."""
     rows = {row.number: row for row in chunk.rows}
     recorded = chunk.stored.manifest.sources.get(chunk.split, [])
     for number in range(chunk.start, chunk.stop, len(CORNERS)):
@@ -56,7 +56,7 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
 
 
 def constant(chunk: Chunk) -> Iterator[str]:
-    """Sources of one colour all over, such as those of a camera with its cap on: they show nothing."""
+    """Yields sources of one colour all over, such as those of a camera with its cap on: they show nothing."""
     pictures = patch_of if chunk.stored.spec.name == QI.name else lambda row: row.image
     for row in chunk.rows:
         if row.number % chunk.stored.spec.rows_per_source == 0:
@@ -79,7 +79,7 @@ def displacement(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def leaking_strides(distance: int) -> list[int]:
-    """Those of the usual total strides that don't divide `distance`."""
+    """Returns the usual total strides that don't divide `distance`."""
     return [stride for stride in QUADRANT.total_strides if distance % stride]
 
 

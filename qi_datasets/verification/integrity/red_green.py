@@ -1,4 +1,4 @@
-"""Integrity checks on `red_green`: two pure boxes where the columns say, no image twice, tests that pair row by row."""
+"""Integrity checks on `red_green`: boxes of pure colour in place, no image twice, tests that match row by row."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
 
 
 def boxes(chunk: Chunk) -> Iterator[str]:
-    """Images that are not a red and a green box at lx, ly and rx, ry, in the label's order, on black."""
+    """Yields images that are not a red and a green box at lx, ly and rx, ry, in the label's order, on black."""
     side = RED_GREEN.box
     for row in chunk.rows:
         wanted = np.zeros_like(row.image)

@@ -10,7 +10,7 @@ from qi_datasets.verification.integrity.chunk import Chunk
 
 
 def labels(chunk: Chunk) -> Iterator[str]:
-    """Labels out of range, other than the builder's, or other than the row's number says (our sets alternate)."""
+    """Yields labels out of range, other than the builder's, or other than the row's number decides."""
     spec = chunk.stored.spec
     for row in chunk.rows:
         wanted = range(-1, len(spec.labels))
@@ -38,7 +38,7 @@ def pixels(chunk: Chunk) -> Iterator[str]:
 
 
 def columns(chunk: Chunk) -> Iterator[str]:
-    """Further columns that differ from what the builder of a set that needs no input says."""
+    """Yields further columns that differ from what the builder of a set that needs no input says."""
     for row in chunk.rows:
         if row.number in chunk.expected:
             for name, wanted in chunk.expected[row.number].columns.items():

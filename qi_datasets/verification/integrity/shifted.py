@@ -9,7 +9,7 @@ from qi_datasets.verification.integrity.chunk import Chunk
 
 
 def base(chunk: Chunk) -> Iterator[str]:
-    """Images whose pixels are not the ones that the manifest recorded for their source."""
+    """Yields images whose pixels are not the ones that the manifest recorded for their source."""
     recorded = chunk.stored.manifest.sources.get(chunk.split, [])
     for row in chunk.rows:
         if row.number < len(recorded) and sha256_hex(row.image.tobytes()) != recorded[row.number].patch_sha256:
@@ -18,7 +18,7 @@ def base(chunk: Chunk) -> Iterator[str]:
 
 
 def check_drawn_pairs(chunk: Chunk) -> Iterator[str]:
-    """Pairs of windows that are not those that the source's name draws, and labels that are not the synset's."""
+    """Yields pairs of windows that are not those that the source's name draws, and labels that are not the synset's."""
     builder = builder_of(chunk.stored.spec, chunk.stored.manifest.size)
     if not isinstance(builder, ImageSet):
         return

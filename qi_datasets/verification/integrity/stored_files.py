@@ -1,4 +1,4 @@
-"""Integrity checks on a set's files: what may lie in its folder, the card's head and text, the types of columns."""
+"""Integrity checks on a set's files: the files in its folder, the card's head and text, the types of columns."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SHORT = 12
 """Hex digits of a digest that a message shows."""
 
 HUBS_OWN = (".gitattributes", ".git", ".cache", BENCHMARK)
-"""What the Hub, its clients and publishing put beside a set; no loader reads it."""
+"""Files that the Hub, its clients and publishing put beside a set; no loader reads them."""
 
 LARGEST_CARD = 1_000_000
 LARGEST_CROISSANT = 100_000_000
@@ -35,7 +35,7 @@ TEXTS = (".md", ".json", ".yaml")
 
 
 def files(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Files that are gone, cut off or changed."""
+    """Yields files that are missing, cut off or changed."""
     for name, record in stored.manifest.files.items():
         found = seen.files[name]
         if isinstance(found, str):
@@ -63,7 +63,7 @@ def line_ends(stored: StoredFolder, name: str, record: FileRecord) -> str:
 
 
 def listed(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Entries that the manifest doesn't list, files that it lists wrongly, and files that it would have to list."""
+    """Yields files that the manifest doesn't list, lists wrongly, or would have to list."""
     record = stored.manifest
     known = {MANIFEST, *record.files}
     folders = {name.rpartition("/")[0] for name in record.files}
@@ -105,7 +105,7 @@ def pictures(stored: StoredFolder) -> set[str]:
 
 
 def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """A card whose head is not what the spec table and the manifest give; its text too if this package wrote it."""
+    """Yields differences of the card from the spec table and the manifest, in its text too if this package wrote it."""
     try:
         text = read_bytes(join_place(stored.folder, CARD), LARGEST_CARD).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -147,7 +147,7 @@ def croissant(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def first_other_token(found: str, wanted: str) -> str:
-    """Where two YAML texts first differ in meaning, in words; "" if nowhere. How lines are broken says nothing."""
+    """Returns the first place where two YAML texts differ in meaning, "" if none; line breaks do not count."""
     try:
         tokens = list(tokens_of(found))
     except (yaml.YAMLError, RecursionError, ValueError):
@@ -160,7 +160,7 @@ def first_other_token(found: str, wanted: str) -> str:
 
 
 def tokens_of(text: str) -> Iterator[tuple[str, str, bool]]:
-    """Kind, value, and whether it stands without quotation marks, of each token of a YAML text."""
+    """Yields kind, value, and whether it is without quotation marks, of each token of a YAML text."""
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         yield type(token).__name__, str(getattr(token, "value", "")), bool(getattr(token, "plain", True))
 

@@ -132,7 +132,7 @@ def sources(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """Number of sources by split."""
+    """Returns the number of sources by split."""
     return ", ".join(f"{split} {len(set(names))}" for split, names in seen.sources.items())
 
 
@@ -151,7 +151,7 @@ def digests_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
 
 
 def pinned_digests(stored: StoredFolder) -> Mapping[str, str]:
-    """The split digests that the package knows beforehand for such a set, by split; none for most sets of photographs.
+    """Returns the split digests that this package pins for such a set, by split; none for most sets of photographs.
 
     A set of demo pictures is held to its pinned digests when its manifest says that its pixels agree with them.
     """
@@ -192,7 +192,7 @@ def pinned_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
 
 
 def duplicates(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Pictures that occur under several sources in different splits."""
+    """Yields pictures that occur under several sources in different splits."""
     homes: dict[bytes, dict[str, str]] = {}
     for split, contents in seen.contents.items():
         for content, source in zip(contents, seen.sources[split], strict=True):

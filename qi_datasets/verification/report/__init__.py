@@ -1,1 +1,1 @@
-"""What a verification found, as objects, JSON and a page."""
+"""Reports of verifications: as objects, as JSON and as a page."""

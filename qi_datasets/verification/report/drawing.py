@@ -62,7 +62,7 @@ def draw_plot(plot: Plot) -> str:
 
 
 def draw_tiles(tiles: Tiles) -> str:
-    """Small pictures, blue for negative, light for 0, red for positive, each scaled to its own range: SVG text."""
+    """Returns small pictures as SVG: blue for negative, light for 0, red for positive, each scaled to its own range."""
     columns = max(len(line) for _, line in tiles.lines)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.25 * columns + 1.1, 1.42 * len(tiles.lines) + 0.1), layout="constrained")
@@ -82,7 +82,7 @@ def draw_tiles(tiles: Tiles) -> str:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an SVG element, without the XML head, and without names that a second figure on a page repeats."""
+    """Returns the figure as an SVG element, without XML head and without names that a second figure would repeat."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()

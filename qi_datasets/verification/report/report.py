@@ -1,4 +1,4 @@
-"""What a verification found: checks, tables and figures, as JSON and as an exit status."""
+"""The results of a verification: checks, tables and figures, as JSON and as an exit status."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ FAILED, NOT_ALL_CHECKED = 1, 3
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     PASS = "pass"  # noqa: S105 (no password)  # nosec B105
     SHOWN = "shown"
@@ -102,7 +102,7 @@ class Curve:
     Attributes:
         name: Of the line.
         x, y: As many of each.
-        low, high: The 95 % interval around each y; empty where it is not known.
+        low, high: The 95 % interval around each y; empty where there is none.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class CheckResults:
-    """What one group of checks adds to a report."""
+    """The part of a report that one group of checks adds."""
 
     checks: tuple[Check, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -170,7 +170,7 @@ class CheckResults:
 
 @dataclass(frozen=True)
 class VerifiedSet:
-    """What a verified set says of itself. picture: its preview as a PNG file, if anybody may see it."""
+    """The description of a verified set. picture: its preview as a PNG file, if anybody may see it."""
 
     name: str
     provenance: Mapping[str, Any]
@@ -215,12 +215,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check was made and none failed."""
+        """True if every check was made and none failed."""
         return self.exit_status == 0
 
     @property
     def exit_status(self) -> int:
-        """What the command ends with: 1 if a check failed, else 3 if one could not be made or none was, else 0."""
+        """The exit status: 1 if a check failed, else 3 if one could not be made or none was, else 0."""
         if self.having(Status.FAIL):
             return FAILED
         nothing = not self.having(Status.PASS, Status.WARN)
@@ -237,12 +237,12 @@ class Report:
 
     @property
     def caveats(self) -> list[str]:
-        """What speaks against taking the sets for the official ones, a sentence for each."""
+        """Reasons not to take the sets for the official ones, a sentence each."""
         return [str(caveat) for one in self.sets if (caveat := one.provenance.get("caveat"))]
 
     @property
     def verdict(self) -> str:
-        """How it ended, in words."""
+        """The outcome in words."""
         match self.exit_status:
             case 0:
                 return "; ".join(["Nothing failed", *self.caveats])

@@ -1,1 +1,1 @@
-"""Whether networks read location from a set as claimed. Needs the extra `torch`."""
+"""Checks whether networks read location from a set as claimed. Needs the extra `torch`."""

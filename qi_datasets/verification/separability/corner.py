@@ -1,4 +1,4 @@
-"""Whether `corner` shows what it claims: valid and same padding lose responses at the boundary, full keeps them all."""
+"""Checks `corner`: valid and same padding lose responses at the boundary, full convolution keeps them all."""
 
 from collections.abc import Mapping
 

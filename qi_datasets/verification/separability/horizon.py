@@ -1,4 +1,4 @@
-"""Up to which border networks of several depths and strides tell the corners apart, beside the bound computed for each.
+"""Measures up to which border networks of several depths and strides distinguish the corners, beside computed bounds.
 
 A few of the set's sources, with borders added here pixel by pixel, so that the last border is found exactly. (That a
 stored border is the added one is what integrity checks.)
@@ -36,7 +36,7 @@ SOURCES = 2
 
 @dataclass(frozen=True)
 class Reach:
-    """How far one network reads location.
+    """Up to which border one network reads location.
 
     Attributes:
         strides: Of its layers.
@@ -131,7 +131,7 @@ def table_of(reaches: list[Reach]) -> Table:
 
 
 def plot_of(reaches: list[Reach]) -> Plot:
-    """Measured reach and bound against receptive field, without biases."""
+    """Returns the plot of measured reach and bound against receptive field, without biases."""
     curves = []
     for padding in ("same", "valid"):
         of = [one for one in reaches if one.padding == padding and not one.biased]

@@ -1,4 +1,4 @@
-"""What a user chooses for the checks that need networks."""
+"""The options of checks that run networks."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ DEFAULT_SOURCES = 32
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What a user chooses.
+    """The options of checks that run networks.
 
     Attributes:
         seeds: How many trained nets, None for each check's own default.

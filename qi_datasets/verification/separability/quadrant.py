@@ -1,4 +1,4 @@
-"""Whether `qi` shows what it claims: same padding reads the corner from near the boundary, full convolution never.
+"""Checks `qi`: with same padding a network reads the corner near the boundary, with full convolution it never does.
 
 Frozen networks with random weights; "equal" is the tolerance of `networks.tolerance`. Where a network's features are
 equal for the two corners of every source, each of its answers is right for one corner and wrong for the other, so that
@@ -151,7 +151,7 @@ def features_of(networks: Mapping[str, nn.Module], images: Iterator[Pixels], dev
 
 
 def probe_accuracy(train: np.ndarray | None, test: np.ndarray) -> Interval:
-    """Accuracy on test of a linear probe fitted to train; without train the corners are equal, hence chance exactly."""
+    """Returns the accuracy on `test` of a linear probe fitted to `train`; 0.5 without `train`, for equal corners."""
     if train is None:
         return Interval(CHANCE, CHANCE, CHANCE)
     probe = LinearProbe(train, np.arange(len(train)) % len(CORNERS))
@@ -266,7 +266,7 @@ def by_border(measured: Borders) -> Table:
 
 
 def accuracy_plot(measured: Borders) -> Plot:
-    """Accuracy against border, with the computed horizons."""
+    """Returns the plot of accuracy against border, with the computed horizons."""
     curves = []
     for version in VERSIONS:
         found = sorted(measured.by_version[version.name].items())
@@ -298,5 +298,5 @@ def accuracy_plot(measured: Borders) -> Plot:
 
 
 def displacement_of(stored: StoredFolder) -> int:
-    """Pixels between the two corners, per axis."""
+    """Returns the number of pixels between the two corners, per axis."""
     return stored.manifest.size - QUADRANT.patch

@@ -1,4 +1,4 @@
-"""Whether `red_green` shows what it claims: nets that read location fail where pictures never were in training."""
+"""Checks `red_green`: networks that read location fail at positions without training images."""
 
 import numpy as np
 
@@ -50,12 +50,12 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 def load(stored: StoredFolder, split: str) -> LabelledImages:
     """Returns all rows of a split."""
     rows = stored.count(stored.default_config, split)
-    images = stored.images(stored.default_config, split, 0, rows)
-    return LabelledImages(images, stored.labels(stored.default_config, split, 0, rows))
+    found, images = stored.rows_and_images(stored.default_config, split, 0, rows)
+    return LabelledImages(images, np.array([row["label"] for row in found], np.int64))
 
 
 def random_difference(tests: list[Images], padding: Padding, seeds: range, device: str) -> tuple[float, bool]:
-    """Largest relative difference between the logits of paired rows, and whether all count as equal.
+    """Returns the largest relative difference between the logits of paired rows, and whether all count as equal.
 
     Args:
         tests: Images of the two tests, row by row the pairs.

@@ -1,4 +1,4 @@
-"""Whether `rook` shows what it claims: one filter reads location with same padding, none does with full convolution."""
+"""Checks `rook`: one filter reads location with same padding, and none does with full convolution."""
 
 import numpy as np
 import torch
