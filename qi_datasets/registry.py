@@ -55,7 +55,12 @@ def look_up_spec(name: object) -> SetSpec:
 
 
 def nearest(name: object, known: Mapping[str, object]) -> str:
-    """Returns " (did you mean ...?)" for the name that is most like `name`, or ""."""
+    """Returns " (did you mean ...?)" for the name that is most like `name`, or "".
+
+    Example:
+        >>> nearest("rok", {"rook": 1, "corner": 2})
+        " (did you mean 'rook'?)"
+    """
     matches = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 

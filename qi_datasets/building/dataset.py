@@ -258,6 +258,11 @@ def build_dataset(
         OptionError: For an argument that is wrong or without effect.
         SourceError: For images that are missing or damaged.
         OutputError: When a set can't be written or must not be replaced; then nothing is changed.
+
+    Example:
+        >>> print(build_dataset("rook", output="sets", progress=False))  # doctest: +ELLIPSIS
+        <Built in ...sets: rook>
+        <rook in ...rook: made; pixels are the official ones>
     """
     request = BuildRequest(
         sets=(sets,) if isinstance(sets, str) else tuple(sets or ()),

@@ -210,10 +210,11 @@ def report(built: "Built") -> None:
 def show_forecast(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place", workers: int | None) -> None:
     """Prints what would be built, how large it would be, and how long that would take.
 
-    plans: the sets.
-    notes: a line for each set that is left out.
-    root: where the sets would go.
-    workers: threads, None for one per core.
+    Args:
+        plans: The sets.
+        notes: A line for each set that is left out.
+        root: Where the sets would go.
+        workers: Threads, None for one per core.
     """
     from qi_datasets.building.forecast import forecast
 

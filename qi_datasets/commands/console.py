@@ -82,8 +82,9 @@ def say(text: str = "", err: bool = False) -> None:
 def check_effect(effective: Collection[str], place: str) -> None:
     """Raises click's error for an argument of the running command that has no effect.
 
-    effective: names of those that have one.
-    place: where the others have none, for the message: "with --grid".
+    Args:
+        effective: Names of those that have one.
+        place: Where the others have none, for the message: "with --grid".
     """
     context = click.get_current_context()
     for parameter in context.command.params:

@@ -160,10 +160,12 @@ def main(
 def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str | None, *, quiet: bool) -> None:
     """Shows an entry, and writes what is made of it.
 
-    made: the entry.
-    entry: its folder.
-    plot, dataset_id: the values of these options.
-    quiet: show nothing.
+    Args:
+        made: The entry.
+        entry: Its folder.
+        plot: The values of these options.
+        dataset_id: The values of these options.
+        quiet: Show nothing.
     """
     if plot is not None:
         from qi_datasets.evaluation.curve import save_plot as draw
@@ -182,8 +184,11 @@ def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str
 def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: str | None) -> None:
     """Raises click's error for options that need an entry's folder, or that don't go together.
 
-    entry: the folder.
-    merge, dry_run, dataset_id: as of the command.
+    Args:
+        entry: The folder.
+        merge: As of the command.
+        dry_run: As of the command.
+        dataset_id: As of the command.
     """
     if merge and (entry is None or dry_run):
         raise click.UsageError("--merge needs --entry, and goes without --dry-run.")
@@ -208,8 +213,12 @@ def check_before_torch(
 ) -> None:
     """Raises our errors for arguments that are wrong, before torch is imported, which takes seconds.
 
-    model, output, entry, plot: as they were given.
-    request: the further arguments of `evaluate`.
+    Args:
+        model: As they were given.
+        output: As they were given.
+        entry: As they were given.
+        plot: As they were given.
+        request: The further arguments of `evaluate`.
     """
     from qi_datasets.evaluation import arguments as given
     from qi_datasets.specs import SPECS
@@ -232,10 +241,13 @@ def estimate_or_merge(
 ) -> "Entry | None":
     """Returns the entry of the parts that are done in a folder; without a folder, shows how long all of them take.
 
-    model, request, output: as of `evaluate_request`.
-    entry: the folder whose parts are put together; None for an estimate.
-    about: the fields that describe the network.
-    progress: show bars on a terminal.
+    Args:
+        model: As of `evaluate_request`.
+        request: As of `evaluate_request`.
+        output: As of `evaluate_request`.
+        entry: The folder whose parts are put together; None for an estimate.
+        about: The fields that describe the network.
+        progress: Show bars on a terminal.
     """
     from qi_datasets.evaluation.design import design_of
     from qi_datasets.evaluation.estimate import estimate_seconds
@@ -262,9 +274,10 @@ def estimate_or_merge(
 def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> None:
     """Changes what an entry says of its network.
 
-    folder: of the entry.
-    options: those of the command; all but six have no effect here.
-    quiet: say nothing.
+    Args:
+        folder: Of the entry.
+        options: Those of the command; all but six have no effect here.
+        quiet: Say nothing.
     """
     from qi_datasets.evaluation.description import ABOUT, LONGEST
     from qi_datasets.evaluation.entry import Entry
@@ -295,11 +308,12 @@ def check_again(
 ) -> None:
     """Runs an entry's evaluation again; exit status 1 if it gives something else.
 
-    model: as of `evaluate`; None for the one that the entry names, if a library has it.
-    output: as of `evaluate`.
-    folder: of the entry, which says how it is evaluated.
-    request: the weights and the device; its other fields are not used.
-    quiet: show no bars; what differs goes to standard error.
+    Args:
+        model: As of `evaluate`; None for the one that the entry names, if a library has it.
+        output: As of `evaluate`.
+        folder: Of the entry, which says how it is evaluated.
+        request: The weights and the device; its other fields are not used.
+        quiet: Show no bars; what differs goes to standard error.
     """
     from qi_datasets.evaluation.entry import Entry
     from qi_datasets.evaluation.evaluate import evaluate_request

@@ -174,7 +174,8 @@ def main(
 def check_usage(mode: str) -> None:
     """Raises click's error for options that have no effect on what is published, and for a repository that lacks.
 
-    mode: a key of `MODES`.
+    Args:
+        mode: A key of `MODES`.
     """
     check_effect({mode, *MODES[mode]}, WITH.get(mode, f"with --{mode}"))
     if mode != "entry" and click.get_current_context().params["repo_id"] is None:
@@ -184,8 +185,9 @@ def check_usage(mode: str) -> None:
 def end_dry_run(unseen: Sequence[str], *, quiet: bool) -> None:
     """Says that nothing was written; ends with exit status 3 where the Hub could not be asked what is there.
 
-    unseen: why, for each repository, "" for one that was asked.
-    quiet: say nothing of what was written.
+    Args:
+        unseen: Why, for each repository, "" for one that was asked.
+        quiet: Say nothing of what was written.
     """
     if not quiet:
         click.echo("nothing was written (--dry-run)")

@@ -30,12 +30,13 @@ def make_again(
 ) -> None:
     """Builds a manifest's set again, prints what differs, and ends with status 1 if pixels do.
 
-    location: of the manifest, as for `manifest_at`.
-    source: the images, None without any.
-    root: where the set goes.
-    engine: where sources are decoded and encoded.
-    force: build again, whatever is there.
-    quiet: show no bars; what differs goes to standard error.
+    Args:
+        location: Of the manifest, as for `manifest_at`.
+        source: The images, None without any.
+        root: Where the set goes.
+        engine: Where sources are decoded and encoded.
+        force: Build again, whatever is there.
+        quiet: Show no bars; what differs goes to standard error.
     """
     from qi_datasets.building.build import build_set
     from qi_datasets.building.copying import make_random_access, wanted_by_recipe

@@ -63,10 +63,11 @@ def tolerance_of(content: EntrySettings) -> float:
 def column_by_seed(content: EntrySettings, init: str, rows: Predictions, name: str) -> NDArray[Any]:
     """Returns a column of predictions as (seeds, pairs, 2).
 
-    content: the entry's settings
-    init: one of its inits
-    rows: of this init, and of one border where there are several
-    name: of the column
+    Args:
+        content: The entry's settings.
+        init: One of its inits.
+        rows: Of this init, and of one border where there are several.
+        name: Of the column.
     """
     return rows.column(name).reshape(len(seeds_of(content, init)), -1, 2)
 

@@ -23,10 +23,11 @@ _LARGER = (1, 2, 3, 5, 8, 13, 21)
 def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name: str, *, sized: bool) -> int:
     """Returns the pixels per side that images need beyond their borders so that a network takes them; 0 for most.
 
-    make: makes the network for images of a side in pixels; it may raise `ModelError`
-    sides: rows and columns of the images that it will get
-    name: of the network, for messages
-    sized: whether the network is another one for each side
+    Args:
+        make: Makes the network for images of a side in pixels; it may raise `ModelError`.
+        sides: Rows and columns of the images that it will get.
+        name: Of the network, for messages.
+        sized: Whether the network is another one for each side.
 
     Networks of patches get `PATCHES_BORDER` where they take it. Raises `ModelError` if no border up to
     `LARGEST_FURTHER` helps, with sizes that it takes. A network that takes any size from some number of pixels on gets

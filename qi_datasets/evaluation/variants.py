@@ -83,11 +83,12 @@ def describe_network(
 ) -> tuple[Variant, NetworkFacts]:
     """Returns the variant with its pool decided, and the properties of a model's network.
 
-    model: what makes it
-    variant: what is changed of it
-    sides: rows and columns of the images that it will get, without a further border
-    head: whether it keeps its head
-    widens: whether a network that takes few sizes gets a further border
+    Args:
+        model: What makes it.
+        variant: What is changed of it.
+        sides: Rows and columns of the images that it will get, without a further border.
+        head: Whether it keeps its head.
+        widens: Whether a network that takes few sizes gets a further border.
 
     Raises `ModelError` for a network that can't be made for these sides, or doesn't answer with vectors.
     """
@@ -152,13 +153,15 @@ def prepare_network(
 ) -> PreparedNetwork:
     """Returns the network for images of `side` pixels in evaluation mode, its parameters frozen.
 
-    model: what makes it
-    variant: what is changed of it
-    side: rows and columns of the images
-    seed: of random weights
-    own: with its own weights, else with random ones
-    head: with its head, if it is a classifier of the libraries
-    trained: whether it will be trained, with the parametrizations that it has; else its weights are what these give
+    Args:
+        model: What makes it.
+        variant: What is changed of it.
+        side: Rows and columns of the images.
+        seed: Of random weights.
+        own: With its own weights, else with random ones.
+        head: With its head, if it is a classifier of the libraries.
+        trained: Whether it will be trained, with the parametrizations that it has; else its weights are what these
+            give.
 
     Raises OptionError, which says why, where the variant can't be made of it.
     """
@@ -186,11 +189,12 @@ def without_parametrizations(network: nn.Module) -> None:
 def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, *, head: bool) -> nn.Module:
     """Returns the network in its variant, in evaluation mode.
 
-    network: as it was made
-    model: what made it
-    variant: what is changed of it
-    side: rows and columns of its images
-    head: whether a classifier of the libraries keeps its head
+    Args:
+        network: As it was made.
+        model: What made it.
+        variant: What is changed of it.
+        side: Rows and columns of its images.
+        head: Whether a classifier of the libraries keeps its head.
     """
     network = network.eval()
     if model.whole and not head:
@@ -214,10 +218,11 @@ def normalising_layer(transform: Transform) -> nn.Conv2d:
 def with_new_head(network: nn.Module, features: int, classes: int, seed: int) -> nn.Module:
     """Returns a network with a new linear layer on its features, all of it to be trained.
 
-    network: answers features (N, F)
-    features: F
-    classes: how many logits there are to be
-    seed: of the new layer's weights
+    Args:
+        network: Answers features (N, F).
+        features: F.
+        classes: How many logits there are to be.
+        seed: Of the new layer's weights.
     """
     with random_seed(seed):
         head = nn.Linear(features, classes)

@@ -103,11 +103,12 @@ def collect(
 ) -> Collection:
     """Returns every entry below the places, read and computed again.
 
-    places: folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them
-    leave_out: a folder that is not searched
-    twice: whether an evaluation may be there twice; else the younger one is refused
-    pull_requests: whether new entries count that open pull requests on the Hub propose
-    progress: show a bar on a terminal
+    Args:
+        places: Folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them.
+        leave_out: A folder that is not searched.
+        twice: Whether an evaluation may be there twice; else the younger one is refused.
+        pull_requests: Whether new entries count that open pull requests on the Hub propose.
+        progress: Show a bar on a terminal.
 
     Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
     """
@@ -147,8 +148,9 @@ def proposed_entries(
 ) -> dict[tuple[str, Place], int | None]:
     """Returns name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
 
-    places: as of `collect`
-    known: names and places of published entries
+    Args:
+        places: As of `collect`.
+        known: Names and places of published entries.
     """
     names = {name for name, _ in known}
     found: dict[tuple[str, Place], int | None] = {}

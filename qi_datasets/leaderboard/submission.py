@@ -121,7 +121,8 @@ def check(
 def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[RefusedEntry] | None]]:
     """Yields the folder of what is submitted, while the block runs, and what is wrong beside its entries.
 
-    submission: as of `check`
+    Args:
+        submission: As of `check`.
     """
     place = HubPlace.parse(submission)
     if place is not None:
@@ -147,8 +148,9 @@ def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[Ref
 def fetched_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
     """Fetches the entries that a pull request adds or changes; what it changes beside them is refused.
 
-    place: the pull request
-    folder: where the entries go
+    Args:
+        place: The pull request.
+        folder: Where the entries go.
     """
     if place.revision == MAIN:
         raise OptionError(

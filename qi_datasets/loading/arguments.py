@@ -107,9 +107,14 @@ def checked_view(
 ) -> View | None:
     """Returns what shows the stored set as asked for; None for the stored images as they are.
 
-    spec: the set.
-    name: of a config, None for the default one.
-    border, mode, shift, grid, canvas: as of `load_dataset`.
+    Args:
+        spec: The set.
+        name: Of a config, None for the default one.
+        border: As of `load_dataset`.
+        mode: As of `load_dataset`.
+        shift: As of `load_dataset`.
+        grid: As of `load_dataset`.
+        canvas: As of `load_dataset`.
     """
     pixels = checked_border(spec, name, border)
     if grid is not None:
@@ -211,10 +216,11 @@ def named_splits(split: object, known: Iterable[str]) -> list[str]:
 def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:
     """Raises OptionError for an argument that is unknown, that has no effect, or that names what is not there.
 
-    spec: the set.
-    stock: arguments that go to `datasets.load_dataset`.
-    view: what shows the stored rows, None for the rows as they are.
-    streaming: whether rows are read as they are asked for.
+    Args:
+        spec: The set.
+        stock: Arguments that go to `datasets.load_dataset`.
+        view: What shows the stored rows, None for the rows as they are.
+        streaming: Whether rows are read as they are asked for.
     """
     for option, value in stock.items():
         if option in WITHOUT_EFFECT:

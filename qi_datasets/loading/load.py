@@ -124,34 +124,51 @@ def load_dataset(
 ) -> Any:
     """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
 
-    path: the set's name, e.g. "qi".
-    name: a config, e.g. "border_64", which says the same as `border=64`.
-    split: a split or a part of one, or a list of these, as in `datasets`; a slice of pairs counts their sources.
-    streaming: read rows as they are asked for, as in `datasets`.
-    border: black pixels added per side when an image is read, 0 to 4096, built or not; `x`, `y`, `border` fit (`qi`,
-        `rook`).
-    grid: K from 2 to 9: each picture in each of K x K cells, label = row x K + column, columns `row` and `column`
-        (`qi`).
-    size: side of the images in pixels (`corner`).
-    canvas: side of the template in pixels (`qi`).
-    mode: what is seen of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
-        each pair of windows.
-    shift: pixels down and right, -32 to 32, default 0.
-    output: the folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
-    imagenet_val: where ImageNet's validation images are; the set is built from them, without borders, unless it is
-        there.
-    imagenet_train: where ImageNet's training images are, in class folders or archives (`subset`).
-    per_class: images of each class (`subset`): 50, 100, 250, 500, or any other number.
-    repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
-        images that is not built here. Files are checked; a stream fetches each when its rows are due.
-    revision: of that repository: a data version such as "1.0.0", a branch or a commit, default main.
-    stock: of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`, `filters`,
-        `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the view has.
+    Args:
+        path: The set's name, e.g. "qi".
+        name: A config, e.g. "border_64", which says the same as `border=64`.
+        split: A split or a part of one, or a list of these, as in `datasets`; a slice of pairs counts their sources.
+        streaming: Read rows as they are asked for, as in `datasets`.
+        border: Black pixels added per side when an image is read, 0 to 4096, built or not; `x`, `y`, `border` fit
+            (`qi`, `rook`).
+        grid: K from 2 to 9: each picture in each of K x K cells, label = row x K + column, columns `row` and `column`
+            (`qi`).
+        size: Side of the images in pixels (`corner`).
+        canvas: Side of the template in pixels (`qi`).
+        mode: What is seen of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
+            each pair of windows.
+        shift: Pixels down and right, -32 to 32, default 0.
+        output: The folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
+        imagenet_val: Where ImageNet's validation images are; the set is built from them, without borders, unless it is
+            there.
+        imagenet_train: Where ImageNet's training images are, in class folders or archives (`subset`).
+        per_class: Images of each class (`subset`): 50, 100, 250, 500, or any other number.
+        repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
+            images that is not built here. Files are checked; a stream fetches each when its rows are due.
+        revision: Of that repository: a data version such as "1.0.0", a branch or a commit, default main.
+        **stock: Of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`,
+            `filters`, `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the
+            view has.
 
-    Returns a DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit.
-    Sets that need no input are made on first use. Raises OptionError for an argument that is wrong or without effect
-    on this set, UnknownSetError, NotBuiltError, StoredSetError, HubError, and what building raises (SourceError,
-    OutputError).
+    Returns:
+        A DatasetDict, or a Dataset if `split` is given; their iterable kinds if streaming. Images are PIL, 8 bit. Sets
+        that need no input are made on first use.
+
+    Raises:
+        OptionError: For an argument that is wrong or without effect on this set.
+        UnknownSetError: For a name that is no set's, and a split that the set does not have.
+        NotBuiltError: For a set of images that is not there.
+        StoredSetError: For a set that is damaged, or of another data version.
+        HubError: For what the Hub refuses.
+        SourceError: For images that are missing or damaged, where the set is built.
+        OutputError: Where a set can't be written.
+
+    Example:
+        >>> rook = load_dataset("rook", split="train")
+        >>> rook.column_names, rook["label"][:], rook[0]["image"].size
+        (['image', 'label'], [0, 1], (32, 32))
+        >>> load_dataset("rook", split="train", border=16)[0]["image"].size
+        (64, 64)
     """
     if path == SUBSET:
         views = {"border": border, "grid": grid, "size": size, "canvas": canvas, "mode": mode, "shift": shift}
@@ -248,10 +265,11 @@ def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
     """Returns the folder of the set, built if that is possible with what is given.
 
-    spec: the set.
-    side: of its images at border 0, in pixels.
-    root: the folder of sets.
-    imagenet_val: the images, None without any.
+    Args:
+        spec: The set.
+        side: Of its images at border 0, in pixels.
+        root: The folder of sets.
+        imagenet_val: The images, None without any.
     """
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:

@@ -35,6 +35,12 @@ def provenance(source: object) -> dict[str, Any]:
         "unverified", "demo" or "other": what figures compare with), `caveat` (what speaks against taking the set
         for the official one, in words, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`,
         `layout`, `size` (pixels) and `digests` (config -> split -> hex).
+
+    Example:
+        >>> from qi_datasets import load_dataset
+        >>> facts = provenance(load_dataset("rook"))
+        >>> facts["set"], facts["track"], facts["pixels"]
+        ('rook', 'official', 'pinned')
     """
     if isinstance(source, str | Path):
         return Manifest.read(place_of(source)).provenance

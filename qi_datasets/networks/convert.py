@@ -51,6 +51,15 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
 
     Raises `OptionError`, with the layer, for what mixes positions in another way (attention, a flattened map), here
     where the network runs on images of a usual size, else when it is called.
+
+    Example:
+        Same padding loses 5 of a filter's 9 responses to a pixel in the corner, full convolution none:
+
+        >>> image = torch.zeros(1, 1, 5, 5).index_put((torch.tensor(0),) * 4, torch.tensor(1.0))
+        >>> same = nn.Conv2d(1, 1, 3, padding=1, bias=False)
+        >>> same.weight = nn.Parameter(torch.ones(1, 1, 3, 3))
+        >>> same(image).sum().item(), to_full_conv(same)(image).sum().item()
+        (4.0, 9.0)
     """
     if not exact and background != 0.0:
         raise OptionError(

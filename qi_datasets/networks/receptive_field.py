@@ -93,6 +93,11 @@ def receptive_field(network: nn.Module, side: int | None = None) -> ReceptiveFie
     vector, does not count. Raises `OptionError` where the last map is lost in another way (attention over patches as
     in ViT: every output sees everything), where branches of different strides meet, where rows and columns differ, and
     for a network that does not run.
+
+    Example:
+        >>> layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1)
+        >>> receptive_field(nn.Sequential(*layers))
+        ReceptiveField(size=8, stride=2, bounded=True)
     """
     found = follow(network, side)
     if found.is_lost:
@@ -207,6 +212,13 @@ def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -
     Below it the corners can differ; how far they do depends on the weights. `biased` says whether black turns into
     something else than 0 within the network. 0 means at no border. Holds for a displacement that is a multiple of
     `field.stride`; derived at the head of this module. Raises `OptionError` for an unknown padding.
+
+    Example:
+        >>> field = ReceptiveField(size=8, stride=2)
+        >>> [location_horizon(field, padding, biased=True) for padding in ("valid", "same", "full", "circular")]
+        [7, 7, 7, 4]
+        >>> location_horizon(field, "full", biased=False)
+        0
     """
     if padding not in PADDINGS:
         raise OptionError(f"padding is one of {', '.join(PADDINGS)}, got {padding!r}", code="bad-value")

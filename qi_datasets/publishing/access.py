@@ -24,9 +24,11 @@ class Access:
 def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access:
     """Returns the settings for a set.
 
-    free: whether anybody may publish what is published of it.
-    private: as asked for; None for the default, which is public for what is free, else private.
-    gated: as asked for; None for the default, which is no gate for what is free, else the owner's.
+    Args:
+        free: Whether anybody may publish what is published of it.
+        private: As asked for; None for the default, which is public for what is free, else private.
+        gated: As asked for; None for the default, which is no gate for what is free, else the owner's.
+
     Raises OptionError for what can't be asked for: pixels that are not free, public and without a gate.
     """
     if gated is not None and gated not in GATES:

@@ -36,6 +36,10 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
     Raises:
         OptionError: Unless 0 <= successes <= trials and trials >= 1.
+
+    Example:
+        >>> print(f"{wilson_interval(8, 10):.2f}")
+        0.80 (0.49 to 0.94)
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise OptionError(

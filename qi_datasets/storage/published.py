@@ -199,8 +199,10 @@ def open_requests(place: HubPlace) -> list[Discussion]:
 def manifest_at(location: str | Path) -> tuple[str, Manifest]:
     """Returns the manifest of a set, and the name of where it was found.
 
-    location: a set's folder, its manifest file or any copy of that, local or behind an fsspec URL; or
-        `hf://datasets/ORG/NAME[@REVISION]`, which is named by its commit.
+    Args:
+        location: A set's folder, its manifest file or any copy of that, local or behind an fsspec URL; or
+            `hf://datasets/ORG/NAME[@REVISION]`, which is named by its commit.
+
     Raises StoredSetError, HubError, OptionError.
     """
     place = HubPlace.parse(location)

@@ -37,11 +37,16 @@ def padded_batches(
 ) -> "PaddedBatches":
     """Returns batches of a split whose borders are added on the device: no black is decoded, copied or sent there.
 
-    rows: a split as `load_dataset(..., split=...)` gives it, of any border or none, also one that was filtered,
-        shuffled or selected from; or a set of this package such as QuadrantImageNet, without transforms.
-    batch_size, shuffle, num_workers, drop_last, generator: as for `torch.utils.data.DataLoader`.
-    device: where batches of images are padded and yielded, default the CPU.
-    loader: further arguments of DataLoader (`sampler`, `pin_memory`, `persistent_workers`, ...).
+    Args:
+        rows: A split as `load_dataset(..., split=...)` gives it, of any border or none, also one that was filtered,
+            shuffled or selected from; or a set of this package such as QuadrantImageNet, without transforms.
+        batch_size: As for `torch.utils.data.DataLoader`.
+        shuffle: As for `torch.utils.data.DataLoader`.
+        num_workers: As for `torch.utils.data.DataLoader`.
+        drop_last: As for `torch.utils.data.DataLoader`.
+        generator: As for `torch.utils.data.DataLoader`.
+        device: Where batches of images are padded and yielded, default the CPU.
+        **loader: Further arguments of DataLoader (`sampler`, `pin_memory`, `persistent_workers`, ...).
 
     Returns a DataLoader of dictionaries. `image` is a uint8 tensor (n, c, h, w) on `device`. Columns of integers are
     int64 tensors (n,) on the CPU, those of floats and booleans tensors of their own type, all others lists.
