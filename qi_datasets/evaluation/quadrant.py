@@ -22,7 +22,7 @@ from qi_datasets.protocols.quadrant import CornerAnswers, calibrate, check_alive
 from qi_datasets.protocols.scratch import answer_patches, train_corners
 from qi_datasets.specs import QI
 
-TRAIN, VALIDATION, TEST = QI.splits
+TRAIN, _, TEST = QI.splits
 
 CHUNK = 50
 """Sources in a unit of features."""

@@ -51,7 +51,7 @@ class BagNet(nn.Module):
     A 1x1 and a valid 3x3 convolution to 64 channels, then four stages of 3, 4, 6 and 3 bottlenecks with the strides
     2, 2, 2 and 1. The middle convolution of a stage's first bottleneck is a valid 3x3 one, all others are 1x1. A global
     mean and a linear layer follow. Receptive field 33, total stride 8: from a black border of 32 pixels on, no output
-    that sees what lies inside the border is missing.
+    that sees a pixel inside the border is missing.
 
     Source: the specification of `qi`; the network is that of arXiv 1904.00760.
     """

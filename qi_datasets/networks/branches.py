@@ -2,7 +2,7 @@
 
 Libraries make some networks so that each block begins as the identity: the last batch norm of a branch has weight 0
 (timm's `zero_init_last`), or a branch is scaled by 1e-6 (layer scale of ConvNeXt, CaiT and their kin). Never trained,
-such a network computes what its stem and its strided layers compute, whatever its layers are.
+such a network computes what its stem and its strided layers compute, and no more.
 """
 
 import copy
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from qi_datasets.networks.operators import operator_of
 
 NEGLIGIBLE = 1e-3
-"""How far images differ in a branch's output, of how far they do in what it is added to: dead below."""
+"""Share of the differences between images that a branch must add to; below it counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def find_dead_branches(network: nn.Module, images: Tensor, *, by_batch: bool = F
 
     Args:
         network: A copy of it is run, in evaluation mode.
-        images: (N, C, H, W), N > 1, all different; whatever the network takes.
+        images: (N, C, H, W), N > 1, all different, of a size that the network takes.
         by_batch: Whether its batch norms normalise by these images, as calibrated ones nearly do.
     """
     copied = copy.deepcopy(network).eval()
@@ -73,7 +73,7 @@ class Additions(TorchFunctionMode):
     """Looks at each addition of two maps of one shape while a network runs.
 
     count: images of the batch
-    seen: is told whether one of the operands is dead
+    seen: is called with whether one of the operands is dead
     """
 
     def __init__(self, count: int, seen: Callable[[bool], None]) -> None:

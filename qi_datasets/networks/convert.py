@@ -38,7 +38,7 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
     model: any network of convolutions, poolings, what acts on each position alone, norms, sums and concatenations of
         maps, and gates that are pooled over all positions (squeeze-and-excitation)
     exact: pad with the background, so that nothing shows where the image ends; False pads with zeros, as the paper does
-    background: what lies outside the images, of every channel or of each; other than 0 with `exact` only
+    background: the value outside the images, of all channels or of each; other than 0 with `exact` only
 
     The result shares its layers and weights with `model`, and has the same names for them. It takes images
     (N, C, H, W) of any size that the layers take, floating point. In train mode, batch norm goes by the positions that

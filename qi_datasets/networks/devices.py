@@ -1,4 +1,4 @@
-"""What torch computes on: the device that was asked for, and how many threads."""
+"""Chooses torch's device and number of threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

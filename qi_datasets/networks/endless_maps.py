@@ -41,7 +41,7 @@ ENDLESS = ("full", "exact", "valid")
 
 @dataclass(frozen=True)
 class Reach:
-    """What a map sees along one axis: position j the pixels from `j * stride - before` to `j * stride + after`.
+    """The pixels that a map's positions see along one axis: j those from `j * stride - before` to `j * stride + after`.
 
     Windows of windows are windows, so that three numbers hold for a whole network.
     """
@@ -79,11 +79,11 @@ Reaches = tuple[Reach, ...]
 
 @dataclass(frozen=True)
 class End:
-    """Where a map stopped being one.
+    """A call at which a map ceased to be one.
 
     operator: the name of the function that pooled it, or took its positions for something else
     call: which call of a function of that name it was, from 0, where they were counted
-    place: the layer that called it, "" if that is not known
+    place: the layer that called it, "" if there is none
     is_pooling: whether it pooled over all positions
     keeps_dims: whether what came of it has as many dimensions
     axes: which dimensions were rows and columns, counted from the last
@@ -126,7 +126,7 @@ class Run:
 
     @property
     def is_endless(self) -> bool:
-        """Whether maps are parts of endless ones."""
+        """True if maps are parts of endless ones."""
         return self.padding in ENDLESS
 
     @property
@@ -156,7 +156,7 @@ class TooSmallError(OptionError):
 
 
 class Side(int):
-    """How many rows or columns a map has, so that a pooling by that many is known to be over all of them."""
+    """The number of rows or columns of a map, by which a pooling over all of them is recognised."""
 
 
 class Plane(RuledTensor):
@@ -167,7 +167,7 @@ class Plane(RuledTensor):
     axes: which dimensions are rows and columns, counted from the last; None for what came of maps and is none itself
         (only in `own` padding)
     reaches: what a position sees
-    is_bounded: whether it sees nothing else: False after whatever carries information over all positions, and for
+    is_bounded: whether it sees nothing else: False after an operation that mixes all positions, and for
         places that were added to a map (coordinates, learned tables) or kept in a vector
     ends: of what is no map, where the maps that it came of ended
     is_mixed: of what is no map, whether its positions were mixed otherwise than by linear layers
@@ -218,7 +218,7 @@ class Plane(RuledTensor):
 
     @property
     def is_standard(self) -> bool:
-        """Whether the dimensions are images, channels, rows and columns, as layers with windows take them."""
+        """True if the dimensions are images, channels, rows and columns, as layers with windows take them."""
         return self.axes == (-2, -1) and self.values.ndim == 4
 
     @property
@@ -428,13 +428,13 @@ def windows(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def is_whole(kernel_size: Any) -> bool:
-    """Returns whether a kernel is said to be as large as the map, as in `F.avg_pool2d(x, x.shape[-2:])`."""
+    """Returns whether a kernel is given as the map's own size, as in `F.avg_pool2d(x, x.shape[-2:])`."""
     return all(isinstance(one, Side) for one in (kernel_size if isinstance(kernel_size, Sequence) else [kernel_size]))
 
 
 @Plane.rules.register("pad")
 def pad(func: Any, input: Plane, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Any:
-    """Pads as the network does. An endless map goes on there: its positions are counted otherwise, that is all."""
+    """Pads as the network does. An endless map continues there: only its positions are counted from another one."""
     run, others, amounts = input.run, list(pad), []
     for axis in input.axes or ():
         sides = slice(-2 * axis - 2, -2 * axis)
@@ -498,7 +498,7 @@ def pool(name: str, x: Plane, *, keepdim: bool) -> Any:
 
 @Plane.rules.register("adaptive_avg_pool2d", "adaptive_max_pool2d")
 def adaptive_pool2d(func: Any, input: Plane, output_size: Any, return_indices: bool = False) -> Any:
-    """Pools over all positions. More positions than one tell where things are, at sides that leave them alone too."""
+    """Pools over all positions. Several positions reveal where things are, also at sides that need no averages."""
     wanted = (output_size, output_size) if output_size is None or isinstance(output_size, int) else output_size
     size = tuple(now if side is None else side for side, now in zip(wanted, input.sides, strict=True))
     if return_indices or not input.is_standard or (size != (1, 1) and input.run.padding != "own"):
@@ -759,7 +759,7 @@ def getitem(func: Any, input: Plane, index: Any) -> Any:
 
 
 def _is_cut(part: Any, side: int) -> bool:
-    """Returns whether a slice leaves out so many rows or columns at the start and the end, whatever the map's size."""
+    """Returns whether a slice leaves out so many rows or columns at the start and the end, at any size of the map."""
     if not isinstance(part, slice):
         return False
     first, stop, step = part.start or 0, part.stop, part.step or 1

@@ -69,7 +69,7 @@ def extract_features(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.floating]:
-    """What a frozen network, in eval mode, answers: (N, features), of `dtype`. The network itself is left as it is.
+    """Returns the answers of a frozen network in eval mode, (N, features) of `dtype`. The network is not changed.
 
     Args:
         network: Answers one vector for each image.

@@ -36,7 +36,7 @@ class FullConv2d(nn.Conv2d):
     """Full convolution: `nn.Conv2d` on an input padded with `dilation * (kernel_size - 1)` zeros per side.
 
     Every window that touches the input gives an output, so that each weight of the kernel meets each pixel. Takes the
-    arguments of `nn.Conv2d`, so that it can stand in for it anywhere; `padding` is accepted and replaced. Input
+    arguments of `nn.Conv2d`, so that it can replace it anywhere; `padding` is accepted and replaced. Input
     (N, C_in, H, W), output (N, C_out, H', W') with `H' = (H + dilation * (kernel_size - 1) - 1) // stride + 1`.
 
     Raises `OptionError` for a `padding_mode` other than "zeros". Source: arXiv 2003.07064, figure 2 (F-Conv).
@@ -78,7 +78,7 @@ def make_conv2d(
 ) -> nn.Conv2d:
     """Returns a square convolution of the named padding; its weights are drawn as `nn.Conv2d` draws them.
 
-    Equal random state gives equal weights whatever the padding.
+    Equal random state gives equal weights in any padding.
 
     Args:
         padding: Its name.

@@ -1,4 +1,4 @@
-"""Random numbers of torch that a seed decides, whatever else draws some."""
+"""Makes torch's random numbers depend on a seed alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

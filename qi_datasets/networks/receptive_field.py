@@ -1,19 +1,19 @@
 """Receptive field and total stride of a network, read off a run, and the border beyond which location can't be read.
 
-The horizon. A patch lies `b` pixels inside two neighbouring edges of a black image, in the upper-left or in the
-bottom-right corner. The displacement is a multiple of the total stride: on an endless black plane both images give
-the same feature map, shifted, and the same maximum over space. An output on that plane sees a window of `R` pixels, the
-receptive field. A finite image can differ from the plane in two ways only:
+The horizon. A patch is `b` pixels inside two neighbouring edges of a black image, in the upper-left or in the
+bottom-right corner. The displacement is a multiple of the total stride: on an endless black canvas both images give
+the same feature map, shifted, and the same maximum over space. An output there sees a window of `R` pixels, the
+receptive field. A finite image can differ from that canvas in two ways only:
 
 - *Cropping*: an output whose window touches the patch is not computed. Unpadded layers (valid) compute the windows that
-  lie inside the image; a window that touches the patch reaches at most `R - 1` pixels beyond it, so none is lost once
+  are inside the image; a window that touches the patch reaches at most `R - 1` pixels beyond it, so none is lost once
   `b >= R - 1`. With half-kernel paddings (same) the windows of layer l reach `(R_l - 1) / 2` outside the image, so none
   is lost, in any layer, once `b >= (R - 1) / 2`. Which of the windows nearer than that are lost depends on where the
   grid of the total stride ends: this can lower the border at which the effect ends, never raise it, and can make it
   come and go between two borders. Full convolution computes every window that touches the image and loses none.
 - *Padding that is not the layer's black*: where black stays 0 through the network (no biases, no batch norm with a
   shift) zero padding continues the image seamlessly. Otherwise black becomes a constant in the inner layers, which
-  ends at zero padding, and outputs near the boundary differ from the plane. One that also sees the patch needs a window
+  ends at zero padding, and outputs near it differ from the canvas. One that also sees the patch needs a window
   that holds a pixel of the patch and one outside the image, hence `b <= R - 2`. From `b >= R - 1` on no output sees
   both, and the outputs that see one of them take the same values in both images.
 
@@ -40,12 +40,12 @@ from qi_datasets.networks.operators import check_takes_images_alone, operator_of
 from qi_datasets.networks.padding import PADDINGS, Padding
 
 USUAL_SIDES = (224, 256, 512, 64, 32)
-"""Sides of the images on which a network is followed that isn't said to take others, in this order."""
+"""Sides of the images on which a network is run whose own sizes are not given, in this order."""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one output sees: `size` input pixels per side; neighbouring outputs' windows are `stride` pixels apart.
+    """The window of one output: `size` input pixels per side; neighbouring windows are `stride` pixels apart.
 
     bounded: whether it sees nothing else. False where something beside windows carries information over the map
         (squeeze-and-excitation, attention beside convolutions, normalisation over space) or around it (circular
@@ -61,7 +61,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class FollowedRun:
-    """What a run of a network in its own padding shows.
+    """The facts that a run of a network in its own padding shows.
 
     ends: where the maps that make up the answer end; a map that is the answer itself ends there
     is_bounded: whether the answer comes of maps that see so much and no more, by pooling over all positions, or is one

@@ -33,7 +33,7 @@ def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float
 
     padding: `own` changes nothing;
         `full`, `exact`: full convolution, with zeros or the background beyond the map, as `to_full_conv` describes it;
-        `valid`: no padding: the positions whose windows lie inside the image, in the phase of the network's own
+        `valid`: no padding: the positions whose windows are inside the image, in the phase of the network's own
         padding, and where branches meet those that all of them have;
         `circular`, `reflect`, `replicate`: as much padding as the network has, of convolutions and poolings, filled
         with the other side of the map, its mirror image, or its outermost positions.
@@ -102,7 +102,7 @@ def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
 def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[str], list[str]]:
     """Returns the layers with weights of a network's head before and after its pooling over all positions.
 
-    network, side: as for `with_global_max_pool`. What stands before the pooling is known to be the head's in networks
+    network, side: as for `with_global_max_pool`. What precedes the pooling is taken for the head's in networks
         of timm alone, which say what their features are.
 
     Raises `OptionError` for a network that does not run.
