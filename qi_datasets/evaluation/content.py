@@ -102,20 +102,6 @@ class DeadContent(TypedDict):
     layers: list[str]
 
 
-class BorderContent(TypedDict):
-    """The figures of one border of `qi`, as of `results.BorderFigures`."""
-
-    verdict: str
-    accuracy: float
-    low: float | None
-    high: float | None
-    level: float | None
-    p: float | None
-    corrected_p: float | None
-    difference: float
-    channels: float
-
-
 class PredictionsContent(TypedDict):
     """The rows and the SHA-256 of `predictions.parquet`."""
 

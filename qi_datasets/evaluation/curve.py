@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qi_datasets.errors import OptionError, missing_extra
-from qi_datasets.evaluation.content import BorderContent, EntryContent
+from qi_datasets.evaluation.content import EntryContent, Figures
 from qi_datasets.evaluation.figures import EQUAL, PROVED
 from qi_datasets.evaluation.paper_figures import paper_curve
 from qi_datasets.evaluation.wording import network_name
@@ -45,7 +45,7 @@ class CurvePoint:
     kind: str
 
 
-def points_of(borders: Mapping[str, BorderContent]) -> list[CurvePoint]:
+def points_of(borders: Mapping[str, Figures]) -> list[CurvePoint]:
     """Returns the points of a curve by rising border. borders: border -> figures, as an entry has them."""
     return [
         CurvePoint(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qi_datasets.errors import OptionError
-from qi_datasets.evaluation.content import BorderContent, DeadContent, EntryContent, Figures
+from qi_datasets.evaluation.content import DeadContent, EntryContent, Figures
 from qi_datasets.evaluation.results import ModeFigures, TaskFigures
 from qi_datasets.specs import QI, SHIFTED
 
@@ -17,7 +17,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NOTHING if share is None else f"{100 * share:.{digits}f}"
 
 
-def percent_interval(at: BorderContent) -> str:
+def percent_interval(at: Figures) -> str:
     """Returns the interval at a border in percent; a dash where the corners are equal."""
     return NOTHING if at["low"] is None else f"{percent(at['low'])} to {percent(at['high'])}"
 

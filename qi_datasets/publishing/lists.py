@@ -6,10 +6,10 @@ from pathlib import Path
 from huggingface_hub import HfApi, is_offline_mode
 
 from qi_datasets.building.subset import CARD, FACTS, LIST, SUBSET, subset_folder
-from qi_datasets.errors import FailedCheckError, HubError, NotOnHubError, PublishError
+from qi_datasets.errors import FailedCheckError, HubError
 from qi_datasets.publishing.content import local_file
-from qi_datasets.publishing.proposal import Proposal, Sent, plan_proposal, send
-from qi_datasets.publishing.site import make_repository
+from qi_datasets.publishing.proposal import Proposal, Sent
+from qi_datasets.publishing.site import carry_out_plan, plan_own
 from qi_datasets.storage.hub import SILENCE, HubPlace, ask_hub, connection
 from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import verify
@@ -50,25 +50,11 @@ def publish_subset(
     folder, place = subset_folder(output), HubPlace(repo_id)
     files = {name: local_file((folder / name).read_bytes()) for name in FILES}
 
-    def plan() -> Proposal:
-        try:
-            proposal = plan_proposal(place, files, TITLE, direct=True)
-        except NotOnHubError:
-            return Proposal(place, TITLE, files, tuple(files), (), direct=True, head="")
-        strange = sorted(path for path in proposal.there if not path.startswith(".") and path not in FILES)
-        if strange and FACTS not in proposal.there:
-            raise PublishError(
-                f"{repo_id} holds other files, such as {strange[0]}; choose another repository",
-                code="repository-in-use",
-            )
-        return proposal
-
     with connection(timeout):
         ask_hub(HfApi().whoami, place)
-        proposal = plan()
-        if dry_run or not (confirm is None or confirm([proposal])):
-            return Sent(proposal, proposal.address, changed=False)
-        if not proposal.head:
-            make_repository(place)
-            proposal = plan()
-        return send(proposal, progress=progress)
+        return carry_out_plan(
+            lambda: plan_own(place, files, TITLE, FILES.__contains__, FACTS),
+            dry_run=dry_run,
+            confirm=confirm,
+            progress=progress,
+        )

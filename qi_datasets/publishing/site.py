@@ -1,6 +1,6 @@
 """`publish_site`: a board becomes a static Space of the Hub."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def publish_site(
     files = files_of(Path(site).expanduser().absolute())
     with connection(timeout):
         unseen = reason_unseen(place, dry_run=dry_run)
-        proposal = plan_proposal(place, files, TITLE, direct=True, unseen=unseen) if unseen else plan_site(place, files)
-        if dry_run or not (confirm is None or confirm([proposal])):
-            return Sent(proposal, proposal.address, changed=False)
-        if not proposal.head:
-            make_repository(place)
-            proposal = plan_site(place, files)
-        return send(proposal, progress=progress)
+
+        def plan() -> Proposal:
+            if unseen:
+                return plan_proposal(place, files, TITLE, direct=True, unseen=unseen)
+            return plan_own(place, files, TITLE, is_site_file, PAGE)
+
+        return carry_out_plan(plan, dry_run=dry_run, confirm=confirm, progress=progress)
 
 
 def files_of(site: Path) -> dict[str, LocalFile]:
@@ -67,20 +67,57 @@ def files_of(site: Path) -> dict[str, LocalFile]:
     return {name: local_file(path.read_bytes()) for name, path in sorted(paths.items())}
 
 
-def plan_site(place: HubPlace, files: dict[str, LocalFile]) -> Proposal:
-    """Returns what is to happen to the Space; PublishError for one that holds something else."""
+def plan_own(
+    place: HubPlace, files: Mapping[str, LocalFile], title: str, belongs: Callable[[str], bool], mark: str
+) -> Proposal:
+    """Returns what is to happen to a repository that holds these files alone; others' files in it stay.
+
+    Args:
+        place: The repository; it need not be there.
+        files: Its files, by path.
+        title: Of the commit.
+        belongs: Returns whether a path is one of such a repository's files.
+        mark: The path of a file that shows that the repository is such a one.
+
+    Raises:
+        PublishError: For a repository that holds something else.
+    """
     try:
-        proposal = plan_proposal(place, files, TITLE, direct=True, belongs=is_site_file)
+        proposal = plan_proposal(place, files, title, direct=True, belongs=belongs)
     except NotOnHubError:
-        return Proposal(place, TITLE, files, tuple(files), (), direct=True, head="")
-    strange = [path for path in proposal.there if not (is_site_file(path) or path.startswith("."))]
+        return Proposal(place, title, files, tuple(files), (), direct=True, head="")
+    strange = sorted(path for path in proposal.there if not (belongs(path) or path.startswith(".")))
     # A new Space has a page of its own, and a style for it.
-    if strange and PAGE not in files.keys() & proposal.there:
+    if strange and mark not in proposal.there:
+        kind = "Space" if place.repo_type == "space" else "repository"
         raise PublishError(
-            f"{place.repo_id} holds other files, such as {sorted(strange)[0]}; choose another Space",
-            code="repository-in-use",
+            f"{place.repo_id} holds other files, such as {strange[0]}; choose another {kind}", code="repository-in-use"
         )
     return proposal
+
+
+def carry_out_plan(
+    plan: Callable[[], Proposal],
+    *,
+    dry_run: bool,
+    confirm: Callable[[Sequence[Proposal]], bool] | None,
+    progress: bool,
+) -> Sent:
+    """Sends the files of a plan into its repository, which is made if it is not there.
+
+    Args:
+        plan: Returns what is to happen; called again once the repository is made.
+        dry_run: Send nothing.
+        confirm: Called with the plan before anything is written; False ends it.
+        progress: Show bars on a terminal.
+    """
+    proposal = plan()
+    if dry_run or not (confirm is None or confirm([proposal])):
+        return Sent(proposal, proposal.address, changed=False)
+    if not proposal.head:
+        make_repository(proposal.place)
+        proposal = plan()
+    return send(proposal, progress=progress)
 
 
 def make_repository(place: HubPlace) -> None:
