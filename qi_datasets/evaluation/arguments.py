@@ -10,19 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from qi_datasets.errors import NamedArgument, NotBuiltError, OptionError, OutputError, missing_extra
-from qi_datasets.evaluation.initialisations import CALIBRATED, GIVEN, INITS, PRETRAINED, RANDOM, SCRATCH, UNTOUCHED
+from qi_datasets.evaluation.initialisations import (
+    CALIBRATED,
+    GIVEN,
+    INITS,
+    PRETRAINED,
+    RANDOM,
+    SCRATCH,
+    UNTOUCHED,
+    Background,
+    Padding,
+    Pool,
+)
 from qi_datasets.registry import nearest
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 from qi_datasets.storage.location import Place, exists, join_place, set_folder, sets_root
 from qi_datasets.storage.manifest_file import MANIFEST
-
-Padding = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
-Pool = Literal["max", "own"]
-Background = Literal["zero", "plain"]
 
 FROZEN = (RANDOM, PRETRAINED, GIVEN)
 TASK_INITS: Mapping[str, Sequence[str]] = {

@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypeAlias, TypedDict
 
-from qi_datasets.evaluation.arguments import Background, Padding, Pool
+from qi_datasets.evaluation.initialisations import Background, Padding, Pool
 
 Figures: TypeAlias = dict[str, Any]
 """Nested dictionaries of plain numbers; `evaluation.results` has them as types."""

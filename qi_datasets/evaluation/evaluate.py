@@ -12,13 +12,14 @@ from torch import nn
 
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation import wording
-from qi_datasets.evaluation.arguments import Background, EvaluationRequest, Padding, Pool, check_entry
+from qi_datasets.evaluation.arguments import EvaluationRequest, check_entry
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.content import DeadContent, EntrySettings
 from qi_datasets.evaluation.data import EvaluationData
 from qi_datasets.evaluation.description import ABOUT, about_of
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
+from qi_datasets.evaluation.initialisations import Background, Padding, Pool
 from qi_datasets.evaluation.models import NONE
 from qi_datasets.evaluation.settings import MAY_DIFFER, OUTCOME, seconds_of, settings_of, with_notes
 from qi_datasets.evaluation.tasks import TASKS, Work

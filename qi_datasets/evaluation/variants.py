@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from qi_datasets.errors import ModelError, OptionError
-from qi_datasets.evaluation.arguments import Background, Pool
 from qi_datasets.evaluation.behaviour import check_batch_norms, check_behaviour, is_opaque
+from qi_datasets.evaluation.initialisations import Background, Pool
 from qi_datasets.evaluation.models import Model, Transform, weights_sha256
 from qi_datasets.evaluation.sizes import CHANNELS, further_border
 from qi_datasets.networks.endless_maps import PaddingVariant

@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 
 from qi_datasets.errors import OptionError, OutputError
-from qi_datasets.evaluation.arguments import OURS, Padding, check_entry, check_model, check_plot, torchvision_names
+from qi_datasets.evaluation.arguments import OURS, check_entry, check_model, check_plot, torchvision_names
+from qi_datasets.evaluation.initialisations import Padding
 from qi_datasets.networks.variants import PaddingVariant
 from tests.refusals import refused
 
