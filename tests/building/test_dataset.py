@@ -59,7 +59,14 @@ def test_what_is_to_be_known_of_source_decoder_and_images_is_a_warning(
     assert {Path(one.filename).name for one in warned} == {"test_dataset.py"}
 
 
-@pytest.mark.parametrize(("option", "name"), product(OPTIONS, SPECS))
+@pytest.mark.parametrize(
+    ("option", "name"),
+    # Red-green takes seconds to make, and is made again as the other generated sets are.
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (case == ("force", "red_green")))
+        for case in product(OPTIONS, SPECS)
+    ],
+)
 def test_an_option_is_taken_by_the_sets_that_it_concerns_and_by_no_other(
     option: str, name: str, qi_build, toy_sets: Path, tmp_path: Path
 ) -> None:
