@@ -102,7 +102,7 @@ class Engine:
                 finally:
                     _cancel(pending)
             return
-        # The one worker has a second thread at its side: it goes on working while what it has done is finished.
+        # The one worker has a second thread at its side: it continues while its results are finished.
         threads = workers if then is None else max(2, workers)
         with ThreadPoolExecutor(threads, thread_name_prefix="qi-datasets") as executor:
             stopped = Event()

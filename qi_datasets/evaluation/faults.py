@@ -43,7 +43,7 @@ def faults_of(folder: str | Path) -> list[str]:
     else:
         return []
     found = [one[:LONGEST] for one in iter_faults(folder)]
-    # What can't be told apart below is at least what reading stops at.
+    # A fault that is not found below is at least the one at which reading stopped.
     return list(dict.fromkeys(found or [first[:LONGEST]]))
 
 

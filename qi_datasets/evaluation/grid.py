@@ -108,7 +108,7 @@ class GridEntry:
             EntryError: for files that can't be read, and for figures that the answers contradict.
         """
         place = Path(folder)
-        # Nothing of it is trusted but for the block, which catches whatever is of another type.
+        # Its type is not checked: the block catches what follows from content of other types.
         content = cast("GridContent", read_json(place / SETTINGS))
         try:
             open_regular(str(place / ANSWERS)).close()

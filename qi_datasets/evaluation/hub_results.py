@@ -254,7 +254,7 @@ def read_yaml(path: Path) -> object:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES // 1000} kB")
         text = path.read_text(encoding="utf-8")
-        # An anchor can stand for more than a memory holds.
+        # An anchor can expand to more than a memory holds.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("it has aliases")
         return yaml.safe_load(text)

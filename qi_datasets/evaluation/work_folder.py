@@ -154,7 +154,7 @@ class Workplace:
         path = self.folder.with_name(f"{self.folder.name}.lock")
         with FileLock(path):
             yield
-            # Whoever still waits for it finds the entry, and whoever comes later too.
+            # Processes that wait for the lock, or come later, find the entry.
             path.unlink(missing_ok=True)
 
     def remove(self) -> None:

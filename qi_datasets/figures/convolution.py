@@ -88,7 +88,7 @@ def moment_of(network: RookNet, images: torch.Tensor) -> Moment:
     responses = F.relu(F.conv2d(images, weight, padding=REACH))[:, 0]
     logits = network(images)
     loss = float(F.cross_entropy(logits, torch.arange(2)))
-    # Training goes on in the same memory.
+    # Training continues in the same memory.
     return Moment(weight[0, 0].numpy().copy(), responses.numpy(), logits.softmax(1).numpy(), loss)
 
 

@@ -104,7 +104,7 @@ def accuracy_chart(
         own = curve(frame, style, axis, row.figures["borders"])
         natural.append(float(own.points.split()[-1].split(",")[1]))
         lines += [replace(line, series=series, hidden=row not in seen) for line in (*of_paper, own)]
-    # Where lines end together their labels stand one below the other, in the order of the scores.
+    # Where lines end together their labels are one below the other, in the order of the scores.
     shown = [number for number, row in enumerate(rows) if row in seen]
     heights = dict(
         zip(shown, spread_labels([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True)

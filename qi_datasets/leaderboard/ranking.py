@@ -117,7 +117,7 @@ def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
         scored = [row for row in those if row.score is not None]
         places = compute_ranks([row.found.scores[row.init] for row in scored])
         ranked += [
-            # A network alone has nobody to be compared with.
+            # A single network has no rank.
             RankedRow(row.found, init, rank if len(scored) > 1 else None, len(scored))
             for row, rank in sorted(zip(scored, places, strict=True), key=order)
         ]

@@ -165,7 +165,7 @@ def is_variant(row: RankedRow, other: RankedRow) -> bool:
 def commands(content: EntryContent) -> list[str]:
     """Returns command lines that make the data of an entry and the entry itself; [] where no command can."""
     data, model = content["data"], content["model"]
-    # A module of somebody's program has no command; a function that makes it, at some place, has.
+    # A module of a user's program has no command; a function that makes it, at a place, has.
     if (model["weights"] == GIVEN and ":" not in model["name"]) or data["track"] not in SETS:
         return []
     sets = SETS[data["track"]]

@@ -209,7 +209,7 @@ def load_dataset(
             )
         files = stored_files(spec, place, manifest)
         # Rows are cached under their files' names and times, and under this: a set that is replaced while they are
-        # cached may come to stand there again with the same times.
+        # cached may come back to this place with the same times.
         kept = {"description": stamp(place)} if isinstance(place, Path) else {}
         # The files were written and listed by this package: nothing is downloaded.
         rows = datasets.load_dataset(  # nosec B615

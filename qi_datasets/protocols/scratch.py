@@ -173,7 +173,7 @@ def resume_training(checkpoint: Path, network: nn.Module, optimizer: torch.optim
         return Progress()
     try:
         kept: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file raises whatever its bytes lead to
+    except Exception:  # a damaged file can raise anything
         return Progress()
     network.load_state_dict(kept["network"])
     optimizer.load_state_dict(kept["optimizer"])
