@@ -19,6 +19,8 @@ from torchvision import transforms as v1
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from qi_datasets.pixels.canvases import black_batch
+from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.pixels.geometry import black as black_bytes
 from qi_datasets.torch.background import ZeroBackgroundNormalize
 from qi_datasets.torch.patch import OnPatch
@@ -80,7 +82,7 @@ class Places:
         n, c, h, w = content.shape
         if (h, w) == (self.height, self.width):
             return content
-        return self.paint(black(n, c, self.height, self.width, content), content)
+        return self.paint(black(n, c, self.height, self.width, content, black_batch), content)
 
     def paint(self, images: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
         """Copies the rectangles to their places in images (n, c, height, width), and returns these."""
@@ -93,13 +95,24 @@ class Places:
         return images
 
 
-def black(n: int, c: int, height: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """Returns zeros (n, c, height, width) of the type and on the device of a tensor."""
+def black(
+    n: int, c: int, height: int, width: int, like: torch.Tensor, memory: Callable[[int], Pixels] = black_bytes
+) -> torch.Tensor:
+    """Returns zeros (n, c, height, width) of the type and on the device of a tensor.
+
+    Args:
+        n: Images.
+        c: Channels.
+        height: Of an image.
+        width: Of an image.
+        like: The tensor.
+        memory: Returns that many bytes of zeros, for the CPU.
+    """
     if like.device.type != "cpu":
         return like.new_zeros(n, c, height, width)
     # Unlike PyTorch's zeros, those of NumPy take no memory before they are read or written to.
-    memory = black_bytes(n * c * height * width * like.element_size())
-    return torch.from_numpy(memory).view(like.dtype).view(n, c, height, width)
+    zeros = memory(n * c * height * width * like.element_size())
+    return torch.from_numpy(zeros).view(like.dtype).view(n, c, height, width)
 
 
 class Item(Sequence[object]):

@@ -1,10 +1,11 @@
 """The sets as torchvision knows data sets: one class per set, with the arguments of its row of the spec table."""
 
+import gc
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from operator import index
 from pathlib import Path
 from types import new_class
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, TypedDict, cast
 
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import get_worker_info
 from torchvision.datasets import VisionDataset
 from torchvision.datasets.vision import StandardTransform
 
@@ -98,6 +100,16 @@ Raises what `load_dataset` raises."""
 """The part of the docstring that all sets' classes share."""
 
 
+@cache
+def _keep_inherited_memory() -> None:
+    """Keeps Python from looking for garbage among the objects that a worker inherited, once a worker.
+
+    Looking writes to each of them, so that a forked worker would copy nearly all memory of the main process: 100 MB and
+    half a second, often in each worker of each epoch, since workers also inherit that the next search is due.
+    """
+    gc.freeze()
+
+
 class StoredSet(VisionDataset):  # type: ignore[misc]
     """One split of a set: what the classes of all sets share. A subclass names its row of the spec table: `of=ROW`."""
 
@@ -172,6 +184,8 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[object, object] | Item]:
         """Items of several rows, which a DataLoader asks for at once."""
+        if get_worker_info() is not None:
+            _keep_inherited_memory()
         if type(self).__getitem__ is not StoredSet.__getitem__:
             return [self[number] for number in indices]
         columns = self.rows[list(indices)]

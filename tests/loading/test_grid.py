@@ -12,18 +12,20 @@ import pytest
 from qi_datasets import build_dataset, load_dataset, provenance
 from qi_datasets.errors import OptionError
 from qi_datasets.specs import DEMO_GRID_DIGESTS
-from tests import expected
+from tests import expected, pictures
 from tests.loading.test_views import BORDER, ROWS, STREAMS, VIEWS, assert_images
 
 PATCH, STEP = 56, 64
 SOURCES = 4
 
 
-def grid_rows(album: dict[str, bytes], split: int, grid: int, border: int) -> list[dict[str, Any]]:
+def grid_rows(
+    album: dict[str, bytes], split: int, grid: int, border: int, sources: int = SOURCES
+) -> list[dict[str, Any]]:
     """The rows of a split by the specification alone: every patch pasted into a black canvas, cell after cell."""
     side = STEP * grid - 8 + 2 * border
     rows = []
-    for name in expected.in_order(album)[split * SOURCES : (split + 1) * SOURCES]:
+    for name in expected.in_order(album)[split * sources : (split + 1) * sources]:
         patch = expected.quadrant_patch(album[name])
         for row in range(grid):
             for column in range(grid):
@@ -51,6 +53,23 @@ def test_rows_are_as_specified(
         for row, right in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(np.asarray(row.pop("image")), right.pop("image"))
             assert row == right
+
+
+def test_two_hundred_rows_of_three_by_three_are_as_specified(tmp_path: Path) -> None:
+    album, sources = pictures.album(24), 8
+    folder = pictures.flat(album, tmp_path / "images")
+    build_dataset("qi", imagenet_val=folder, per_split=sources, borders=[0], output=tmp_path / "out")
+
+    loaded = load_dataset("qi", grid=3, border=16, output=tmp_path / "out")
+
+    count = 0
+    for number, split in enumerate(loaded):
+        wanted = grid_rows(album, number, 3, 16, sources)
+        for row, right in zip(loaded[split], wanted, strict=True):
+            np.testing.assert_array_equal(np.asarray(row.pop("image")), right.pop("image"))
+            assert row == right
+        count += len(wanted)
+    assert count == 216
 
 
 @pytest.mark.parametrize("border", [0, 16, 100])

@@ -1,7 +1,7 @@
 """Memory of images is used again where nobody can see it, and never shows what was there before."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qi_datasets.pixels import canvases
-from qi_datasets.pixels.canvases import LARGEST, SMALLEST, paint
+from qi_datasets.pixels.canvases import LARGEST, SMALLEST, black_batch, paint
 from qi_datasets.pixels.geometry import Placed
 from qi_datasets.pixels.placed_image import image_of
 
@@ -21,10 +21,9 @@ SIDE = 420
 
 
 @pytest.fixture(autouse=True)
-def without_spare_memory() -> Iterator[None]:
-    canvases._spare.clear()
-    yield
-    canvases._spare.clear()
+def without_spare_memory() -> None:
+    for kept in (canvases._spare, canvases._spare_batch, canvases._batches):
+        kept.clear()
 
 
 def placed(seed: int, side: int = SIDE, channels: int = 3) -> Placed:
@@ -151,3 +150,40 @@ def test_little_memory_is_kept(side: int, kept: int) -> None:
 
     assert len(canvases._spare) == kept
     assert sum(memory.nbytes for memory, _ in canvases._spare) <= 2 * LARGEST
+
+
+def test_memory_of_a_batch_that_is_gone_is_used_again_while_there_is_another() -> None:
+    addresses = []
+    batch = None
+    for number in range(6):
+        batch = black_batch(SMALLEST)
+        assert not batch.any()
+        batch.fill(number)
+        addresses.append(address(batch))
+
+    assert len(set(addresses)) == 2
+    del batch
+    assert not canvases._spare_batch
+    assert not canvases._batches
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_memory_of_a_batch_that_somebody_holds_is_not_used_again(holder: str) -> None:
+    other = black_batch(SMALLEST)
+    batch = black_batch(SMALLEST)
+    batch[:] = 5
+    held = HOLDERS[holder](batch.reshape(2, 4, -1))
+    del batch
+
+    others = [black_batch(SMALLEST) for _ in range(3)]
+
+    assert (np.asarray(held) == 5).all()
+    assert not any(image.any() for image in (other, *others))
+
+
+def test_memory_of_batches_of_other_sizes_is_not_kept() -> None:
+    for size in (SMALLEST, 2 * SMALLEST, SMALLEST, 3 * SMALLEST):
+        batch = black_batch(size)
+        assert batch.nbytes == size
+        assert not batch.any()
+        assert len(canvases._spare_batch) <= 1

@@ -1,5 +1,6 @@
 """Items and batches of wide borders equal those of ordinary images, and travel without their border."""
 
+import gc
 import pickle
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -286,3 +287,19 @@ def test_transforms_of_torchvision_see_the_ordinary_image(name: str, kind: str) 
     else:
         assert len(first) == len(second)
         assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def garbage_kept(image: Any) -> torch.Tensor:
+    """A transform that gives the number of objects among which Python looks for no garbage."""
+    return torch.tensor(gc.get_freeze_count())
+
+
+def test_workers_look_for_no_garbage_among_what_they_inherited(output: Path) -> None:
+    rows = rows_of(output, garbage_kept)
+    before = gc.get_freeze_count()
+
+    counts = [int(count) for batch, _ in DataLoader(rows, batch_size=1, num_workers=2) for count in batch]
+
+    assert min(counts) > max(before, 10_000)
+    assert gc.get_freeze_count() == before
+    assert {int(count) for batch, _ in DataLoader(rows, batch_size=1) for count in batch} == {before}
