@@ -30,6 +30,9 @@ ONE_AT_A_TIME = RLock()
 """Held for work that keeps the interpreter busy. Threads that wait for this don't wait for the interpreter, which would
 wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
+SERVER = "forkserver"
+"""How processes are started where the system can."""
+
 CLUSTER_SECONDS = 10
 """Seconds that a scheduler, and then a first worker, may take to answer."""
 
@@ -183,12 +186,37 @@ def _results(
         yield from results
 
 
+def has_server() -> bool:
+    """Returns whether this system forks processes from a server."""
+    return SERVER in multiprocessing.get_all_start_methods()
+
+
+def start_server(module: str) -> None:
+    """Starts the server of `Engine(processes=True)`, which imports a module of its work once for all processes.
+
+    It does so while this process goes on. Without effect where it runs already, or where nothing is to gain.
+    """
+    if not has_server() or usable_cores() < 2:
+        return
+    from multiprocessing import forkserver, resource_tracker
+
+    forkserver.set_forkserver_preload(["__main__", module])
+    # Ctrl-C is for this process: the server inherits that it is blocked. The tracker, which the server would start
+    # first, lets it through again once it runs.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _processes(workers: int, work: Callable[[Item], Result]) -> Iterator[Executor]:
     """Processes that do `work`, while the block runs; one that dies is an error of ours."""
+    start_server(getattr(work, "func", work).__module__)
     # A fork of this process would hold its threads' locks for ever.
-    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(kind)
+    context = multiprocessing.get_context(SERVER if has_server() else "spawn")
     with ProcessPoolExecutor(workers, context, _begin, (partial(_each, work),)) as executor:
         try:
             yield executor

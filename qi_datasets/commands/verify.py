@@ -56,11 +56,16 @@ def main(
     quiet: bool,
 ) -> None:
     """Verify the sets in OUT, default $QI_DATASETS_HOME or the cache: files, pixels, and what networks read."""
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other.")
+    if only == "integrity":
+        from qi_datasets.building.engine import start_server
+
+        # Imports take a second in each of two processes, and as long in both at once.
+        start_server("qi_datasets.verification.integrity.integrity")
     from qi_datasets.verification.report.page import require_drawing, write_page
     from qi_datasets.verification.verify import verify
 
-    if verbose and quiet:
-        raise click.UsageError("--verbose and --quiet exclude each other.")
     if pins:
         only = pins_alone(only, seeds, against, full=full)
     if report is not None:

@@ -17,7 +17,7 @@ from pkgutil import resolve_name
 import pytest
 
 from qi_datasets.building.build import build_set
-from qi_datasets.building.engine import AHEAD, Engine
+from qi_datasets.building.engine import AHEAD, Engine, usable_cores
 from qi_datasets.building.plan import plan_set
 from qi_datasets.errors import OptionError, SourceError, WorkerError
 from qi_datasets.sources import DemoSource
@@ -272,6 +272,46 @@ def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tm
     if number == signal.SIGINT:
         assert (output, errors) == ("interrupted\n", "")
     wait_until(lambda: not any(map(is_alive, tmp_path.iterdir())))
+
+
+def test_the_server_imports_for_its_processes() -> None:
+    script = (
+        "import sys; from tests.building.test_engine import results, has_colorsys\n"
+        "from qi_datasets.building.engine import Engine, start_server\n"
+        "start_server('colorsys')\n"
+        "print(results(Engine(2, processes=True), has_colorsys, range(3)), 'colorsys' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert (done.stdout, done.stderr) == (f"{[usable_cores() > 1] * 3} False\n", "")
+
+
+def has_colorsys(number: int) -> bool:
+    return "colorsys" in sys.modules
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="there is no server on one core")
+def test_ctrl_c_does_not_reach_the_server_while_it_imports(tmp_path: Path) -> None:
+    module = "import os, pathlib, time\npathlib.Path(__file__).with_name(str(os.getpid())).touch()\ntime.sleep(1)"
+    (tmp_path / "slow.py").write_text(module)
+    script = (
+        "import time; from qi_datasets.building.engine import start_server\n"
+        "try: start_server('slow'); time.sleep(30)\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])},
+        start_new_session=True,
+    )
+    wait_until(lambda: any(file.name.isdigit() for file in tmp_path.iterdir()))
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    assert process.communicate(timeout=START_SECONDS) == ("interrupted\n", "")
+    wait_until(lambda: not any(is_alive(file) for file in tmp_path.iterdir() if file.name.isdigit()))
 
 
 def note_own_process(folder: str, number: int) -> int:
