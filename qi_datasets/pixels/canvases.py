@@ -41,7 +41,7 @@ def paint(placed: Placed, channels_first: bool = False) -> Pixels:
     shape = (channels, height, width) if channels_first else placed.shape
     size = math.prod(shape)
     is_kept = SMALLEST <= size <= LARGEST
-    memory = (_spare_memory(size) if is_kept else None) or memoryview(black(size))
+    memory = (_spare_memory(size) if is_kept else None) or black(size).data
     owner = _owner(memory)
     image = owner.reshape(shape)
     placed.into(image.transpose(1, 2, 0) if channels_first else image)
@@ -81,7 +81,7 @@ def black_batch(size: int) -> Pixels:
     """
     memory = _spare_batch_memory(size)
     if memory is None:
-        memory = memoryview(black(size))
+        memory = black(size).data
     owner, token = _owner(memory), object()
     _batches.add(token)
     weakref.finalize(owner, _give_batch_back, token, memory).atexit = False
