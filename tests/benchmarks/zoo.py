@@ -5,8 +5,8 @@
 
 Each network, small ones first, is evaluated on random patches in both corners at border 64, in float32 and in float64.
 A line of RESULTS.jsonl for each says what it was, whether it was computed in windows, what stopped that, how far its
-answers are from the dense ones, and whether it has the batch norms that it was made with. A run goes on where the last
-one stopped.
+answers are from the dense ones, how far the dense ones in float32 are from those in float64, and whether it has the
+batch norms that it was made with. A run goes on where the last one stopped.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from qi_datasets.errors import QIDatasetsError
 from qi_datasets.evaluation.models import resolve_model
@@ -79,8 +79,12 @@ def measure(name: str) -> dict[str, Any]:
             "convolutional": first is not None and first.kernel_size > first.stride,
             "because": "",
         }
+        dense = []
         for dtype in (torch.float32, torch.float64):
-            found |= compare(network.to(dtype).to(memory_format=torch.channels_last), border, dtype)
+            compared, answers = compare(network.to(dtype).to(memory_format=torch.channels_last), border, dtype)
+            found |= compared
+            dense.append(answers)
+        found["rounding"] = float((dense[0] - dense[1]).abs().max() / dense[1].abs().max())
     except QIDatasetsError as error:
         found["refused"] = str(error)
     except Exception as error:  # What is to be found: an error of another kind than ours.
@@ -88,8 +92,8 @@ def measure(name: str) -> dict[str, Any]:
     return found | {"took": round(time.perf_counter() - began, 1)}
 
 
-def compare(network: nn.Module, border: int, dtype: torch.dtype) -> dict[str, Any]:
-    """Returns how far a network's answers in windows are from the dense ones, relative to the largest of these."""
+def compare(network: nn.Module, border: int, dtype: torch.dtype) -> tuple[dict[str, Any], Tensor]:
+    """Returns how far a network's answers in windows are from the dense ones, relative to the largest, and those."""
     generator = torch.Generator().manual_seed(CHANCE)
     patches = torch.randn(PATCHES, 3, QUADRANT.patch, QUADRANT.patch, generator=generator).to(dtype)
     answers, seconds, because = {}, {}, ""
@@ -102,7 +106,8 @@ def compare(network: nn.Module, border: int, dtype: torch.dtype) -> dict[str, An
         because = reader.dense_because if way == "local" else because
     scale = answers["dense"].abs().max()
     difference = float((answers["local"] - answers["dense"]).abs().max() / scale)
-    return {"because": because, f"{str(dtype)[6:]}": {"difference": difference, "scale": float(scale), **seconds}}
+    facts = {"difference": difference, "scale": float(scale), **seconds}
+    return {"because": because, str(dtype).removeprefix("torch."): facts}, answers["dense"]
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
@@ -120,7 +125,7 @@ def summary(lines: list[dict[str, Any]]) -> str:
             text.append(f"{library}: {len(part)} of {len(whole)} {what} ({len(part) / max(1, len(whole)):.0%})")
         for dtype in ("float32", "float64"):
             differences = Counter({one["name"]: one[dtype]["difference"] for one in done})
-            text += [f"  difference {value:.1e} ({dtype}) {name}" for name, value in differences.most_common(3)]
+            text += [f"  difference {value:.1e} ({dtype}) {name}" for name, value in differences.most_common(5)]
         text += [
             f"  {kind} {one['name']}: {one[kind]}" for kind in ("refused", "failed") for one in some if kind in one
         ]
