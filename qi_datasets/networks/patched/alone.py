@@ -92,7 +92,13 @@ def combine(
             if isinstance(one, Patched) and one.is_map:
                 values = pick(one.places[number].background, *next(index))  # type: ignore[arg-type]
                 sides = values.shape[-2:]
-            parts.append(lay_out(values, one.dims) if isinstance(one, Patched) else values)
+            parts.append(values)
+        # One background for all images meets those of each, also where images are joined with channels.
+        count = max(len(part) for part, one in zip(parts, held, strict=True) if isinstance(one, Patched))
+        parts = [
+            lay_out(part.expand(count, *part.shape[1:]), one.dims) if isinstance(one, Patched) else part
+            for part, one in zip(parts, held, strict=True)
+        ]
         return finished(compute(*parts), sides)
 
     for number in range(len(like.places)):

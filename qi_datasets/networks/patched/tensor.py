@@ -405,7 +405,7 @@ class Patched(RuledTensor):
             pasted: Tensor = _Paste.apply(part, pick(place.background, *read, fill), target)
             return pasted
         if into is None:
-            into = empty_like(part, (len(part), *part.shape[1:-2], len(read[0]), len(read[1])))
+            into = empty_like(values, (*values.shape[:-2], len(read[0]), len(read[1])))
         return surround(into, part, place.background, target, read, fill)
 
     def each_whole(self, compute: Function, layout: Layout) -> Patched:

@@ -118,7 +118,8 @@ def mobile(x):
     n, c, h, w = x.shape
     rows = x.reshape(n * c * (h // 2), 2, w // 2, 2).transpose(1, 2).reshape(n, c, -1, 4).transpose(1, 3)
     rows = rows.reshape(n * 4, 1, -1, c)
-    rows = F.scaled_dot_product_attention(rows, rows, rows).view(n, 4, -1, c).transpose(1, 3)
+    rows = rows + F.scaled_dot_product_attention(rows, rows, rows)
+    rows = rows.view(n, 4, -1, c).transpose(1, 3)
     return rows.reshape(n * c * (h // 2), w // 2, 2, 2).transpose(1, 2).reshape(n, c, h, w)
 
 
