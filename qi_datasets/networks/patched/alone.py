@@ -133,7 +133,7 @@ def _beside(maps: Sequence[Patched], number: int, rows: Pair, columns: Pair) -> 
     places = [one.places[number] for one in maps]
     sizes, count = [one.values.shape[1] for one in places], max(len(one.values) for one in places)
     found = empty_like(places[0].values, (count, sum(sizes), rows[1] - rows[0], columns[1] - columns[0]))
-    for one, place, into in zip(maps, places, found.split(sizes, 1), strict=True):
+    for one, place, into in zip(maps, places, torch.split(found, sizes, 1), strict=True):
         one.block(place, rows, columns, into=into)
     return found
 

@@ -228,7 +228,7 @@ class Patched(RuledTensor):
         operator, kwargs = operator_of(func), kwargs or {}
         if operator.describes:
             return super().__torch_function__(func, types, args, kwargs)
-        first = args[0] if args else None
+        first: Any = args[0] if args else None
         newest, Patched._newest = Patched._newest, None
         in_place = operator.in_place or bool(kwargs.get("inplace"))
         is_new = newest is not None and newest() is first
