@@ -91,11 +91,17 @@ def check_on_a_large_canvas(network, image):
     assert equal(own[..., *inside], ground.expand_as(own[..., *inside]))
 
 
+WIDE = ("bagnet", "vgg", "inception", "mobilenet", "densenet", "convnext")
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize(
     ("name", "side"),
-    # A BagNet takes a canvas of seconds.
-    [pytest.param(*case, marks=[pytest.mark.slow] * (case == ("bagnet", 20))) for case in product(SMALL, (7, 20))],
+    # An even and an odd side of each; the deeper ones take a canvas of seconds.
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (case in product(WIDE, (20,))))
+        for case in product(SMALL, (7, 20))
+    ],
 )
 def test_exact_is_the_network_itself_on_a_large_black_canvas(name, side):
     check_on_a_large_canvas(perturbed(SMALL[name]()), torch.rand(2, 3, side, side, dtype=torch.float64))

@@ -63,8 +63,15 @@ def check_large(make, border, dtype, *, maximum, corner):
     assert is_equal(found, dense)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *((name, torch.float64) for name in LARGE),
+        ("resnet18", torch.float32),
+        *(pytest.param(name, torch.float32, marks=pytest.mark.slow) for name in LARGE if name != "resnet18"),
+    ],
+    ids=str,
+)
 def test_deep_networks(name, dtype):
     double = dtype == torch.float64
     check_large(narrow(name), 16 * double, dtype, maximum=double, corner=int(double))
@@ -80,7 +87,7 @@ def test_large_networks_at_many_borders(name, border, dtype):
         check_large(LARGE[name], border, dtype, maximum=False, corner=corner)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [pytest.param(torch.float32, marks=pytest.mark.slow), torch.float64], ids=str)
 @pytest.mark.parametrize("maximum", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_corners_at_every_border(kind, maximum, dtype):
