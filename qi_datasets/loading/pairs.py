@@ -39,11 +39,13 @@ def with_pairs(dataset: AnyDataset) -> AnyDataset:
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
     """For each k, the k-th pair of every stored row."""
     batches = stored.to_batches()
-    pairs = [_pair_batch(batch, k, features) for k in range(SHIFTED_GEOMETRY.pairs) for batch in batches]
-    return pa.Table.from_batches(pairs, schema=features.arrow_schema)
+    # Once: it copies the names of a thousand classes, as long as all else of a stream's row takes.
+    schema = features.arrow_schema
+    pairs = [_pair_batch(batch, k, features, schema) for k in range(SHIFTED_GEOMETRY.pairs) for batch in batches]
+    return pa.Table.from_batches(pairs, schema=schema)
 
 
-def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> pa.RecordBatch:
+def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features, schema: pa.Schema) -> pa.RecordBatch:
     pairs = stored.column("pairs").flatten().flatten().to_numpy(zero_copy_only=False)
     offsets = pairs.reshape(stored.num_rows, SHIFTED_GEOMETRY.pairs, len(_OFFSETS))[:, k]
     columns = {name: pa.array(offsets[:, place], pa.int32()) for place, name in enumerate(_OFFSETS)}
@@ -52,4 +54,4 @@ def _pair_batch(stored: pa.RecordBatch, k: int, features: datasets.Features) -> 
     shared = from_stock(photos)
     for image, y, x in (("image_a", *_OFFSETS[:2]), ("image_b", *_OFFSETS[2:])):
         columns[image] = features[image].column(photos.is_null(), **shared, y=columns[y], x=columns[x])
-    return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=features.arrow_schema)
+    return pa.RecordBatch.from_arrays([columns[name] for name in features], schema=schema)

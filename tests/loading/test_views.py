@@ -138,7 +138,11 @@ def by_place(rows: Any) -> dict[tuple[str, int], bytes]:
     return {(row["source"], row["x"]): np.asarray(row["image"]).tobytes() for row in rows}
 
 
-def test_shuffling_moves_whole_rows(view: datasets.Dataset, stream: datasets.IterableDataset) -> None:
+def test_shuffling_moves_whole_rows(
+    view: datasets.Dataset, stream: datasets.IterableDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # How long a stream that is left early waits for its threads.
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.1)
     shuffled = view.shuffle(seed=1)
 
     assert shuffled["source"][:] != view["source"][:]
