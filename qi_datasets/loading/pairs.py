@@ -39,7 +39,7 @@ def with_pairs(dataset: AnyDataset) -> AnyDataset:
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
     """For each k, the k-th pair of every stored row."""
     batches = stored.to_batches()
-    # Once: it copies the names of a thousand classes, as long as all else of a stream's row takes.
+    # Once: it copies the names of a thousand classes.
     schema = features.arrow_schema
     pairs = [_pair_batch(batch, k, features, schema) for k in range(SHIFTED_GEOMETRY.pairs) for batch in batches]
     return pa.Table.from_batches(pairs, schema=schema)
