@@ -3,7 +3,7 @@
 Making an array of a bordered image costs mostly its black: the system clears megabytes for each image. An image that is
 gone left all of them black but its rectangle, which is cleared by itself. Nothing tells whether somebody wrote to an
 image elsewhere (PyTorch does, through arrays that are read only), so memory is looked through before it is used again:
-reading it takes a fifth of the time of clearing it.
+reading it takes less than half of the time of clearing it.
 
 Batches fit no cache, so that reading takes as long as clearing: they are cleared, which is still quicker than giving
 memory back to the system and asking for it again.
