@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--summary", action="store_true")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     warnings.filterwarnings("ignore")
     there = [json.loads(line) for line in chosen.results.read_text().splitlines()] if chosen.results.exists() else []
     if chosen.summary:
