@@ -14,7 +14,7 @@ from qi_datasets.pixels import placed_image
 BORDER = 40
 VIEWS = {
     "colour": lambda sets: load_dataset("qi", border=BORDER, split="train", output=sets),
-    "grey": lambda sets: load_dataset("rook", border=BORDER, split="train", output=sets),
+    "grey": lambda sets: load_dataset("rook", border=BORDER, split="train"),
     "stream": lambda sets: load_dataset("qi", border=BORDER, split="train", output=sets, streaming=True),
 }
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
