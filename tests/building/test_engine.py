@@ -135,10 +135,12 @@ def test_results_have_the_order_of_the_items(workers: int, batch: int) -> None:
     assert results(Engine(workers), slow_square, [], batch) == []
 
 
-@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3)])
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3), (3, 2)])
 def test_a_bounded_number_of_items_is_taken_ahead(workers: int, batch: int) -> None:
     taken: list[int] = []
     with Engine(workers).in_order(abs, (taken.append(n) or n for n in range(1000)), batch) as found:
+        assert next(found) == 0
+        assert len(taken) == batch * (AHEAD * workers + 1), "so many wait, and one is done"
         for number in found:
             assert len(taken) <= number + batch * (AHEAD * workers + 2)
     assert len(taken) == 1000

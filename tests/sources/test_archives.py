@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
 import pytest
 
 from qi_datasets.building.copying import assume_source, make_random_access
@@ -129,11 +130,15 @@ def test_members_are_listed_with_their_sizes(tmp_path: Path) -> None:
         pictures.tar(list(train.items()), tmp_path / "t.tar"),
         str(tmp_path / "t.zip"),
         str(tmp_path / "t.parquet"),
+        str(tmp_path / "t.arrow"),
     ]
     with zipfile.ZipFile(places[1], "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in train.items():
             archive.writestr(name, data)
     pictures.write(tmp_path / "t.parquet", pictures.shard(list(train.items())))
+    cells = pa.array([{"bytes": data, "path": name} for name, data in train.items()])
+    with pa.OSFile(places[3], "wb") as file, pa.ipc.new_file(file, pa.schema({"image": cells.type})) as stream:
+        stream.write_table(pa.table({"image": cells}))
 
     for place in places:
         found = list(list_members(place))
