@@ -38,12 +38,14 @@ def check(network, border, displacement):
 
 @contextmanager
 def noting_largest_values(network):
-    """Yields a list that takes the largest absolute value of what each layer answers."""
+    """Yields a list that takes the largest absolute value of each ordinary tensor that a layer answers."""
     largest = []
-    hooks = [
-        layer.register_forward_hook(lambda _, __, answer: largest.append(float(answer.abs().max())))
-        for layer in network.modules()
-    ]
+
+    def note(_, __, answer):
+        if type(answer) is torch.Tensor:
+            largest.append(float(answer.abs().max()))
+
+    hooks = [layer.register_forward_hook(note) for layer in network.modules()]
     yield largest
     for hook in hooks:
         hook.remove()
