@@ -26,7 +26,7 @@ MODES = {
     "lists": {"out", "repo_id", "names", *COMMON},
     "sets": {"out", "repo_id", "names", "private", "gated", "recipe_only", "revision", "tag", *COMMON},
 }
-"""What is published, mapped to the options that have an effect on it."""
+"""Kinds of publication, mapped to the options that have an effect on it."""
 
 LISTS = "subset"
 WITH = {"sets": "for sets", "lists": f"with --set {LISTS}"}

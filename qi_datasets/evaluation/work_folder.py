@@ -1,8 +1,8 @@
 """Units of work of an unfinished evaluation: each is one Parquet part that appears whole, claimed by a lock file.
 
 Processes on one entry, on this machine or on another one that shares the folder, or the same command again after it
-was killed, takes what nobody has and nobody holds. What a part says depends on its unit alone, so that the entry is the
-same whoever did what.
+was killed, take the units that are neither finished nor claimed. A part depends on its unit alone, so that the entry is
+the same whichever process computed which unit.
 """
 
 import json

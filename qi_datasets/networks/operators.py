@@ -1,4 +1,4 @@
-"""What tensor types of ours share: the table of rules for torch functions, arguments of windows, writing in place.
+"""Parts that tensor types of ours share: a table of rules for torch functions, arguments of windows, writing in place.
 
 A network runs, as it is, on a tensor that stores a map in a way of its own. Each torch function that the network calls
 is looked up by name in the type's table, and the rule found there computes the result; what a function without a rule

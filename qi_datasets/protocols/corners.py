@@ -157,7 +157,7 @@ def run_in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> T
 
 
 def run_network(call: Callable[[], Answer], where: str) -> Answer:
-    """What a call of a network gives. What goes wrong in there becomes a `ModelError` of one line, or a MemoryError.
+    """Calls a network; returns its answer. Any error in it becomes a `ModelError` of one line, or a MemoryError.
 
     Args:
         call: Calls the network.

@@ -245,6 +245,18 @@ def square_and_process(number: int) -> tuple[int, int]:
     return slow_square(number), os.getpid()
 
 
+def start_in_own_group(script: str, **environment: str) -> subprocess.Popen[str]:
+    """A script in a process group of its own, as a terminal has one for each command."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | environment,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
     script = (
@@ -255,14 +267,7 @@ def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tm
         "  with Engine(2, processes=True).in_order(work, range(1000)) as found: list(found)\n"
         "except KeyboardInterrupt: print('interrupted')"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        start_new_session=True,
-    )
+    process = start_in_own_group(script)
     wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
 
     if number == signal.SIGINT:
@@ -300,14 +305,7 @@ def test_ctrl_c_does_not_reach_the_server_while_it_imports(tmp_path: Path) -> No
         "try: start_server('slow'); time.sleep(30)\n"
         "except KeyboardInterrupt: print('interrupted')"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])},
-        start_new_session=True,
-    )
+    process = start_in_own_group(script, PYTHONPATH=os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]]))
     wait_until(lambda: any(file.name.isdigit() for file in tmp_path.iterdir()))
 
     os.killpg(process.pid, signal.SIGINT)

@@ -14,7 +14,7 @@ from qi_datasets.networks.patched.tensor import Layout, Patched, Place
 from qi_datasets.networks.patched.windows import slide, take
 
 Factors = list[tuple[str, int]]
-"""What a dimension runs over, and how many of each: N, H, W or C."""
+"""The names that a dimension runs over, N, H, W or C, and how many there are of each."""
 
 
 @Patched.rules.register("__getitem__")
@@ -139,7 +139,7 @@ def _factors(x: Patched) -> Factors:
 
 
 def _group(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
-    """What each dimension of a shape runs over; None if a number of images would be divided, or a block be none."""
+    """Returns the factors of each dimension of a shape; None if images would be divided, or a block be none."""
     left, groups = [*factors], []
     for size in shape:
         group, product = [], 1

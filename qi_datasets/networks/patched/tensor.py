@@ -63,7 +63,7 @@ class Kept:
         return found[count]
 
     def _describe(self, value: Any) -> Any:
-        """What decides a function's backgrounds. Raises `LookupError` if that may change from batch to batch."""
+        """Returns a key of a function's backgrounds. Raises `LookupError` if they may change from batch to batch."""
         if isinstance(value, Patched):
             backgrounds = {id(one.background) for one in value.places}
             if not backgrounds <= self._own:
@@ -202,7 +202,7 @@ class Patched(RuledTensor):
 
     rules = Rules()
     _newest: weakref.ref[Patched] | None = None
-    """What the last torch function computed, if it is in memory of its own: nothing else can hold that yet."""
+    """The result of the last torch function, if it is in memory of its own: nothing else can hold that yet."""
 
     @staticmethod
     def __new__(cls, places: Sequence[Place], layout: Layout, batch: Batch, axes: Axes = _NO_AXES) -> Patched:

@@ -16,7 +16,7 @@ Marks = tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]
 
 @dataclass(frozen=True)
 class Step:
-    """What is computed for one place: the outputs, rows and columns, the inputs that they read, and what else decides.
+    """The computation of one place: the outputs, rows and columns, the inputs that they read, and what else decides.
 
     rest: is equal where the same is computed of the same inputs
     """
