@@ -36,7 +36,8 @@ class Stretch:
 
     Attributes:
         split: Its name.
-        start, stop: The row after the last.
+        start: The first row.
+        stop: The row after the last.
         expected: What the builder of a set that needs no input makes of them, by row number; {} for other sets.
     """
 
@@ -71,7 +72,8 @@ class Chunk:
     Attributes:
         stored: The set.
         split: Its split.
-        start, stop: The row after the last.
+        start: The first row.
+        stop: The row after the last.
         rows: In order, without those that can't be decoded.
         expected: As of `Stretch`.
         files: Of contents that were decoded.
