@@ -14,7 +14,7 @@ NAMED = 5
 
 
 def order_key(name: str, collection: ImageCollection | None) -> bytes:
-    """Returns an image's key in the order: of ImageNet val its id alone counts, else its relative POSIX path."""
+    """Returns the sort key of an image, made from its id (ImageNet val) or from its relative POSIX path (others)."""
     return draw(val_digits(name) if collection == IMAGENET_VAL else name)
 
 
@@ -26,13 +26,13 @@ def official_order() -> list[int]:
     return sorted(ids, key=lambda number: keys[number - 1])
 
 
-def official_names(places: range) -> list[str]:
-    """Returns the names of the images at these places in the official order."""
-    return [val_name(number) for number in official_order()[places.start : places.stop]]
+def official_names(ranks: range) -> list[str]:
+    """Returns the names of the images at these ranks of the official order."""
+    return [val_name(number) for number in official_order()[ranks.start : ranks.stop]]
 
 
 def official_selection(spec: SetSpec) -> dict[str, list[str]]:
-    """Returns the names that each split of a set officially takes from ImageNet val."""
+    """Returns the names of the ImageNet validation images in each split of the official set."""
     return divide_by_split(official_names(selection_ranks(spec)), spec.splits)
 
 
@@ -52,7 +52,7 @@ def selection_digest(selected: Mapping[str, Iterable[str]]) -> str:
 
 
 def selection_ranks(spec: SetSpec, splits: Mapping[str, Mapping[str, int]] | None = None) -> range:
-    """Returns the places in the order that a set takes: from 0, or after the last of the set that comes before it.
+    """Returns the ranks of a set's images in the order: from 0, or from the end of the set that comes before it.
 
     Args:
         spec: The set.
@@ -74,27 +74,28 @@ def select(
     splits: Mapping[str, Mapping[str, int]] | None = None,
     where: str = "the source",
 ) -> dict[str, list[str]]:
-    """Returns the names that each split of a set takes, in row order.
-
-    Raises TooFewImagesError, which names what is missing or says how many there are.
+    """Returns the names of the images in each split of a set, in row order.
 
     Args:
         spec: The set.
-        names: Of the images that are there.
-        collection: What the names belong to, None for other images.
-        official: Take the official order of ImageNet val, so that a missing image is an error; else the same
-            order over `names`.
+        names: The names of the images in the source.
+        collection: The collection that these images belong to; None for others.
+        official: True to select from all ImageNet validation images, so that a missing image is an error; False to
+            select from `names`.
         splits: Set name -> split -> number of sources, for every set that differs from the spec table.
-        where: What messages call the source.
+        where: The source's name in messages.
+
+    Raises:
+        TooFewImagesError: If selected images are missing (the message names them), or there are too few.
     """
-    places = selection_ranks(spec, splits)
-    wanted = len(places)
+    ranks = selection_ranks(spec, splits)
+    wanted = len(ranks)
     count = NamedArgument(spec.count_option, "N")
     if wanted < 1:
         nothing = f"{spec.name}: asked for no images at all; ask for at least 1 with "
         raise OptionError(nothing, count, code="nothing-asked")
     if official:
-        chosen = official_names(places)
+        chosen = official_names(ranks)
         missing = [name for name in chosen if name not in names]
         if missing:
             raise TooFewImagesError(
@@ -105,12 +106,12 @@ def select(
             )
     else:
         ordered = sorted(names, key=lambda name: order_key(name, collection))
-        chosen = ordered[places.start : places.stop]
+        chosen = ordered[ranks.start : ranks.stop]
         if len(chosen) < wanted:
             after, fewer = "", Message()
-            if spec.first_rank_after is not None and places.start:
+            if spec.first_rank_after is not None and ranks.start:
                 before = SPECS[spec.first_rank_after]
-                after = f", after the {places.start} of {before.name},"
+                after = f", after the {ranks.start} of {before.name},"
                 fewer = Message(f", or of {before.name} with ", NamedArgument(before.count_option, "N"))
             raise TooFewImagesError(
                 f"{spec.name}: {wanted} images are asked for{after} but {where} has {len(ordered)}; "

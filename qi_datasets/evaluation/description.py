@@ -1,4 +1,4 @@
-"""The words in an entry about its network and authors, apart from the figures. Needs no torch."""
+"""The texts of an entry about its network and its authors. Needs no torch."""
 
 import re
 import unicodedata
@@ -10,31 +10,31 @@ from qi_datasets.errors import EntryError, NamedArgument, OptionError
 from qi_datasets.evaluation.content import EntryContent, EntrySettings
 
 ABOUT: Final = "about"
-"""The section of an entry that holds these words; it may change after the evaluation, and its seal is its own."""
+"""The section of an entry that holds these texts. It may change after the evaluation, and has a seal of its own."""
 
 DESCRIBING = (ABOUT, "version")
-"""Sections that describing an entry may change."""
+"""Sections that change when an entry is described (`qi-eval --describe`)."""
 
 LONGEST = {"name": 80, "paper": 300, "code": 300, "authors": 300, "model_id": 96, "notes": 1000}
-"""Each field, and how many characters it may have."""
+"""The fields, with the largest number of characters of each."""
 
 LINKS = ("paper", "code")
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE | re.ASCII)
 _FORBIDDEN = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
-"""Categories of characters that act on others or mean nothing fixed: control, direction of writing, private, lines."""
+"""Unicode categories that are no plain text: control and format characters, private use, surrogates, line breaks."""
 
 
-def about_of(**fields: str | None) -> dict[str, str]:
-    """Returns the fields that are given, checked.
+def make_about(**fields: str | None) -> dict[str, str]:
+    """Returns the section `about` of an entry, after checking its fields.
 
     Args:
-        **fields: By the names in `LONGEST`; None for those not given. `paper` and `code` are https links, `model_id`
-            is ORG/MODEL on the Hub.
+        **fields: Texts by the names in `LONGEST`; None leaves a field out. `paper` and `code` are https links,
+            `model_id` is ORG/MODEL on the Hub.
 
     Raises:
-        OptionError: For a field that is no plain text, too long, or no such link.
+        OptionError: If a field is too long, not plain text, or not a link of this kind.
     """
     about = {name: text for name, text in fields.items() if text is not None}
     for name, text in about.items():
@@ -43,40 +43,40 @@ def about_of(**fields: str | None) -> dict[str, str]:
     return about
 
 
-def changed_about(content: EntryContent, **fields: str | None) -> dict[str, str]:
-    """Returns what an entry says of its network after a change.
+def change_about(content: EntryContent, **fields: str | None) -> dict[str, str]:
+    """Returns the section `about` of an entry with some fields changed.
 
     Args:
-        content: What `entry.json` says.
-        **fields: As of `about_of`; "" takes a field away, None leaves it.
+        content: The content of `entry.json`.
+        **fields: As in `make_about`, but "" removes a field, and None leaves it unchanged.
 
     Raises:
-        OptionError: As `about_of`, and where no field is given.
+        OptionError: As in `make_about`, and if no field is given.
     """
     if all(text is None for text in fields.values()):
         raise OptionError(f"nothing is described; give one of {', '.join(LONGEST)}", code="nothing-asked")
     gone = {name for name, text in fields.items() if text == ""}
-    given = about_of(**{name: text for name, text in fields.items() if name not in gone})
+    given = make_about(**{name: text for name, text in fields.items() if name not in gone})
     about = {**content.get(ABOUT, {}), **given}
     return {name: about[name] for name in LONGEST if name in about and name not in gone}
 
 
 def check_about(content: EntrySettings) -> None:
-    """Raises EntryError, which names the field, for words in an entry that `about_of` refuses, or that aren't plain."""
+    """Raises EntryError if `make_about` refuses a field of an entry, or if any of the entry's texts is not plain."""
     for name, text in content.get(ABOUT, {}).items():
         if fault := find_fault(name, text):
             raise EntryError(f"{ABOUT}.{name} must be {fault}")
-    if field := next(fields_not_plain("", content), ""):
+    if field := next(find_fields_not_plain("", content), ""):
         raise EntryError(f"{field} has control characters or marks of the direction of writing")
 
 
 def network_name(content: EntryContent) -> str:
-    """Returns what people call an entry's network: its `name`, else what it was made from."""
+    """Returns the name of an entry's network for readers: `about.name`, else the model's."""
     return str(content.get(ABOUT, {}).get("name") or content["model"]["name"])
 
 
 def find_fault(name: str, text: object) -> str:
-    """Returns what a field must be and isn't; "" for a good one."""
+    """Returns the rule that a field breaks, to follow "must be"; "" if it breaks none."""
     if not isinstance(text, str) or not text.strip() or text != text.strip():
         return "text, without spaces around it"
     if len(text) > LONGEST[name]:
@@ -91,21 +91,21 @@ def find_fault(name: str, text: object) -> str:
     return fault
 
 
-def fields_not_plain(where: str, value: object) -> Iterator[str]:
-    """Yields the dotted names of all text in nested content, names and values, that is not plain."""
+def find_fields_not_plain(where: str, value: object) -> Iterator[str]:
+    """Yields the dotted name of each field of nested content whose name or text is not plain."""
     if isinstance(value, str) and not is_plain(value):
         yield where
     for name, inner in value.items() if isinstance(value, Mapping) else ():
         if is_plain(name):
-            yield from fields_not_plain(f"{where}.{name}".lstrip("."), inner)
+            yield from find_fields_not_plain(f"{where}.{name}".lstrip("."), inner)
         else:
             yield f"{where}.{name!r}".lstrip(".")
     for inner in value if isinstance(value, list) else ():
-        yield from fields_not_plain(where, inner)
+        yield from find_fields_not_plain(where, inner)
 
 
 def is_plain(text: str) -> bool:
-    """Returns whether a text has no characters that act on other characters, such as marks of direction."""
+    """Returns whether a text has no control characters, marks of the direction of writing or the like."""
     return not any(unicodedata.category(char) in _FORBIDDEN for char in text)
 
 

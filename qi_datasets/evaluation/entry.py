@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from qi_datasets.errors import EntryError, one_line
 from qi_datasets.evaluation.content import DataContent, EntryContent, EntrySettings, Sealed
 from qi_datasets.evaluation.curve import figure_of
-from qi_datasets.evaluation.description import ABOUT, changed_about, check_about
+from qi_datasets.evaluation.description import ABOUT, change_about, check_about
 from qi_datasets.evaluation.figures import compute_figures, quadrant_scores
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
@@ -115,7 +115,7 @@ class Entry:
         Raises:
             OptionError: For words that an entry can't have.
         """
-        about = changed_about(self.content, **fields)
+        about = change_about(self.content, **fields)
         content: dict[str, object] = {}
         for name, section in self.content.items():
             if name != ABOUT:

@@ -16,7 +16,7 @@ from qi_datasets.evaluation.arguments import EvaluationRequest, check_entry
 from qi_datasets.evaluation.cases import Design
 from qi_datasets.evaluation.content import DeadContent, EntrySettings
 from qi_datasets.evaluation.data import EvaluationData
-from qi_datasets.evaluation.description import ABOUT, about_of
+from qi_datasets.evaluation.description import ABOUT, make_about
 from qi_datasets.evaluation.design import design_of
 from qi_datasets.evaluation.entry import Entry
 from qi_datasets.evaluation.initialisations import Background, Padding, Pool
@@ -125,7 +125,7 @@ def evaluate_request(
         **about: The six fields that describe the network.
     """
     check_entry(entry)
-    about_network = about_of(**about)
+    about_network = make_about(**about)
     progress = is_watched() if progress is None else progress
     design = design_of(model, request)
     data = read_data(design, output, request.limit, progress=progress)

@@ -1,4 +1,4 @@
-"""Everything that is wrong with an entry, where `Entry.read` stops at the first thing. Needs no torch."""
+"""Lists all faults of an entry, while `Entry.read` stops at the first. Needs no torch."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,15 +26,15 @@ from qi_datasets.evaluation.grid import grid_beside
 from qi_datasets.evaluation.invariants import check_reach, check_rows
 from qi_datasets.evaluation.predictions import PREDICTIONS, Predictions
 
-MOST = 20
-"""Lines about one thing, such as the schema."""
+MAX_LINES = 20
+"""Lines about one kind of fault, such as those of the schema."""
 
-LONGEST = 240
+MAX_CHARACTERS = 240
 """Characters of a line."""
 
 
-def faults_of(folder: str | Path) -> list[str]:
-    """Returns a line for each thing that is wrong with the entry in a folder; [] for a valid one."""
+def find_faults(folder: str | Path) -> list[str]:
+    """Returns a line for each fault of the entry in a folder; [] for a valid entry."""
     folder = Path(folder)
     try:
         grid_beside(folder, Entry.read(folder).content)
@@ -42,13 +42,13 @@ def faults_of(folder: str | Path) -> list[str]:
         first = one_line(error)
     else:
         return []
-    found = [one[:LONGEST] for one in iter_faults(folder)]
-    # A fault that is not found below is at least the one at which reading stopped.
-    return list(dict.fromkeys(found or [first[:LONGEST]]))
+    found = [one[:MAX_CHARACTERS] for one in iter_faults(folder)]
+    # Reading has stopped at a fault, so the list is never empty, even if `iter_faults` does not find it.
+    return list(dict.fromkeys(found or [first[:MAX_CHARACTERS]]))
 
 
 def iter_faults(folder: Path) -> Iterator[str]:
-    """Yields what is wrong, in the order of reading; what can't be looked at any more is left out."""
+    """Yields all faults, in the order of reading; checks that need what an earlier fault has broken are left out."""
     try:
         content = read_json(folder / ENTRY)
     except EntryError as error:
@@ -58,20 +58,20 @@ def iter_faults(folder: Path) -> Iterator[str]:
         return
     if major_version(content) == OLDER:
         return
-    broken = list(of_schema(content))
+    broken = list(schema_faults(content))
     yield from limit_lines(broken)
     if broken:
         return
     checked = cast("EntryContent", content)
     yield from catch_error(lambda: check_about(checked))
     yield from catch_error(lambda: check_data(checked["data"]))
-    yield from of_predictions(checked, folder)
-    yield from of_seals(checked)
+    yield from prediction_faults(checked, folder)
+    yield from seal_faults(checked)
     yield from catch_error(lambda: grid_beside(folder, checked))
 
 
-def of_schema(content: Mapping[str, object]) -> Iterator[str]:
-    """Yields each field that is not of the published schema."""
+def schema_faults(content: Mapping[str, object]) -> Iterator[str]:
+    """Yields each field that breaks the published schema, and how."""
     errors = sorted(
         Draft202012Validator(schema()).iter_errors(content), key=lambda one: list(map(str, one.absolute_path))
     )
@@ -80,8 +80,8 @@ def of_schema(content: Mapping[str, object]) -> Iterator[str]:
         yield f"{field}: {' '.join(error.message[:2000].split())[:200]}"
 
 
-def of_predictions(content: EntryContent, folder: Path) -> Iterator[str]:
-    """Yields what the predictions contradict."""
+def prediction_faults(content: EntryContent, folder: Path) -> Iterator[str]:
+    """Yields faults of the predictions, and each figure that they contradict."""
     try:
         predictions = Predictions.read(folder / PREDICTIONS, content["task"])
     except EntryError as error:
@@ -97,7 +97,7 @@ def of_predictions(content: EntryContent, folder: Path) -> Iterator[str]:
     yield from catch_error(lambda: check_reach(content, figures))
 
 
-def of_seals(content: EntryContent) -> Iterator[str]:
+def seal_faults(content: EntryContent) -> Iterator[str]:
     """Yields every section that was changed after it was sealed."""
     seals = seals_of(content)
     for section, seal in seals.items():
@@ -108,7 +108,7 @@ def of_seals(content: EntryContent) -> Iterator[str]:
 
 
 def catch_error(check: Callable[[], object]) -> Iterator[str]:
-    """Yields the words of an EntryError that a check raises."""
+    """Yields the message of the EntryError that a check raises, if any."""
     try:
         check()
     except EntryError as error:
@@ -116,7 +116,7 @@ def catch_error(check: Callable[[], object]) -> Iterator[str]:
 
 
 def limit_lines(lines: list[str]) -> Iterator[str]:
-    """Yields the first lines, and how many more there are."""
-    yield from lines[:MOST]
-    if len(lines) > MOST:
-        yield f"and {len(lines) - MOST} more of this kind"
+    """Yields the first `MAX_LINES` lines, and one with the number of the others."""
+    yield from lines[:MAX_LINES]
+    if len(lines) > MAX_LINES:
+        yield f"and {len(lines) - MAX_LINES} more of this kind"

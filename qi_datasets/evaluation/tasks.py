@@ -23,24 +23,24 @@ from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK
 
 
 class Work(Protocol):
-    """The units of an evaluation, and what their results become."""
+    """The units of work of an evaluation, and the predictions that come of them."""
 
     @property
     def size(self) -> int:
-        """Units that there are at most."""
+        """The largest number of units that there can be."""
 
     def open_units(self) -> list[Unit]:
-        """Units that can be done now; [] once all is done."""
+        """Returns the units that can be done now; [] once all are done."""
 
     def predictions(self) -> Predictions:
         """Returns the predictions of all cases, in an entry's order."""
 
     def notes(self) -> dict[Case, Notes]:
-        """Returns what is noted beside the answers of each case."""
+        """Returns the notes about each case, which an entry has beside the answers."""
 
 
 ReadData = Callable[[str | Path | None, Design, int | None, bool], EvaluationData]
-"""Reads what is evaluated: output place, design, sources per split (None for all), and whether to show a bar."""
+"""read(output, design, limit, progress) -> data; `limit` is the number of sources per split, None for all."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,18 @@ class Task:
     """A task: which inits and borders it takes, how its data are read, and what its units are.
 
     Attributes:
-        name: Of the set.
-        summary: The question that it answers, in one line.
-        read: Gives what is evaluated on.
-        work: Gives the units of an evaluation in its place.
+        name: The name of the set.
+        summary: The task's question about a network, in one line.
+        read: Reads the data.
+        work: Makes the units of an evaluation, from its design, its data and the folder that it works in.
         canvas: Rows and columns of the images, without border.
-        borders: Those that are usual, in pixels.
-        modes, shifts: What views there are, and how far they are moved, in pixels.
+        borders: The default borders, in pixels.
+        modes: The ways in which pictures are moved.
+        shifts: How far pictures are moved, in pixels.
         head: Whether classifiers keep their heads.
-        widens: Whether networks of patches get wider borders.
+        widens: Whether networks that divide the image into patches get wider borders.
         calibrates: Whether random networks' batch norms are calibrated by default.
-        settings: Constants of its protocol, for the entry.
+        settings: Constants of the protocol, which the entry records.
     """
 
     name: str
@@ -76,24 +77,24 @@ class Task:
 
     @property
     def inits(self) -> Sequence[str]:
-        """The inits that it takes, in the order of preference."""
+        """The initialisations that a network may have, the preferred one first."""
         return TASK_INITS[self.name]
 
 
-def quadrant_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
-    """Returns the patches of the splits that the inits need; arguments as of `ReadData`."""
+def read_qi(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
+    """Reads the patches of `qi`, of the splits that the initialisations need; a `ReadData`."""
     train, validation, test = QI.splits
     splits = (train, validation, test) if SCRATCH in design.inits else (train, test)
     return read_quadrant(stored_set(QI, output), splits, limit, progress)
 
 
-def shifted_data(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
-    """Returns the sources of `shifted`; arguments as of `ReadData`."""
+def read_shifted(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
+    """Reads the sources of `shifted`; a `ReadData`."""
     return shifted_sources(stored_set(SHIFTED, output), limit)
 
 
-def generated_data(spec: SetSpec) -> ReadData:
-    """Returns what reads a set that needs no images."""
+def make_reader(spec: SetSpec) -> ReadData:
+    """Returns the function that reads a generated set, which needs no images."""
 
     def read(output: str | Path | None, design: Design, limit: int | None, progress: bool) -> EvaluationData:
         if limit is not None and sum(spec.splits.values()) == len(CORNERS):
@@ -109,7 +110,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=QI.name,
             summary="from how far away does it read where things are?",
-            read=quadrant_data,
+            read=read_qi,
             work=QuadrantWork,
             canvas=QUADRANT.canvas,
             borders=QI.borders,
@@ -124,7 +125,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name=SHIFTED.name,
             summary="does its answer change when a picture moves by a few pixels?",
-            read=shifted_data,
+            read=read_shifted,
             work=ShiftedWork,
             canvas=SHIFTED_GEOMETRY.view,
             modes=MODES,
@@ -133,22 +134,22 @@ TASKS: Mapping[str, Task] = {
         ),
         Task(
             name=RED_GREEN_SET.name,
-            summary="trained on it, does it answer by place where pictures never were?",
-            read=generated_data(RED_GREEN_SET),
+            summary="trained on it, does it answer by location in places where it saw no pictures?",
+            read=make_reader(RED_GREEN_SET),
             work=RedGreenWork,
             canvas=RED_GREEN_SET.size,
         ),
         Task(
             name=ROOK.name,
-            summary="trained on two images, does it tell a corner from the other?",
-            read=generated_data(ROOK),
+            summary="trained on two images, does it distinguish the two corners?",
+            read=make_reader(ROOK),
             work=RookWork,
             canvas=ROOK.size,
         ),
         Task(
             name=CORNER.name,
-            summary="does it give another answer to a white pixel in another corner?",
-            read=generated_data(CORNER),
+            summary="does its answer to a white pixel depend on the corner?",
+            read=make_reader(CORNER),
             work=CornerWork,
             canvas=CORNER.size,
         ),

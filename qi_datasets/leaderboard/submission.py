@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from qi_datasets.errors import OptionError
 from qi_datasets.evaluation.description import DESCRIBING
 from qi_datasets.evaluation.entry import ENTRY, MISSING, UNSEALED, differences_of
-from qi_datasets.evaluation.faults import faults_of
+from qi_datasets.evaluation.faults import find_faults
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from qi_datasets.leaderboard.archive import unpack_entries
 from qi_datasets.leaderboard.collection import (
@@ -87,7 +87,7 @@ def check(
         refused: list[RefusedEntry] = list(further or ())
         for bad in there.refused:
             at = folder if (folder / ENTRY).exists() or (folder / PREDICTIONS).exists() else folder / bad.name
-            reasons = [*faults_of(at), *form_faults(at)] or [bad.reason]
+            reasons = [*find_faults(at), *form_faults(at)] or [bad.reason]
             refused += [RefusedEntry(bad.name, one.replace(f"{at}/", "")) for one in reasons]
         for one in there.found:
             name = one.name.rpartition("/")[2]

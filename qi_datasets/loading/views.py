@@ -1,4 +1,4 @@
-"""Views: data sets that are computed, when they are read, from the one that is stored. Nothing is stored twice."""
+"""Views: data sets whose images are computed from a stored data set when they are read, so nothing is stored twice."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,19 +14,19 @@ from qi_datasets.loading.computed import BorderedImage, ComputedImage, ShiftedIm
 from qi_datasets.specs import BORDER_COLUMNS
 
 _STREAMED_ROWS = 32
-"""Rows of a stream that a step takes at a time: few, since it reads as many before it yields the first."""
+"""Rows that a step of a stream takes at a time: few, since all of them are read before the first is yielded."""
 
 AnyDataset = TypeVar("AnyDataset", datasets.Dataset, datasets.IterableDataset)
 
 
 def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
-    """Returns every image with `border` black pixels added on all four sides; the columns x, y, border say so."""
+    """Returns a view with `border` black pixels added on all sides of each image, and to the columns x, y, border."""
     features = dataset.features
     moved = [name for name in BORDER_COLUMNS if name in features]
     if isinstance(dataset, datasets.Dataset):
         if moved:
             numbers = dataset.select_columns(moved).with_format("numpy")[:]
-            # Under other names first: a dataset loses its rows with its last column.
+            # New columns are added before the old ones go: a data set without columns loses its rows.
             for name in moved:
                 dataset = dataset.add_column(f"{name}+{border}", numbers[name] + border, feature=features[name])
             dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
@@ -37,18 +37,18 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
 
 
 def with_shift(dataset: AnyDataset, mode: str, shift: int) -> AnyDataset:
-    """Returns each image moved by `shift` pixels down and right, as `mode` ("crop", "zero", ...) says."""
+    """Returns a view with each image moved `shift` pixels down and right, in a mode ("crop", "zero" or "circular")."""
     return _with_image(dataset, ShiftedImage(mode, shift))
 
 
 def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
-    """Returns the column `image`, if it is among those that were loaded, as that type computes it."""
+    """Returns a view whose column `image`, if it was loaded, has that type, which computes the images."""
     if "image" not in dataset.features:
         return dataset
     image = replace(image, decode=dataset.features["image"].decode)
     if isinstance(dataset, datasets.Dataset):
         return dataset.cast_column("image", image)
-    # A cast alone would not do: the next cast of a stream takes its place, and would show the image as it is stored.
+    # A cast alone is not enough: the next cast of a stream replaces it, and would show the stored image.
     return stream_tables(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
 
 
@@ -58,13 +58,13 @@ def stream_tables(
     features: Mapping[str, object],
     rows: int = _STREAMED_ROWS,
 ) -> datasets.IterableDataset:
-    """Returns a stream whose tables go through a step.
+    """Returns a stream with a function applied to its tables.
 
     Args:
-        stream: The rows.
-        step: What is done to a table.
-        features: Of the columns that it gives.
-        rows: Of a table.
+        stream: The stream.
+        step: The function, from table to table.
+        features: Features of the columns that the function returns.
+        rows: Number of rows of a table.
     """
     seen = stream.with_format("arrow").map(step, batched=True, batch_size=rows)
     # `map(features=...)` would say that its rows are decoded already, and a later `map` would get bytes.
@@ -84,7 +84,7 @@ def _moved(stored: pa.Table, names: list[str], border: int) -> pa.Table:
 
 
 def as_stock(dataset: AnyDataset) -> AnyDataset:
-    """Returns a view with its images written out as they are seen: what it saves opens without this package."""
+    """Returns a view with its images encoded as they are seen, so that saved copies open without this package."""
     if not isinstance(dataset, datasets.Dataset | datasets.IterableDataset):
         what = "; give one split of it" if isinstance(dataset, dict) else ""
         raise OptionError(f"as_stock takes a data set of load_dataset, not a {type(dataset).__name__}{what}")

@@ -1,8 +1,8 @@
-"""Parts that tensor types of ours share: a table of rules for torch functions, arguments of windows, writing in place.
+"""Base of this package's tensor types: rules for torch functions, the windows of layers, functions in place.
 
-A network runs, as it is, on a tensor that stores a map in a way of its own. Each torch function that the network calls
-is looked up by name in the type's table, and the rule found there computes the result; what a function without a rule
-does is the type's own affair (`without_rule`).
+A network runs unchanged on a tensor type that stores feature maps in its own way. Each torch function that the network
+calls is looked up by name in the type's table of rules, and its rule computes the result. Each type decides what
+happens to a function without a rule (`without_rule`).
 """
 
 import inspect
@@ -22,7 +22,7 @@ from torch import Tensor
 from qi_datasets.errors import OptionError, UnsupportedOperationError
 
 Rule = Callable[..., Any]
-"""rule(func, *args, **kwargs), the arguments being those of the torch function `func`; NotImplemented if it can't."""
+"""rule(func, *args, **kwargs) gets a torch function with its arguments; returns its result or NotImplemented."""
 Pair = tuple[int, int]
 
 
@@ -41,25 +41,26 @@ _DESCRIPTIONS = _names(
     "is_same_size shape ndim dtype device layout is_cuda is_cpu is_mps is_meta is_sparse is_quantized is_nested "
     "requires_grad grad_fn is_leaf is_inference is_mkldnn is_xla is_xpu is_ipu is_vulkan is_maia is_mtia"
 )
-# Functions whose result may be memory of their input: writing into one writes into the other.
+# Functions that may return a view: it shares memory with the input, so that writing into one changes the other.
 _VIEWS = _names(
     "__getitem__ chunk split tensor_split unbind narrow select permute transpose t T mT movedim view reshape view_as "
     "reshape_as flatten unflatten squeeze unsqueeze expand expand_as contiguous detach data to type float double half "
     "bfloat16 diagonal unfold as_strided cpu cuda pixel_shuffle dropout dropout1d dropout2d dropout3d "
     "alpha_dropout"
 )
-# Tagged as pointwise, but there is another function of that name that is not, or they answer something else than a map.
+# Torch tags these as pointwise, but another overload of the name is not, or the result is not a map.
 _NOT_POINTWISE = {"max", "min", "equal", "frexp", "rrelu", "clone"}
 
 
 @dataclass(frozen=True)
 class Operator:
-    """A torch function as rules know it.
+    """A torch function, by the name that rules are registered for.
 
-    name: without marks for "in place" and "reversed": `add` for `torch.add`, `Tensor.add_`, `+`, `+=`
-    func: the function of that name that writes into nothing
-    in_place: whether the function called writes into its first argument
-    is_reversed: whether the function called has its two operands the other way round
+    Attributes:
+        name: The plain name: `add` for `torch.add`, `Tensor.add_`, `+`, `+=` and a reversed `+`.
+        func: The function of that name that does not work in place.
+        in_place: Whether the network called a version that writes into its first argument.
+        is_reversed: Whether the network called a version with swapped operands, such as `__radd__`.
     """
 
     name: str
@@ -69,13 +70,13 @@ class Operator:
 
     @property
     def describes(self) -> bool:
-        """Whether it answers with the tensor's shape, type, place or the like, and computes nothing."""
+        """True if it only reports the tensor's shape, dtype, device or the like, and computes nothing."""
         return self.name in _DESCRIPTIONS
 
 
 @cache
 def operator_of(func: Callable[..., Any]) -> Operator:
-    """Returns what a torch function is to rules. Properties (`x.shape`) go by their own name."""
+    """Returns the operator that a torch function belongs to; a property (`x.shape`) has its own name."""
     name = getattr(func, "__name__", str(func)).removesuffix(".default")
     if name == "__get__":
         return Operator(getattr(func.__self__, "__name__", name), func)  # type: ignore[attr-defined]
@@ -108,11 +109,11 @@ class Rules(dict[str, Rule]):
 
 
 class RuledTensor(Tensor):
-    """Base of the tensor types: subclasses have `rules` and `overwrite`, and are made by `_make_wrapper_subclass`."""
+    """Base of the tensor types. Subclasses define `rules` and `overwrite`, and call `_make_wrapper_subclass`."""
 
     rules: Rules
     is_written_elsewhere = False
-    """Whether ordinary tensors share its memory, so that it must be written in place."""
+    """Whether ordinary tensors share its memory, so that a function in place must write into that memory."""
     _seen_by: "list[tuple[weakref.ref[RuledTensor], int]] | None" = None
     _outdated_by = ""
 
@@ -161,7 +162,7 @@ class RuledTensor(Tensor):
 
     @classmethod
     def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes a function that no rule computes. Raises `UnsupportedOperationError` where the type can't."""
+        """Computes a function without a rule. Raises `UnsupportedOperationError` if the type can't."""
         raise UnsupportedOperationError(
             f"{name} can't be computed on a {cls.__name__}: no rule says which positions it reads"
         )
@@ -170,7 +171,7 @@ class RuledTensor(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Raises `UnsupportedOperationError`: a function that torch functions don't show has no rule."""
+        """Raises `UnsupportedOperationError`: `__torch_function__` never saw this function, so it has no rule."""
         raise UnsupportedOperationError(
             f"{func} can't be computed on a {cls.__name__}: it is called below torch's functions"
         )
@@ -179,7 +180,7 @@ class RuledTensor(Tensor):
         return f"{type(self).__name__}{tuple(self.shape)}"
 
     def check_gradient(self) -> None:
-        """Raises `UnsupportedOperationError` for the answer of a `torch.autograd.Function`, which loses gradients."""
+        """Raises `UnsupportedOperationError` if a `torch.autograd.Function` made this tensor, without its gradient."""
         if torch.is_grad_enabled():
             with torch._C.DisableTorchFunctionSubclass():
                 function = self.grad_fn
@@ -191,15 +192,15 @@ class RuledTensor(Tensor):
                 )
 
     def overwrite(self, value: Any) -> None:
-        """Takes the state of `value`, a result of a rule, as an in-place function does."""
+        """Replaces this tensor's state by that of `value`, a rule's result, as a function in place does."""
         raise NotImplementedError
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
-        """Writes in place where no rule does. Raises `UnsupportedOperationError` if it can't."""
+        """Computes a function in place for which there is no rule. Raises `UnsupportedOperationError` if it can't."""
         raise UnsupportedOperationError(f"{name} can't write into a {type(self).__name__}: no rule says what changes")
 
     def _outdate_views(self, name: str) -> None:
-        """Notes that what sees this tensor's memory is not what it would be; it can't be read any more."""
+        """Marks the other views of this tensor as outdated: they lack what was written, so they can't be read again."""
         seen_by = [(view, call) for ref, call in self._seen_by or () if (view := ref()) is not None]
         own = {call for view, call in seen_by if view is self}
         for view, call in seen_by:
@@ -207,7 +208,7 @@ class RuledTensor(Tensor):
                 view._outdated_by = name
 
     def _is_seen_by(self, views: Sequence[Any]) -> None:
-        """Notes that these see what is written into this tensor. Pieces of one call don't overlap one another."""
+        """Records views of this tensor. Views from the same call (the pieces of `split`) don't overlap each other."""
         if self._seen_by is None:
             self._seen_by = [(weakref.ref(self), 0)]
         call = len(self._seen_by)
@@ -219,7 +220,7 @@ class RuledTensor(Tensor):
 
 @cache
 def pointwise_functions() -> frozenset[str]:
-    """Returns the names of the torch functions that compute each element of their result from one of each operand."""
+    """Returns the names of the elementwise torch functions, as torch tags them."""
     names = {"hardswish", "logsigmoid", "softsign", "tanhshrink", "prelu", "relu", "silu", "gelu"}
     for name in {*dir(torch._C._VariableFunctions), *dir(torch._C._nn), *dir(Tensor)}:
         packet = None if name[0] == "_" or name[-1] == "_" else getattr(torch.ops.aten, name, None)
@@ -230,7 +231,7 @@ def pointwise_functions() -> frozenset[str]:
 
 
 def pair(value: int | Sequence[int]) -> Pair:
-    """Returns rows and columns of an argument that is one number for both, or one for each."""
+    """Returns (rows, columns) for an argument of a layer that is one number, or one for each of them."""
     if isinstance(value, int):
         return value, value
     return (int(value[0]), int(value[-1]))
@@ -238,7 +239,7 @@ def pair(value: int | Sequence[int]) -> Pair:
 
 @dataclass(frozen=True)
 class Window:
-    """The window of a convolution or pooling: (rows, columns) of each; padding has (before, after) for both."""
+    """The window of a convolution or pooling: (rows, columns); padding has (before, after) for each of the two."""
 
     kernel: Pair
     stride: Pair = (1, 1)
@@ -262,19 +263,19 @@ class Window:
     def of_pooling(
         cls, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
     ) -> Self:
-        """Returns the window of `F.max_pool2d` or `F.avg_pool2d` with these arguments; no stride is the kernel's."""
+        """Returns the window of `F.max_pool2d` or `F.avg_pool2d`; without a stride it is the kernel size."""
         stride = kernel_size if stride is None or stride in ([], ()) else stride
         rows, columns = pair(padding)
         return cls(pair(kernel_size), pair(stride), pair(dilation), ((rows, rows), (columns, columns)), ceil_mode)
 
     @property
     def reach(self) -> Pair:
-        """Rows and columns from a window's first position to its last, both counted."""
+        """Rows and columns that a window spans, with its dilation."""
         rows, columns = (step * (size - 1) + 1 for size, step in zip(self.kernel, self.dilation, strict=True))
         return rows, columns
 
     def count(self, axis: int, length: int) -> int:
-        """Returns how many outputs an axis (0 rows, 1 columns) of so many positions gives; 0 or less: none."""
+        """Returns the number of outputs along an axis (0 rows, 1 columns) of `length` positions; 0 or less for none."""
         before, after = self.padding[axis]
         steps = length + before + after - self.reach[axis]
         count = steps // self.stride[axis] + 1
@@ -287,11 +288,15 @@ class Window:
 
 
 def pad_with_background(x: Tensor, amounts: tuple[Pair, Pair], background: Tensor) -> Tensor:
-    """Returns a map with rows and columns added all around that hold what `x` is on endless black.
+    """Pads a map with its background: the values that it has far from the picture, where the image is black.
 
-    x: (N, C, H, W), of any tensor type of ours too, which may prove by this call that padding continues black
-    amounts: (before, after) of rows and of columns; negative ones crop
-    background: (1, C, 1, 1), what `x` is far from the image's content, where the canvas is black
+    Args:
+        x: (N, C, H, W). Tensor types of this package may recognise by this call that padding continues the background.
+        amounts: (before, after) of rows and of columns; negative amounts crop.
+        background: (1, C, 1, 1).
+
+    Returns:
+        The padded map, (N, C, H', W').
     """
     if torch.overrides.has_torch_function((x, background)):
         answer: Tensor = torch.overrides.handle_torch_function(
@@ -307,7 +312,7 @@ _unsupported: ContextVar[list[str] | None] = ContextVar("unsupported", default=N
 
 @contextmanager
 def record_unsupported() -> Iterator[list[str]]:
-    """Collects the names of functions that were computed without a rule, in the order of the first call of each."""
+    """Collects the names of functions that were computed without a rule, in the order of their first calls."""
     names: list[str] = []
     token = _unsupported.set(names)
     try:

@@ -16,19 +16,19 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Box: TypeAlias = tuple[int, int, int, int]
 
 HUGE_PAGES = 1 << 22
-"""Bytes from which on NumPy asks the system for huge pages."""
+"""Size in bytes from which NumPy asks the system for huge pages."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An image that is black (0) outside one rectangle, kept as that rectangle and its place.
+    """An image that is black (0) outside one rectangle, stored as that rectangle and its position.
 
     Raises OptionError for content of another shape or type, and for content that reaches beyond the image.
 
     Attributes:
-        content: (h, w, c) uint8, c = 1 (grey) or 3 (RGB).
-        y, x: Row and column of its top-left pixel.
-        height, width: Of the image.
+        content: The rectangle, (h, w, c) uint8, c = 1 (grey) or 3 (RGB).
+        y, x: Row and column of the rectangle's top-left pixel.
+        height, width: Size of the whole image.
     """
 
     content: Pixels
@@ -57,7 +57,7 @@ class Placed:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of the whole image: (height, width, channels)."""
+        """(height, width, channels) of the whole image."""
         return self.height, self.width, self.channels
 
     def bordered(self, border: int) -> "Placed":
@@ -68,13 +68,13 @@ class Placed:
         return Placed(self.content, self.y + border, self.x + border, self.height + around, self.width + around)
 
     def crop(self, y: int, x: int, height: int, width: int) -> "Placed":
-        """Returns a rectangle of the image, black where it reaches beyond it.
+        """Returns a rectangle of the image, black where the rectangle reaches beyond the image.
 
         Args:
-            y: Row and column of its top-left pixel, also negative ones.
-            x: Row and column of its top-left pixel, also negative ones.
-            height: Of the rectangle.
-            width: Of the rectangle.
+            y: First row; may be negative.
+            x: First column; may be negative.
+            height: Rows of the rectangle.
+            width: Columns of the rectangle.
         """
         h, w, _ = self.content.shape
         top, left = min(max(y - self.y, 0), h), min(max(x - self.x, 0), w)
@@ -89,16 +89,16 @@ class Placed:
         return self.into(black(*self.shape))
 
     def into(self, black: Pixels) -> Pixels:
-        """Fills in a black array (height, width, c) uint8, contiguous or not, and returns it."""
+        """Copies the content into a black array (height, width, c) uint8, contiguous or not, and returns the array."""
         h, w, _ = self.content.shape
         black[self.y : self.y + h, self.x : self.x + w] = self.content
         return black
 
 
 def black(*shape: int) -> Pixels:
-    """Returns an array of zeros, uint8, of which nothing takes memory before it is read or written to."""
+    """Returns an array of zeros, uint8. Its pages take no memory until they are read or written."""
     size = math.prod(shape)
-    # NumPy asks for huge pages from 4 MiB on. Half as much is worth them: page by page, black takes milliseconds.
+    # NumPy asks for huge pages from 4 MiB on, but they pay from 2 MiB on: with small pages black takes milliseconds.
     memory = np.zeros(max(size, HUGE_PAGES) if 2 * size > HUGE_PAGES else size, np.uint8)
     return memory[:size].reshape(shape)
 
@@ -113,7 +113,7 @@ def whole(image: npt.ArrayLike) -> Placed:
 
 
 def nonzero_box(content: Pixels) -> Box:
-    """Bounding box (y0, x0, y1, x1) of the pixels of (h, w, c) `content` that are not black; all 0 if there is none."""
+    """Returns the bounding box (y0, x0, y1, x1) of the non-black pixels of `content` (h, w, c); all 0 without any."""
     if content.size and all(side.any() for side in (content[0], content[-1], content[:, 0], content[:, -1])):
         return 0, 0, content.shape[0], content.shape[1]
     rows, columns = np.flatnonzero(content.any(axis=(1, 2))), np.flatnonzero(content.any(axis=(0, 2)))
@@ -125,10 +125,10 @@ def nonzero_box(content: Pixels) -> Box:
 def central_square(image: Image.Image, share: float, side: int) -> Pixels:
     """Returns the centred square of `share` x the shorter side, resized to `side` x `side`: (side, side, 3) uint8.
 
-    One antialiased bilinear step from the exact, fractional box. The image is first cropped to the smallest integer
-    rectangle that contains the box: Pillow 13 chooses the order of its two passes by the shape of what it is given,
-    and only on the cropped rectangle do Pillow 11, 12 and 13 agree in every pixel
-    (cards/specification.md, "The patch").
+    The exact, fractional box is resized in one antialiased bilinear step. Before that the image is cropped to the
+    smallest integer rectangle that contains the box: Pillow 13 chooses the order of its two passes by the shape of its
+    input, and Pillow 11, 12 and 13 agree in every pixel only on the cropped rectangle (cards/specification.md, "The
+    patch").
     """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     width, height = rgb.size
@@ -146,12 +146,12 @@ def window(image: Pixels, y: int, x: int, side: int) -> Pixels:
 
     Args:
         image: (h, w[, c]).
-        y: The window's first row and column.
-        x: The window's first row and column.
-        side: Of the window, in pixels.
+        y: The window's first row.
+        x: The window's first column.
+        side: Rows and columns of the window.
 
     Raises:
-        OptionError: For a window that reaches beyond the image.
+        OptionError: If the window reaches beyond the image.
     """
     height, width = image.shape[:2]
     if not (0 <= y <= height - side and 0 <= x <= width - side):
@@ -168,25 +168,27 @@ def centre(image: Pixels, side: int) -> Pixels:
 
 
 def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
-    """Returns the central window moved by `shift` pixels down and right; the base's own content enters.
+    """Returns the central window of the base, whose content is moved `shift` pixels down and right in the window.
+
+    Pixels of the base that were outside of the window move in.
 
     Args:
         base: (h, w[, c]) uint8.
-        shift: In pixels; negative ones move up and left.
-        side: Of the window, in pixels.
+        shift: Pixels; a negative shift moves up and left.
+        side: Rows and columns of the window.
 
     Returns:
         (side, side[, c]) uint8.
 
     Raises:
-        OptionError: When the base is too small for it.
+        OptionError: If the base is too small for this shift.
     """
     height, width = base.shape[:2]
     return window(base, (height - side) // 2 - shift, (width - side) // 2 - shift, side)
 
 
 def shift_zero(base: Pixels, shift: int, side: int) -> Pixels:
-    """Returns the central window moved by `shift` pixels down and right inside its own frame; what enters is black.
+    """Returns the central window with its content moved `shift` pixels down and right; black pixels move in.
 
     Shapes as in `shift_crop`; any shift is possible.
     """
@@ -198,7 +200,7 @@ def shift_zero(base: Pixels, shift: int, side: int) -> Pixels:
 
 
 def shift_circular(base: Pixels, shift: int, side: int) -> Pixels:
-    """Returns the central window rolled by `shift` pixels down and right: what leaves on one side enters on the other.
+    """Returns the central window with its content moved `shift` pixels down and right, cyclically.
 
     Shapes as in `shift_crop`; any shift is possible.
     """

@@ -1,9 +1,9 @@
-"""Frozen networks on `qi`: features of each picture in both corners, once, then a linear probe.
+"""Evaluates frozen networks on `qi`: computes features of each picture in both corners once, and fits a linear probe.
 
-Protocol (experiment 1 of arXiv 2003.07064; cards/specification.md, "evaluation on qi"): everything is frozen but a new
-linear layer. It is fitted to the training sources and answers for the test sources. Batch norm keeps the statistics
-that it has, or is calibrated on training images, which the paper's code does in effect. N is the number of sources, F
-of features.
+Protocol (experiment 1 of arXiv 2003.07064; cards/specification.md, "evaluation on qi"): the network is frozen, and a
+new linear layer on its features, the probe, is fitted to the training sources and evaluated on the test sources.
+Batch norms keep their statistics, or are calibrated on training images, which is the effect of the paper's code. N is
+the number of sources, F the number of features.
 """
 
 from contextlib import ExitStack
@@ -22,22 +22,22 @@ from qi_datasets.protocols.corners import CornerNetwork, Features
 from qi_datasets.scores.location import EQUAL_WITHIN
 
 CALIBRATION_SOURCES, CALIBRATION_BATCH = 64, 32
-"""Training sources that batch norm is calibrated on, in both corners, and images of a batch: part of the protocol."""
+"""The number of training sources that batch norms are calibrated on, and of images in a batch: part of the protocol."""
 
 PROBE_PENALTY = 1.0
-"""Of the linear probe's weights (`networks.probe`)."""
+"""Weight of the linear probe's L2 penalty (`networks.probe`)."""
 
 
 @dataclass(frozen=True)
 class CornerAnswers:
-    """Answers to N test sources.
+    """A network's answers to N test sources.
 
     Attributes:
-        margins: (N, 2), float32, log-odds of "bottom right", by corner.
-        difference: (N,), float32, largest difference between the features of the two corners, of the largest
-            there is.
+        margins: (N, 2), float32, log-odds of "bottom right" for the picture in each corner.
+        difference: (N,), float32, the largest difference between the features of the two corners, divided by the
+            largest absolute feature of all sources.
         channels: (N,), float32, share of the features that differ.
-        equal: Whether the corners are equal, within rounding, for every source.
+        equal: Whether the features of the two corners are equal, up to rounding, for every source.
     """
 
     margins: NDArray[np.float32]
@@ -47,24 +47,24 @@ class CornerAnswers:
 
 
 def normalise_patches(patches: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Patches (N, C, h, w) as a network takes them, float32: black around them stays 0, whatever mean and std are."""
+    """Returns patches (N, C, h, w), normalised by `mean` and `std`, float32; the black around them stays 0."""
     values = torch.from_numpy(np.ascontiguousarray(patches)).float() / 255
     return (values - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """Returns the layers of a network that keep statistics of their batches."""
+    """Returns the batch norms of a network that have running statistics."""
     return [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
 
 def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool = True) -> None:
     """Gives a network's batch norms the statistics of training images, and leaves it in evaluation mode.
 
-    They are the mean over batches of 32 images, in both corners, of the first 64 sources; each batch is normalised by
-    itself on its way.
+    The first 64 sources, in both corners, pass in batches of 32 images, each normalised by its own statistics; the
+    running statistics become the mean of those of the batches.
 
     Args:
-        network: On its device; ends in a vector for each image.
+        network: The network, on its device; it returns a vector for each image.
         patches: (N, 3, h, w), normalised, of training sources.
         border: Pixels per side.
         local: As in `CornerNetwork`.
@@ -80,7 +80,7 @@ def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool =
     reader = CornerNetwork(network, border, local=local, frozen=False)
     with torch.no_grad(), ieee_float32(), ExitStack() as stack:
         for layer in layers:
-            stack.callback(layer.register_forward_pre_hook(laid_out_by_channel).remove)
+            stack.callback(layer.register_forward_pre_hook(make_contiguous).remove)
         for batch in slices(len(both), CALIBRATION_BATCH):
             reader(both[batch], labels[batch])
     for layer, momentum in zip(layers, momenta, strict=True):
@@ -88,24 +88,24 @@ def calibrate(network: nn.Module, patches: Tensor, border: int, *, local: bool =
     network.eval()
 
 
-def laid_out_by_channel(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Returns the inputs of a batch norm, whole maps one channel after another.
+def make_contiguous(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Returns the inputs of a batch norm, ordinary tensors with channels first in memory.
 
-    With channels last, torch (2.14, on CPUs) adds the values up one by one in float32, and the mean of mostly black
-    maps is off by a thousandth and more.
+    With channels last, torch (2.14, on CPUs) sums the values one by one in float32, and the mean of a mostly black map
+    is off by a thousandth and more.
     """
     return tuple(one.contiguous() if type(one) is Tensor else one for one in inputs)
 
 
 def check_alive(features: Features) -> None:
-    """Raises `ModelError` for a dead network, whose features (N, 2, F) differ between sources in neither corner."""
+    """Raises `ModelError` for a dead network: its features (N, 2, F) are the same for all sources, in both corners."""
     within = EQUAL_WITHIN[str(features.dtype)] * float(np.abs(features).max())
     if len(features) > 1 and np.abs(features - features[0]).max() <= within:
         raise ModelError("the network is dead: it gives the same features to every picture", code="not-finite")
 
 
 def compare_corners(features: Features) -> CornerAnswers:
-    """Returns the differences of features or logits (N, 2, F) between the corners, with margins of 0."""
+    """Returns how much features or logits (N, 2, F) differ between the corners; all margins are 0."""
     scale = float(np.abs(features).max())
     within = EQUAL_WITHIN[str(features.dtype)]
     count, _, width = features.shape
@@ -116,9 +116,9 @@ def compare_corners(features: Features) -> CornerAnswers:
 
 
 def probe_corners(train: Features, test: Features) -> CornerAnswers:
-    """Returns the answers of a linear probe, fitted to training features (N', 2, F), to test features (N, 2, F).
+    """Fits a linear probe to training features (N', 2, F), and returns its answers to test features (N, 2, F).
 
-    Where the corners are equal for every test source no probe is fitted: it could but answer one class for both.
+    No probe is fitted if the corners are equal for every test source: it would give both corners the same answer.
     """
     answers = compare_corners(test)
     if answers.equal:
@@ -129,7 +129,7 @@ def probe_corners(train: Features, test: Features) -> CornerAnswers:
 
 
 def logit_answers(logits: Features) -> CornerAnswers:
-    """Returns the answers that two logits (N, 2, 2), of each source in either corner, amount to."""
+    """Returns the answers of a trained classifier from its logits (N, 2, 2): source, corner of the picture, class."""
     if not np.isfinite(logits).all():
         raise ModelError("the network's logits are not finite numbers; its training diverged", code="not-finite")
     answers = compare_corners(logits)

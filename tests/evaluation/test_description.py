@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from qi_datasets.commands.evaluate import main
 from qi_datasets.errors import EntryError, OptionError
-from qi_datasets.evaluation.description import LONGEST, about_of, is_https, network_name
+from qi_datasets.evaluation.description import LONGEST, is_https, make_about, network_name
 from qi_datasets.evaluation.entry import ENTRY, VERSION, Entry
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from tests.evaluation import entries
@@ -46,7 +46,7 @@ FAULTS = {
 @pytest.mark.parametrize(("field", "text", "words"), FAULTS.values(), ids=FAULTS)
 def test_words_that_are_refused(field: str, text: str, words: str, folder: Path) -> None:
     with pytest.raises(OptionError, match=words) as raised:
-        about_of(**{field: text})
+        make_about(**{field: text})
     assert str(raised.value).startswith(f"{field} must be ")
     assert len(str(raised.value)) < 200
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qi_datasets.evaluation.entry import ENTRY, Entry
-from qi_datasets.evaluation.faults import MOST, faults_of
+from qi_datasets.evaluation.faults import MAX_LINES, find_faults
 from qi_datasets.evaluation.predictions import PREDICTIONS
 from tests.evaluation import entries
 
@@ -38,7 +38,7 @@ EDITORS = {
 def test_what_editors_change_is_no_tampering(edit: Any, folder: Path) -> None:
     before = Entry.read(folder)
     (folder / ENTRY).write_bytes(edit(text_of(folder)))
-    assert faults_of(folder) == []
+    assert find_faults(folder) == []
     assert Entry.read(folder).content == before.content
     assert json.dumps(Entry.read(folder).content, sort_keys=True) == json.dumps(before.content, sort_keys=True)
 
@@ -47,7 +47,7 @@ def test_a_number_that_was_changed_with_its_form_is_seen(folder: Path) -> None:
     content = without_fractions(json.loads(text_of(folder)))
     content["transform"]["std"] = [1, 1, 1]
     (folder / ENTRY).write_text(json.dumps(content))
-    assert faults_of(folder) == ["the section transform was changed after the entry was written (its seal differs)"]
+    assert find_faults(folder) == ["the section transform was changed after the entry was written (its seal differs)"]
 
 
 def test_every_fault_is_said(folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_fault_is_said(folder: Path) -> None:
         content["about"] = {"paper": "http://example.org"}
 
     entries.rewrite(folder, spoil)
-    found = "\n".join(faults_of(folder))
+    found = "\n".join(find_faults(folder))
     for words in (
         "figures.random.reach is 64, but the predictions give 32",
         "figures.random.borders.0.accuracy is 0.5",
@@ -80,10 +80,10 @@ def test_every_field_that_is_not_of_the_schema(folder: Path) -> None:
         del content["run"]
 
     entries.rewrite(folder, spoil)
-    found = faults_of(folder)
+    found = find_faults(folder)
     assert any(line.startswith("model.padding: 'some' is not one of") for line in found)
     assert any("'run' is a required property" in line for line in found)
-    assert len(found) == MOST + 1
+    assert len(found) == MAX_LINES + 1
     assert found[-1].startswith("and ")
     assert max(map(len, found)) < 300
 
@@ -91,4 +91,4 @@ def test_every_field_that_is_not_of_the_schema(folder: Path) -> None:
 def test_both_files_are_looked_at(folder: Path) -> None:
     (folder / ENTRY).write_text("{")
     (folder / PREDICTIONS).unlink()
-    assert [line.rpartition("/")[2].split()[0] for line in faults_of(folder)] == ["entry.json", "predictions.parquet"]
+    assert [line.rpartition("/")[2].split()[0] for line in find_faults(folder)] == ["entry.json", "predictions.parquet"]

@@ -1,4 +1,4 @@
-"""Rules for other shapes of the same values: orders of dimensions, pieces, slices, joined and divided dimensions."""
+"""Rules for functions that index, split, permute, expand or reshape a `Patched` tensor."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from qi_datasets.networks.patched.tensor import Layout, Patched, Place
 from qi_datasets.networks.patched.windows import slide, take
 
 Factors = list[tuple[str, int]]
-"""The names that a dimension runs over, N, H, W or C, and how many there are of each."""
+"""Factors of a dimension, outermost first: each is N, H, W or C, with its size."""
 
 
 @Patched.rules.register("__getitem__")
 def getitem(func: Any, x: Any, index: Any) -> Any:
-    """Takes slices of channels and of positions; whole numbers of channels; new dimensions."""
+    """Computes `x[index]` for slices of channels, rows and columns, for single channels, and for new dimensions."""
     if not isinstance(x, Patched):
         return NotImplemented
     parts = list(index) if isinstance(index, tuple) else [index]
@@ -53,7 +53,7 @@ def getitem(func: Any, x: Any, index: Any) -> Any:
 
 @Patched.rules.register("chunk", "split", "tensor_split", "unbind")
 def pieces(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Cuts channels into pieces."""
+    """Splits the channels into several maps."""
     unbinds = operator_of(func).name == "unbind"
     place = 0 if unbinds else 1
     dim = kwargs.get("dim", args[place] if len(args) > place else 0) % x.ndim
@@ -66,7 +66,7 @@ def pieces(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Patched.rules.register("permute", "transpose", "movedim")
 def permute(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Orders dimensions anew; stored ones only if they are channels."""
+    """Permutes the dimensions; values in memory are moved only where the order of the channels changes."""
     marked = func(torch.empty(tuple(range(2, x.ndim + 2)), device="meta"), *args, **kwargs).shape
     order = [size - 2 for size in marked]
     channels, numbers = iter(range(1, x.ndim + 8)), []
@@ -82,7 +82,7 @@ def permute(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Patched.rules.register("expand")
 def expand(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Repeats channels of size 1, without memory."""
+    """Repeats channels of size 1, without copying them."""
     shape = func(torch.empty(x.shape, device="meta"), *args, **kwargs).shape
     added = len(shape) - x.ndim
     if any(size != own and dim != ("C",) for dim, own, size in zip(x.dims, x.shape, shape[added:], strict=True)):
@@ -93,7 +93,7 @@ def expand(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Patched.rules.register("expand_as")
 def expand_as(func: Any, x: Any, other: Any) -> Any:
-    """Repeats values of each image at all positions, without memory."""
+    """Repeats the values of each image at all positions of another map, without copying them."""
     if not isinstance(other, Patched) or x.ndim != other.ndim:
         return NotImplemented
     return combine([x, other], lambda one, like: one.expand([*map(max, one.shape, like.shape)]))
@@ -101,7 +101,7 @@ def expand_as(func: Any, x: Any, other: Any) -> Any:
 
 @Patched.rules.register("reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as")
 def reshape(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Joins dimensions and divides them; rows and columns into a grid of blocks, whose positions are then channels."""
+    """Joins or divides dimensions. Rows and columns become blocks: positions inside a block are stored as channels."""
     if any(isinstance(one, torch.dtype) for one in args) or not x.batch.count:
         return NotImplemented
     args = tuple(torch.empty(one.shape, device="meta") if isinstance(one, Tensor) else one for one in args)
@@ -139,7 +139,7 @@ def _factors(x: Patched) -> Factors:
 
 
 def _group(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
-    """Returns the factors of each dimension of a shape; None if images would be divided, or a block be none."""
+    """Returns the factors of each dimension of a shape; None if the shape divides the images, or fits no factors."""
     left, groups = [*factors], []
     for size in shape:
         group, product = [], 1
@@ -167,7 +167,7 @@ def _group(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
 
 
 def _divide(x: Patched, blocks: Sequence[int]) -> Patched:
-    """Returns a map of blocks of so many rows and columns, which are channels that come after rows and columns."""
+    """Returns a map of blocks of `blocks` (rows, columns); positions in a block are two channel dimensions."""
     count = x.places[0].values.ndim - 3
     inner, order = {"H": count + 2, "W": count + 4}, list[int]()
     for name in (name for dim in x.dims for name in dim if name != "N"):
@@ -184,7 +184,7 @@ def _divide(x: Patched, blocks: Sequence[int]) -> Patched:
 
 
 def _join(x: Patched) -> Patched:
-    """Returns a map with blocks put side by side where rows and columns run over blocks and the positions in them."""
+    """Returns a map whose blocks are rows and columns again, where a reshape has joined blocks and their positions."""
     dims = [next((dim for dim in x.dims if letter in dim), ()) for letter in "HW"]
     sizes = [dim[1] if len(dim) == 2 and isinstance(dim[1], int) else 1 for dim in dims]
     if max(map(len, dims)) < 2 or any(

@@ -13,7 +13,7 @@ from qi_datasets.verification.report.report import Plot, Tiles
 
 INK, GRID = "#222222", "#dddddd"
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-"""Curves differ by dashes as well as by colour: prints may be grey."""
+"""Dashes of the curves, which distinguish them in a grey print too."""
 COLOURS = ("#0b5394", "#b45309", "#38761d", "#7e22ce", "#b91c1c", "#475569")
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -27,11 +27,11 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
 }
 LINEAR_UP_TO = 64
-"""Pixels: a wider x axis goes on logarithmically."""
+"""The x axis is linear up to this many pixels, and logarithmic beyond."""
 
 
 def draw_plot(plot: Plot) -> str:
-    """Curves with their intervals, upright lines for marks: SVG text."""
+    """Returns curves with their intervals, and vertical lines at the marks, as SVG."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 3.9), layout="constrained")
         axes = figure.add_subplot()
@@ -82,7 +82,7 @@ def draw_tiles(tiles: Tiles) -> str:
 
 
 def svg(figure: Figure) -> str:
-    """Returns the figure as an SVG element, without XML head and without names that a second figure would repeat."""
+    """Returns the figure as an SVG element for a page of several: without XML declaration and metadata."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
