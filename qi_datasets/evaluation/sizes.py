@@ -35,17 +35,25 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
     """
     takes = _Sizes(make, sized=sized)
     usual = PATCHES_BORDER if takes.is_of_patches(sides[0] + 2 * PATCHES_BORDER) else 0
-    for more in (usual, *(more for more in range(LARGEST_FURTHER + 1) if more != usual)):
-        if all(takes(side + 2 * more) for side in sides):
-            # Where all larger ones are taken too, the images were too small before, not of a wrong size.
-            larger = (sides[0] + 2 * more + pixels for pixels in _LARGER)
-            return 0 if more not in (0, usual) and all(map(takes, larger)) else more
+    more = _choose_border(takes, sides, usual)
+    if more is not None and not takes.is_right_by_shapes(min(sides) + 2 * more):
+        more = _choose_border(takes, sides, usual)
+    if more is not None:
+        # Where all larger ones are taken too, the images were too small before, not of a wrong size.
+        larger = (sides[0] + 2 * more + pixels for pixels in _LARGER)
+        return 0 if more not in (0, usual) and all(map(takes, larger)) else more
     taken = [side for side in _TRIED if takes(side)]
     if not taken or taken == list(range(taken[0], _TRIED.stop, _TRIED.step)):
         return 0
     wanted = ", ".join(str(side) for side in sides if not takes(side))
     some = ", ".join(map(str, taken[:_SHOWN]))
     raise ModelError(f"{name} does not take images of {wanted} pixels per side; of those that it takes are {some}")
+
+
+def _choose_border(takes: "_Sizes", sides: Sequence[int], usual: int) -> int | None:
+    """Returns the first further border with which all sides are taken, the usual one before others."""
+    borders = (usual, *(more for more in range(LARGEST_FURTHER + 1) if more != usual))
+    return next((more for more in borders if all(takes(side + 2 * more) for side in sides)), None)
 
 
 class _Sizes:
@@ -56,11 +64,22 @@ class _Sizes:
         self._tried: dict[int, bool] = {}
         self._made: nn.Module | None = None
         self._runs_without_data = False
+        self._needs_data = False
 
     def __call__(self, side: int) -> bool:
         if side not in self._tried:
             self._tried[side] = self._try(side)
         return self._tried[side]
+
+    def is_right_by_shapes(self, side: int) -> bool:
+        """Returns whether a network runs on an image of a side that it takes by shapes; if not, all are tried on images.
+
+        Shapes know nothing of an index that lies outside a table (MViTv2's relative positions, timm 1.0.31).
+        """
+        if self._runs_without_data and not _runs(self._network(side, "cpu"), side):
+            self._needs_data = True
+            self._tried = {one: False for one, taken in self._tried.items() if not taken}
+        return not self._needs_data
 
     def is_of_patches(self, side: int) -> bool:
         """Returns whether the first layer is a grid of tiles: a convolution of kernel and stride alike."""
@@ -71,7 +90,7 @@ class _Sizes:
     def _try(self, side: int) -> bool:
         if _runs(self._network(side, "meta"), side):
             self._runs_without_data = True
-            return True
+            return not self._needs_data or _runs(self._network(side, "cpu"), side)
         return not self._runs_without_data and _runs(self._network(side, "cpu"), side)
 
     def _network(self, side: int, device: str) -> nn.Module | None:

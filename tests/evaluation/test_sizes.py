@@ -32,10 +32,10 @@ class Choosy(nn.Module):
 
 
 def border_of(takes: Callable[[int], bool], sides: list[int] = SIDES, **options: nn.Module) -> int:
-    """The further border of a network, which is never run on values, as shapes suffice."""
+    """The further border of a network, which is run on values once, at the size found, as shapes suffice."""
     network = Choosy(takes, **options)
     found = further_border(lambda side: network, sides, "mine", sized=False)
-    assert network.ran == []
+    assert network.ran == [min(sides) + 2 * found]
     return found
 
 
@@ -83,6 +83,37 @@ def test_what_does_not_run_on_shapes_runs_on_images() -> None:
     network = Looking(lambda side: side % 32 == 0)
     assert further_border(lambda side: network, [120], "mine", sized=False) == 4
     assert network.ran == [128]
+
+
+class Positioned(nn.Module):
+    """A network that reads a table by the number of its positions, which is no error without values."""
+
+    def __init__(self, takes: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.stem, self.takes = nn.Conv2d(3, 4, 7, stride=4), takes
+        self.table = nn.Parameter(torch.ones(1))
+        self.ran: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The mean over positions, scaled by an entry of the table."""
+        side = images.shape[-1]
+        if not images.is_meta:
+            self.ran.append(side)
+        row = torch.tensor([0 if self.takes(side) else 1], device=images.device)
+        return self.stem(images).mean((2, 3)) * self.table[row]
+
+
+def test_a_size_found_by_shapes_is_confirmed_with_values() -> None:
+    network = Positioned(lambda side: side % 32 == 0)
+    assert further_border(lambda side: network, SIDES, "mine", sized=False) == 4
+    assert network.ran[:5] == [120, 120, 122, 124, 126]
+    assert {side + 8 for side in SIDES} <= set(network.ran)
+
+
+def test_sizes_that_no_border_gives_are_those_that_values_confirm() -> None:
+    network = Positioned(lambda side: side % 224 == 0)
+    with pytest.raises(ModelError, match="of those that it takes are 224, 448$"):
+        further_border(lambda side: network, [120], "mine", sized=False)
 
 
 def test_a_network_made_for_a_size_is_made_for_each_side() -> None:
