@@ -72,7 +72,7 @@ class _Sizes:
         return self._tried[side]
 
     def is_right_by_shapes(self, side: int) -> bool:
-        """Returns whether a network runs on an image of a side that it takes by shapes; if not, all are tried on images.
+        """Returns whether a network runs on an image of a side that it takes by shapes; if not, all get images.
 
         Shapes know nothing of an index that lies outside a table (MViTv2's relative positions, timm 1.0.31).
         """

@@ -112,7 +112,7 @@ def test_a_size_found_by_shapes_is_confirmed_with_values() -> None:
 
 def test_sizes_that_no_border_gives_are_those_that_values_confirm() -> None:
     network = Positioned(lambda side: side % 224 == 0)
-    with pytest.raises(ModelError, match="of those that it takes are 224, 448$"):
+    with pytest.raises(ModelError, match=r"of those that it takes are 224, 448$"):
         further_border(lambda side: network, [120], "mine", sized=False)
 
 
