@@ -1,1 +1,1 @@
-"""A set is made: its images chosen, its rows encoded and written."""
+"""Makes sets: chooses their images, encodes and writes their rows."""

@@ -1,4 +1,4 @@
-"""Makes a planned set, or finds that it is there already."""
+"""Makes a planned set, unless it is there already."""
 
 import time
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ from qi_datasets.storage.staging import lock_folder, replace_whole
 
 
 class Outcome(StrEnum):
-    """The way in which a set came to be there."""
+    """Says whether a set was made, refreshed, or there already."""
 
     MADE = "made"
     REFRESHED = "refreshed"
-    """It was there, written by an earlier version of this package: its images stayed, all else is new."""
+    """An earlier version of this package wrote the set; its images stayed, and everything else was written again."""
     FOUND = "up to date"
 
 
@@ -32,10 +32,10 @@ class BuiltSet:
 
     Attributes:
         folder: Its folder.
-        manifest: The one in the folder.
-        seconds: How long it took.
-        outcome: What was done for it.
-        remarks: A line for each image of which the set does not hold all.
+        manifest: Its manifest.
+        seconds: Time that this took.
+        outcome: Whether it was made, refreshed or there already.
+        remarks: A line for each image that the set holds only in part (its first frame, say).
     """
 
     folder: Place
@@ -56,22 +56,22 @@ class BuiltSet:
 def build_set(
     plan: Plan, output: Place, *, engine: Engine | None = None, force: bool = False, progress: bool = False
 ) -> BuiltSet:
-    """Makes the planned set in the folder of its name below `output`, or finds that it is there.
+    """Makes the planned set in the folder of its name below `output`, unless it is there already.
 
     A set of an earlier version of this package is refreshed: its images stay, labels, card and manifest are written
     again.
 
     Args:
-        plan: The set, its images chosen and its options checked.
+        plan: The set, with chosen images and checked options.
         output: A folder, or an fsspec URL.
-        engine: Where sources are decoded and encoded, default one thread per core; it never changes a byte.
-        force: Make it again, whatever is there.
+        engine: Decodes and encodes the sources, by default in one thread per core; no engine changes a byte.
+        force: Make the set even if it is there.
         progress: Show a bar, if standard error is a terminal.
 
     Raises:
-        SourceError: For an image that is damaged.
-        OutputError: When the folder can't be written or holds another set that must not vanish silently.
-        NewerSetError: When a later version of this package wrote it; then nothing is changed.
+        SourceError: If an image is damaged.
+        OutputError: If the folder can't be written, or holds another set, which is not replaced without `force`.
+        NewerSetError: If a later version of this package wrote the set; nothing is changed then.
     """
     start = time.perf_counter()
     folder = set_folder(output, plan.spec, plan.builder.size)
@@ -87,7 +87,7 @@ def build_set(
                     manifest = refresh_files(folder, found, staging, progress)
                 return BuiltSet(folder, manifest, time.perf_counter() - start, Outcome.REFRESHED)
             except StoredSetError:
-                pass  # Only the images can mend it.
+                pass  # Only the images can repair the set.
         require_room(plan, output)
         with replace_whole(folder) as staging:
             manifest, remarks = write_set(plan, staging, engine or Engine(), progress)
@@ -102,8 +102,8 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
         progress: Show a bar, if standard error is a terminal.
 
     Raises:
-        StoredSetError: For a set that is damaged or holds files of somebody else's.
-        OutputError: When the folder can't be written.
+        StoredSetError: If the set is damaged, or its folder holds files that are not the set's.
+        OutputError: If the folder can't be written.
     """
     start = time.perf_counter()
     if not exists(folder):
@@ -122,7 +122,7 @@ def refresh_set(folder: Place, *, progress: bool = False) -> BuiltSet | None:
 
 
 def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None]:
-    """Returns the plan with the borders that were built before, and the manifest if all of it is there already."""
+    """Returns the plan with the borders that were built before, and the manifest if the whole set is there already."""
     if not exists(folder):
         return plan, None
     again = ("add ", NamedArgument("force", True), " to replace it, or choose another output folder")
@@ -147,7 +147,7 @@ def with_what_is_there(plan: Plan, folder: Place) -> tuple[Plan, Manifest | None
 
 
 def difference_from(plan: Plan, manifest: Manifest) -> str | None:
-    """Returns how a planned set differs from a stored one, borders aside; None if it does not. Reads the sources."""
+    """Returns how a plan differs from a stored one, apart from borders; None if it doesn't. Reads its sources."""
     if manifest.spec_version != SPEC_VERSION:
         return f"of spec version {manifest.spec_version}, this package makes {SPEC_VERSION}"
     if manifest.size != plan.builder.size:

@@ -1,4 +1,4 @@
-"""Completes a set whose rows are written: pictures, card, manifest, and a last count of the files."""
+"""Completes a set whose rows are written: adds pictures, card and manifest, and counts the files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,16 +18,16 @@ PREVIEW = "preview.png"
 
 
 def complete_set(folder: Path, builder: Builder, manifest: Manifest, splits: Sequence[WrittenSplit]) -> Manifest:
-    """Writes what goes with a set's rows, and gives the manifest as it reads back, with a record of every file.
+    """Writes all files of a set but its rows, and returns the manifest as it reads back, with a record of every file.
 
     Args:
-        folder: Of the rows.
-        builder: Of the set; it adds pictures of its own.
-        manifest: All of it but `files`.
-        splits: Of all configs, the first config's first.
+        folder: The folder with the rows.
+        builder: The set's builder, which may add pictures.
+        manifest: The manifest without `files`.
+        splits: The splits of all configs, those of the first config first.
 
     Raises:
-        OutputError: When rows are missing.
+        OutputError: If rows are missing.
     """
     first, _ = next(row for split in splits for row in split.first)
     pictures = {PREVIEW: list(make_strips(builder.spec, splits)), **builder.pictures(decode_file(first))}
@@ -55,7 +55,7 @@ def check_counts(folder: Path, manifest: Manifest) -> None:
 
 
 def make_strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
-    """Lines of the contact sheet: one source at every border, if there are several; then each split's first rows."""
+    """Returns the contact sheet's lines: one source at every border, if there are several; first rows of each split."""
     unbordered = [split for split in splits if split.border == 0]
     at_borders = [split for split in splits if split.split == unbordered[0].split]
     if len(at_borders) > 1:
@@ -69,5 +69,5 @@ def make_strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip
 
 
 def label_name(spec: SetSpec, label: int) -> str:
-    """Returns the name of a label; "" if it is not known."""
+    """Returns the name of a label; "" for an unknown label (-1)."""
     return spec.labels[label] if label >= 0 else ""

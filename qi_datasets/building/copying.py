@@ -1,4 +1,4 @@
-"""Sources that can only be read from front to back are copied first: the images that may be selected, in one pass."""
+"""Copies the images of sources that can only be read from front to back, in one pass, before a set is built."""
 
 import shutil
 import time
@@ -23,14 +23,14 @@ from qi_datasets.storage.scratch import scratch_folder
 Item = TypeVar("Item")
 
 FETCHED = "fetched"
-"""Folder of the platform's cache where images from afar stay until the sets that need them are built."""
+"""Folder in the platform's cache where downloaded images stay until the sets that need them are built."""
 
 _SAMPLED, _SECONDS = 8, 1.0
-"""First images by which an estimate judges all, and how long reading is timed."""
+"""An estimate reads so many first images, for at most so many seconds."""
 
 
 def images_wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> WantedImages:
-    """Returns which images of ImageNet val these sets may take.
+    """Returns the images of ImageNet val that these sets may take.
 
     Args:
         chosen: the sets.
@@ -43,7 +43,7 @@ def images_wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str
 
 
 def wanted_by_recipe(manifest: Manifest) -> WantedImages:
-    """Returns which images a recipe takes."""
+    """Returns the images that a recipe takes."""
     records = [record for members in manifest.sources.values() for record in members]
     names = frozenset(record.name for record in records)
     return WantedImages(names, len(names), _order, frozenset((record.bytes, record.sha256) for record in records))
@@ -59,11 +59,11 @@ def make_random_access(
 ) -> Iterator[Source | None]:
     """Yields a source whose images can be read in any order, while the block runs.
 
-    A compressed archive's images are copied to scratch space, which goes whatever happens. Those that come over a
-    network stay where the block fails, so that the next run goes on there.
+    A compressed archive's images are copied to scratch space, which is always removed. Images that come over a
+    network are kept if the block fails, so that the next run continues there.
 
     Args:
-        source: as it was opened.
+        source: the source.
         wanted: says which images may be selected.
         progress: whether a bar is shown.
     """
@@ -79,14 +79,14 @@ def make_random_access(
 
 
 def fetched_folder(source: OnePassSource, wanted: WantedImages) -> Path:
-    """Returns the folder where these images of a source stay, which its URLs, its sizes and the images name."""
+    """Returns the folder for these images of a source; its name follows from URLs, sizes and image names."""
     parts = [f"{part.label} {part.size}" for part in source.parts]
     images = sorted(wanted.names or [str(wanted.most)]) + sorted(digest for _, digest in wanted.contents)
     return user_cache_path("qi-datasets") / FETCHED / sha256_hex("\n".join(parts + images).encode())[:32]
 
 
 def assume_source(source: OnePassSource, wanted: WantedImages) -> tuple[Source, float]:
-    """Returns a source to plan with that was not read: as if all were there that is wanted; and seconds of its pass.
+    """Returns a source for planning, as if an archive held all wanted images, and the estimated seconds to read it.
 
     Its images are a few of the archive's first ones, under all names in turn.
     """
@@ -108,7 +108,7 @@ def assume_source(source: OnePassSource, wanted: WantedImages) -> tuple[Source, 
 
 
 class _AssumedImages(ArchiveSource):
-    """Images in place of an archive's. names: image name -> SourceImage."""
+    """Images that stand for an archive's unread ones. names: image name -> SourceImage."""
 
     layout = OnePassSource.layout
 

@@ -1,4 +1,4 @@
-"""`build_dataset`: every set that is asked for, from one source of images, in one call."""
+"""`build_dataset`: builds all requested sets from one source of images in one call."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ from qi_datasets.sources.one_pass import WantedImages
 from qi_datasets.storage.location import Place, output_of, set_folder
 
 COUNT_OPTIONS = {"per_split": 1, "shifted_images": 0}
-"""The arguments that set a number of sources, and the least that each may be: with none, a set is left out."""
+"""The arguments that set a number of sources, with the smallest value of each; 0 leaves the set out."""
 
 MOST_IMAGES = 1_000_000
 """The largest value of each of these arguments."""
 
 
 def sized_by(option: str) -> Callable[[SetSpec], bool]:
-    """Returns whether a set's images depend on that number: its own, or that of the set whose images come before it."""
+    """Returns a predicate: does this option, or that of the set before it, decide which images a set has?"""
 
     def affected(spec: SetSpec) -> bool:
         before = spec.first_rank_after
@@ -47,12 +47,12 @@ EFFECTS: Mapping[str, Callable[[SetSpec], bool]] = {
     "shifted_images": sized_by("shifted_images"),
     "dask": lambda spec: spec.needs_images,
 }
-"""The arguments that concern some sets only, and which these are."""
+"""The arguments that concern only some sets, with these sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """Arguments of `build_dataset`, checked; OptionError for those without effect, or that contradict each other."""
+    """Arguments of `build_dataset`, checked. Raises OptionError if they have no effect or contradict each other."""
 
     sets: Sequence[str] = ()
     imagenet_val: str | Path | None = None
@@ -63,7 +63,7 @@ class BuildRequest:
     shifted_images: int | None = None
     dask: str | None = None
     counts: Mapping[str, Mapping[str, int]] = field(init=False)
-    """Set -> split -> number of sources, for every known set that is not to have its official sizes."""
+    """Set -> split -> number of sources, for all sets whose sizes are not the official ones."""
 
     def __post_init__(self) -> None:
         if self.demo and self.imagenet_val is not None:
@@ -115,31 +115,31 @@ class BuildRequest:
         return self.demo or self.imagenet_val is not None
 
     def source(self, *, unnamed: bool = False) -> Source | None:
-        """Returns the images; for the demo, the usual number of pictures, or more if they are asked for.
+        """Returns the source of images. The demo has the usual number of pictures, or more if more are requested.
 
         Args:
-            unnamed: Also take images whose names and folders do not identify them as ImageNet's.
+            unnamed: Whether to take images that neither name nor folder identifies as ImageNet's.
         """
         if not self.demo:
             return None if self.imagenet_val is None else open_source(self.imagenet_val, unnamed=unnamed)
-        # Whichever sets are built, the pictures are the same, so that a set is: the order runs over all of them.
+        # All builds get the same pictures, whichever sets they make, since the order of selection runs over all.
         sizes = (self.counts, self._sizes(usual=True))
         made_from_images = [spec for spec in specs().values() if spec.needs_images]
         return DemoSource.of(max(selection_ranks(spec, size).stop for spec in made_from_images for size in sizes))
 
     def wanted(self) -> WantedImages:
-        """Returns which images of ImageNet val may be selected."""
+        """Returns the images of ImageNet val that may be selected."""
         return images_wanted_by(self._chosen, self.counts)
 
     @property
     def _chosen(self) -> list[SetSpec]:
-        """The sets that are asked for, or all that may have rows."""
+        """The requested sets, or all sets that can have rows."""
         return [look_up_spec(name) for name in dict.fromkeys(self.sets)] or [
             spec for spec in specs().values() if sum(self.counts.get(spec.name, spec.splits).values()) > 0
         ]
 
     def plans(self, source: Source | None) -> tuple[list[Plan], list[str]]:
-        """Returns the checked plans of all sets, and for each set that is left out a line that says why."""
+        """Returns the checked plans of all sets, and a line for each set that is left out, which says why."""
         plans, notes = list[Plan](), list[str]()
         for spec in self._chosen:
             if spec.needs_images and source is None and not self.sets:
@@ -147,18 +147,18 @@ class BuildRequest:
             try:
                 plans.append(self._plan(spec, source))
             except TooFewImagesError as error:
-                # Few sources have images for every set; a plain build makes those that it can.
+                # Few sources have images for every set: without a request, the sets that can be built are built.
                 if self.sets or spec.first_rank_after is None or (spec.name in self.counts and not self.demo):
                     raise
                 notes.append(Message("left out: ", error))
         return plans, notes
 
     def _plan(self, spec: SetSpec, source: Source | None) -> Plan:
-        # If a set's size, or that of the set before it, was given, it draws from the images that are there.
+        # If the size of a set, or of the set before it, is given, the images of the source alone are selected from.
         counts, before = dict(self.counts), spec.first_rank_after
         own_images = source is not None and source.collection != IMAGENET_VAL and not self.demo
         if before is not None and own_images and self.sets and before not in self.sets and before not in counts:
-            # Among images of one's own a set that is not asked for needs no place.
+            # With images of one's own, a set that is not requested reserves no images.
             counts[before] = dict.fromkeys(specs()[before].splits, 0)
         return plan_set(
             spec,
@@ -170,7 +170,7 @@ class BuildRequest:
         )
 
     def _sizes(self, *, usual: bool) -> dict[str, dict[str, int]]:
-        """As `counts`; usual: as if no number were given. All known sets count, since one may follow another."""
+        """Returns the sizes as `counts`; usual: as if none were given. All sets count, as one may follow another."""
         counts: dict[str, dict[str, int]] = {}
         for spec in specs().values():
             number = None if usual else getattr(self, spec.count_option, None)
@@ -186,8 +186,8 @@ class Built:
     """The result of `build_dataset`.
 
     Attributes:
-        sets: By name, in the order of the spec table or of the request.
-        root: Where they are.
+        sets: The sets by name, in the order of the spec table or of the request.
+        root: The folder or URL of the sets.
         notes: A line for each set that was left out.
     """
 
@@ -202,7 +202,7 @@ class Built:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings about the sets: pictures that are there under several names."""
+        """Warnings about the sets: pictures that the source has under several names."""
         repeats = [one.manifest.repeats for one in self.sets.values() if one.manifest.repeats]
         return repeats + [remark for one in self.sets.values() for remark in one.remarks]
 
@@ -233,31 +233,31 @@ def build_dataset(
     force: bool = False,
     progress: bool = True,
 ) -> Built:
-    """Builds sets, or finds that they are there: all that the command `qi-build` can.
+    """Builds sets, unless they are there already: does all that the command `qi-build` can.
 
     Args:
-        sets: A name or several, default all; without images those that need none.
-        imagenet_val: ImageNet's validation images in any layout, or other images; only ever read.
-        demo: Take built-in procedural pictures in their place.
+        sets: A name or several, default all; without images, all that need none.
+        imagenet_val: ImageNet's validation images in any layout, or other images; they are only read.
+        demo: Use built-in procedural pictures instead.
         output: A folder or an fsspec URL, default `$QI_DATASETS_HOME` or the platform's cache folder.
         borders: Pixels per side of the borders of `qi`, default the official seven; 0 is always built.
         canvas: Side of the template of `qi` in pixels, default the official one.
         per_split: Number of sources per split of `qi`, drawn from the images that are there; default the
             official ones.
-        shifted_images: The same for `shifted`, after those of `qi`, unless it is built alone from images of
+        shifted_images: The same for `shifted`, after the images of `qi`, unless it is built alone from images of
             one's own; 0 leaves it out.
         workers: Threads, default one per core.
         dask: Address of the scheduler of a Dask cluster that does the work instead.
-        force: Build again, whatever is there.
+        force: Build again, even if the sets are there.
         progress: Show bars, if standard error is a terminal.
 
     Returns:
         The built sets with their digests.
 
     Raises:
-        OptionError: For an argument that is wrong or without effect.
-        SourceError: For images that are missing or damaged.
-        OutputError: When a set can't be written or must not be replaced; then nothing is changed.
+        OptionError: If an argument is wrong or has no effect.
+        SourceError: If images are missing or damaged.
+        OutputError: If a set can't be written or must not be replaced; nothing is changed then.
 
     Example:
         >>> print(build_dataset("rook", output="sets", progress=False))  # doctest: +ELLIPSIS
@@ -287,19 +287,19 @@ def build_dataset(
 def build_requested(
     request: BuildRequest, source: Source | None, root: Place, engine: Engine, *, force: bool, progress: bool
 ) -> Built:
-    """Builds what is asked for. Without images, sets made from them that an earlier version left are refreshed.
+    """Builds the requested sets. Without images, sets of images from an earlier version of the package are refreshed.
 
     Args:
-        request: What is asked for.
-        source: The images, None without any.
-        root: Where the sets go.
-        engine: Where sources are decoded and encoded.
-        force: Make them again, whatever is there.
+        request: The request.
+        source: The images; None if none are given.
+        root: The folder or URL of the sets.
+        engine: Decodes and encodes the sources.
+        force: Make the sets even if they are there.
         progress: Show bars, if standard error is a terminal.
     """
     with make_random_access(source, request.wanted, progress) as readable:
         plans, notes = request.plans(readable)
-        # Sets made from images can fail over a damaged file, the others can't: so nothing is left behind by a failure.
+        # Sets of images come first: they can fail over a damaged file, and then no other set is left behind.
         built = {
             plan.spec.name: build_set(plan, root, engine=engine, force=force, progress=progress)
             for plan in sorted(plans, key=lambda plan: not plan.spec.needs_images)

@@ -1,7 +1,7 @@
-"""From sources to encoded rows, in two parts: what Pillow does, and what keeps the interpreter busy.
+"""Turns sources into encoded rows in two parts: the work of Pillow, and the work that holds the GIL.
 
-Pillow decodes, resizes and compresses without holding the interpreter, so that threads do this side by side. The rest
-holds it most of the time, whichever thread it runs in.
+Pillow decodes, resizes and compresses without holding the GIL, so that threads do this side by side. The rest holds
+it most of the time, whichever thread it runs in.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +16,21 @@ from qi_datasets.storage.manifest import SourceRecord
 from qi_datasets.storage.rows import EncodedRow
 
 PHOTOGRAPH = 100 * 100
-"""Pixels from which an image without black around its content is written as a photograph."""
+"""Number of pixels from which an image that is not black at the sides of its content is written as a photograph."""
 
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """The part of one source that Pillow decoded: little, so that handing it over is cheap.
+    """The decoded part of a source: small, so that handing it to another process is cheap.
 
     Attributes:
         image: The source.
-        size: Bytes of its file.
-        sha256: Of its file, in hex.
-        patch_sha256: Of its patch, in hex; it shows later whether a file or a decoder differs.
-        rows: At border 0.
-        photographs: By row, the PNG file of an image that is stored as a photograph, else None.
-        remark: What the file holds and the picture does not, "" if all of it was taken.
+        size: Size of its file in bytes.
+        sha256: SHA-256 of its file, in hex.
+        patch_sha256: SHA-256 of its patch, in hex; it shows later whether a file or a decoder differs.
+        rows: Its rows at border 0.
+        photographs: For each row, the PNG file of an image that is stored as a photograph, else None.
+        remark: A sentence on what was lost of the file; "" if nothing was.
     """
 
     image: SourceImage
@@ -48,10 +48,10 @@ class DecodedSource:
 
 
 def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
-    """Returns the rows of one source.
+    """Decodes one source and returns its rows.
 
     Raises:
-        SourceError: For a file that is missing or damaged.
+        SourceError: If the file is missing or damaged.
     """
     data = image.read()
     picture, remark = image.decode_with_remark(data)
@@ -70,7 +70,7 @@ def decode_source(builder: ImageSet, image: SourceImage) -> DecodedSource:
 
 @dataclass(frozen=True)
 class EncodedSource:
-    """All rows of one source as they are stored, by border, and what is recorded of its file."""
+    """All stored rows of one source, by border, and the record of its file."""
 
     decoded: DecodedSource
     rows: dict[int, list[EncodedRow]]
@@ -95,13 +95,13 @@ def encode_generated(builder: GeneratedSet, split: str) -> Iterator[EncodedRow]:
 
 
 def is_photograph(image: Placed) -> bool:
-    """Returns True for a large image without black around its content, which Pillow writes as small as our writer."""
+    """Returns True for a large image whose content has no black sides; Pillow writes it as small as our own writer."""
     height, width, _ = image.content.shape
     return (height, width) == (image.height, image.width) and height * width >= PHOTOGRAPH
 
 
 class RowEncoder:
-    """Encodes rows; what depends on an image's content alone is worked out once per content."""
+    """Encodes rows; values that depend only on an image's content are computed once per content."""
 
     def __init__(self, label_in_digest: bool) -> None:
         self.label_in_digest = label_in_digest
@@ -113,9 +113,9 @@ class RowEncoder:
         """Returns the row as it is stored.
 
         Args:
-            row: As its builder makes it.
+            row: The row that a builder made.
             source: The source's name, or the row's number, for the digest.
-            png: The image's file, if it was computed already.
+            png: The image's PNG file, if there is one already.
         """
         image = row.image
         if image.content is not self.content:
@@ -127,7 +127,7 @@ class RowEncoder:
         )
 
     def png(self, image: Placed) -> bytes:
-        """Returns the PNG file of an image whose content is the present one."""
+        """Returns the PNG file of an image with the current content."""
         if is_photograph(image):
             return photograph_png(image.content)
         if self.patch is None:

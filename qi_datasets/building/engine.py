@@ -1,4 +1,4 @@
-"""Runs work on this machine's threads, in processes, or on a Dask cluster; results have the order of what went in."""
+"""Runs work in threads, in processes or on a Dask cluster, and yields the results in the order of the items."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ ONE_AT_A_TIME = RLock()
 wake them whenever it is let go for a moment: thousands of times a second, and in vain."""
 
 SERVER = "forkserver"
-"""How processes are started where the system can."""
+"""The way to start processes, on systems that have it."""
 
 CLUSTER_SECONDS = 10
 """Seconds that a scheduler, and then a first worker, may take to answer."""
@@ -42,8 +42,8 @@ class Engine:
     """The threads, processes or cluster that do the work.
 
     Attributes:
-        workers: Threads or processes of this machine, default one per core that the process may use.
-        dask: Address of a scheduler, whose cluster does the work instead.
+        workers: Number of threads or processes, default one per core that this process may use.
+        dask: Address of the scheduler of a cluster that does the work instead.
         processes: Work in processes, which the interpreter's lock does not keep waiting for each other. They import
             the program's main module, so that it must guard what it runs by `if __name__ == "__main__"`.
     """
@@ -129,7 +129,7 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _each(work: Callable[[Item], Result], items: Iterable[Item], stopped: Event | None = None) -> list[Result]:
-    """`work` of each item, until nobody waits for it."""
+    """Returns `work` of each item, up to the first after which nobody waits for results."""
     results = []
     for item in items:
         if stopped is not None and stopped.is_set():
@@ -145,7 +145,7 @@ def _run_in_turns(
     stopped: Event,
     items: Iterable[Item],
 ) -> list[Result] | list[Final]:
-    """`work` of each item, then `then` of each result: each finds its own code in the processor's caches.
+    """Returns `work` of each item, then `then` of each result: in runs of one function its code stays in CPU caches.
 
     Args:
         work: The first part.
@@ -172,11 +172,11 @@ def _results(
     """Yields the results in the order of the items.
 
     Args:
-        submit: Has the work done, somewhere else.
-        work: Of a batch.
-        batches: Of items, taken as they are needed.
+        submit: Starts the work on a batch, somewhere else.
+        work: The function of a batch.
+        batches: Batches of items, taken as they are needed.
         pending: Futures that were handed out, in order.
-        ahead: How many of them there may be.
+        ahead: The largest number of pending futures.
     """
     pending.extend(submit(work, batch) for batch in islice(batches, ahead))
     while pending:
@@ -213,7 +213,7 @@ def start_server(module: str) -> None:
 
 @contextmanager
 def _processes(workers: int, work: Callable[[Item], Result]) -> Iterator[Executor]:
-    """Processes that do `work`, while the block runs; one that dies is an error of ours."""
+    """Yields processes that do `work`, while the block runs; one that dies is an error of ours."""
     start_server(getattr(work, "func", work).__module__)
     # A fork of this process would hold its threads' locks for ever.
     context = multiprocessing.get_context(SERVER if has_server() else "spawn")
@@ -265,7 +265,7 @@ def _cluster(address: str, pending: Iterable[Any]) -> Iterator[tuple[Callable[..
     """Yields the function that gives work to a Dask cluster, and its number of threads; raises errors of ours.
 
     Args:
-        address: Of its scheduler.
+        address: The address of its scheduler.
         pending: Futures that are dropped at the end.
     """
     try:
@@ -289,7 +289,7 @@ def _cluster(address: str, pending: Iterable[Any]) -> Iterator[tuple[Callable[..
             raise WorkerError(f"the Dask cluster at {address!r} has no workers; start some and try again") from error
         try:
             threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
-            # Not its executor: whose futures never end if the scheduler dies while a result is on its way.
+            # Dask's own executor is not used: its futures never end if the scheduler dies while a result is on its way.
             yield partial(client.submit, pure=False), threads
         except KilledWorker as error:
             raise WorkerError(f"Dask workers died again and again over the same images ({error})") from error

@@ -18,13 +18,13 @@ CONTENT_SHARE = 0.65
 """Bytes of a stored photograph per byte of its pixels; measured 0.60 to 0.62."""
 
 BLACK_SHARE = 1 / 1000
-"""The same for black, of which 258 bytes cost two bits."""
+"""The same for black pixels: 258 bytes of them take two bits."""
 
 BYTES_PER_ROW = 100
-"""Bytes of a row beside its image, in Parquet and manifest."""
+"""Bytes of a row in Parquet and manifest, without its image."""
 
 SAMPLED = 8
-"""Sources that are encoded to see how long one takes."""
+"""Number of sources that are encoded to measure the time of one."""
 
 GENERATED_PER_SECOND = 1500
 """Rows per second of sets that need no input."""
@@ -41,7 +41,7 @@ class Forecast:
 
 
 def forecast_bytes(plan: Plan) -> int:
-    """About how many bytes the planned set will take, rather too many than too few."""
+    """Returns about how many bytes the planned set will take, rather too many than too few."""
     spec = plan.spec
     if isinstance(plan.builder, GeneratedSet):
         split = next(iter(spec.splits))
@@ -57,14 +57,14 @@ def forecast_bytes(plan: Plan) -> int:
 
 
 def forecast(plan: Plan, workers: int | None = None) -> Forecast:
-    """Returns what the planned set will take; a few of its sources are read and encoded to see how long they take.
+    """Estimates the planned set's bytes and seconds; a few of its sources are read and encoded to measure the time.
 
     Args:
-        plan: What is to be built.
+        plan: The planned set.
         workers: Threads, default one per core.
 
     Raises:
-        SourceError: When one of those sources is damaged.
+        SourceError: If one of these sources is damaged.
     """
     builder = plan.builder
     if not isinstance(builder, ImageSet):
@@ -79,14 +79,14 @@ def forecast(plan: Plan, workers: int | None = None) -> Forecast:
         encode_source(plan.borders, plan.spec.label_in_digest, source)
         decoding.append(middle - start)
         encoding.append(time.perf_counter() - middle)
-    # Workers decode side by side, and one at a time encodes.
-    # The first one also pays for what is set up once.
+    # Workers decode side by side, but only one of them encodes at a time.
+    # The first source's time includes one-time set-up.
     per_source = max(sum(decoding[1:]) / (workers or usable_cores()), sum(encoding[1:])) / len(sample)
     return Forecast(forecast_bytes(plan), per_source * len(images))
 
 
 def require_room(plan: Plan, output: Place) -> None:
-    """Raises OutputError when the planned set can't fit the free space of a folder; nobody knows that of a URL."""
+    """Raises OutputError if the planned set is larger than the free space of a folder; a URL is not checked."""
     if isinstance(output, str):
         return
     there = next((path for path in (output, *output.parents) if path.exists()), Path("/"))

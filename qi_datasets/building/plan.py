@@ -1,4 +1,4 @@
-"""Plans a set: its images are chosen and its options checked before anything is written."""
+"""Plans a set: chooses its images and checks its options before anything is written."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from qi_datasets.specs import BORDER, QI, QUADRANT, SPEC_VERSION
 from qi_datasets.storage.manifest import Manifest, SourceRecord
 
 Splits = Mapping[str, Mapping[str, int]]
-"""Set name -> split name -> number of sources, for sets that are not to have their official sizes."""
+"""Set name -> split name -> number of sources, for sets whose sizes are not the official ones."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The manifest of a set that is to be made again, and where it was found."""
+    """The manifest of a set that is to be made again, and the place where it was found."""
 
     where: str
     manifest: Manifest
@@ -30,16 +30,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a set, worked out and checked before anything is written.
+    """The plan of a set: everything that is decided and checked before anything is written.
 
     Attributes:
-        builder: Of the set, for its size.
-        borders: Pixels, one for each config.
-        source: Where its images come from; None for a set that needs none.
-        images: By split, in row order; empty for a set that needs none.
-        canonical: All of it as the spec table says.
-        recipe: What its pixels are compared with.
-        found_by_name: How many images of the recipe the source has under their names; the others have the right
+        builder: The set's builder, for the requested size.
+        borders: Borders in pixels, one for each config.
+        source: The source of its images; None for a set that needs none.
+        images: Names of the images by split, in row order; empty for a set that needs none.
+        canonical: Whether all of the set is as the spec table says.
+        recipe: The recipe that its pixels are compared with.
+        found_by_name: Number of the recipe's images that the source has under their names; the others have the right
             bytes.
     """
 
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def content(self) -> tuple[int, int, int]:
-        """Shape (h, w, c) of the part of an image that may not be black, as far as the set's geometry says."""
+        """Shape (h, w, c) of the part of an image that may be other than black, by the set's geometry."""
         side = QUADRANT.patch if self.spec == QI else self.builder.size
         return side, side, self.spec.channels
 
@@ -89,9 +89,9 @@ def plan_set(
         spec: The set.
         source: Its images; None for a set that needs none.
         splits: Sizes that differ from the spec table's.
-        official: Demand the official selection of an ImageNet val source; otherwise the same order runs over
-            the images that are there.
-        borders: Pixels, default the official ones; 0 is always among them.
+        official: Demand the official selection of an ImageNet val source; otherwise select, in the same order, from
+            the source's images.
+        borders: Borders in pixels, default the official ones; 0 is always among them.
         size: Side of the images at border 0 in pixels, default the official one.
     """
     builder = builder_of(spec, size)
@@ -123,20 +123,20 @@ def plan_set(
 
 
 def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool = False) -> Plan:
-    """Returns the plan of a recipe's set: the same images, in any layout of `source`, borders and size.
+    """Plans a recipe's set: the same images, in any layout of `source`, with the same borders and size.
 
     Images are found by their names, and by their content where the source has no such name.
 
     Args:
-        recipe: What is made again.
+        recipe: The recipe.
         source: The images; None for a set that needs none.
         progress: Show a bar while images are looked for, if standard error is a terminal.
 
     Raises:
-        TooFewImagesError: Names the images that the source lacks.
-        StoredSetError: For a recipe of another data version.
-        UnknownSetError: For a recipe of a set that is not there.
-        OptionError: For a recipe that needs images, without any.
+        TooFewImagesError: If the source lacks images; the message names them.
+        StoredSetError: If the recipe is of another data version.
+        UnknownSetError: If there is no set of the recipe's name.
+        OptionError: If the recipe needs images and there are none.
     """
     manifest = recipe.manifest
     spec = look_up_spec(manifest.name)
@@ -179,13 +179,13 @@ def plan_recipe(recipe: Recipe, source: Source | None = None, *, progress: bool 
 def found_by_content(
     wanted: Sequence[SourceRecord], source: Source, taken: Collection[str], progress: bool
 ) -> dict[str, SourceImage]:
-    """Returns the images of a source that have the bytes of these records, by the names of the records.
+    """Finds a source's images that have the bytes of these records, by the names of the records.
 
     Args:
-        wanted: the records.
-        source: the images; only those of a wanted size are read, where sizes take no reading.
-        taken: names of images that are left out.
-        progress: whether a bar is shown.
+        wanted: The records.
+        source: The images; where sizes are known without reading, only those of a wanted size are read.
+        taken: Names of images that are left out.
+        progress: Whether to show a bar.
     """
     names = {(record.bytes, record.sha256): record for record in wanted}
     sizes = {record.bytes for record in wanted}

@@ -21,23 +21,23 @@ from qi_datasets.storage.parquet import WrittenSplit, file_record, first_rows, r
 from qi_datasets.storage.schema import schema_of
 
 DAMAGED = (ValueError, TypeError, KeyError, AttributeError, pa.ArrowException)
-"""Errors that reading a set raises if it is not as its manifest says."""
+"""Errors from reading a set that differs from its manifest."""
 
 
 def refresh_files(folder: Place, manifest: Manifest, staging: Path, progress: bool = False) -> Manifest:
-    """Writes a stored set into an empty folder as this version stores it, and gives the new manifest.
+    """Writes a stored set into an empty folder as this version stores it, and returns the new manifest.
 
     Images, digests and records of the source files stay as they are; labels, pictures, card and manifest are new.
 
     Args:
         folder: The set's folder.
-        manifest: Of the set, as it was stored.
+        manifest: The set's manifest, as it was stored.
         staging: The empty folder.
         progress: Show a bar, if standard error is a terminal.
 
     Raises:
-        StoredSetError: For a set that is not as its manifest says, and for one whose builder alone knows which
-            of its columns depend on a synset.
+        StoredSetError: If the set differs from its manifest, or if only its builder knows which of its
+            columns depend on a synset.
     """
     try:
         spec = look_up_spec(manifest.name)
@@ -71,14 +71,14 @@ def with_synset(source: SourceRecord) -> SourceRecord:
 def relabelled_splits(
     folder: Place, manifest: Manifest, spec: SetSpec, sources: Mapping[str, list[SourceRecord]], staging: Path
 ) -> Iterator[WrittenSplit]:
-    """Yields every split of every config, copied with the labels that follow from its sources.
+    """Yields each split of each config, copied with the labels that follow from its sources.
 
     Args:
         folder: The set's folder.
-        manifest: Of the set, as it was stored.
+        manifest: The set's manifest, as it was stored.
         spec: The set.
-        sources: By split, with the synsets of this version.
-        staging: Where the copies go.
+        sources: The sources by split, with the synsets of this version.
+        staging: The folder for the copies.
     """
     schema = schema_of(spec)
     for config, record in manifest.configs.items():
@@ -100,7 +100,7 @@ def relabelled_splits(
 
 
 def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, list[object]]:
-    """Returns the columns of one split that follow from its sources' synsets, a value for each row."""
+    """Returns the columns of one split that depend on its sources' synsets, with a value for each row."""
     by_row: list[str] = [source.wnid for source in sources for _ in range(spec.rows_per_source)]
     columns: dict[str, list[object]] = {"wnid": list(by_row)} if "wnid" in spec.columns else {}
     if tuple(spec.labels) == wnids():
@@ -109,13 +109,13 @@ def synset_columns(spec: SetSpec, sources: Sequence[SourceRecord]) -> dict[str, 
 
 
 def copy_file(folder: Place, name: str, record: FileRecord, staging: Path) -> Path:
-    """Returns a copy of a set's file; ValueError when the file is not the recorded one.
+    """Copies a set's file and returns the copy; ValueError if the file differs from its record.
 
     Args:
         folder: The set's folder.
-        name: Of the file, relative to the folder.
-        record: What the manifest says of it.
-        staging: Where the copy goes, under the same name.
+        name: The file's name, relative to the folder.
+        record: The file's record in the manifest.
+        staging: The folder for the copy, which has the same name.
     """
     path = staging / name
     path.parent.mkdir(parents=True, exist_ok=True)

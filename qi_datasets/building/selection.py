@@ -10,7 +10,7 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 
 NAMED = 5
-"""The number of missing images that a message names before it counts the rest."""
+"""Number of missing images that a message names before it counts the rest."""
 
 
 def order_key(name: str, collection: ImageCollection | None) -> bytes:
@@ -37,7 +37,7 @@ def official_selection(spec: SetSpec) -> dict[str, list[str]]:
 
 
 def divide_by_split(names: list[str], sizes: Mapping[str, int]) -> dict[str, list[str]]:
-    """Returns consecutive stretches of `names`, one for each split."""
+    """Divides `names` into consecutive parts, one for each split."""
     selected, start = {}, 0
     for split, size in sizes.items():
         selected[split] = names[start : start + size]

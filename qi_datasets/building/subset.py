@@ -1,4 +1,4 @@
-"""`subset` on disk: a Parquet of names, a card, and links to images (cards/specification.md, "subset")."""
+"""`subset` on disk: a Parquet file of names, a card, and links to images (cards/specification.md, "subset")."""
 
 import json
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ from qi_datasets.storage.writing import output_errors
 SUBSET = "subset"
 LIST, FACTS, CARD, TEMPLATE = "train.parquet", "subset.json", "README.md", "subset.md.jinja"
 PER_CLASS = IntegerOption("per_class", default=50, low=1, high=1300)
-"""Images of each class; no class of ImageNet has more."""
+"""The largest number of images per class; no class of ImageNet has more."""
 
 OFFICIAL_LISTS = (50, 100, 250, 500)
 SCHEMA = pa.schema({"name": pa.string(), "wnid": pa.string(), "label": pa.int16(), "rank": pa.int16()})
 
 
 class SubsetFacts(TypedDict):
-    """The content of `subset.json`: how many images and classes there are, and the digest of the names in order."""
+    """The content of `subset.json`: the numbers of images and classes, and the digest of the names in order."""
 
     set: str
     data_version: str
@@ -46,7 +46,7 @@ class SubsetFacts(TypedDict):
 class BuiltSubset:
     """The lists on disk.
 
-    folder: of the lists.
+    folder: their folder.
     facts: `images`, `classes`, `smallest_class`, `digest` and `data_version`, as `subset.json` has them.
     """
 
@@ -58,18 +58,18 @@ def build_subset(imagenet_train: str | Path, output: str | Path | None = None) -
     """Lists ImageNet's training images in the order of `subset`, and writes names, synsets, labels and ranks.
 
     Args:
-        imagenet_train: where they are, as of `open_training`; only names are read.
-        output: folder of sets; the list goes to its folder `subset`, in place of one that is there.
+        imagenet_train: The training images, as `open_training` takes them; only names are read.
+        output: Folder of sets; the lists replace its folder `subset`.
 
     Raises:
-        SourceError: for images that are not the training images of all 1000 classes.
-        OutputError: if the folder can't be written.
+        SourceError: If these are not the training images of all 1000 classes.
+        OutputError: If the folder can't be written.
     """
     return write_subset(open_training(imagenet_train), output)
 
 
 def write_subset(images: TrainingImages, output: str | Path | None = None) -> BuiltSubset:
-    """Writes the lists of opened training images; arguments and errors as of `build_subset`."""
+    """Writes the lists of opened training images; arguments and errors are those of `build_subset`."""
     folder = subset_folder(output)
     rows = list(sort_by_digest(images.places))
     sizes = dict[str, int]()
@@ -98,12 +98,12 @@ def write_subset(images: TrainingImages, output: str | Path | None = None) -> Bu
 
 
 def list_digest(rows: Sequence[ListedImage]) -> str:
-    """Returns SHA-256 (hex) of the names in order, one a line."""
+    """Returns the SHA-256 (hex) of the names in order, one a line."""
     return sha256_hex("".join(f"{row.name}\n" for row in rows).encode())
 
 
 def subset_folder(output: str | Path | None) -> Path:
-    """Returns the folder of the lists. Raises OutputError for a URL, where nothing can be put in place whole."""
+    """Returns the folder of the lists. Raises OutputError for a URL, where nothing can be replaced in one step."""
     root = default_output() if output is None else output
     if "://" in str(root):
         raise OutputError(f"subset is written to a folder of this machine, not to {root}")
@@ -111,7 +111,7 @@ def subset_folder(output: str | Path | None) -> Path:
 
 
 def read_facts(output: str | Path | None = None) -> SubsetFacts:
-    """Returns what `subset.json` says; NotBuiltError, StoredSetError where it is not there, or damaged."""
+    """Reads `subset.json`. Raises NotBuiltError if it is missing, StoredSetError if it is damaged."""
     folder = subset_folder(output)
     try:
         facts: SubsetFacts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
@@ -129,16 +129,16 @@ def read_facts(output: str | Path | None = None) -> SubsetFacts:
 
 
 def read_subset(per_class: int, output: str | Path | None = None, *, whole: bool = False) -> pa.Table:
-    """Returns the rows of a list: `name`, `wnid`, `label`, `rank`, class after class.
+    """Reads the rows of a list: `name`, `wnid`, `label`, `rank`, class after class.
 
     Args:
-        per_class: images of each class.
-        output: folder of sets.
-        whole: all images that are listed, of which each class has `per_class` at least.
+        per_class: Images of each class.
+        output: Folder of sets.
+        whole: Read all listed images; each class must have `per_class` or more.
 
     Raises:
-        OptionError: for a number out of range, or above that of some classes.
-        NotBuiltError, StoredSetError: where the lists are not there, or are damaged.
+        OptionError: If the number is out of range, or larger than that of some classes.
+        NotBuiltError, StoredSetError: If the lists are missing, or are damaged.
     """
     count, folder = PER_CLASS.check(per_class), subset_folder(output)
     facts = read_facts(output)
@@ -155,7 +155,7 @@ def read_subset(per_class: int, output: str | Path | None = None, *, whole: bool
 
 
 def check_sizes(table: pa.Table, per_class: int) -> None:
-    """Raises OptionError that names the classes of fewer images than are asked for."""
+    """Raises OptionError, which names the classes, if some classes have fewer images than are asked for."""
     largest = table.group_by("wnid").aggregate([("rank", "max")])
     short = largest.filter(pc.less(largest.column("rank_max"), per_class - 1)).sort_by("wnid")
     if short.num_rows:
@@ -173,16 +173,16 @@ def link_subset(images: TrainingImages, rows: pa.Table, folder: str | Path) -> i
     """Makes a tree of class folders with links to the images of a list, as `ImageFolder` takes it.
 
     Args:
-        images: where the files are; class folders, since a link can't lead into an archive.
-        rows: of the list.
-        folder: of the links; must not exist.
+        images: The images, in class folders, since a link can't lead into an archive.
+        rows: The rows of the list.
+        folder: The folder to make, which must not exist.
 
     Returns:
-        How many links there are.
+        The number of links.
 
     Raises:
-        OutputError: where the folder is there already, or can't be written.
-        SourceError: for images in archives, and for an image that is not there.
+        OutputError: If the folder exists or can't be written.
+        SourceError: If the images are in archives, or an image is missing.
     """
     target = Path(folder).expanduser().absolute()
     if target.exists():

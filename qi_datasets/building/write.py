@@ -33,20 +33,20 @@ from qi_datasets.storage.manifest import (
 from qi_datasets.storage.parquet import SplitWriter
 
 BATCH = 16
-"""Sources that a worker takes at a time: few, so that memory stays flat; enough that handing over is cheap."""
+"""Sources that a worker takes at a time: few, to limit memory, but enough to make handing over cheap."""
 
 
 def write_set(plan: Plan, staging: Path, engine: Engine, progress: bool) -> tuple[Manifest, tuple[str, ...]]:
-    """Writes everything that belongs to the set into an empty folder, and reads back what can be counted.
+    """Writes all files of the set into an empty folder, and reads back their row counts.
 
     Args:
         plan: The set.
         staging: The folder.
-        engine: Where sources are decoded and encoded.
+        engine: Decodes and encodes the sources.
         progress: Show a bar, if standard error is a terminal.
 
     Returns:
-        The manifest, and a line for each image of which the set does not hold all.
+        The manifest, and a line for each image that the set holds only in part.
     """
     spec = plan.spec
     with ExitStack() as stack:
@@ -96,15 +96,15 @@ def write_rows(
     progress: bool,
     remarks: list[str],
 ) -> dict[str, list[SourceRecord]]:
-    """Writes the rows of all splits and borders, and gives the records of their sources, by split.
+    """Writes the rows of all splits and borders, and returns the records of their sources, by split.
 
     Args:
         plan: The set.
-        staging: The folder, which may hold copies of images meanwhile.
-        writers: By border and split.
-        engine: Where sources are decoded and encoded.
+        staging: The folder, which may hold copies of images for a while.
+        writers: The writers by border and split.
+        engine: Decodes and encodes the sources.
         progress: Show a bar, if standard error is a terminal.
-        remarks: Gets a line for each image of which the set does not hold all.
+        remarks: A list that gets a line for each image that the set holds only in part.
     """
     sources: dict[str, list[SourceRecord]] = {}
     with ExitStack() as stack:

@@ -1,1 +1,1 @@
-"""Evaluates networks: their answers on a set become an entry that anybody can check."""
+"""Evaluates networks, and stores their answers on a set as an entry that anybody can check."""

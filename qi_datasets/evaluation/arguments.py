@@ -1,6 +1,6 @@
-"""The arguments of an evaluation, checked before anything is imported or read, so that a mistake is reported at once.
+"""Checks the arguments of an evaluation before anything is imported or read, so that a mistake is reported at once.
 
-Needs no torch. What depends on the network, such as whether it keeps statistics, is `design`'s to check.
+Needs no torch. `design` checks what depends on the network, such as whether it keeps statistics.
 """
 
 import math
@@ -39,19 +39,19 @@ TASK_INITS: Mapping[str, Sequence[str]] = {
     ROOK.name: (SCRATCH,),
     CORNER.name: FROZEN,
 }
-"""The inits of each task, in the order of preference."""
+"""The initialisations of each task, the preferred one first."""
 
 MOST_SEEDS = 10_000
 CHANNELS = 3
 PLOTS = (".png", ".svg", ".pdf")
-"""Ends of names of figures that can be drawn."""
+"""File name extensions of the figures that can be drawn."""
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The arguments of `evaluate` that shape its figures, as they are given.
+    """The arguments of `evaluate` that influence its figures, as they were given.
 
-    The command line, `evaluate`, estimates, grids and repetitions of entries all hand on one of these.
+    The command line, `evaluate`, estimates, grids and repetitions of entries all pass on one of these.
     """
 
     task: str = QI.name
@@ -70,13 +70,13 @@ class EvaluationRequest:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        # An iterator could be read once alone.
+        # An iterator could be read only once.
         for name in ("borders", "init"):
             if isinstance(given := getattr(self, name), Iterator):
                 object.__setattr__(self, name, list(given))
 
     def check(self) -> None:
-        """Raises OptionError for what is wrong whatever the network is."""
+        """Raises OptionError for arguments that are wrong for every network."""
         check_choice("task", self.task, TASK_INITS)
         check_borders(self.task, self.borders)
         check_inits(self.task, self.init)
@@ -101,13 +101,13 @@ class EvaluationRequest:
 
 
 def check_count(name: str, number: object, most: float, what: str) -> None:
-    """Raises OptionError for a number of networks or sources that is not from 1 to `most`; None is fine."""
+    """Raises OptionError for a number of networks or sources that is not from 1 to `most`; None is accepted."""
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most):
         raise OptionError(NamedArgument(name), f" must be a number of {what} from 1, not {number!r}", code="bad-value")
 
 
 def check_choice(name: str, value: object, values: Iterable[str]) -> None:
-    """Raises OptionError, with the nearest one, for a value that is none of those that there are."""
+    """Raises OptionError, which names the nearest choice, for a value that is not one of the choices."""
     known = list(values)
     if value not in known:
         hint = nearest(f"{value}", dict.fromkeys(known))
@@ -117,7 +117,7 @@ def check_choice(name: str, value: object, values: Iterable[str]) -> None:
 
 
 def check_borders(task: str, borders: Iterable[int] | None) -> None:
-    """Raises OptionError for borders that a task can't have."""
+    """Raises OptionError for borders that the task can't have."""
     if borders is None:
         return
     if task != QI.name:
@@ -135,7 +135,7 @@ def check_borders(task: str, borders: Iterable[int] | None) -> None:
 
 
 def check_inits(task: str, init: str | Iterable[str] | None) -> None:
-    """Raises OptionError for inits that a task can't have."""
+    """Raises OptionError for initialisations that the task can't have."""
     if init is None:
         return
     asked = [init] if isinstance(init, str) else list(init)
@@ -148,10 +148,10 @@ def check_inits(task: str, init: str | Iterable[str] | None) -> None:
 
 
 def check_channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
-    """Returns a mean or deviation of images in [0, 1], one number for each channel; None for None.
+    """Returns a mean or standard deviation of images in [0, 1], one number for each channel; None for None.
 
     Raises:
-        OptionError: For other values, such as those of images from 0 to 255.
+        OptionError: If it has other values, such as those of images from 0 to 255.
     """
     if values is None:
         return None
@@ -182,7 +182,7 @@ OURS = ("bagnet33",)
 
 
 def check_model(model: str) -> None:
-    """Raises OptionError for the name of a network that there is not, as far as that is seen without importing any."""
+    """Raises OptionError if there is no network of that name, as far as this can be known without importing any."""
     where, colon, _ = model.rpartition(":")
     if where.endswith(".py") and not Path(where).expanduser().is_file():
         raise OptionError(f"{where} is no file; give path/to/file.py:factory", code="bad-model")
@@ -192,7 +192,7 @@ def check_model(model: str) -> None:
 
 
 def check_known(model: str, known: Sequence[str]) -> None:
-    """Raises OptionError for a name that is none of the models that have one."""
+    """Raises OptionError if there is no model of that name."""
     if model not in known:
         raise OptionError(
             f"no model is called {model!r}{nearest(model, dict.fromkeys(known))}; names are those of torchvision, "
@@ -212,17 +212,17 @@ def torchvision_names() -> list[str]:
 
 
 def check_torch() -> None:
-    """Raises MissingExtraError where torch or torchvision is missing."""
+    """Raises MissingExtraError if torch or torchvision is missing."""
     for name in ("torch", "torchvision"):
         if find_spec(name) is None:
             raise missing_extra(f"networks are run with torch and torchvision, and {name} is missing", "torch")
 
 
 def set_place(spec: SetSpec, output: str | Path | None) -> Place:
-    """Returns the folder of a set below an output place, or at it.
+    """Returns the folder of a set: `output` itself or the set's folder in it.
 
     Raises:
-        NotBuiltError: For a set of images that is not there; others are made on first use.
+        NotBuiltError: If a set of images is not there; other sets are made on first use.
     """
     root = sets_root(output)
     folder = root if exists(join_place(root, MANIFEST)) else set_folder(root, spec, spec.size)
@@ -234,7 +234,7 @@ def set_place(spec: SetSpec, output: str | Path | None) -> Place:
 
 
 def check_entry(entry: str | Path | None) -> None:
-    """Raises OutputError for a folder that an entry can't be written into."""
+    """Raises OutputError if an entry can't be written into a folder."""
     if entry is None:
         return
     folder = Path(entry).expanduser().absolute()
@@ -245,7 +245,7 @@ def check_entry(entry: str | Path | None) -> None:
 
 
 def check_plot(file: str | Path | None) -> None:
-    """Raises OptionError for a figure of a kind that can't be drawn, MissingExtraError where nothing draws it."""
+    """Raises OptionError for a figure of a kind that can't be drawn, MissingExtraError without a library to draw it."""
     if file is None:
         return
     if Path(file).suffix.lower() not in PLOTS:

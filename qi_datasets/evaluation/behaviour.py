@@ -1,4 +1,4 @@
-"""Tries a network on a few images before the work: its answers must be its own and repeatable."""
+"""Tries a network on a few images before the evaluation: answers must be repeatable and not depend on the batch."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,27 +16,27 @@ from qi_datasets.protocols.corners import run_network
 from qi_datasets.specs import QUADRANT
 
 APART = 1e-4
-"""Relative difference of two answers to one image, above which rounding does not explain them."""
+"""Relative difference of two answers to one image above which they differ by more than rounding."""
 
 IMAGES = 3
 
 
 def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
-    """Returns whether a network insists on contiguous images: whether it fails on those that are channels_last.
+    """Returns whether a network needs contiguous images, that is, fails on channels_last ones.
 
     Args:
-        network: In evaluation mode; answers with vectors.
+        network: The network, in evaluation mode; it returns vectors.
         side: Rows and columns of its images.
-        name: Of the network, for messages.
+        name: The network's name, for messages.
 
     Raises:
-        ModelError: Where the answer to an image is another one when it is asked again, or in a batch of others.
+        ModelError: If the answer to an image changes when it is asked again, or with the other images of the batch.
     """
     images = noise_images(side).to(next(iter(network.parameters()), torch.empty(0)).device)
     contiguous = not takes_images(network, images.clone(memory_format=torch.channels_last))
     where = f"on an image of {side} x {side}"
     with torch.inference_mode():
-        # Each gets images of its own, since a network may write into them.
+        # Each call gets its own images, since a network may write into them.
         alone: Tensor = run_network(lambda: network(images[:1].clone()), where)
         again: Tensor = run_network(lambda: network(images[:1].clone()), where)
         batch: Tensor = run_network(lambda: network(images.clone()), f"on {IMAGES} images of {side} x {side}")
@@ -61,7 +61,7 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
 
 
 class _BatchNorms(TorchFunctionMode):
-    """Within, notes whose running statistics batch norms are computed with, in the order of their calls."""
+    """Records the running statistics of all batch norms that are computed in the block, in the order of their calls."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class _BatchNorms(TorchFunctionMode):
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        """Computes a call as usual. A batch norm whose statistics are no layer's is noted as None."""
+        """Computes a call as usual. For a batch norm whose statistics belong to no layer it records None."""
         arguments = dict(kwargs or {})
         if operator_of(func).name == "batch_norm":
             mean = arguments.get("running_mean", args[1] if len(args) > 1 else None)
@@ -90,12 +90,12 @@ def check_batch_norms(made: nn.Module, evaluated: nn.Module, side: int, name: st
 
     Args:
         made: The network as it was made.
-        evaluated: As it is evaluated; its last part, the head, may be missing.
+        evaluated: The network that is evaluated; its head may be missing.
         side: Rows and columns of its images.
-        name: Of the network, for messages.
+        name: The network's name, for messages.
 
     Raises:
-        ModelError: Where a batch norm is missing, or has statistics that no layer keeps.
+        ModelError: If a batch norm is missing, or has statistics that belong to no layer.
     """
     before, after = (_batch_norms_used(network, side) for network in (made, evaluated))
     if None in after:
@@ -103,7 +103,7 @@ def check_batch_norms(made: nn.Module, evaluated: nn.Module, side: int, name: st
             f"{name} has {after.count(None)} of {len(after)} batch norms whose statistics no layer keeps, as after "
             "tracing, so that they can't be calibrated; give the network as it was before"
         )
-    # Layers of a network that was put into another one have that one's name before their own.
+    # Layers of a network inside another one have the outer one's name before their own.
     kept = [any(one == other or str(other).endswith(f".{one}") for other in after) for one in before]
     last = max((place for place, is_kept in enumerate(kept) if is_kept), default=len(kept) - 1)
     lost = [one for one, is_kept in zip(before[:last], kept[:last], strict=True) if not is_kept]
@@ -121,23 +121,23 @@ def _batch_norms_used(network: nn.Module, side: int) -> list[str | None]:
 
 
 def is_opaque(network: nn.Module) -> bool:
-    """Returns whether a network can't be followed layer by layer, since a part of it is compiled for good."""
+    """Returns whether a network can't be traced layer by layer, because a part of it is compiled."""
     return any(isinstance(layer, torch.jit.ScriptModule) for layer in network.modules())
 
 
 def noise_images(side: int) -> Tensor:
-    """Returns images on black, noise in the upper-left corner, the same ones each time: (IMAGES, 3, side, side)."""
+    """Returns images on black with noise in the upper-left corner, always the same ones: (IMAGES, 3, side, side)."""
     images = torch.zeros(IMAGES, CHANNELS, side, side)
     with random_seed(0):
         size = min(QUADRANT.patch, side)
         images[:, :, :size, :size] = torch.randn(IMAGES, CHANNELS, size, size)
-        # The others are darker, so that a sum over the batch has another sign than the first image's.
+        # The other images are darker, so that a sum over the batch has another sign than that of the first image.
         images[:, :, :size, :size] += torch.tensor([0.2, -2.0, -2.0])[:, None, None, None]
     return images
 
 
 def takes_images(network: nn.Module, images: Tensor) -> bool:
-    """Returns whether a network runs on images, and with weights of their layout."""
+    """Returns whether a network runs on images, also with weights in their memory format."""
     laid_out = network.to(memory_format=torch.channels_last)
     try:
         with torch.inference_mode():
@@ -150,6 +150,6 @@ def takes_images(network: nn.Module, images: Tensor) -> bool:
 
 
 def differ(one: Tensor, other: Tensor) -> bool:
-    """Returns whether two answers are others, beyond what rounding does."""
+    """Returns whether two answers differ by more than rounding."""
     apart, scale = (one - other).abs().max(), torch.maximum(one.abs().max(), other.abs().max())
     return bool(apart > APART * scale)

@@ -32,7 +32,7 @@ CLASSES = 2
 
 @dataclass(frozen=True)
 class Case:
-    """One network at one border: what is trained or probed together."""
+    """One network at one border, which is trained or probed as one."""
 
     init: str
     border: int
@@ -51,14 +51,14 @@ class Design:
     """The plan of an evaluation: the networks, and the borders that they are evaluated at.
 
     Attributes:
-        task: Its name.
-        model: What makes the networks.
-        variant: What is changed of each of them.
-        facts: Properties of such a network.
-        inits: Init -> its seeds and what becomes of batch norm, as an entry has them.
-        borders: Pixels per side, as an entry calls them.
-        device: Of torch.
-        local: Whether only what differs from the black canvas is computed.
+        task: The task's name.
+        model: The model, which makes the networks.
+        variant: The changes to each network.
+        facts: Properties of these networks.
+        inits: Init -> its seeds and its treatment of batch norms, as in an entry.
+        borders: Pixels per side, as in an entry.
+        device: The device of torch.
+        local: Whether to compute only what differs from a black image.
         head: Whether classifiers keep their heads.
         canvas: Rows and columns of the images without border.
     """
@@ -83,14 +83,14 @@ class Design:
 
     @property
     def phase(self) -> bool:
-        """True if the network may distinguish the corners by its sampling phase, whatever its edges do."""
+        """True if the network may distinguish the corners by its sampling phase alone."""
         field, sides = self.facts.field, [self.canvas + 2 * border for border in self.borders]
         if field is None or self.variant.padding != "circular":
             return self.facts.phase
         return self.facts.phase or any(side % field.stride for side in sides)
 
     def calibrated(self, case: Case) -> bool:
-        """Returns whether batch norm gets its statistics from training images."""
+        """Returns whether the batch norms get their statistics from training images."""
         return bool(self.inits[case.init]["batch_norm"] == CALIBRATED)
 
     def border(self, case: Case) -> int:
@@ -102,30 +102,30 @@ class Design:
         return self.canvas + 2 * self.border(case)
 
     def network(self, case: Case) -> PreparedNetwork:
-        """Returns the network of a case on its device, frozen."""
+        """Returns the network of a case, frozen, on its device."""
         side, own = self.side(case), case.init in (PRETRAINED, GIVEN)
         made = prepare_network(self.model, self.variant, side, case.seed, own=own, head=self.head)
         return PreparedNetwork(self.placed(made.network), made.sha256)
 
     def digest(self, case: Case) -> str:
-        """Returns the SHA-256 of the weights of a case's network, as it is made."""
+        """Returns the SHA-256 of the initial weights of a case's network."""
         own = case.init in (PRETRAINED, GIVEN)
         return weights_sha256(self.model.network(self.side(case), case.seed, own=own, headless=not self.head))
 
     def trainable(self, case: Case) -> PreparedNetwork:
-        """Returns the network of a case with two logits, to be trained."""
+        """Returns the network of a case with two logits, for training."""
         side = self.side(case)
         made = prepare_network(self.model, self.variant, side, case.seed, own=False, trained=True)
         width = check_answers(made.network, side, self.model.name)
-        # A network of the user's own that answers two logits has its head.
+        # A network of the user's own that returns two logits has its head already.
         headed = not self.model.whole and width == CLASSES
         network = made.network if headed else with_new_head(made.network, width, CLASSES, case.seed)
         return PreparedNetwork(self.placed(network.requires_grad_()), made.sha256)
 
     def dead_branches(self) -> dict[str, DeadBranches]:
-        """Returns init -> dead residual branches of its first network; trained networks open theirs, and are left out.
+        """Returns init -> dead residual branches of its first network; training opens them, so `scratch` is left out.
 
-        Padding doesn't matter to that, so that the networks are run in their own.
+        Padding makes no difference here, so the networks are run with their own.
         """
         found: dict[str, DeadBranches] = {}
         for init in self.inits:
@@ -149,8 +149,8 @@ class Design:
         """Returns whether the corners are equal for every picture, by the geometry of the layers.
 
         Args:
-            case: Of which the answers are asked for.
-            network: Its network as it is made, before batch norms are calibrated or anything is trained.
+            case: The case.
+            network: Its initial network, before calibration and training.
         """
         if self.facts.opaque:
             return False
@@ -161,11 +161,11 @@ class Design:
         )
 
     def with_other_numbers(self, case: Case, network: nn.Module) -> Iterator[nn.Module]:
-        """Yields copies of a network in which the numbers that its evaluation replaces are drawn at random.
+        """Yields copies of a network with random values for the numbers that its evaluation replaces.
 
-        Zero padding continues the black of a network whose biases and running means are still 0, and a proof may rely
-        on that. With those that calibration or training gives, it ends there. Of few channels a draw can leave all
-        black, hence two.
+        In a network whose biases and running means are still 0, zero padding continues the black, and a proof may rely
+        on that; after calibration or training it does not. With few channels, random values can leave all of them
+        black, hence two copies.
         """
         if case.init != SCRATCH and not (self.calibrated(case) and statistics(network)):
             yield network
@@ -174,13 +174,13 @@ class Design:
             made = copy.deepcopy(network)
             biases = [one for one in made.parameters() if one.ndim == 1 and case.init == SCRATCH]
             with random_seed(draw), torch.no_grad():
-                # Above 0 for all channels, so that no activation makes it black again. Kernels are random as it is.
+                # Above 0 for all channels, so that no activation makes the map black again. Kernels are random already.
                 for tensor, sign in [*((one, -1) for one in statistics(made)[::2]), *((one, 1) for one in biases)]:
                     tensor.add_(torch.rand(tensor.shape).to(tensor) / 4 + 0.05, alpha=sign)
             yield made
 
     def input(self, images: np.ndarray) -> Tensor:
-        """Returns images or patches (N, C, h, w), uint8, as float32 for the network; grey ones get three channels."""
+        """Returns images or patches (N, C, h, w), uint8, as float32 for the network; grey images get three channels."""
         pixels = images if images.shape[1] > 1 else images.repeat(3, axis=1)
         transform = self.model.transform
         if self.variant.background == "plain":
@@ -195,10 +195,10 @@ class Design:
 
 
 class OnContiguous(nn.Module):
-    """A network that gets its images in the layout that it insists on."""
+    """A network that gets its images in the memory format that it needs."""
 
     layout = torch.contiguous_format
-    """As for `LocalEvaluation`."""
+    """As in `LocalEvaluation`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class OnContiguous(nn.Module):
 
 
 class Bench:
-    """The network of the latest case, kept for its further units."""
+    """Keeps the network of the latest case for its further units."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -220,7 +220,7 @@ class Bench:
         self._reader: CornerNetwork | None
 
     def network(self, case: Case, kept: Sequence[bytes] | None = None) -> PreparedNetwork:
-        """Returns the network of a case. kept: statistics of its batch norms, `statistics` as bytes, for a new one."""
+        """Returns the network of a case. kept: statistics of its batch norms, from `statistics`, for a new network."""
         if self._case != case:
             self._made, self._reader = self.design.network(case), None
             self._case = case
@@ -229,7 +229,7 @@ class Bench:
         return self._made
 
     def reader(self, case: Case, kept: Sequence[bytes] | None = None) -> CornerNetwork:
-        """Returns the network of a case on images of its border; the black canvas is computed once for all chunks."""
+        """Returns the network of a case on images of its border; the black image is computed once for all chunks."""
         network = self.network(case, kept).network
         if self._reader is None:
             self._reader = CornerNetwork(network, self.design.border(case), local=self.design.local)
@@ -243,7 +243,7 @@ def statistics(network: nn.Module) -> list[Tensor]:
 
 
 def set_statistics(network: nn.Module, kept: Sequence[bytes]) -> None:
-    """Puts kept statistics into a network."""
+    """Puts statistics from `statistics` into a network."""
     for tensor, values in zip(statistics(network), kept, strict=True):
         numbers = np.frombuffer(values, str(tensor.dtype).removeprefix("torch.")).copy()
         tensor.copy_(torch.from_numpy(numbers))

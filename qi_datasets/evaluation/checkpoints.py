@@ -1,7 +1,7 @@
-"""Files of weights as the usual training scripts write them: read without running anything of them, and loaded.
+"""Reads files of weights as the usual training scripts write them, without running any code of them.
 
-Read are state dicts, alone or inside a checkpoint of torchvision's reference scripts, timm's train.py, Lightning and
-scripts of their kind; with the prefixes that DataParallel, torch.compile, Lightning and averaging put before names.
+It reads state dicts, alone or inside a checkpoint of torchvision's reference scripts, timm's train.py, Lightning and
+similar scripts, with the prefixes that DataParallel, torch.compile, Lightning and averaging put before names.
 """
 
 import argparse
@@ -23,38 +23,38 @@ from qi_datasets.sources.reading import open_regular
 State = Mapping[str, Tensor]
 
 PLACES = ("state_dict", "model", "model_state_dict", "module", "net", "network", "state_dict_ema", "model_ema", "ema")
-"""Keys under which checkpoints have the state dict, by preference: averaged weights only where there are no others."""
+"""Keys under which checkpoints have the state dict, the preferred one first: averaged weights come last."""
 
 WRAPPERS = ("_orig_mod.", "module.")
-"""Parts of names that torch.compile and DataParallel add, at their start or at a submodule's."""
+"""Parts that torch.compile and DataParallel add to names, at their start or at a submodule's."""
 
 COUNTERS = ("num_batches_tracked", "n_averaged")
-"""Ends of names that count batches: they are missing in old files, and count for nothing."""
+"""Ends of the names of batch counters, which are missing in old files, and may be."""
 
 SHOWN = 5
-"""The number of names of weights that a message lists before it counts the rest."""
+"""Number of names of weights that a message lists before it counts the rest."""
 
 CONVERT = (
     'import torch; c = torch.load({file}, map_location="cpu", weights_only=False); '
     'c = c if hasattr(c, "state_dict") else c.get("state_dict", c.get("model", c)); '
     'torch.save(c.state_dict() if hasattr(c, "state_dict") else c, "weights.pth")'
 )
-"""Code that gets the weights out of a file, for a user who trusts it."""
+"""Code that extracts the weights of a file, for a user who trusts the file."""
 
 CONVERT_PART = (
     'import torch; c = torch.load({file}, map_location="cpu"); c = c.get("state_dict", c.get("model", c)); '
     'torch.save({{k.split({part}, 1)[1]: v for k, v in c.items() if {part} in k}}, "weights.pth")'
 )
-"""Code that writes one of several networks that a checkpoint holds."""
+"""Code that extracts one of the networks of a checkpoint."""
 
 CONVERT_PLACE = 'import torch; torch.save(torch.load({file}, map_location="cpu")[{part}], "weights.pth")'
-"""Code that writes one of several state dicts that a checkpoint holds."""
+"""Code that extracts one of the state dicts of a checkpoint."""
 
 CONVERT_ARCHIVE = 'import torch; torch.save(torch.jit.load({file}, map_location="cpu").state_dict(), "weights.pth")'
 
 
 def plain_types() -> list[Any]:
-    """Returns types that checkpoints hold beside weights and that do nothing when read: options and numbers."""
+    """Returns harmless types that checkpoints hold beside weights: options and numbers."""
     numbers = [np.dtype, np.ndarray, np.float64, np.float32, np.int64, np.bool_]
     numbers += [type(np.dtype(name)) for name in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")]
     scalar: Any = np.float64(0).__reduce__()[0]
@@ -65,18 +65,18 @@ def plain_types() -> list[Any]:
 
 
 def read_state(path: str) -> State:
-    """Returns the state dict in a file, read without running anything of it.
+    """Reads the state dict in a file, without running any code of it.
 
     Raises:
-        OptionError: For what is no file.
-        ModelError: For a file without a state dict, or with objects that can't be read safely; the message has the
+        OptionError: If it is not a file.
+        ModelError: If it has no state dict, or objects that can't be read safely; the message has the
             command that converts it.
     """
     file = Path(path).expanduser()
     if not file.is_file():
         raise OptionError(f"weights are none, default or a file, and {path!r} is no file", code="bad-model")
     try:
-        open_regular(str(file)).close()  # which names a pointer of git-lfs
+        open_regular(str(file)).close()  # this names a pointer of git-lfs
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}", code="bad-weights") from error
     content = read_safetensors(file) if file.suffix == ".safetensors" else read_pickled(file)
@@ -97,7 +97,7 @@ def read_state(path: str) -> State:
 
 
 def read_safetensors(file: Path) -> object:
-    """Returns what a file of safetensors holds; ModelError for another file."""
+    """Reads a safetensors file. Raises ModelError for another file."""
     from safetensors.torch import load_file
 
     try:
@@ -109,7 +109,7 @@ def read_safetensors(file: Path) -> object:
 
 
 def read_pickled(file: Path) -> object:
-    """Returns what torch.save wrote into a file, as far as it is weights, options and numbers; ModelError otherwise."""
+    """Reads a file of torch.save that holds weights, options and numbers. Raises ModelError for other content."""
     try:
         with torch.serialization.safe_globals(plain_types()):
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -130,13 +130,13 @@ def read_pickled(file: Path) -> object:
 
 
 def converted_by(code: str, file: Path, part: str = "") -> str:
-    """Returns the end of a message: the command that writes the weights alone. part: of several, the first."""
+    """Returns the end of a message: the command that extracts the weights. part: the first of several parts."""
     text = code.format(file=json.dumps(str(file)), part=json.dumps(part))
     return f"write {'one of them, such as ' + part if part else 'its weights'} alone: python -c {shlex.quote(text)}"
 
 
 def is_archive(file: Path) -> bool:
-    """Returns whether a file is what torch.jit.save writes."""
+    """Returns whether torch.jit.save wrote a file."""
     if not zipfile.is_zipfile(file):
         return False
     with zipfile.ZipFile(file) as archive:
@@ -144,16 +144,16 @@ def is_archive(file: Path) -> bool:
 
 
 def foreign_types(file: Path) -> list[str]:
-    """Returns the names of what a checkpoint would have run; [] for what is none."""
+    """Returns the names of the objects that reading a checkpoint would run; [] for a file that is no checkpoint."""
     try:
         with torch.serialization.safe_globals(plain_types()):
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
-    except Exception:  # no checkpoint, or a damaged one
+    except Exception:  # not a checkpoint, or damaged
         return []
 
 
 def find_state(content: object) -> State | None:
-    """Returns the state dict that a checkpoint is or holds, its names without the wrappers'; None if there is none."""
+    """Returns the state dict that a checkpoint is or holds, with names without wrappers; None if there is none."""
     for place in ("", *PLACES):
         found = content if not place else content.get(place) if isinstance(content, dict) else None
         if is_state(found):
@@ -162,7 +162,7 @@ def find_state(content: object) -> State | None:
 
 
 def is_state(value: object) -> TypeGuard[State]:
-    """Returns whether a value is names and tensors, at least one."""
+    """Returns whether a value is a dictionary of names and tensors, with at least one."""
     return is_named(value) and bool(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
 
 
@@ -172,7 +172,7 @@ def is_named(value: object) -> TypeGuard[dict[str, object]]:
 
 
 def strip_wrappers(name: str) -> str:
-    """Returns the name of a weight without what wrappers put into it."""
+    """Returns the name of a weight without the parts that wrappers add."""
     for wrapper in WRAPPERS:
         name = name.replace(f".{wrapper}", ".").removeprefix(wrapper)
     return name
@@ -182,14 +182,14 @@ def load_weights(network: nn.Module, state: State, weights: str, head: Callable[
     """Loads weights into a network.
 
     Args:
-        network: Gets them.
+        network: The network.
         state: The weights by name; all may have one prefix, such as "model.", beside which others are left out.
-        weights: What they are called in messages.
-        head: Returns names of weights that may be missing or of other shapes, since they are taken off; asked only if
-            some are.
+        weights: The name of the weights in messages.
+        head: Returns names of weights that may be missing or differ in shape, since the head is removed; called only if
+            some are missing or differ.
 
     Raises:
-        ModelError: Unless the others fit exactly; it lists names.
+        ModelError: If the other weights don't fit exactly; the message lists names.
     """
     wanted = network.state_dict()
     state = without_prefix(state, wanted, weights)
@@ -199,7 +199,7 @@ def load_weights(network: nn.Module, state: State, weights: str, head: Callable[
     if missing or further or other:
         free = set(head())
         missing, other = ([name for name in those if name not in free] for those in (missing, other))
-        # What is of no part of the network but its head belongs to the head of another classifier.
+        # Weights of no part of the network but its head belong to the head of another classifier.
         parts = {name.partition(".")[0] for name in wanted if name not in free}
         further = [name for name in further if not free or name.partition(".")[0] in parts]
     for what, those in (("lack", missing), ("have beside what it has", further), ("have in other shapes", other)):
@@ -213,10 +213,10 @@ def load_weights(network: nn.Module, state: State, weights: str, head: Callable[
 
 
 def without_prefix(state: State, wanted: Mapping[str, Tensor], weights: str) -> State:
-    """Returns a state dict without the prefix under which more of the wanted names are there than without.
+    """Returns a state dict without the prefix, if more of the network's names are found under it than without.
 
     Raises:
-        ModelError: Where two prefixes have as many, such as those of a network and of its slow copy.
+        ModelError: If two prefixes have equally many names, such as those of a network and of its averaged copy.
     """
     known = {name for name in wanted if not name.endswith(COUNTERS)}
 

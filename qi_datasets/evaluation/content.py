@@ -1,4 +1,4 @@
-"""The sections of `entry.json` as types of nested dictionaries, as `cards/entry.schema.json` describes them."""
+"""Types of the sections of `entry.json`, nested dictionaries, as `cards/entry.schema.json` describes them."""
 
 from typing import Any, NotRequired, TypeAlias, TypedDict
 
@@ -9,7 +9,7 @@ Figures: TypeAlias = dict[str, Any]
 
 
 class ModelContent(TypedDict):
-    """The network: how it is made, its weights (init -> SHA-256 by seed), and properties of its layers."""
+    """The network: its origin, its weights (init -> SHA-256 by seed), and properties of its layers."""
 
     name: str
     weights: str
@@ -25,7 +25,7 @@ class ModelContent(TypedDict):
 
 
 class TransformContent(TypedDict):
-    """The normalisation of images: mean and deviation of each channel, of images in [0, 1]."""
+    """The normalisation: mean and standard deviation of each channel, for images in [0, 1]."""
 
     mean: list[float]
     std: list[float]
@@ -33,7 +33,7 @@ class TransformContent(TypedDict):
 
 
 class DataContent(TypedDict):
-    """The set, its version and track, the digests of its splits, and how many sources were evaluated."""
+    """The set, its version and track, the digests of its splits, and the number of evaluated sources."""
 
     set: str
     data_version: str
@@ -50,14 +50,14 @@ class DataContent(TypedDict):
 
 
 class InitContent(TypedDict):
-    """The seeds of an init, and what becomes of its batch norms."""
+    """The seeds of an initialisation, and its treatment of batch norms."""
 
     seeds: list[int]
     batch_norm: str
 
 
 class ProtocolContent(TypedDict):
-    """The protocol: inits, borders in pixels, views and shifts of `shifted`, and constants."""
+    """The protocol: initialisations, borders in pixels, views and shifts of `shifted`, and constants."""
 
     inits: dict[str, InitContent]
     borders: list[int]
@@ -79,7 +79,7 @@ class RunContent(TypedDict):
 
 
 class TrainingOutcome(TypedDict):
-    """The outcome of one training: epochs that were done, accuracy and loss on its training images."""
+    """The outcome of one training: number of epochs, accuracy and loss on its training images."""
 
     epochs: int
     accuracy: float
@@ -87,7 +87,7 @@ class TrainingOutcome(TypedDict):
 
 
 class TrainingContent(TrainingOutcome):
-    """One training, by its network."""
+    """The trainings, by network."""
 
     init: str
     border: int
@@ -95,7 +95,7 @@ class TrainingContent(TrainingOutcome):
 
 
 class DeadContent(TypedDict):
-    """Residual branches that add nothing: how many, of how many, and their layers."""
+    """Residual branches that add nothing: their number, the number of all branches, and their layers."""
 
     count: int
     of: int
@@ -103,7 +103,7 @@ class DeadContent(TypedDict):
 
 
 class PredictionsContent(TypedDict):
-    """The rows and the SHA-256 of `predictions.parquet`."""
+    """The number of rows and the SHA-256 of `predictions.parquet`."""
 
     rows: int
     sha256: str
@@ -127,7 +127,7 @@ class EntrySettings(TypedDict):
 
 
 class EntryContent(EntrySettings):
-    """All that `entry.json` says; `figures` is init -> figures, `seals` is section -> SHA-256 of its JSON."""
+    """The content of `entry.json`; `figures` is init -> figures, `seals` is section -> SHA-256 of its JSON."""
 
     version: str
     predictions: PredictionsContent
@@ -143,7 +143,7 @@ class Sealed(TypedDict):
 
 
 class Notes(TypedDict, total=False):
-    """Notes beside the answers of one network; `seconds` is always there."""
+    """Notes about the answers of one network; `seconds` is always there."""
 
     seconds: float
     proved: bool
@@ -154,7 +154,7 @@ class Notes(TypedDict, total=False):
 
 
 class GridSettings(TypedDict):
-    """The sections of `grid.json` before there are answers; those in common with an entry are the same."""
+    """The sections of `grid.json` before there are answers; common sections are those of an entry."""
 
     version: int
     package_version: str
@@ -176,7 +176,7 @@ class GridAnswered(GridSettings):
 
 
 class GridContent(GridAnswered):
-    """All that `grid.json` says."""
+    """The content of `grid.json`."""
 
     figures: dict[str, Figures]
     seals: dict[str, str]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = tuple(range(100, 40, -5))
-"""Accuracy in percent of each line of characters."""
+"""Accuracy in percent of each line of text."""
 
 MARKS = "●○▲△"
 EQUAL_MARK = "="
@@ -34,8 +34,8 @@ class CurvePoint:
     Attributes:
         border: In pixels.
         accuracy: Share of right answers, 0 to 1.
-        low, high: Ends of its interval; the accuracy itself where the corners are equal, since nothing is estimated.
-        kind: "equal" or "proved" where the corners are, else "read".
+        low, high: Ends of its interval; the accuracy itself if the corners are equal, since nothing is estimated.
+        kind: "equal" or "proved" if the corners are, else "read".
     """
 
     border: int
@@ -46,7 +46,7 @@ class CurvePoint:
 
 
 def points_of(borders: Mapping[str, Figures]) -> list[CurvePoint]:
-    """Returns the points of a curve by rising border. borders: border -> figures, as an entry has them."""
+    """Returns the points of a curve by rising border. borders: border -> figures, as in an entry."""
     return [
         CurvePoint(
             border,
@@ -60,14 +60,14 @@ def points_of(borders: Mapping[str, Figures]) -> list[CurvePoint]:
 
 
 def curves_of(entry: EntryContent) -> dict[str, list[CurvePoint]]:
-    """Returns init -> points; OptionError for an entry of a task without curve."""
+    """Returns init -> points. Raises OptionError for an entry of a task without a curve."""
     if entry["task"] != QI.name:
         raise OptionError(f"an entry of {entry['task']} has no accuracy against border")
     return {init: points_of(figures["borders"]) for init, figures in entry["figures"].items()}
 
 
 def draw_text_curve(entry: EntryContent) -> list[str]:
-    """Returns the curve in lines of characters, a column for each border and a mark for each init."""
+    """Returns the curve as lines of text, with a column for each border and a mark for each init."""
     curves = curves_of(entry)
     borders = sorted({point.border for points in curves.values() for point in points})
     columns = list(zip(*curves.values(), strict=True))
@@ -82,7 +82,7 @@ def draw_text_curve(entry: EntryContent) -> list[str]:
 
 
 def curve_cell(points: Sequence[CurvePoint], row: int) -> str:
-    """Returns the marks of one border, of a point for each init, in the line of an accuracy."""
+    """Returns the marks at one border in the line of an accuracy; `points` has one for each init."""
     step = ROWS[0] - ROWS[1]
     marks = [
         mark if point.kind == "read" else EQUAL_MARK
@@ -114,8 +114,8 @@ def save_figure(figure: "Figure", file: str | Path) -> None:
 def figure_of(entries: Sequence[EntryContent]) -> "Figure":
     """Returns a figure of matplotlib with entries of one task.
 
-    On `qi`, accuracy against border with intervals, marks where the corners are equal or proved so, and the paper's
-    curves; on `shifted`, top-1 against shift where classes are known, else consistency; on toy sets, their shares.
+    On `qi`: accuracy against border with intervals, marks where the corners are equal or proved so, and the paper's
+    curves; on `shifted` top-1 against shift where classes are known, else consistency; on toy sets their shares.
 
     Raises OptionError for entries of several tasks or data versions, MissingExtraError without matplotlib.
     """
@@ -162,10 +162,10 @@ def draw_accuracy(axes: "Axes", borders: Sequence[int], points: Sequence[CurvePo
     """Draws accuracies in percent with their intervals.
 
     Args:
-        axes: Of matplotlib.
-        borders: All of the figure, which are drawn at equal distances.
-        points: Of one network.
-        **style: As of matplotlib's `errorbar`.
+        axes: Axes of matplotlib.
+        borders: All borders of the figure, which are drawn at equal distances.
+        points: The points of one network.
+        **style: Arguments of matplotlib's `errorbar`.
     """
     below = [max(0.0, 100 * (point.accuracy - point.low)) for point in points]
     above = [max(0.0, 100 * (point.high - point.accuracy)) for point in points]
@@ -174,13 +174,13 @@ def draw_accuracy(axes: "Axes", borders: Sequence[int], points: Sequence[CurvePo
 
 
 def draw_rings(axes: "Axes", borders: Sequence[int], points: Sequence[CurvePoint], mark: str, **style: Any) -> None:
-    """Draws hollow marks around points; arguments as of `draw_accuracy`, `style` as of matplotlib's `plot`."""
+    """Draws hollow marks around points; arguments as in `draw_accuracy`, `style` as in matplotlib's `plot`."""
     places = [borders.index(point.border) for point in points]
     axes.plot(places, [100 * point.accuracy for point in points], mark, **{"mfc": "none", "ls": "", **style})
 
 
 def draw_paper_curve(axes: "Axes", borders: Sequence[int], model: str, init: str, **style: Any) -> None:
-    """Draws the paper's accuracies of a network, dashed, where it has any; arguments as of `draw_accuracy`."""
+    """Draws the paper's accuracies of a network, dashed, if it has any; arguments as in `draw_accuracy`."""
     paper = paper_curve(model, init)
     places = [place for place, border in enumerate(borders) if border in paper]
     if places:
@@ -188,7 +188,7 @@ def draw_paper_curve(axes: "Axes", borders: Sequence[int], model: str, init: str
 
 
 def draw_shifts(axes: "Axes", series: Sequence[tuple[EntryContent, str]]) -> None:
-    """Draws top-1 against shift, mode by mode, where classes are known; else consistency."""
+    """Draws top-1 against shift for each mode if classes are known; else consistency."""
     for number, (entry, init) in enumerate(series):
         for style, (mode, moved) in zip(("-", "--", ":"), entry["figures"][init].items(), strict=False):
             label, colour = f"{network_name(entry, init)}, {mode}", f"C{number}"
@@ -214,7 +214,7 @@ def draw_shares(axes: "Axes", series: Sequence[tuple[EntryContent, str]]) -> Non
 
 
 def draw_share(axes: "Axes", label: str, share: Mapping[str, float], colour: str) -> None:
-    """Draws one share with its interval, at a line of its own."""
+    """Draws one share with its interval, in its own line."""
     value = 100 * share["value"]
     ends = [[max(0, value - 100 * share["low"])], [max(0, 100 * share["high"] - value)]]
     axes.errorbar([value], [label], xerr=ends, marker="o", capsize=3, color=colour, label=label)

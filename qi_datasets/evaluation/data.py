@@ -1,6 +1,6 @@
-"""The rows that an evaluation reads: patches and images of a stored set, compared with its manifest as they are read.
+"""Reads the rows of an evaluation: patches and images of a stored set, which are compared with its manifest.
 
-Borders cost nothing to read: `qi` is read at border 0, and networks get its patches and their places.
+Borders need no reading: `qi` is read at border 0, and networks get its patches and their positions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,11 +34,11 @@ class EvaluationData:
     """The data of an evaluation.
 
     Attributes:
-        facts: What an entry says of it.
-        sources: By split, their names in order.
-        images: By split; of `qi` the patches (N, 3, 56, 56), one a source; of sets that need no images the
-            images (N, C, H, W); uint8; of `shifted` nothing: `read_shifted` reads them.
-        labels: By split, (N,) of those images, int64; of `qi` nothing, since each patch is evaluated in both
+        facts: The section `data` of an entry.
+        sources: Names of the sources, by split, in order.
+        images: By split, uint8: for `qi` the patches (N, 3, 56, 56), one per source; for generated sets the
+            images (N, C, H, W); for `shifted` nothing, since `read_shifted` reads them.
+        labels: By split, (N,) of those images, int64; for `qi` nothing, since each patch is evaluated in both
             corners.
         stored: The set.
     """
@@ -51,11 +51,11 @@ class EvaluationData:
 
 
 def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
-    """Returns the set below an output place, or at it; sets that need no images are made on first use.
+    """Returns the set in `output`, or at it; generated sets are made on first use.
 
     Raises:
-        NotBuiltError: When it is not there.
-        StoredSetError: For another set, and for another version of the data.
+        NotBuiltError: If it is not there.
+        StoredSetError: If it is another set, or of another data version.
     """
     folder = set_place(spec, output)
     if not exists(folder):
@@ -68,16 +68,16 @@ def stored_set(spec: SetSpec, output: str | Path | None) -> StoredFolder:
 
 
 def read_quadrant(stored: StoredFolder, splits: Sequence[str], limit: int | None, progress: bool) -> EvaluationData:
-    """Returns the patches of `qi`.
+    """Reads the patches of `qi`.
 
     Args:
         stored: The set.
-        splits: Which of its splits.
+        splits: The splits to read.
         limit: Sources per split, from the first; None for all.
         progress: Show a bar on a terminal.
 
     Raises:
-        StoredSetError: For rows that are not what they must be.
+        StoredSetError: If rows are not as the set must have them.
     """
     sources, images = {}, {}
     counts = {split: check_limit(len(stored.manifest.sources[split]), limit) for split in splits}
@@ -98,7 +98,7 @@ def read_quadrant(stored: StoredFolder, splits: Sequence[str], limit: int | None
 
 
 def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[tuple[Pixels, list[bytes]]]:
-    """Returns sources of a split of `qi`, for each the patch (h, w, 3) and the digests of its two rows.
+    """Reads sources of a split of `qi`: for each the patch (h, w, 3) and the digests of its two rows.
 
     Args:
         stored: The set.
@@ -107,7 +107,7 @@ def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[
         stop: The source after the last.
 
     Raises:
-        StoredSetError: For rows that are not what they must be.
+        StoredSetError: If rows are not as the set must have them.
     """
     config = stored.default_config
     rows, images = stored.rows_and_images(config, split, 2 * start, 2 * stop)
@@ -145,7 +145,7 @@ def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[
 
 
 def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
-    """Returns all images of a set that needs none to be made. limit: rows of each split, from the first."""
+    """Reads all images of a generated set. limit: number of rows of each split, from the first."""
     config = stored.default_config
     sources, images, labels = {}, {}, {}
     for split, record in stored.manifest.configs[config].splits.items():
@@ -158,13 +158,13 @@ def read_generated(stored: StoredFolder, limit: int | None) -> EvaluationData:
             for image, label, source in zip(images[split], labels[split], sources[split], strict=True)
         ]
         check_digest(stored, split, digests, whole_split=count == record.rows)
-    # Two images that are a set are one source, seen in two places.
+    # A set of two images is one source, seen in two places.
     evaluated = list(sources.values())[-1][: 1 if sum(stored.spec.splits.values()) == len(CORNERS) else None]
     return EvaluationData(describe_data(stored, limit, evaluated), sources, images, labels, stored)
 
 
 def shifted_sources(stored: StoredFolder, limit: int | None) -> EvaluationData:
-    """Returns the sources of `shifted`, whose images `read_shifted` reads."""
+    """Returns the sources of `shifted`, without their images, which `read_shifted` reads."""
     (split,) = stored.spec.splits
     records = stored.manifest.sources[split]
     names = [record.name for record in records[: check_limit(len(records), limit)]]
@@ -172,10 +172,10 @@ def shifted_sources(stored: StoredFolder, limit: int | None) -> EvaluationData:
 
 
 def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
-    """Returns bases (n, 3, 288, 288), labels (n,), -1 where unknown, and pairs (n, P, 4) of the sources [start, stop).
+    """Reads bases (n, 3, 288, 288), labels (n,), -1 if unknown, and pairs (n, P, 4) of the sources [start, stop).
 
     Raises:
-        StoredSetError: For rows that are not those of which the manifest has the digests.
+        StoredSetError: If rows differ from the digests in the manifest.
     """
     (split,), config = stored.spec.splits, stored.default_config
     rows, images = stored.rows_and_images(config, split, start, stop)
@@ -194,12 +194,12 @@ def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, n
 
 
 def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whole_split: bool) -> None:
-    """Raises StoredSetError unless a split's rows are those whose digest is in the manifest.
+    """Raises StoredSetError unless a split's rows have the digest of the manifest.
 
     Args:
         stored: The set.
         split: Its split.
-        digests: Of the rows.
+        digests: Digests of the rows.
         whole_split: Whether these are all of its rows; a part has no digest to compare with.
     """
     config = stored.default_config
@@ -211,7 +211,7 @@ def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whol
 
 
 def check_limit(there: int, limit: int | None) -> int:
-    """Returns how many of the sources that are there are evaluated; OptionError for more than there are."""
+    """Returns the number of sources to evaluate. Raises OptionError if `limit` is larger than their number."""
     if limit is not None and limit > there:
         raise OptionError(
             NamedArgument("limit", limit),
@@ -222,7 +222,7 @@ def check_limit(there: int, limit: int | None) -> int:
 
 
 def describe_data(stored: StoredFolder, limit: int | None, evaluated: Sequence[str]) -> DataContent:
-    """Returns what an entry says of its data. evaluated: the sources that each block of its predictions is about."""
+    """Returns the section `data` of an entry. evaluated: the sources of each block of its predictions."""
     spec, manifest = stored.spec, stored.manifest
     splits = manifest.configs[stored.default_config].splits
     counts = {

@@ -1,4 +1,4 @@
-"""Turns what is asked of an evaluation into its design: which networks, borders and initialisations."""
+"""Turns the arguments of an evaluation into its design: networks, borders and initialisations."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ def design_of(
     model: "str | nn.Module | Callable[[], nn.Module]",
     request: EvaluationRequest,
 ) -> Design:
-    """Returns what is evaluated how, every argument checked; `model` and errors as for `evaluate`."""
+    """Returns the design of an evaluation after checking every argument; `model` and errors as in `evaluate`."""
     request.check()
     chosen, variant = TASKS[request.task], Variant(request.padding, request.pool, request.background)
     seeds, batch_norm = request.seeds, request.batch_norm
@@ -64,13 +64,13 @@ def design_of(
 
 
 def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> int:
-    """Returns how many networks an init has; OptionError where `seeds` does not fit.
+    """Returns the number of networks of an initialisation. Raises OptionError if `seeds` does not fit.
 
     Args:
-        model: What makes the networks.
-        kind: The init.
-        kinds: All inits of the evaluation.
-        seeds: As of `evaluate`.
+        model: The model, which makes the networks.
+        kind: The initialisation.
+        kinds: All initialisations of the evaluation.
+        seeds: As in `evaluate`.
     """
     if seeds is not None and not {RANDOM, SCRATCH} & set(kinds):
         raise OptionError(
@@ -86,13 +86,13 @@ def seeds_of(model: Model, kind: str, kinds: list[str], seeds: int | None) -> in
 
 
 def statistics_of(task: Task, facts: NetworkFacts, kind: str, batch_norm: str | None) -> str:
-    """Returns what becomes of batch norm in an init.
+    """Returns the treatment of batch norms in an initialisation.
 
     Args:
-        task: What is evaluated.
+        task: The task.
         facts: Properties of the network.
-        kind: The init.
-        batch_norm: As of `evaluate`.
+        kind: The initialisation.
+        batch_norm: As in `evaluate`.
     """
     if not facts.keeps_statistics:
         return NO_STATISTICS
@@ -108,7 +108,7 @@ def borders_of(task: Task, borders: Iterable[int] | None) -> list[int]:
 
 
 def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list[str]:
-    """Returns the inits of an evaluation, in order."""
+    """Returns the initialisations of an evaluation, in order."""
     weighted = model.weights != NONE
     usual = GIVEN if not model.anew else PRETRAINED if weighted else RANDOM
     if init is None:
@@ -137,7 +137,7 @@ def inits_of(task: Task, model: Model, init: str | Iterable[str] | None) -> list
 
 
 def device_for(device: str | None) -> str:
-    """Returns the device to be used: the one that was named, or this process's GPU, or the CPU."""
+    """Returns the device to use: the named one, or this process's GPU, or the CPU."""
     rank = os.environ.get("LOCAL_RANK", "")
     if device is None and rank.isdecimal() and torch.cuda.is_available():
         return checked_device(f"cuda:{int(rank) % torch.cuda.device_count()}")

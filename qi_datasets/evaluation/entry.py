@@ -1,4 +1,4 @@
-"""An entry: what was evaluated, on what, how, and with which answers. Reading it computes every figure again.
+"""An entry: the network, data, settings and answers of an evaluation. Reading it computes every figure again.
 
 An entry is a folder of two files: `entry.json`, of the published schema `cards/entry.schema.json`, and
 `predictions.parquet` (cards/specification.md, "entries"). Needs no torch.
@@ -45,7 +45,7 @@ VERSION = "2.0"
 """Version of the schema and of the protocol: a reader of 2.0 understands every 2.x."""
 
 OLDER = "1"
-"""The earlier major version: its entries say the same, but for their figures, which are computed from predictions."""
+"""The earlier major version: its entries differ only in their figures, which are computed from predictions."""
 
 MOST_BYTES = 5_000_000
 UNSEALED = ("seals", "seconds")
@@ -55,15 +55,15 @@ COMPUTED = ("version", "predictions", "figures", *UNSEALED)
 """Sections that `Entry.of` computes from settings, predictions and seconds."""
 
 MOST_FIELDS = 12
-"""Fields of a section in which numbers may have lost their fraction."""
+"""Names of the fields, by section, in which numbers may have lost their fraction."""
 
 CLOSE = 1e-9
-"""Relative difference of figures that another processor may round in another way."""
+"""Relative difference up to which figures are equal, since another processor may round differently."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One evaluation: `content`, what `entry.json` says, and `predictions`, the rows behind its figures.
+    """One evaluation: `content`, as in `entry.json`, and `predictions`, the rows behind its figures.
 
     `content` is nested dictionaries of text and numbers: `model`, `task`, `data`, `protocol`, `run`, `figures` and
     more, as the schema describes them.
@@ -74,7 +74,7 @@ class Entry:
 
     @classmethod
     def of(cls, settings: EntrySettings, predictions: Predictions, seconds: Mapping[str, float]) -> Self:
-        """The entry of finished answers: figures, digests and seals are computed here. Raises EntryError as `read`."""
+        """Returns the entry of finished answers; computes figures, digests and seals. Raises EntryError as `read`."""
         check_rows(settings, predictions)
         content: EntryContent = {
             "version": VERSION,
@@ -107,13 +107,13 @@ class Entry:
         return cls(check_entry_content(checked, predictions), predictions)
 
     def described(self, **fields: str | None) -> "Entry":
-        """Returns the same entry with other words about its network, sealed anew; nothing else differs.
+        """Returns the same entry with other texts about its network, sealed again; nothing else differs.
 
         Args:
-            **fields: `name`, `paper`, `code`, `authors`, `model_id`, `notes`, as of `evaluate`; "" takes one away.
+            **fields: `name`, `paper`, `code`, `authors`, `model_id`, `notes`, as in `evaluate`; "" removes one.
 
         Raises:
-            OptionError: For words that an entry can't have.
+            OptionError: If an entry can't have these texts.
         """
         about = change_about(self.content, **fields)
         content: dict[str, object] = {}
@@ -130,12 +130,12 @@ class Entry:
 
     @classmethod
     def of_older(cls, older: dict[str, object], folder: Path) -> Self:
-        """Returns this version's entry for one of version 1; what follows from its predictions is computed anew."""
+        """Returns this version's entry for one of version 1; all that follows from predictions is computed again."""
         content = {**older, "version": VERSION}
         data = older.get("data")
         if isinstance(data, dict) and (data.get("track"), data.get("pixels")) == (OFFICIAL, UNVERIFIED):
             content["data"] = {**data, "track": UNVERIFIED}
-        # Figures of another statistic: only what they follow from is held to the schema.
+        # Its figures are of another statistic: only the fields that they follow from are checked against the schema.
         checked = check_schema(content, besides="figures")
         check_seals(cast("Sealed", older))
         predictions = Predictions.read(folder / PREDICTIONS, checked["task"])
@@ -144,7 +144,7 @@ class Entry:
         return cls.of(cast("EntrySettings", settings), predictions, checked["seconds"])
 
     def write(self, folder: str | Path) -> Path:
-        """Writes both files into a folder, which is made; gives the path of `entry.json`. OutputError if it can't."""
+        """Writes both files into a folder, which is made. Returns the path of `entry.json`. Raises OutputError."""
         target = Path(folder)
         with output_errors(target):
             target.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ class Entry:
         return "\n".join(sentence(self.content, init) for init in self.figures)
 
     def _repr_html_(self) -> str:
-        """Returns what a notebook shows: the sentences, and the tables as text."""
+        """Returns HTML for a notebook: the sentences, and the tables as text."""
         said = "".join(f"<p>{escape(line)}</p>" for line in f"{self}".splitlines())
         return f"{said}<pre>{escape(self.table())}</pre>"
 
@@ -188,12 +188,12 @@ class Entry:
             form: "text", "markdown" or "latex" (with the package booktabs).
 
         Raises:
-            OptionError: For another form.
+            OptionError: If it is another form.
         """
         return table_of(self.content, form)
 
     def methods(self) -> str:
-        """Returns how the entry was measured, ready to be pasted into an article."""
+        """Returns a paragraph on how the entry was measured, to paste into an article."""
         return methods(self.content)
 
     def plot(self) -> "Figure":
@@ -210,7 +210,7 @@ class Entry:
 
 
 def check_entry_content(content: EntryContent, predictions: Predictions) -> EntryContent:
-    """Returns `content`, after comparing it with the predictions, the pinned digests and its own seals."""
+    """Returns `content` after comparing it with the predictions, the pinned digests and its own seals."""
     check_about(content)
     check_data(content["data"])
     check_predictions(content, predictions)
@@ -224,7 +224,7 @@ def check_entry_content(content: EntryContent, predictions: Predictions) -> Entr
 
 
 def check_predictions(content: EntryContent, predictions: Predictions) -> None:
-    """Raises EntryError unless the predictions are those of which the entry has the digest."""
+    """Raises EntryError unless the predictions have the digest that is in the entry."""
     if content["predictions"] != {"rows": len(predictions), "sha256": predictions.sha256}:
         raise EntryError(
             f"{PREDICTIONS} is not what the entry was made from: {len(predictions)} rows of SHA-256 "
@@ -234,14 +234,14 @@ def check_predictions(content: EntryContent, predictions: Predictions) -> None:
 
 
 def check_seals(content: Sealed) -> None:
-    """Raises EntryError, which names the section, where one was changed after it was sealed."""
+    """Raises EntryError, which names the section, if one was changed after it was sealed."""
     for section, seal in seals_of(content).items():
         if content["seals"].get(section) != seal:
             raise EntryError(f"the section {section} was changed after the entry was written (its seal differs)")
 
 
 def check_data(data: DataContent) -> None:
-    """Raises EntryError for data that can't be as the entry says: of another version, or not of the pinned digests."""
+    """Raises EntryError if the data can't be as the entry says: another version, or not the pinned digests."""
     spec = SPECS[data["set"]]
     if data["data_version"].partition(".")[0] != SPEC_VERSION.partition(".")[0]:
         raise EntryError(
@@ -268,7 +268,7 @@ def check_digests(data: DataContent, pinned: Mapping[str, str]) -> None:
 
 
 class Missing:
-    """The value of a name that one of two mappings lacks."""
+    """The value of a name that is missing in one of two mappings."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -283,10 +283,10 @@ def differences_of(
     """Yields each place where two nested values differ, with both values there.
 
     Args:
-        where: The place of both, such as "model"; its parts are named with dots, "model.padding".
+        where: The dotted name of both, such as "model", whose parts are "model.padding" and others.
         one: Nested mappings, or any other value.
         other: As `one`.
-        are_equal: Compares what is no mapping.
+        are_equal: Compares values that are not mappings.
     """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for name in dict.fromkeys((*one, *other)):
@@ -296,7 +296,7 @@ def differences_of(
 
 
 def are_equal_figures(one: object, other: object) -> bool:
-    """Returns whether two figures, or lists of them, differ by no more than another processor's rounding."""
+    """Returns whether two figures, or lists of them, differ by no more than the rounding of another processor."""
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(are_equal_figures, one, other))
     if isinstance(one, bool) or isinstance(other, bool):
@@ -307,7 +307,7 @@ def are_equal_figures(one: object, other: object) -> bool:
 
 
 def figure_faults(said: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
-    """Yields a line for each figure that an entry says and its predictions do not give, and the other way round."""
+    """Yields a line for each figure of an entry that its predictions do not give, and the other way round."""
     for where, one, other in differences_of("figures", said, found, are_equal_figures):
         if one is MISSING:
             yield f"{where} is missing"
@@ -336,7 +336,7 @@ def read_json(path: Path) -> dict[str, object]:
         if path.stat().st_size > MOST_BYTES:
             raise EntryError(f"{path} is larger than any entry ({MOST_BYTES // 10**6} MB)", code="unreadable-entry")
         with open_regular(str(path)) as file:
-            # Editors of Windows put a byte order mark before the text.
+            # Editors on Windows put a byte order mark before the text.
             text = file.read().decode("utf-8-sig")
         content = json.loads(text, parse_constant=refuse_constant, parse_float=parse_finite)
     except (OSError, ValueError, RecursionError) as error:
@@ -347,7 +347,7 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def sealed_bytes(content: dict[str, object]) -> dict[str, object]:
-    """Returns what an entry says, as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
+    """Returns an entry's content as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
     seals = content.get("seals")
     if not isinstance(seals, dict):
         return content
@@ -362,7 +362,7 @@ def sealed_bytes(content: dict[str, object]) -> dict[str, object]:
 
 
 def fields_of_whole_numbers(name: str, value: object) -> set[str]:
-    """Returns the names of the fields that hold integers, somewhere below a value that bears a name."""
+    """Returns the names of the fields that hold integers, at any depth."""
     if isinstance(value, dict):
         return {field for inner, at in value.items() for field in fields_of_whole_numbers(inner, at)}
     if isinstance(value, list):
@@ -382,7 +382,7 @@ def with_fractions(name: str, value: object, fields: frozenset[str]) -> object:
 
 
 def refuse_constant(constant: str) -> float:
-    """Raises ValueError for a constant such as NaN, which JSON has not."""
+    """Raises ValueError for a constant such as NaN, which is not JSON."""
     raise ValueError(f"{constant} is no number")
 
 
@@ -408,9 +408,9 @@ def major_version(content: Mapping[str, object]) -> str:
 
 
 def check_schema(content: Mapping[str, object], besides: str = "") -> EntryContent:
-    """Returns content of the published schema as its type; EntryError, which names the field, for any other.
+    """Returns content of the published schema as its type. Raises EntryError, which names the field, for other content.
 
-    besides: a section that may be otherwise.
+    besides: a section that is not checked.
     """
     if major_version(content) != major_version({"version": VERSION}):
         raise EntryError(

@@ -1,4 +1,4 @@
-"""Estimates how long an evaluation takes, from a few pictures at each border, or in each mode."""
+"""Estimates the time of an evaluation from a few pictures at each border, or in each mode."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,27 +15,27 @@ from qi_datasets.protocols.shifted import MODES, answer_shifted
 from qi_datasets.specs import QI, SHIFTED
 
 FEW, MORE = 2, 8
-"""Sources in the two passes whose difference is the price of a source."""
+"""Numbers of sources of two passes, whose difference in time is the time of the further sources."""
 
 TRIED_SHIFTS = (0, 1, 2, 3)
-"""Shifts of the pass by which the time of all of them is estimated."""
+"""Shifts of the pass from which the time of all shifts is estimated."""
 
 
 def estimate_seconds(design: Design, data: EvaluationData) -> dict[tuple[str, str], float]:
-    """Returns how many seconds of work all seeds will take, on one process like this.
+    """Estimates the seconds of work of all seeds, on one process like this.
 
-    It is an upper estimate: where the corners turn out to be equal, training features are not needed. Where they are
+    It is an upper estimate: if the corners turn out to be equal, training features are not needed; if they are
     proved equal, nothing is computed.
 
     Args:
-        design: What is evaluated how, on `qi` or `shifted`.
-        data: What is evaluated on.
+        design: The evaluation's design, on `qi` or `shifted`.
+        data: The evaluation's data.
 
     Returns:
         (init, border or mode) -> seconds, in the order of the work.
 
     Raises:
-        OptionError: For another task.
+        OptionError: If it is another task.
     """
     if design.task not in ESTIMATES:
         raise OptionError(
@@ -51,21 +51,21 @@ def estimate_seconds(design: Design, data: EvaluationData) -> dict[tuple[str, st
 
 
 def at_border(design: Design, data: EvaluationData, init: str, border: str) -> float:
-    """Returns the seconds of one network at one border of `qi`."""
+    """Estimates the seconds of one network at one border of `qi`."""
     case = Case(init, int(border), design.inits[init]["seeds"][0])
     return estimate_training(design, data, case) if init == SCRATCH else estimate_frozen(design, data, case)
 
 
 def in_mode(design: Design, data: EvaluationData, init: str, mode: str) -> float:
-    """Returns the seconds of one network in one mode of `shifted`."""
+    """Estimates the seconds of one network in one mode of `shifted`."""
     case = Case(init, design.borders[0], design.inits[init]["seeds"][0])
     network = design.network(case).network
     images, _, pairs = read_shifted(data.stored, 0, 1)
     bases = design.input(images).to(design.device)
     tried = pairs[:, :1]
-    answer_shifted(network, bases, tried, TRIED_SHIFTS[:1], mode)  # The first pass prepares what later ones keep.
+    answer_shifted(network, bases, tried, TRIED_SHIFTS[:1], mode)  # It prepares values for later passes.
     seconds = time_call(lambda: answer_shifted(network, bases, tried, TRIED_SHIFTS, mode))
-    # The unmoved picture is one more; each pair is two.
+    # One more for the unmoved picture; a pair is two images.
     passes = (1 + len(SHIFTS) + 2 * pairs.shape[1]) / (1 + len(TRIED_SHIFTS) + 2 * tried.shape[1])
     return float(seconds * passes * data.facts["evaluated"] / len(bases))
 
@@ -74,11 +74,11 @@ ESTIMATES: Mapping[str, Callable[[Design, EvaluationData, str, str], float]] = {
     QI.name: at_border,
     SHIFTED.name: in_mode,
 }
-"""Task -> what gives the seconds of one network of an init, at a border or in a mode."""
+"""Task -> the function that estimates the seconds of one network of an init, at a border or in a mode."""
 
 
 def estimate_frozen(design: Design, data: EvaluationData, case: Case) -> float:
-    """Returns seconds of one frozen network at one border."""
+    """Estimates the seconds of one frozen network at one border."""
     train, _, test = QI.splits
     network = design.network(case).network
     start = time.perf_counter()
@@ -100,7 +100,7 @@ def estimate_frozen(design: Design, data: EvaluationData, case: Case) -> float:
 
 
 def estimate_training(design: Design, data: EvaluationData, case: Case) -> float:
-    """Returns seconds of one training at one border."""
+    """Estimates the seconds of one training at one border."""
     train, validation, _ = QI.splits
     patches = {split: design.input(data.images[split][:BATCH_SIZE]).to(design.device) for split in (train, validation)}
     network = design.trainable(case).network
@@ -113,7 +113,7 @@ def estimate_training(design: Design, data: EvaluationData, case: Case) -> float
 
 
 def time_call(call: Callable[[], object]) -> float:
-    """Returns seconds that a call takes."""
+    """Returns the seconds that a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""`evaluate`: from a network to an entry."""
+"""`evaluate`: makes an entry from a network."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,24 +54,24 @@ def evaluate(
     model_id: str | None = None,
     notes: str | None = None,
 ) -> Entry:
-    """Evaluates a network on a set; on `qi`: from how far away it reads where things are.
+    """Evaluates a network on a set; on `qi`: up to which border does it read location?
 
     Args:
         model: A module; a function without arguments that makes one; or a name (torchvision's classifiers,
             `bagnet33`, `timm:NAME`, `package.module:factory`, `path/to/file.py:factory`). Images are (N, 3, H, W),
             answers (N, F).
         task: `qi`, `shifted`, `red_green`, `rook` or `corner`.
-        output: Where the sets are, the folder that `qi-build` wrote; by default as for `load_dataset`.
-        borders: Of `qi`, pixels per side; by default the official seven.
+        output: The folder of sets that `qi-build` wrote; by default as in `load_dataset`.
+        borders: Borders of `qi` in pixels per side; by default the official seven.
         init: `random`, `pretrained`, `given` (the module as it is), `scratch` (trained), or several of them; by
-            default `given` for a module, `pretrained` where there are weights, else `random`.
-        seeds: Networks of `random` and `scratch`; by default 5 and 3.
-        limit: Sources of each split, for a quick look; such figures are on no track.
-        entry: Folder for the entry; a run that was cut off continues there, and several processes share the work.
-        local: Compute only what differs from the black canvas, where the layers allow it; the figures are the
+            default `given` for a module, `pretrained` if there are weights, else `random`.
+        seeds: Number of networks of `random` and `scratch`; by default 5 and 3.
+        limit: Number of sources of each split, for a quick look; such figures are on no track.
+        entry: Folder for the entry; an interrupted run continues there, and several processes share the work.
+        local: Compute only what differs from a black image, where the layers allow it; the figures are the
             same.
         weights: `none`, `default` (those of the library), or the file of a state dict.
-        padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, on the same weights.
+        padding: `own`, `full`, `exact`, `valid`, `circular`, `reflect` or `replicate`, with the same weights.
         pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries.
         background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too.
         batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`.
@@ -81,22 +81,22 @@ def evaluate(
             says of its weights, else ImageNet's.
         device: Of torch; by default a GPU if there is one.
         progress: Show bars, or lines where there is no terminal; by default bars on terminals and in notebooks.
-        name: What people call the network, at most 80 characters; by default what it is made from.
-        paper: https links.
-        code: https links.
-        authors: Who made the network, or who ran it.
+        name: The network's name for readers, at most 80 characters; by default that of the model.
+        paper: A https link.
+        code: A https link.
+        authors: The people who made the network, or ran it.
         model_id: ORG/MODEL, its repository on the Hub.
-        notes: What else a reader should know; these six may be changed later (`Entry.described`).
+        notes: Further remarks for readers; these six may be changed later (`Entry.described`).
 
     Returns:
         The `Entry`, whose figures follow from its predictions; it is written if `entry` is given.
 
     Raises:
-        OptionError: For bad arguments.
-        ModelError: For a network that can't be made or evaluated.
-        NotBuiltError: For a set that is not there.
-        StoredSetError: For a set that is not as its manifest says.
-        OutputError: For a folder that can't be written.
+        OptionError: If an argument is wrong.
+        ModelError: If the network can't be made or evaluated.
+        NotBuiltError: If the set is not there.
+        StoredSetError: If the set differs from its manifest.
+        OutputError: If the folder can't be written.
     """
     request = EvaluationRequest(
         task, borders, init, seeds, limit, local, weights, padding, pool, background, batch_norm, mean, std, device
@@ -114,14 +114,14 @@ def evaluate_request(
     progress: bool | None = None,
     **about: str | None,
 ) -> Entry:
-    """Evaluates a network as a request says; arguments, result and errors as of `evaluate`.
+    """Evaluates a network as a request says; arguments, result and errors as in `evaluate`.
 
     Args:
-        model: As of `evaluate`.
-        request: How it is evaluated.
-        output: As of `evaluate`.
-        entry: As of `evaluate`.
-        progress: As of `evaluate`.
+        model: As in `evaluate`.
+        request: The settings of the evaluation.
+        output: As in `evaluate`.
+        entry: As in `evaluate`.
+        progress: As in `evaluate`.
         **about: The six fields that describe the network.
     """
     check_entry(entry)
@@ -136,13 +136,13 @@ def evaluate_request(
 
 
 def read_data(design: Design, output: str | Path | None, limit: int | None, *, progress: bool) -> EvaluationData:
-    """Returns what a design is evaluated on; errors as of `evaluate`.
+    """Reads the data of a design; errors as in `evaluate`.
 
     Args:
-        design: What is evaluated how.
-        output: As of `evaluate`.
-        limit: As of `evaluate`.
-        progress: As of `evaluate`.
+        design: The evaluation's design.
+        output: As in `evaluate`.
+        limit: As in `evaluate`.
+        progress: As in `evaluate`.
     """
     return TASKS[design.task].read(output, design, limit, progress)
 
@@ -150,14 +150,14 @@ def read_data(design: Design, output: str | Path | None, limit: int | None, *, p
 def run_design(
     design: Design, data: EvaluationData, folder: Path, progress: bool, about: Mapping[str, str] | None = None
 ) -> Entry:
-    """Returns the entry in a folder: it is begun, continued, or read if it is finished.
+    """Begins the entry in a folder, continues it, or reads it if it is finished.
 
     Args:
-        design: What is evaluated how.
-        data: What is evaluated on.
-        folder: Of the entry.
+        design: The evaluation's design.
+        data: The evaluation's data.
+        folder: The entry's folder.
         progress: Show a bar on a terminal.
-        about: Words about the network; an entry that is finished already gets these.
+        about: Texts about the network; an entry that is finished already gets them too.
     """
     place, settings = Workplace(folder), settings_of(design, data.facts)
     if not place.finished:
@@ -194,12 +194,12 @@ def run_design(
 
 
 def merge_parts(design: Design, data: EvaluationData, folder: Path) -> Entry:
-    """Returns the entry of what is there in a folder: of the borders at which every init and seed has answered.
+    """Returns the entry of a folder's finished parts: of the borders at which every init and seed has answered.
 
     Work can be continued there afterwards.
 
     Raises:
-        OptionError: Where no border is complete.
+        OptionError: If no border is complete.
     """
     place = Workplace(folder)
     if place.finished:
@@ -220,7 +220,7 @@ def merge_parts(design: Design, data: EvaluationData, folder: Path) -> Entry:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """GPUs choose their algorithms by rule, not by how fast they were this time, and none that adds in any order."""
+    """Makes GPUs choose their algorithms by rule, not by measured speed, and none that adds in an undefined order."""
     cudnn: Any = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     cudnn.deterministic, cudnn.benchmark = True, False
@@ -231,13 +231,13 @@ def deterministic() -> Iterator[None]:
 
 
 def dead_content(design: Design) -> dict[str, DeadContent]:
-    """Returns the residual branches that add nothing, as an entry has them, by init."""
+    """Returns the residual branches that add nothing, by init, as in an entry."""
     found = design.dead_branches()
     return {init: {"count": one.count, "of": one.of, "layers": one.layers} for init, one in found.items()}
 
 
 def put_together(settings: EntrySettings, dead: dict[str, DeadContent], work: Work) -> Entry:
-    """Returns the entry of answers that are all there; dead: by init, what it says of dead branches."""
+    """Returns the entry of complete answers. dead: what the entry says of dead branches, by init."""
     notes = work.notes()
     said = with_notes(settings, notes)
     if dead:

@@ -1,7 +1,7 @@
-"""Every figure of an entry, from its predictions alone. Needs no torch.
+"""Computes every figure of an entry from its predictions alone. Needs no torch.
 
-They are the dataclasses of `results`, which `entry.json` has as nested dictionaries of plain numbers: init -> figures
-of the task. An interval is two-sided, of 95 %; at a border of `qi` of its own level; a missing figure is None.
+Figures are the dataclasses of `results`; `entry.json` has them as nested dictionaries of plain numbers: init -> figures
+of the task. Intervals are two-sided, of 95 %, but at borders of `qi` of a level of their own; a missing figure is None.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ SIMILAR, DISSIMILAR = "test_similar", "test_dissimilar"
 
 
 def compute_figures(content: EntrySettings, predictions: Predictions) -> Figures:
-    """Returns the figures of an entry as `entry.json` has them: init -> figures.
+    """Computes the figures of an entry as `entry.json` has them: init -> figures.
 
     Args:
         content: The settings of the entry.
@@ -56,7 +56,7 @@ def seeds_of(content: EntrySettings, init: str) -> list[int]:
 
 
 def tolerance_of(content: EntrySettings) -> float:
-    """Returns the difference, of scale, below which answers count as equal."""
+    """Returns the relative difference below which answers count as equal."""
     return EQUAL_WITHIN[content["run"]["dtype"]]
 
 
@@ -66,8 +66,8 @@ def column_by_seed(content: EntrySettings, init: str, rows: Predictions, name: s
     Args:
         content: The entry's settings.
         init: One of its inits.
-        rows: Of this init, and of one border where there are several.
-        name: Of the column.
+        rows: The rows of this init, and of one border if there are several.
+        name: The column's name.
     """
     return rows.column(name).reshape(len(seeds_of(content, init)), -1, 2)
 
@@ -89,7 +89,7 @@ def quadrant_scores(content: EntrySettings, init: str, rows: Predictions) -> dic
 
 
 def quadrant_figures(content: EntrySettings, init: str, rows: Predictions) -> QuadrantFigures:
-    """Verdict, accuracy and test per border; reach_75, the location score and reach."""
+    """Computes verdict, accuracy and test per border, and reach_75, location score and reach."""
     at = {border: rows.where(border=border) for border in content["protocol"]["borders"]}
     differences = {border: found.column("difference") for border, found in at.items()}
     equal = frozenset(border for border, those in differences.items() if (those < tolerance_of(content)).all())
@@ -120,7 +120,7 @@ def quadrant_figures(content: EntrySettings, init: str, rows: Predictions) -> Qu
 
 
 def pair_figures(content: EntrySettings, init: str, rows: Predictions) -> PairFigures:
-    """`rook` and `corner`: how many seeds distinguish the two images, and how far the answers differ."""
+    """Computes, for `rook` and `corner`, how many seeds distinguish the two images, and how far the answers differ."""
     solved = answers_right(content, init, rows).all(axis=(1, 2))
     differences = column_by_seed(content, init, rows, "difference").max(axis=(1, 2))
     return PairFigures(
@@ -132,7 +132,7 @@ def pair_figures(content: EntrySettings, init: str, rows: Predictions) -> PairFi
 
 
 def red_green_figures(content: EntrySettings, init: str, rows: Predictions) -> RedGreenFigures:
-    """Returns accuracies at positions in training and at others, and the share of pairs with one answer."""
+    """Computes accuracies at positions in training and at others, and the share of pairs with one answer."""
     seeds = len(seeds_of(content, init))
     tests = {split: rows.where(split=split) for split in (SIMILAR, DISSIMILAR)}
     answers = {split: found.column("prediction").reshape(seeds, -1) for split, found in tests.items()}
@@ -145,13 +145,13 @@ def red_green_figures(content: EntrySettings, init: str, rows: Predictions) -> R
 
 
 def shifted_figures(content: EntrySettings, init: str, rows: Predictions) -> ShiftedFigures:
-    """Per mode: top-1 per shift and over the diagonal, as far as labels are known, and consistency over pairs."""
+    """Computes per mode top-1 per shift and over the diagonal, if labels are known, and consistency over pairs."""
     protocol = content["protocol"]
     return ShiftedFigures({mode: mode_figures(rows.where(mode=mode), protocol["shifts"]) for mode in protocol["modes"]})
 
 
 def mode_figures(rows: Predictions, shifts: list[int]) -> ModeFigures:
-    """Returns the figures of one mode: its rows are the diagonal, shift by shift, then the pairs, side by side."""
+    """Computes the figures of one mode, whose rows are the diagonal, shift by shift, then the pairs, side by side."""
     on_diagonal = rows.column("pair") < 0
     answers, seeds = rows.column("prediction"), np.unique(rows.column("seed"))
     labels = rows.column("label")[on_diagonal].reshape(len(shifts), -1)[0]
@@ -174,7 +174,7 @@ def mode_figures(rows: Predictions, shifts: list[int]) -> ModeFigures:
 
 
 def estimate(interval: Interval) -> Estimate:
-    """Returns an interval as figures have it."""
+    """Returns an interval in the form that figures have."""
     return Estimate(interval.mean, interval.low, interval.high)
 
 

@@ -1,7 +1,7 @@
-"""`evaluate_grid`: in which cells of a grid a network reads a picture's place.
+"""`evaluate_grid`: measures in which cells of a grid a network reads the position of a picture.
 
-An evaluation is two files in a folder, `grid.json` (settings, figures, seals) and `grid.parquet` (every answer), from
-which a reader computes the figures again. They may be beside the same network's `entry.json`, which is of
+An evaluation is two files in a folder, `grid.json` (settings, figures, seals) and `grid.parquet` (all answers), from
+which a reader computes the figures again. They may be beside the same network's `entry.json`. That is about
 one patch in two corners at seven borders: a grid has other images, another probe and other figures, so it is no entry
 of `qi` (cards/specification.md, "evaluation on grids of qi").
 """
@@ -40,7 +40,7 @@ TRAIN, _, TEST = QI.splits
 SETTINGS, ANSWERS = "grid.json", "grid.parquet"
 VERSION = 1
 MOST_BYTES = 50_000_000
-"""Of either file, that are read."""
+"""Largest size in bytes of each of the two files."""
 
 MOST_ROWS = 10_000_000
 
@@ -51,7 +51,7 @@ SAME_NETWORK: tuple[Literal["name", "weights", "padding", "pool", "background"],
     "pool",
     "background",
 )
-"""Fields in which an evaluation on a grid agrees with the entry in its folder."""
+"""Fields that are the same in an evaluation on a grid and in the entry in its folder."""
 
 TYPES = {"init": pa.string(), "seed": pa.int32(), "source": pa.string(), "cell": pa.int16(), "answer": pa.int16()}
 
@@ -60,10 +60,10 @@ TYPES = {"init": pa.string(), "seed": pa.int32(), "source": pa.string(), "cell":
 class GridEntry:
     """One network's answers on a grid of `qi`.
 
-    content: `model`, `transform`, `data` and `run` as an entry has them; `grid`, `border`, `inits` (init -> seeds and
+    content: `model`, `transform`, `data` and `run` as in an entry; `grid`, `border`, `inits` (init -> seeds and
         batch norm), `differences` (init -> largest difference between cells, of scale), `dense_because`, `figures`
         (init -> accuracy and bits with their intervals, shares (K x K, nested), confusion), and `seals`.
-    answers: init -> (seeds, sources, cells), the cell named.
+    answers: init -> (seeds, sources, cells), the cell that the network names.
     sources: names of the test sources.
     """
 
@@ -73,10 +73,10 @@ class GridEntry:
 
     @classmethod
     def of(cls, settings: GridAnswered, answers: Mapping[str, NDArray[np.int64]], sources: tuple[str, ...]) -> Self:
-        """Returns the evaluation of finished answers, its figures computed."""
+        """Returns the evaluation of finished answers, with computed figures."""
         figures = {init: figures_of(each, settings["grid"]) for init, each in answers.items()}
         content: GridContent = {**settings, "figures": figures, "seals": {}}
-        # Of all but themselves.
+        # The section of seals has none.
         return cls({**content, "seals": seals_of(content)}, answers, sources)
 
     @property
@@ -85,7 +85,7 @@ class GridEntry:
         return self.content["figures"]
 
     def write(self, folder: str | Path) -> Path:
-        """Writes both files into a folder, which is made, and returns it. Raises OutputError if it can't."""
+        """Writes both files into a folder, which is made, and returns the folder. Raises OutputError if it can't."""
         target = Path(folder).expanduser()
         columns: dict[str, list[Any]] = {name: [] for name in TYPES}
         for init, found in self.answers.items():
@@ -105,10 +105,10 @@ class GridEntry:
         """Returns the evaluation in a folder, after computing every figure again from its answers.
 
         Raises:
-            EntryError: for files that can't be read, and for figures that the answers contradict.
+            EntryError: If a file can't be read, or the answers contradict a figure.
         """
         place = Path(folder)
-        # Its type is not checked: the block catches what follows from content of other types.
+        # Its type is not checked: the block catches the errors of content of other types.
         content = cast("GridContent", read_json(place / SETTINGS))
         try:
             open_regular(str(place / ANSWERS)).close()
@@ -143,7 +143,7 @@ class GridEntry:
         return made
 
     def check_beside(self, entry: EntryContent) -> None:
-        """Raises EntryError unless an entry's content is of the same network on the same pictures."""
+        """Raises EntryError unless an entry is about the same network on the same pictures."""
         model, other = self.content["model"], entry["model"]
         for name in SAME_NETWORK:
             if model.get(name) != other[name]:
@@ -195,27 +195,27 @@ def evaluate_grid(
     progress: bool = False,
     **options: Any,
 ) -> GridEntry:
-    """Evaluates a network on a grid of `qi`: in which cells does it read the picture's place?
+    """Evaluates a network on a grid of `qi`: in which cells does it read the picture's position?
 
     Args:
-        model: as of `evaluate`.
+        model: As in `evaluate`.
         grid: K from 2 to 9, cells per side.
-        output: where `qi` is, as of `evaluate`.
-        border: pixels per side.
-        init: `random`, `pretrained` or `given`; by default as of `evaluate`.
-        seeds: networks of `random`; by default 5.
-        limit: sources of each split, for a quick look.
-        local: compute only what differs from the empty canvas, where the layers allow it.
-        entry: folder for the two files; a run that was cut off continues there; several processes share the work. It
+        output: The folder of `qi`, as in `evaluate`.
+        border: Pixels per side.
+        init: `random`, `pretrained` or `given`; by default as in `evaluate`.
+        seeds: Number of networks of `random`; by default 5.
+        limit: Number of sources of each split, for a quick look.
+        local: Compute only what differs from the black canvas, where the layers allow it.
+        entry: Folder for the two files; an interrupted run continues there; several processes share the work. It
             may hold the same network's entry.
-        progress: show a bar on a terminal.
-        options: `weights`, `padding`, `pool`, `background`, `batch_norm`, `mean`, `std`, `device`, as of `evaluate`.
+        progress: Show a bar on a terminal.
+        options: `weights`, `padding`, `pool`, `background`, `batch_norm`, `mean`, `std`, `device`, as in `evaluate`.
 
     Returns:
         The evaluation, whose figures follow from its answers.
 
     Raises:
-        OptionError: for bad arguments; further errors as of `evaluate`.
+        OptionError: If an argument is wrong; further errors as in `evaluate`.
     """
     from qi_datasets.evaluation.design import design_of
     from qi_datasets.evaluation.evaluate import read_data
@@ -239,14 +239,14 @@ def evaluate_grid(
 def evaluated_on_grid(
     design: "Design", grid: int, data: "EvaluationData", folder: Path, *, progress: bool
 ) -> GridEntry:
-    """Returns the evaluation in a folder: it is begun, continued, or read if it is finished.
+    """Begins the evaluation in a folder, continues it, or reads it if it is finished.
 
     Args:
-        design: what is evaluated how.
-        grid: cells per side.
-        data: what is evaluated on.
-        folder: of the two files.
-        progress: show a bar on a terminal.
+        design: The evaluation's design.
+        grid: Cells per side.
+        data: The evaluation's data.
+        folder: Folder of the two files.
+        progress: Show a bar on a terminal.
     """
     from qi_datasets.evaluation.evaluate import deterministic
     from qi_datasets.evaluation.settings import MAY_DIFFER, settings_of
@@ -288,7 +288,7 @@ def evaluated_on_grid(
 
 
 class GridWork:
-    """The units of an evaluation on a grid, one for each network, and their work."""
+    """The units of an evaluation on a grid, one for each network."""
 
     def __init__(self, design: "Design", grid: int, data: "EvaluationData", place: "Workplace") -> None:
         from qi_datasets.protocols.grid import Cells
@@ -298,18 +298,18 @@ class GridWork:
 
     @property
     def size(self) -> int:
-        """Units that there are."""
+        """The number of units."""
         return len(list(self.design.cases))
 
     def open_units(self) -> "list[Unit]":
-        """Units that can be done now; [] once every network has answered."""
+        """Returns the units that can be done now; [] once every network has answered."""
         from qi_datasets.evaluation.work_folder import Unit
 
         cases = [case for case in self.design.cases if not self.place.has(case.part("grid"))]
         return [Unit(case.part("grid"), partial(self.answers, case)) for case in cases]
 
     def answers(self, case: "Case") -> "Part":
-        """Computes the cells that a network's probe names for every test source in every cell."""
+        """Computes which cell a network's probe names for every test source in every cell."""
         from qi_datasets.evaluation.work_folder import Part
         from qi_datasets.protocols.grid import GridNetwork, calibrate_on_grid, largest_difference, probe_cells
 
@@ -323,7 +323,7 @@ class GridWork:
         return Part(pa.table({"answer": pa.array(probe_cells(*features).ravel(), TYPES["answer"])}), notes)
 
     def put_together(self, settings: GridSettings) -> GridEntry:
-        """Returns the evaluation of answers that are all there."""
+        """Returns the evaluation of complete answers."""
         sources = tuple(self.data.sources[TEST])
         answers: dict[str, list[NDArray[np.int64]]] = {}
         differences: dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""The Hub's rankings: the tasks of a set's `eval.yaml`, and the results of an entry for `.eval_results/`.
+"""Writes results for the Hub's rankings: the tasks in a set's `eval.yaml`, and an entry's file in `.eval_results/`.
 
-Both come from `RANKED`. A value lies in [0, 100], and more is better, since the Hub knows no other order (eval-results
+Both follow from `RANKED`. A value is in [0, 100], and more is better, since the Hub has no other order (eval-results
 in the Hub's documentation). Source: cards/specification.md, "The Hub's benchmarks".
 """
 
@@ -32,10 +32,10 @@ SETTINGS: Mapping[Literal["padding", "pool", "background"], str] = {
     "pool": "pooling",
     "background": "background",
 }
-"""Field of a model -> how its value is called."""
+"""Field of a model -> the name of its value."""
 
 MOST_BYTES = 100_000
-"""Of a file of results."""
+"""Largest size in bytes of a file of results."""
 
 DIGITS = 4
 """Decimal places of a value."""
@@ -46,10 +46,10 @@ class Ranked:
     """A figure that the Hub ranks.
 
     Attributes:
-        id: Of its task in `eval.yaml`.
-        inits: Those of which it is taken.
-        value: Of the figures of one init; from 0 to 100, more is better; None where there is none.
-        notes: What a reader should see beside it.
+        id: Id of its task in `eval.yaml`.
+        inits: The initialisations that it is ranked for.
+        value: Computes the value from the figures of one init; from 0 to 100, more is better; None if there is none.
+        notes: Computes the text beside the value.
     """
 
     id: str
@@ -68,26 +68,26 @@ class Source:
 
 
 def invariance(figures: Figures) -> float | None:
-    """Returns the location invariance, of figures on `qi`; None where borders are missing."""
+    """Returns the location invariance from figures on `qi`; None if borders are missing."""
     score = figures["location_score"]
     return None if score is None else location_invariance(score["value"])
 
 
 def reach_notes(figures: Figures) -> str:
-    """Returns the location score and both reaches in words."""
+    """Returns the location score and both reaches as text."""
     at_75, reach = ("none" if figures[name] is None else figures[name] for name in ("reach_75", "reach"))
     score = figures["location_score"]["value"]
     return f"location invariance = 100 x (1 - location score {score:.3f}); reach at 75 % {at_75}, reach {reach}"
 
 
 def ranked_share(mode: str, id_ending: str, name: str, words: str) -> Ranked:
-    """Returns a share on `shifted` as the Hub ranks it, in percent.
+    """Returns a share on `shifted` as a ranked figure, in percent.
 
     Args:
-        mode: Of the views.
-        id_ending: How the task's id ends.
-        name: Of the share in an entry's figures.
-        words: What the share is.
+        mode: The mode of the views.
+        id_ending: The end of the task's id.
+        name: The share's name in an entry's figures.
+        words: A description of the share.
     """
 
     def value(figures: Figures) -> float | None:
@@ -98,7 +98,7 @@ def ranked_share(mode: str, id_ending: str, name: str, words: str) -> Ranked:
         low, high = (100 * figures[mode][name][end] for end in ("low", "high"))
         return f"{words} ({mode}), in %, 95 % interval {low:.1f} to {high:.1f}"
 
-    # An untrained classifier names few classes, and is consistent for that reason alone: it is not ranked.
+    # An untrained classifier names few classes, and is consistent for that reason alone: so it is not ranked.
     return Ranked(f"{SHIFTED.name}_{mode}_{id_ending}", (PRETRAINED, GIVEN), value, notes)
 
 
@@ -113,15 +113,15 @@ RANKED: Mapping[str, Sequence[Ranked]] = {
         )
     ),
 }
-"""Set -> the figures on it that are ranked, in the order of `eval.yaml`."""
+"""Set -> its ranked figures, in the order of `eval.yaml`."""
 
 
 def benchmark_file(spec: SetSpec, manifest: Manifest) -> str | None:
-    """Returns the text of the `eval.yaml` that makes a published set a benchmark; None for a set that is none.
+    """Returns the text of the `eval.yaml` that makes a published set a benchmark; None for other sets.
 
     Args:
         spec: The set.
-        manifest: Of the set as it is published; one of another size than the official one is no benchmark.
+        manifest: The published manifest; a set of another size than the official one is no benchmark.
     """
     if spec.name not in RANKED or manifest.size != spec.size:
         return None
@@ -138,7 +138,7 @@ def benchmark_file(spec: SetSpec, manifest: Manifest) -> str | None:
 
 
 def ranked_values(content: EntryContent) -> dict[str, tuple[float, str]]:
-    """Returns task id -> value and notes, of every figure of an entry that is ranked. content: what it says."""
+    """Returns task id -> value and notes, for each ranked figure of an entry. content: the entry's content."""
     found: dict[str, tuple[float, str]] = {}
     for ranked in RANKED.get(content["task"], ()):
         for init in ranked.inits:
@@ -152,16 +152,16 @@ def ranked_values(content: EntryContent) -> dict[str, tuple[float, str]]:
 def results_of(
     entry: Entry, dataset_id: str, *, revision: str | None = None, source: Source | None = None
 ) -> list[EvalResultEntry]:
-    """Returns a result for each figure of an entry that is ranked.
+    """Returns a result for each ranked figure of an entry.
 
     Args:
         entry: The entry.
         dataset_id: ORG/NAME of the set on the Hub.
         revision: The commit of the set that the entry was measured on.
-        source: Where the result can be looked up.
+        source: The link where the result can be looked up.
 
     Raises:
-        OptionError: For an entry without such a figure, and a name that is none.
+        OptionError: If the entry has no such figure, or a name is not valid.
     """
     if dataset_id.count("/") != 1 or not all(dataset_id.split("/")):
         raise OptionError(NamedArgument("dataset_id"), f" must be ORG/NAME, not {dataset_id!r}", code="bad-place")
@@ -188,7 +188,7 @@ def results_of(
 
 
 def variant_words(content: EntryContent) -> str:
-    """Returns in words what was evaluated, and how."""
+    """Returns a description of the evaluated network and its settings."""
     model = content["model"]
     settings = ", ".join(f"{model[name]} {word}" for name, word in SETTINGS.items())
     return f"{network_name(content)}, {settings}"
@@ -215,8 +215,8 @@ def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
     """Writes the results below an entry's folder, and returns the file.
 
     Raises:
-        OptionError: A bad argument.
-        OutputError: The folder can't be written.
+        OptionError: If an argument is wrong.
+        OutputError: If the folder can't be written.
     """
     text = results_text(results_of(entry, dataset_id))
     path = folder / results_name(entry.content)
@@ -227,7 +227,7 @@ def write_results(entry: Entry, dataset_id: str, folder: Path) -> Path:
 
 
 def tasks_in(path: Path) -> list[str]:
-    """Returns the ids of the tasks of an `eval.yaml`; HubError for a file that is none."""
+    """Returns the ids of the tasks of an `eval.yaml`. Raises HubError for another file."""
     content = read_yaml(path)
     tasks = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(tasks, list):
@@ -236,7 +236,7 @@ def tasks_in(path: Path) -> list[str]:
 
 
 def results_in(path: Path) -> list[dict[str, Any]]:
-    """Returns the results in a file; HubError for one that is none of results."""
+    """Returns the results in a file. Raises HubError for another file."""
     found = read_yaml(path)
     if not isinstance(found, list) or not all(isinstance(data_set_of(one), dict) for one in found):
         raise HubError(f"{path.name} is no list of results of the Hub's kind")
@@ -244,17 +244,17 @@ def results_in(path: Path) -> list[dict[str, Any]]:
 
 
 def data_set_of(result: object) -> object:
-    """Returns what a result says of its data set."""
+    """Returns a result's reference to its data set."""
     return result.get("dataset") if isinstance(result, dict) else None
 
 
 def read_yaml(path: Path) -> object:
-    """Returns what a file of others says, read without running anything of it; HubError if it can't be read."""
+    """Reads a file of somebody else without running any of it. Raises HubError if it can't be read."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES // 1000} kB")
         text = path.read_text(encoding="utf-8")
-        # An anchor can expand to more than a memory holds.
+        # An anchor can expand to more than the memory holds.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise ValueError("it has aliases")
         return yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""Checks what holds of every entry's predictions: which rows there are, and which answers contradict each other."""
+"""Checks an entry's predictions: the rows that there must be, and answers that contradict each other."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from qi_datasets.storage.manifest import OFFICIAL, OTHER, UNVERIFIED
 
 @dataclass(frozen=True)
 class Block:
-    """Neighbouring rows of the predictions, source by source: the values that they share, and rows a source."""
+    """Neighbouring rows of the predictions, source by source: the values that they share, and the number per source."""
 
     keys: dict[str, str | int]
     each: int = 1
@@ -50,7 +50,7 @@ def blocks(content: EntrySettings) -> Iterator[Block]:
 
 
 def check_rows(content: EntrySettings, predictions: Predictions) -> None:
-    """Raises EntryError unless there is exactly one row for each image of each block, and the rows can be true."""
+    """Raises EntryError unless there is exactly one row for each image of each block, and the rows are possible."""
     sources = source_names(content, predictions)
     start = 0
     for block in blocks(content):
@@ -66,7 +66,7 @@ def check_rows(content: EntrySettings, predictions: Predictions) -> None:
 
 
 def source_names(content: EntrySettings, predictions: Predictions) -> list[str]:
-    """Returns the names of the entry's sources, in order; EntryError unless they are those of its data."""
+    """Returns the names of the entry's sources, in order. Raises EntryError unless they are those of its data."""
     data = content["data"]
     first = next(blocks(content))
     names: list[str] = predictions.column("source")[: data["evaluated"] * first.each : first.each].tolist()
@@ -84,7 +84,7 @@ def source_names(content: EntrySettings, predictions: Predictions) -> list[str]:
 
 @cache
 def track_sources(name: str, track: str) -> list[str] | None:
-    """Returns the names of a track's test sources of a set; None where none are fixed, and for sets without images."""
+    """Returns the names of the test sources of a track; None if they are not fixed, and for generated sets."""
     spec = SPECS[name]
     if track == OTHER or not spec.needs_images:
         return None
@@ -101,11 +101,11 @@ def sources_digest(names: Sequence[str]) -> str:
 
 
 def check_block(block: Block, rows: Predictions, sources: Sequence[str], predictions: Predictions) -> None:
-    """Raises EntryError unless the rows are those of the block: its values, its sources, each label once per pair.
+    """Raises EntryError unless rows are those of the block: its values, its sources, each label once per pair.
 
     Args:
-        block: What the rows must be.
-        rows: Those in the block's place.
+        block: The block that the rows must be.
+        rows: The rows at the block's position.
         sources: The names of the entry's sources, in order.
         predictions: All rows of the entry.
     """
@@ -123,7 +123,7 @@ def check_block(block: Block, rows: Predictions, sources: Sequence[str], predict
 
 
 def check_values(content: EntrySettings, block: Block, rows: Predictions) -> None:
-    """Raises EntryError for values that no network can have given."""
+    """Raises EntryError for values that no network can return."""
     margin, answer, difference = (rows.column(name) for name in ("margin", "prediction", "difference"))
     if not (np.isfinite(margin).all() and np.isfinite(difference).all() and (difference >= 0).all()):
         raise EntryError(f"{block}: margins must be finite, differences finite and 0 or more")
@@ -145,13 +145,13 @@ def check_values(content: EntrySettings, block: Block, rows: Predictions) -> Non
 
 
 def check_verdict(content: EntrySettings, init: str, border: int, rows: Predictions) -> None:
-    """Raises EntryError where an equal border is answered by two classes, or one is called proved that is not equal.
+    """Raises EntryError if an equal border is answered by two classes, or one is called proved but is not equal.
 
     Args:
         content: The entry's settings.
-        init: Whose rows these are.
-        border: Whose rows these are.
-        rows: Of all seeds.
+        init: The init of these rows.
+        border: The border of these rows.
+        rows: The rows of all seeds.
     """
     where = f"init {init}, border {border}"
     equal = (rows.column("difference") < tolerance_of(content)).all()
@@ -163,7 +163,7 @@ def check_verdict(content: EntrySettings, init: str, border: int, rows: Predicti
 
 
 def check_reach(content: EntrySettings, figures: Figures) -> None:
-    """Raises EntryError where location was read at a border from which, by receptive field and stride, it can't be."""
+    """Raises EntryError if location was read at a border at which, by receptive field and stride, it can't be."""
     model = content["model"]
     field, stride = model["receptive_field"], model["total_stride"]
     if content["task"] != QI.name or field is None or stride is None or QUADRANT.displacement % stride:

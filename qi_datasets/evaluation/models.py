@@ -1,4 +1,4 @@
-"""Networks by name or from the user's own code: how they are made, with which weights, and how they want images."""
+"""Makes networks by name or from the user's own code, with their weights and the normalisation of their images."""
 
 import copy
 import hashlib
@@ -37,12 +37,12 @@ TIMM = "timm:"
 OURS: Mapping[str, Callable[[], nn.Module]] = {"bagnet33": bagnet33}
 
 AUXILIARY = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
-"""Networks with further heads for training, and how the names of their weights start."""
+"""Networks with auxiliary heads for training, and how the names of their weights start."""
 
 
 @dataclass(frozen=True)
 class Transform:
-    """The mean and deviation that a network expects. interpolation: how images are resized for it, if stated."""
+    """The mean and standard deviation that a network expects. interpolation: how its images are resized, if stated."""
 
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -51,19 +51,19 @@ class Transform:
 
 @dataclass(frozen=True)
 class Model:
-    """A network that can be made, or one that is there.
+    """A way to make a network, or a network that exists already.
 
     Attributes:
-        name: What an entry calls it.
+        name: Its name in an entry.
         weights: None, default, given, or the name of the file of weights.
-        make: Makes it for images of a side in pixels, with the random weights that torch's state draws; or,
-            asked for by a second argument, with its own.
-        state: Its own weights, where `make` doesn't have them.
-        transform: How it wants its images.
-        whole: Whether it is a classifier, whose head and pooling are replaced; else its answers are taken as
+        make: Makes it for images of a side in pixels, with weights from torch's random state; or, if the
+            second argument is true, with its own.
+        state: Its own weights, if `make` doesn't have them.
+        transform: The normalisation of its images.
+        whole: Whether it is a classifier, whose head and pooling are replaced; else its answers are used as
             they are.
         sized: Whether `make` makes another network for each side.
-        anew: Whether each call of `make` makes it anew, so that there can be several seeds.
+        anew: Whether each call of `make` makes a new network, so that there can be several seeds.
         fixed: Whether a function makes it with the same weights, whatever the seed.
     """
 
@@ -82,12 +82,12 @@ class Model:
 
         Args:
             side: Rows and columns of the images.
-            seed: Of random weights.
-            own: With its own weights, else with random ones of that seed.
-            headless: Whether its head will be taken off, so that its weights need none.
+            seed: Seed of random weights.
+            own: Whether it gets its own weights, else random ones of that seed.
+            headless: Whether its head will be removed, so that its weights need none.
 
         Raises:
-            ModelError: Where it can't be made, or its weights don't fit.
+            ModelError: If it can't be made, or its weights don't fit.
         """
         with random_seed(seed):
             network = float32_module(build_network(lambda: self.make(side, own), self.name), self.name)
@@ -98,17 +98,17 @@ class Model:
 
 
 def resolve_model(model: "str | nn.Module | Callable[[], nn.Module]", weights: str = NONE) -> Model:
-    """Returns a model by name, by the place of a factory, as a factory, or as a module.
+    """Returns a model from a name, from the location of a factory, from a factory, or from a module.
 
     Args:
         model: A name of torchvision's classifiers or "bagnet33"; "timm:NAME"; "package.module:factory" or
             "path/to/file.py:factory"; a function without arguments that makes a module; or a module.
-        weights: "none", "default" (those that its library takes by default), or the path of a file, a state
-            dict as torch or safetensors writes it.
+        weights: "none", "default" (its library's default weights), or the path of a file with a state
+            dict, as torch or safetensors writes it.
 
     Raises:
-        ModelError: For what can't be made or loaded.
-        OptionError: For an unknown name and weights without effect.
+        ModelError: If it can't be made or loaded.
+        OptionError: If the name is unknown, or weights have no effect.
     """
     if isinstance(model, torch.export.ExportedProgram):
         raise OptionError(
@@ -136,7 +136,7 @@ def resolve_model(model: "str | nn.Module | Callable[[], nn.Module]", weights: s
         return timm_model(model.removeprefix(TIMM), weights)
     if ":" in model:
         factory = factory_at(model)
-        # A file is called by its name, wherever it is here.
+        # The name of a file is the same in whatever folder it is.
         where, _, factory_name = model.rpartition(":")
         name = f"{Path(where).name}:{factory_name}" if where.endswith(".py") else model
         return load_from_file(Model(name, NONE, lambda side, own: factory(), whole=False), weights)
@@ -154,18 +154,18 @@ def unwrap_module(network: nn.Module) -> nn.Module:
 
 
 def copy_module(network: nn.Module) -> nn.Module:
-    """Returns a copy of a module, which stays as it is."""
+    """Returns a copy of a module, and leaves the module unchanged."""
     for layer in network.modules():
         for name, value in vars(layer).items():
-            # Pruning and older weight norms keep what they computed last as an attribute, which can't be copied.
+            # Pruning and older weight norms keep their last result as an attribute, which can't be copied.
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 vars(layer)[name] = value.detach()
-    with torch.no_grad():  # a scripted module's weights would be results of what was done to the first ones
+    with torch.no_grad():  # else the copied weights of a scripted module are not leaf tensors
         return copy.deepcopy(network)
 
 
 def float32_module(network: nn.Module, name: str) -> nn.Module:
-    """Returns a module in float32; ModelError for one whose weights can't be converted."""
+    """Returns a module in float32. Raises ModelError if its weights can't be converted."""
     if any(is_lazy(tensor) for tensor in chain(network.parameters(), network.buffers())):
         raise ModelError(f"{name} has lazy layers, which get their weights at the first image; give it one before")
     if any(not isinstance(value, Tensor) or value.is_quantized for value in network.state_dict().values()):
@@ -177,10 +177,10 @@ def float32_module(network: nn.Module, name: str) -> nn.Module:
 
 
 def own_weights(model: Model, side: int) -> Model:
-    """Returns the model with init `given` where its factory makes the same weights whatever torch's seed is.
+    """Returns the model with init `given` if its factory makes the same weights for every seed of torch.
 
     Args:
-        model: What a function or a file makes.
+        model: A model from a function or a file.
         side: Rows and columns of images.
     """
     if not model.anew or model.whole or model.weights != NONE:
@@ -193,7 +193,7 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
     """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own.
 
     Raises:
-        OptionError: A bad argument.
+        OptionError: If an argument is wrong.
     """
     for name, values in (("mean", check_channels("mean", mean)), ("std", check_channels("std", std))):
         if values is not None:
@@ -203,12 +203,12 @@ def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[flo
 
 
 def is_of_library(name: str) -> bool:
-    """Returns whether a network has its name from torchvision, timm or this package."""
+    """Returns whether a network's name is one of torchvision, timm or this package."""
     return name.startswith(TIMM) or name in model_names()
 
 
 def model_names() -> list[str]:
-    """Returns the names that need nothing more: ours and torchvision's classifiers."""
+    """Returns the names that need no further argument: ours and those of torchvision's classifiers."""
     return [*OURS, *torchvision.models.list_models(module=torchvision.models)]
 
 
@@ -231,7 +231,7 @@ def torchvision_model(name: str, weights: str) -> Model:
         options |= {"aux_logits": heads, "init_weights": state is None}
 
     def make(side: int, own: bool) -> nn.Module:
-        # torchvision's transformers of whole images or windows are made for one size.
+        # torchvision's transformers, on whole images or windows, are made for one size.
         size: dict[str, Any] = {"image_size": side} if name.startswith("vit_") else {}
         size |= {"input_size": (side, side)} if name.startswith("maxvit") else {}
         return builder(**options, **size)  # type: ignore[no-any-return]
@@ -251,7 +251,7 @@ def timm_model(name: str, weights: str) -> Model:
     first = build_network(lambda: timm.create_model(name, pretrained=False), name)
     config = importlib.import_module("timm.data").resolve_model_data_config(first)
     transform = Transform(tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
-    # Many that are made for one size of images, by a table of positions say, don't say so in their settings.
+    # Many are made for one size of images (by a table of positions, say), but their settings don't say so.
     taken = {name for kind in type(first).__mro__[:-1] for name in inspect.signature(kind).parameters}
     named = next((argument for argument in ("img_size", "input_size") if argument in taken), None)
 
@@ -271,8 +271,8 @@ def factory_at(place: str) -> Callable[[], nn.Module]:
     A file imports its neighbours, as when Python runs it.
 
     Raises:
-        OptionError: As `opened`.
-        ModelError: As `opened`.
+        OptionError: As `resolve_model`.
+        ModelError: As `resolve_model`.
     """
     where, _, name = place.rpartition(":")
     beside = [f"{Path(where).absolute().parent}"] if where.endswith(".py") else []
@@ -291,14 +291,14 @@ def factory_at(place: str) -> Callable[[], nn.Module]:
 
     def make() -> nn.Module:
         with import_problem(beside):
-            made: nn.Module = factory()  # `build_network` checks that it is one.
+            made: nn.Module = factory()  # `build_network` checks the result.
         return made
 
     return make
 
 
 def module_in(path: Path) -> ModuleType:
-    """Returns a Python file as a module; OptionError for what is none."""
+    """Imports a Python file and returns the module. Raises OptionError for another file."""
     if not path.is_file():
         raise OptionError(f"{path} is no file; give path/to/file.py:factory", code="bad-model")
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -312,7 +312,7 @@ def module_in(path: Path) -> ModuleType:
 
 @contextmanager
 def import_problem(folders: Sequence[str]) -> Iterator[None]:
-    """While the block runs, modules in these folders can be imported by name."""
+    """Lets modules in these folders be imported by name while the block runs."""
     sys.path[:0] = folders
     try:
         yield
@@ -322,7 +322,7 @@ def import_problem(folders: Sequence[str]) -> Iterator[None]:
 
 
 def build_network(make: Callable[[], object], name: str) -> nn.Module:
-    """Returns what a factory makes; ModelError if it raises, or makes no module."""
+    """Calls a factory. Raises ModelError if it raises, or returns no module."""
     try:
         network = make()
     except QIDatasetsError:
@@ -335,12 +335,12 @@ def build_network(make: Callable[[], object], name: str) -> nn.Module:
 
 
 def describe_weights(weights: str) -> str:
-    """Returns what an entry says of the weights: of a file its name, not where it is."""
+    """Returns an entry's name of the weights: of a file its name without the folder."""
     return weights if weights in (NONE, DEFAULT) else Path(weights).name
 
 
 def load_from_file(model: Model, weights: str) -> Model:
-    """Returns a model without default weights, with those of a file if one is given."""
+    """Returns a model without default weights, with the weights of a file if one is given."""
     if weights == NONE:
         return model
     if weights == DEFAULT:
@@ -349,7 +349,7 @@ def load_from_file(model: Model, weights: str) -> Model:
 
 
 def download_weights(fetch: Callable[[], Fetched], name: str) -> Fetched:
-    """Returns weights that a library fetches; ModelError if it can't."""
+    """Downloads weights by a library. Raises ModelError if it can't."""
     try:
         return fetch()
     except Exception as error:
@@ -367,7 +367,7 @@ def resize_embeddings(network: nn.Module, state: State) -> State:
 
 
 def head_of(network: nn.Module) -> list[str]:
-    """Returns the names of weights that a classifier loses with its head; [] where the head is not found."""
+    """Returns the names of weights that a classifier loses with its head; [] if no head is found."""
     try:
         kept = without_head(network).state_dict()
     except OptionError:

@@ -1,4 +1,4 @@
-"""Accuracy against border as the paper has it: context for a curve, never a pass mark.
+"""The paper's accuracies against border, to compare a curve with; no check requires them.
 
 Read off figure 5 of arXiv 2003.07064. Its code trains and tests on the same 1000 images, pads 3 pixels less than it
 says, and adapts batch norm in frozen networks.
@@ -24,13 +24,13 @@ _CURVES = {
 
 
 def paper_curve(model: str, init: str) -> Mapping[int, float]:
-    """Returns border -> accuracy in [0, 1] of the paper's network; nothing where it has none."""
+    """Returns border -> accuracy in [0, 1] of the paper's network; nothing if the paper has none."""
     percent = _CURVES.get((model, init), ())
     return {border: share / 100 for border, share in zip(QI.borders, percent, strict=False)}
 
 
 class SubsetResult(NamedTuple):
-    """Top-1 of ResNet-50 on ImageNet's validation images in percent. gain: of full convolution over same padding."""
+    """Top-1 of ResNet-50 on ImageNet's validation images in percent. gain: by full convolution over same padding."""
 
     same: float
     gain: float
@@ -43,4 +43,4 @@ IMAGENET_SUBSETS: Mapping[int, SubsetResult] = {
     500: SubsetResult(68.82, 1.32),
     0: SubsetResult(75.75, 0.03),
 }
-"""Training images a class -> the paper's result; 0 stands for all images. Read off a plot, within 0.05."""
+"""Training images per class -> the paper's result; 0 stands for all images. Read off a plot, within 0.05."""

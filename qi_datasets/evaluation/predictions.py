@@ -1,4 +1,4 @@
-"""A model's answers, one row per image: their columns for each task, their file, their digest. Needs no torch."""
+"""A model's answers, one row per image: columns for each task, file and digest. Needs no torch."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from qi_datasets.specs import CORNER, QI, RED_GREEN_SET, ROOK, SHIFTED
 
 PREDICTIONS = "predictions.parquet"
 MOST_ROWS = 20_000_000
-"""Rows of a file, at most: no evaluation of these sets has more."""
+"""Largest number of rows of a file: no evaluation of these sets has more."""
 
 MOST_BYTES = 500_000_000
 
@@ -68,14 +68,14 @@ def schema_of(task: str) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers of one entry: a table with the columns of its task, in the order in which the entry has them."""
+    """The answers of one entry: a table with the columns of its task, in the entry's order."""
 
     task: str
     table: pa.Table
 
     @classmethod
     def of(cls, task: str, columns: Mapping[str, ArrayLike]) -> Self:
-        """From columns (arrays, lists, or one value for all rows); the column `task` is added."""
+        """Makes predictions from columns (arrays, lists, or one value for all rows); adds the column `task`."""
         arrays = {name: np.asarray(values) for name, values in {**columns, "task": task}.items()}
         rows = max(values.size for values in arrays.values() if values.ndim)
         schema = schema_of(task)
@@ -84,7 +84,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, task: str, parts: list["Predictions"]) -> Self:
-        """Several parts, one after another."""
+        """Joins several parts, one after another."""
         return cls(task, pa.concat_tables([part.table for part in parts]).combine_chunks())
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class Predictions:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 (hex) of the values, column by column: the same however the file is encoded."""
+        """SHA-256 (hex) of the values, column by column, which does not depend on the file's encoding."""
         digest = hashlib.sha256()
         for field in self.table.schema:
             values = self.table.column(field.name).combine_chunks()
@@ -121,7 +121,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, task: str) -> Self:
-        """Returns the file's rows; EntryError unless it is Parquet with the columns of `task`, all of them filled."""
+        """Reads the file's rows. Raises EntryError unless it is Parquet with the task's columns, all of them filled."""
         wanted = schema_of(task)
         try:
             if not path.is_file():
@@ -129,7 +129,7 @@ class Predictions:
                     f"{path} is missing; an entry is entry.json and {PREDICTIONS}, in one folder",
                     code="unreadable-entry",
                 )
-            open_regular(str(path)).close()  # which names a pointer of git-lfs
+            open_regular(str(path)).close()  # this names a pointer of git-lfs
             if path.stat().st_size > MOST_BYTES or pq.read_metadata(path).num_rows > MOST_ROWS:
                 raise EntryError(f"{path} is larger than any evaluation of {task} can be", code="unreadable-entry")
             table = pq.read_table(path)
@@ -151,5 +151,5 @@ def columns(task: str) -> Mapping[str, pa.DataType]:
 
 
 def describe_columns(found: Mapping[str, pa.DataType]) -> str:
-    """Returns columns in words, shortened."""
+    """Returns a short description of columns."""
     return "the columns " + ", ".join(f"{name[:40]} ({kind})" for name, kind in list(found.items())[:20])

@@ -1,4 +1,4 @@
-"""The task `qi` in units of work: a proof; calibration, features by chunks of sources, a probe; or a training."""
+"""The task `qi` in units of work: a proof; calibration, features of chunks of sources, a probe; or a training."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,11 +28,11 @@ CHUNK = 50
 """Sources in a unit of features."""
 
 SAMPLE = 8
-"""Test sources by which a proof that the corners are equal is compared with what the network does."""
+"""Number of test sources by which a proof that the corners are equal is compared with the network's features."""
 
 
 class QuadrantWork:
-    """The units of an evaluation on `qi`, and their work."""
+    """The units of an evaluation on `qi`."""
 
     def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
@@ -43,15 +43,15 @@ class QuadrantWork:
 
     @property
     def size(self) -> int:
-        """Units that there are at most."""
+        """The largest number of units that there can be."""
         proofs = len(self.design.inits) * len(self.design.borders)
         return proofs + sum(1 + len(self.inputs(case)) for case in self.design.cases)
 
     def open_units(self) -> list[Unit]:
-        """Units that can be done now; [] once every case is answered."""
+        """Returns the units that can be done now; [] once every case is answered."""
         found: list[Unit] = []
         for case in self.design.cases:
-            # Another process may answer the case meanwhile, and remove what it was made of.
+            # Another process may answer the case in between, and remove its parts.
             with suppress(FileNotFoundError):
                 if not self.place.has(case.part("answers")):
                     found += list(self.units(case))
@@ -84,7 +84,7 @@ class QuadrantWork:
             yield Unit(answers, lambda: self.answers(case), inputs)
 
     def inputs(self, case: Case) -> list[str]:
-        """Returns the parts that a case's answers are made of, at most."""
+        """Returns the parts that a case's answers may be made of."""
         if case.init == SCRATCH:
             return []
         chunks = [
@@ -95,24 +95,24 @@ class QuadrantWork:
         return [case.part("calibration"), *chunks] if self.design.calibrated(case) else chunks
 
     def proof_part(self, case: Case) -> str:
-        """Returns the part that says whether the corners are proved equal at a border, for all seeds of an init."""
+        """Returns the name of the part that says whether the corners are proved equal at a border, for all seeds."""
         first = self.design.inits[case.init]["seeds"][0]
         return replace(case, seed=first).part("proof")
 
     def proved(self, case: Case) -> bool:
-        """Returns whether the corners are proved equal at a case's border, once that is there."""
+        """Returns whether the corners are proved equal at a case's border, once that part is there."""
         part = self.proof_part(case)
         if part not in self._proved:
             self._proved[part] = bool(self.place.read(part).notes["proved"])
         return self._proved[part]
 
-    # What units compute.
+    # The computations of units.
 
     def proof(self, case: Case) -> Part:
         """Returns whether the geometry of the layers makes the corners equal for every picture.
 
-        It depends on no numbers that the evaluation replaces (`Design.with_other_numbers`). The features of a few
-        pictures must agree with it, so that a network which gives the same to all of them is found here too.
+        The proof depends on no numbers that the evaluation replaces (`Design.with_other_numbers`). The features of a
+        few pictures must agree with it, so that a network with the same features for all pictures is found here too.
         """
         first = replace(case, seed=self.design.inits[case.init]["seeds"][0])
         network = (self.design.trainable(first) if case.init == SCRATCH else self.design.network(first)).network.eval()
@@ -126,7 +126,7 @@ class QuadrantWork:
         return Part(pa.table({"proved": pa.array([proved])}), {"proved": proved})
 
     def equal_answers(self) -> CornerAnswers:
-        """Returns the answers to all test sources where the corners are proved equal."""
+        """Returns the answers to all test sources if the corners are proved equal."""
         nothing = np.zeros(len(self.data.sources[TEST]), np.float32)
         return CornerAnswers(np.zeros((len(nothing), 2), np.float32), nothing, nothing, equal=True)
 
@@ -138,7 +138,7 @@ class QuadrantWork:
         return Part(pa.table({"statistics": pa.array(kept, pa.binary())}))
 
     def features(self, case: Case, name: str) -> Part:
-        """Returns the features of a chunk of sources."""
+        """Computes the features of a chunk of sources."""
         split, start = name.rsplit("-", 2)[1:]
         reader = self._bench.reader(case, self.kept(case))
         found = reader.features(self.on_device(split, int(start), int(start) + CHUNK))
@@ -147,7 +147,7 @@ class QuadrantWork:
         return Part(pa.table({"features": pa.array(rows, pa.binary())}), notes)
 
     def answers(self, case: Case) -> Part:
-        """Returns what the probe answers."""
+        """Fits the probe and returns its answers."""
         test = self.gathered(case, TEST)
         answers = compare_corners(test) if self.equal(case) else probe_corners(self.gathered(case, TRAIN), test)
         return answer_part(
@@ -157,7 +157,7 @@ class QuadrantWork:
         )
 
     def trained(self, case: Case) -> Part:
-        """Returns what a network that is trained at this border answers."""
+        """Trains a network at this border and returns its answers."""
         border, local = self.design.border(case), self.design.local
         made = self.design.trainable(case)
         train, validation, test = (self.on_device(split) for split in QI.splits)
@@ -171,11 +171,11 @@ class QuadrantWork:
         )
 
     def on_device(self, split: str, start: int = 0, stop: int | None = None) -> Tensor:
-        """Returns the patches of some sources."""
+        """Returns the patches of some sources, on the device."""
         return self.patches[split][start:stop].to(self.design.device)
 
     def kept(self, case: Case) -> list[bytes] | None:
-        """Returns the statistics of a case's calibration; None where it needs none."""
+        """Returns the statistics of a case's calibration; None if it needs none."""
         if not self.design.calibrated(case):
             return None
         kept: list[bytes] = self.place.read(case.part("calibration")).table.column("statistics").to_pylist()
@@ -189,14 +189,14 @@ class QuadrantWork:
         return found.reshape(len(rows), 2, -1)
 
     def equal(self, case: Case) -> bool:
-        """Returns True if features are equal in both corners for all test sources. ModelError for a dead network."""
+        """Returns True if both corners have equal features for all test sources; ModelError for a dead network."""
         if case not in self._equal:
             features = self.gathered(case, TEST)
             check_case(case, features)
             self._equal[case] = compare_corners(features).equal
         return self._equal[case]
 
-    # What becomes of them.
+    # The results.
 
     def predictions(self) -> Predictions:
         """Returns the predictions of all cases, in order."""
@@ -212,12 +212,12 @@ class QuadrantWork:
         return Predictions.joined(QI.name, parts)
 
     def notes(self) -> dict[Case, Notes]:
-        """Returns what is noted beside the answers of each case."""
+        """Returns the notes about each case, which an entry has beside the answers."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
 
 def check_case(case: Case, features: Features) -> None:
-    """Raises ModelError, which names the case, for a network that gives the same to every picture."""
+    """Raises ModelError, which names the case, for a network with the same answer to every picture."""
     try:
         check_alive(features)
     except ModelError as error:
@@ -225,7 +225,7 @@ def check_case(case: Case, features: Features) -> None:
 
 
 def answer_part(answers: CornerAnswers, **notes: Unpack[Notes]) -> Part:
-    """Returns answers to both corners of each source as a part."""
+    """Returns a part with the answers to both corners of each source."""
     columns = {
         "margin": answers.margins.ravel(),
         "difference": answers.difference.repeat(2),

@@ -1,4 +1,4 @@
-"""Entries of earlier versions, rewritten in this version's form: their figures follow from their predictions."""
+"""Rewrites entries of earlier versions in this version's form: their figures follow from their predictions."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from qi_datasets.evaluation.entry import ENTRY, Entry
 
 
 def refresh_entries_in(folder: Path) -> dict[str, bool]:
-    """Rewrites every entry at or below a folder that this version writes otherwise.
+    """Rewrites every entry at or below a folder that has the form of an earlier version.
 
     Returns:
         Path of each entry's folder -> whether it was rewritten.
 
     Raises:
-        OptionError: Where there is no entry.
-        EntryError: For one that is not valid, by its path; nothing is rewritten then.
+        OptionError: If there is no entry.
+        EntryError: If an entry is not valid; the message has its path, and nothing is rewritten.
     """
     found: dict[Path, Entry] = {}
     for path in sorted(folder.rglob(ENTRY)):

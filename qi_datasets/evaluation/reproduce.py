@@ -1,4 +1,4 @@
-"""An entry compared with another run of the same evaluation."""
+"""Compares an entry with another run of the same evaluation."""
 
 import numpy as np
 
@@ -11,17 +11,17 @@ from qi_datasets.specs import QI
 
 SAME = ("task", "model", "transform", "data", "protocol")
 TELLING = 0.01
-"""Share of a border's answers that may differ: rounding on another machine can turn those of hardly any margin."""
+"""Share of a border's answers that may differ: rounding on another machine can change those with almost no margin."""
 
 
 def request_of(content: EntryContent) -> EvaluationRequest:
-    """Returns the request that repeats an evaluation, but for the network's weights and the device.
+    """Returns the request that repeats an evaluation, without the network's weights and the device.
 
     Args:
-        content: What its entry says.
+        content: Its entry's content.
 
     Raises:
-        OptionError: For an entry that no single run gives.
+        OptionError: If no single run can make this entry.
     """
     inits, model = content["protocol"]["inits"], content["model"]
     counts = {len(settings["seeds"]) for init, settings in inits.items() if init in (RANDOM, SCRATCH)}
@@ -46,7 +46,7 @@ def request_of(content: EntryContent) -> EvaluationRequest:
 
 
 def differences(entry: Entry, again: Entry) -> list[str]:
-    """Returns what another run of an entry's evaluation gives otherwise, a line for each; [] if it gives the same."""
+    """Compares another run of an entry's evaluation: a line for each difference; [] if there is none."""
     found = []
     before, after = (dict[str, object](one.content) for one in (entry, again))
     for section in SAME:

@@ -1,6 +1,6 @@
-"""The figures of an entry as types: attributes with the fields of `entry.json`, which are keys, too.
+"""The figures of an entry as dataclasses, whose fields are those of `entry.json`, and keys too.
 
-Needs no torch. `as_json` makes plain dictionaries of them, and `read_figures` makes them of such.
+Needs no torch. `as_json` turns them into plain dictionaries, and `read_figures` turns these into dataclasses.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class FigureRecord(Mapping[str, Any]):
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
-        """Returns the figures that such dictionaries hold."""
+        """Returns the figures in such dictionaries."""
         return cls(**{name: as_field_type(kind, content[name]) for name, kind in fields_of(cls).items()})
 
 
@@ -43,14 +43,14 @@ def fields_of(kind: type[FigureRecord]) -> dict[str, object]:
 
 
 def as_plain_json(value: object) -> Any:
-    """Returns a value as JSON has it."""
+    """Returns a value in the form of JSON."""
     if isinstance(value, FigureRecord):
         return value.as_json()
     return {name: as_plain_json(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
 def as_field_type(kind: object, value: Any) -> Any:
-    """Returns a value of JSON as a field's type has it."""
+    """Returns a value of JSON in the type of a field."""
     if isinstance(kind, type) and issubclass(kind, FigureRecord):
         return kind.read(value)
     if get_origin(kind) is Mapping:
@@ -75,10 +75,10 @@ class BorderFigures(FigureRecord):
     Attributes:
         verdict: "proved", "equal", "reads" or "not detected".
         accuracy: Share of right answers, 0.5 by chance.
-        low, high: Of its interval, of which `level` is the confidence; None where corners are equal.
+        low, high: Ends of its interval at the confidence `level`; None if the corners are equal.
         level: From 0 to 1.
-        p, corrected_p: Of the test against chance, alone and after the correction for all borders.
-        difference: The largest difference of the two corners' features, of their scale.
+        p, corrected_p: p value of the test against chance, alone and after the correction for all borders.
+        difference: The largest difference of the two corners' features, relative to the largest feature.
         channels: Share of channels that differ.
     """
 
@@ -95,15 +95,15 @@ class BorderFigures(FigureRecord):
 
 @dataclass(frozen=True, eq=False)
 class QuadrantFigures(FigureRecord):
-    """`qi`: how far from the boundary location is read.
+    """`qi`: up to which border location is read.
 
     Attributes:
-        borders: Border, as text -> its figures.
+        borders: Border (as text) -> its figures.
         reach_75: Pixels up to which at least 75 % of answers are right; None if at no border, or if too few are there.
-        reach_75_censored: Whether it is the widest border that was asked for, so that it may be farther.
-        location_score: From 0, nothing is read, to 1; None without all seven borders.
+        reach_75_censored: Whether it is the widest requested border, so that the true reach may be larger.
+        location_score: From 0 (nothing is read) to 1; None without all seven borders.
         reach: Pixels up to which location is read.
-        reach_censored: As of `reach_75`.
+        reach_censored: As `reach_75_censored`.
     """
 
     borders: Mapping[str, BorderFigures]
@@ -120,7 +120,7 @@ class PairFigures(FigureRecord):
 
     Attributes:
         solved, equal: From 0 to 1.
-        difference, channels: As of `BorderFigures`.
+        difference, channels: As in `BorderFigures`.
     """
 
     solved: Estimate
@@ -131,12 +131,12 @@ class PairFigures(FigureRecord):
 
 @dataclass(frozen=True, eq=False)
 class RedGreenFigures(FigureRecord):
-    """`red_green`: accuracy where positions were in training and where they never were.
+    """`red_green`: accuracy at positions that were in training and at others.
 
     Attributes:
         test_similar, test_dissimilar: From 0 to 1.
         agreement: Share of pairs with the same answer in both tests.
-        difference: As of `BorderFigures`.
+        difference: As in `BorderFigures`.
     """
 
     test_similar: Estimate
@@ -151,11 +151,11 @@ class ModeFigures(FigureRecord):
 
     Attributes:
         labelled: Sources whose class is known.
-        classes: Different answers of a network, of 1000.
-        top1: Shift, as text -> share of right answers; None without labels.
+        classes: Number of different answers of a network, of 1,000 classes.
+        top1: Shift (as text) -> share of right answers; None without labels.
         diagonal: Its mean over all shifts; None without labels.
         consistency: Share of pairs of shifts with the same answer.
-        largest_change: Of the answers over the diagonal, of their scale.
+        largest_change: The largest change of a logit from the unmoved picture, over the diagonal.
     """
 
     labelled: int
@@ -168,7 +168,7 @@ class ModeFigures(FigureRecord):
 
 @dataclass(frozen=True, eq=False)
 class ShiftedFigures(FigureRecord):
-    """`shifted`: its keys are the modes, of which `modes` has the figures."""
+    """`shifted`: its keys are the modes; `modes` has their figures."""
 
     modes: Mapping[str, ModeFigures]
 
@@ -183,7 +183,7 @@ class ShiftedFigures(FigureRecord):
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Self:
-        """Returns the figures that such dictionaries hold."""
+        """Returns the figures in such dictionaries."""
         return cls({name: ModeFigures.read(one) for name, one in content.items()})
 
 
@@ -200,5 +200,5 @@ KINDS: Mapping[str, type[TaskFigures]] = {
 
 
 def read_figures(task: str, figures: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskFigures]:
-    """Returns init -> figures of what `entry.json` holds of a task."""
+    """Returns init -> figures, from the figures in `entry.json` of a task."""
     return {init: KINDS[task].read(one) for init, one in figures.items()}

@@ -1,4 +1,4 @@
-"""The sections of an entry beside its figures: settings before there are answers, notes after."""
+"""The sections of an entry beside its figures: its settings, and notes about its answers."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,14 +16,14 @@ from qi_datasets.protocols.corners import LARGEST_BATCH
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pyarrow")
 
 MAY_DIFFER = ("date", "run", "package_version")
-"""Sections in which the jobs that work on one entry may differ."""
+"""Sections in which processes that share the work on one entry may differ."""
 
 OUTCOME = ("proved", "training", DEAD)
-"""Sections that a run fills."""
+"""Sections that a run fills in."""
 
 
 def settings_of(design: Design, data: DataContent) -> EntrySettings:
-    """Returns everything that an entry says before there are answers, in the entry's order."""
+    """Returns the sections of an entry before there are answers, in the entry's order."""
     task = TASKS[design.task]
     model, variant, facts = design.model, design.variant, design.facts
     digests: dict[str, list[str]] = {}
@@ -78,7 +78,7 @@ def settings_of(design: Design, data: DataContent) -> EntrySettings:
 
 
 def with_notes(settings: EntrySettings, notes: Mapping[Case, Notes]) -> EntrySettings:
-    """Returns the settings with what came out beside the answers: proofs and trainings."""
+    """Returns the settings with notes about the answers: proofs and trainings."""
     unproved = {(case.init, case.border) for case, noted in notes.items() if not noted.get("proved")}
     proved: dict[str, list[int]] = {}
     for init, border in dict.fromkeys((case.init, case.border) for case in notes):
@@ -95,7 +95,7 @@ def with_notes(settings: EntrySettings, notes: Mapping[Case, Notes]) -> EntrySet
 
 
 def seconds_of(notes: Mapping[Case, Notes]) -> dict[str, float]:
-    """Returns seconds of work in all, and by border."""
+    """Returns the seconds of work, in all and by border."""
     seconds = {"total": sum(float(noted["seconds"]) for noted in notes.values())}
     for case, noted in notes.items():
         name = f"border {case.border}"
@@ -104,12 +104,12 @@ def seconds_of(notes: Mapping[Case, Notes]) -> dict[str, float]:
 
 
 def device_name(device: str) -> str:
-    """Returns a device in words: a GPU's name, or cpu."""
+    """Returns a device's name: that of a GPU, or cpu."""
     return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
 
 
 def libraries() -> dict[str, str]:
-    """Returns the versions of the libraries that figures may depend on, as far as they are there."""
+    """Returns the versions of the installed libraries that figures may depend on."""
     found = {}
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):

@@ -16,7 +16,7 @@ from qi_datasets.protocols.shifted import MODES, answer_shifted
 from qi_datasets.specs import SHIFT, SHIFTED, SHIFTED_GEOMETRY
 
 CHUNK = 20
-"""Sources in a unit."""
+"""Number of sources in a unit."""
 
 NUMBERS = {"prediction": pa.int32(), "margin": pa.float32(), "difference": pa.float32()}
 SHIFTS = tuple(range(SHIFT.low, SHIFT.high + 1))
@@ -24,7 +24,7 @@ SHIFTS = tuple(range(SHIFT.low, SHIFT.high + 1))
 
 
 class ShiftedWork:
-    """The units of an evaluation on `shifted`, and their work."""
+    """The units of an evaluation on `shifted`."""
 
     def __init__(self, design: Design, data: EvaluationData, place: Workplace) -> None:
         self.design, self.data, self.place = design, data, place
@@ -32,11 +32,11 @@ class ShiftedWork:
 
     @property
     def size(self) -> int:
-        """Units that there are."""
+        """The number of units."""
         return sum(len(self.names(case, mode)) for case in self.design.cases for mode in MODES)
 
     def open_units(self) -> list[Unit]:
-        """Units that are not done; [] once all are."""
+        """Returns the units that are not done; [] once all are."""
         return [
             Unit(name, partial(self.answers, case, mode, number * CHUNK))
             for case, mode in product(self.design.cases, MODES)
@@ -49,7 +49,7 @@ class ShiftedWork:
         return [case.part(f"{mode}-{start:06d}") for start in range(0, len(self.data.sources[TEST]), CHUNK)]
 
     def answers(self, case: Case, mode: str, start: int) -> Part:
-        """Returns what the classifier answers to a chunk of sources in one mode."""
+        """Returns the classifier's answers to a chunk of sources in one mode."""
         stop = min(start + CHUNK, len(self.data.sources[TEST]))
         images, labels, pairs = read_shifted(self.data.stored, start, stop)
         network = self._bench.network(case).network
@@ -83,7 +83,7 @@ class ShiftedWork:
         return Predictions.joined(SHIFTED.name, parts)
 
     def notes(self) -> dict[Case, Notes]:
-        """Returns what is noted beside the answers of each case."""
+        """Returns the notes about each case, which an entry has beside the answers."""
         return {
             case: {
                 "seconds": sum(

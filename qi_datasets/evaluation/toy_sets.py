@@ -25,7 +25,7 @@ PAIR = "train"
 
 
 class ToyWork:
-    """Units that are one network each; what they compute is for the subclass to say."""
+    """Base of the toy tasks: each unit is one network, and a subclass says what it computes."""
 
     task: str
 
@@ -35,20 +35,20 @@ class ToyWork:
 
     @property
     def size(self) -> int:
-        """Units that there are."""
+        """The number of units."""
         return sum(1 for _ in self.design.cases)
 
     def open_units(self) -> list[Unit]:
-        """Units that are not done; [] once all are."""
+        """Returns the units that are not done; [] once all are."""
         names = [(case, case.part("answers")) for case in self.design.cases]
         return [Unit(name, partial(self.answers, case)) for case, name in names if not self.place.has(name)]
 
     def answers(self, case: Case) -> Part:
-        """Returns what a network answers."""
+        """Returns a network's answers."""
         raise NotImplementedError
 
     def rows(self) -> dict[str, ArrayLike]:
-        """The columns that are the same for every network."""
+        """Returns the columns that are the same for every network."""
         raise NotImplementedError
 
     def predictions(self) -> Predictions:
@@ -63,12 +63,12 @@ class ToyWork:
         return Predictions.joined(self.task, parts)
 
     def notes(self) -> dict[Case, Notes]:
-        """Returns what is noted beside the answers of each case."""
+        """Returns the notes about each case, which an entry has beside the answers."""
         return {case: self.place.read(case.part("answers")).notes for case in self.design.cases}
 
 
 class PairWork(ToyWork):
-    """`rook` and `corner`: one source, the two images that the set is."""
+    """`rook` and `corner`: one source, whose two images are the set."""
 
     def rows(self) -> dict[str, ArrayLike]:
         """Returns one source, labels 0 and 1."""
@@ -90,7 +90,7 @@ class RookWork(PairWork):
 
 
 class CornerWork(PairWork):
-    """`corner`: features of frozen networks of its two images, and a probe on just these."""
+    """`corner`: features of frozen networks for its two images, and a probe on just these."""
 
     task = CORNER.name
 
@@ -104,16 +104,16 @@ class CornerWork(PairWork):
 
 
 class RedGreenWork(ToyWork):
-    """`red_green`: networks that are trained on it, and tested where its pictures were and where they never were."""
+    """`red_green`: networks that are trained on it, and tested at positions that were in training and at others."""
 
     task = RED_GREEN_SET.name
 
     def answers(self, case: Case) -> Part:
-        """Returns the logits of the similar and then of the dissimilar test images."""
+        """Returns the logits of the similar test images, then of the dissimilar ones."""
         of = {split: LabelledImages(images, self.data.labels[split]) for split, images in self.images.items()}
         train, validation, *_ = of
         network, seed = self.design.trainable(case).network, case.seed
-        # The training images are asked about too, since a network that did not learn them shows nothing.
+        # The training images are tested too, since a network that did not learn them shows nothing.
         run = run_network(
             lambda: train_on_red_green(network, of[train], of[validation], of, seed), "while it is trained"
         )

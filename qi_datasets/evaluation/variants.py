@@ -1,4 +1,4 @@
-"""A model's network made ready for a task: in a padding, with a pooling, on a background, without its head."""
+"""Prepares a model's network for a task: with a padding, a pooling, a background, without its head."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ from qi_datasets.specs import QUADRANT
 
 @dataclass(frozen=True)
 class Variant:
-    """The changes that are made to a network, on its own weights.
+    """The changes to a network, which keep its weights.
 
     padding: `own`, or one of `networks.variants.PADDING_VARIANTS`
-    pool: `max` for a global maximum before the head, `own` for the network's own; None for `max` where a classifier of
+    pool: `max` for global max pooling before the head, `own` for the network's own; None for `max` if a classifier of
         the libraries ends in a global pooling, else `own`
     background: `zero` keeps black 0, `plain` normalises black as well
     """
@@ -48,14 +48,14 @@ class Variant:
 class NetworkFacts:
     """The properties of a network that an entry reports.
 
-    parameters: how many numbers are trained
-    field: receptive field and total stride, None where they are not known
+    parameters: number of trained parameters
+    field: receptive field and total stride, None if they are not known
     further_border: pixels per side beyond each border; see `sizes.further_border`
     pool: the pooling before the head, as decided
     phase: whether the corners may fall into different phases of the network's sampling
     keeps_statistics: whether it has batch norms with running statistics
     contiguous: whether it fails on images that are channels_last
-    opaque: whether it can't be followed layer by layer
+    opaque: whether it can't be traced layer by layer
     head: layers with weights before and after its pooling over all positions that are the head's
     """
 
@@ -72,7 +72,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A network that answers one vector for each image, and the SHA-256 of its weights as they were made or loaded."""
+    """A network that returns one vector for each image, and the SHA-256 of its initial weights."""
 
     network: nn.Module
     sha256: str
@@ -81,11 +81,11 @@ class PreparedNetwork:
 def describe_network(
     model: Model, variant: Variant, sides: Sequence[int], *, head: bool, widens: bool
 ) -> tuple[Variant, NetworkFacts]:
-    """Returns the variant with its pool decided, and the properties of a model's network.
+    """Decides a variant's pooling, and finds the properties of a model's network.
 
     Args:
-        model: What makes it.
-        variant: What is changed of it.
+        model: The model, which makes it.
+        variant: The changes to it.
         sides: Rows and columns of the images that it will get, without a further border.
         head: Whether it keeps its head.
         widens: Whether a network that takes few sizes gets a further border.
@@ -128,7 +128,7 @@ def describe_network(
 def has_phase(network: nn.Module, side: int) -> bool:
     """Returns whether the displacement of the corners is no multiple of a period of the network.
 
-    Its periods are the total stride and the sides of blocks that maps are taken apart into (windows of attention).
+    Its periods are the total stride and the sides of blocks that maps are divided into (windows of attention).
     """
     try:
         periods = follow(network, side).periods
@@ -138,7 +138,7 @@ def has_phase(network: nn.Module, side: int) -> bool:
 
 
 def usual_pool(model: Model, network: nn.Module, side: int, *, head: bool) -> Pool:
-    """Returns a global maximum where a classifier of the libraries ends in a global pooling, else the network's own."""
+    """Returns `max` if a classifier of the libraries ends in a global pooling, else `own`."""
     if head or not model.whole:
         return "own"
     try:
@@ -154,13 +154,13 @@ def prepare_network(
     """Returns the network for images of `side` pixels in evaluation mode, its parameters frozen.
 
     Args:
-        model: What makes it.
-        variant: What is changed of it.
+        model: The model, which makes it.
+        variant: The changes to it.
         side: Rows and columns of the images.
-        seed: Of random weights.
-        own: With its own weights, else with random ones.
-        head: With its head, if it is a classifier of the libraries.
-        trained: Whether it will be trained, with the parametrizations that it has; else its weights are what these
+        seed: Seed of random weights.
+        own: Whether it gets its own weights, else random ones.
+        head: Whether it keeps its head, if it is a classifier of the libraries.
+        trained: Whether it will be trained, with its parametrizations; else its weights are the values that these
             give.
 
     Raises OptionError, which says why, where the variant can't be made of it.
@@ -176,10 +176,10 @@ def prepare_network(
 
 
 def without_parametrizations(network: nn.Module) -> None:
-    """Gives the layers of a network the weights that parametrizations, such as weight norm, compute for them."""
+    """Replaces parametrizations of layers, such as weight norm, by the weights that they compute."""
     for layer in [layer for layer in network.modules() if is_parametrized(layer)]:
         values = {name: getattr(layer, name).detach() for name in layer.parametrizations}  # type: ignore[union-attr]
-        # torch's own way changes a class that copies share with what they were copied from.
+        # torch's own function changes a class that copies share with their originals
         layer.__class__ = type(layer).__mro__[1]
         del layer.parametrizations
         for name, value in values.items():
@@ -190,9 +190,9 @@ def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, 
     """Returns the network in its variant, in evaluation mode.
 
     Args:
-        network: As it was made.
-        model: What made it.
-        variant: What is changed of it.
+        network: The network as it was made.
+        model: The model that made it.
+        variant: The changes to it.
         side: Rows and columns of its images.
         head: Whether a classifier of the libraries keeps its head.
     """
@@ -207,7 +207,7 @@ def make_variant(network: nn.Module, model: Model, variant: Variant, side: int, 
 
 
 def normalising_layer(transform: Transform) -> nn.Conv2d:
-    """Returns a layer that normalises images, black included: a convolution, which proofs about layers cover."""
+    """Returns a layer that normalises images, black included: a convolution, since proofs about layers cover it."""
     layer = nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)
     with torch.no_grad():
         layer.weight.copy_((1 / torch.tensor(transform.std))[:, None, None, None])
@@ -216,13 +216,13 @@ def normalising_layer(transform: Transform) -> nn.Conv2d:
 
 
 def with_new_head(network: nn.Module, features: int, classes: int, seed: int) -> nn.Module:
-    """Returns a network with a new linear layer on its features, all of it to be trained.
+    """Returns a network with a new linear layer on its features, all of it trainable.
 
     Args:
-        network: Answers features (N, F).
+        network: The network, which returns features (N, F).
         features: F.
-        classes: How many logits there are to be.
-        seed: Of the new layer's weights.
+        classes: Number of logits.
+        seed: Seed of the new layer's weights.
     """
     with random_seed(seed):
         head = nn.Linear(features, classes)
@@ -230,7 +230,7 @@ def with_new_head(network: nn.Module, features: int, classes: int, seed: int) ->
 
 
 def check_answers(network: nn.Module, side: int, name: str) -> int:
-    """Returns the number of features F of a network's answers (N, F); ModelError for answers of another kind."""
+    """Returns the number F of a network's features (N, F). Raises ModelError for answers of another kind."""
     like = next(iter(network.parameters()), torch.empty(0))
     image = torch.zeros(1, CHANNELS, side, side, dtype=like.dtype, device=like.device)
     with torch.inference_mode():

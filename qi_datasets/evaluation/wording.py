@@ -1,4 +1,4 @@
-"""Figures in words, the same wherever they are shown: on a terminal, in a notebook and on a page. Needs no torch."""
+"""Words for figures, the same on a terminal, in a notebook and on a page. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -28,14 +28,14 @@ def p_value(p: float | None) -> str:
 
 
 def reach(figures: Figures | TaskFigures, name: str = "reach") -> str:
-    """Returns the widest border that is read, with a sign where wider ones were not run.
+    """Returns the widest border at which location is read, with a sign if wider ones were not run.
 
     Args:
-        figures: Of one init of an entry on `qi`.
+        figures: Figures of one init of an entry on `qi`.
         name: `reach` or `reach_75`.
 
     Returns:
-        Such as "128", "nowhere", "≥ 128", or a dash where it was read at none of only some borders.
+        For example "128", "nowhere", "≥ 128"; a dash if not all borders were run and it was read at none.
     """
     border, censored = figures[name], figures[f"{name}_censored"]
     if border is None:
@@ -44,12 +44,12 @@ def reach(figures: Figures | TaskFigures, name: str = "reach") -> str:
 
 
 def borders_run(figures: Figures | TaskFigures) -> str:
-    """Returns how many of the seven borders there are, such as "2 of 7 borders"."""
+    """Returns how many of the seven borders were run, such as "2 of 7 borders"."""
     return f"{sum(f'{border}' in figures['borders'] for border in QI.borders)} of {len(QI.borders)} borders"
 
 
 FEW_CLASSES = 10
-"""Classes that a classifier must answer with for its consistency to say anything of its features."""
+"""Number of classes below which a classifier's consistency says nothing about its features."""
 
 COLUMNS: Mapping[str, str] = {
     "border": "black pixels on each side of the picture's canvas",
@@ -87,14 +87,14 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: froz
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:
-    """Returns a table as Markdown has it."""
+    """Returns a Markdown table."""
     rule = ["---:" if name in right else "---" for name in header]
     escaped = ([cell.replace("|", "\\|") for cell in line] for line in (header, rule, *rows))
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str] = frozenset()) -> str:
-    """Returns a table for LaTeX with the package booktabs."""
+    """Returns a LaTeX table for the package booktabs."""
     special = {"%": "\\%", "_": "\\_", "&": "\\&", "#": "\\#", NOTHING: "--", "\N{GREATER-THAN OR EQUAL TO}": "$\\geq$"}
     lines = [" & ".join("".join(special.get(c, c) for c in cell) for cell in line) + r" \\" for line in (header, *rows)]
     spec = "".join("r" if name in right else "l" for name in header)
@@ -161,14 +161,14 @@ def table_of(content: EntryContent, form: str = "text") -> str:
 
 
 def number(value: object, digits: int = 3) -> str:
-    """Returns a figure, with its interval if it has one; a dash for none."""
+    """Returns a figure, with its interval if it has one; a dash if it is missing."""
     if isinstance(value, Mapping):
         return f"{value['value']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
     return NOTHING if value is None else f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 
 def network_name(content: EntryContent, init: str) -> str:
-    """Returns a network in words, such as "resnet18 (random, 5 seeds, exact padding)"."""
+    """Returns a description of a network, such as "resnet18 (random, 5 seeds, exact padding)"."""
     seeds = len(content["protocol"]["inits"][init]["seeds"])
     padding = content["model"]["padding"]
     parts = [init, *([f"{seeds} seeds"] if seeds > 1 else []), *([f"{padding} padding"] if padding != "own" else [])]
@@ -176,13 +176,13 @@ def network_name(content: EntryContent, init: str) -> str:
 
 
 def sentence(content: EntryContent, init: str) -> str:
-    """Returns what an entry says of one init, in a sentence or two."""
+    """Returns one or two sentences on an entry's figures of one init."""
     dead = content.get(DEAD, {}).get(init)
     return said_of(content, init) + (f" {dead_branches(dead)}." if dead else "")
 
 
 def said_of(content: EntryContent, init: str) -> str:
-    """Returns what the figures of one init say, in a sentence."""
+    """Returns a sentence on the figures of one init."""
     figures, who = content["figures"][init], network_name(content, init)
     if content["task"] == QI.name:
         return f"{who} {reading_sentence(figures)}"
@@ -196,11 +196,11 @@ def said_of(content: EntryContent, init: str) -> str:
 
 
 DEAD: Final = "dead_branches"
-"""The section of an entry that has them, where there are some."""
+"""The section of an entry with dead residual branches, if there are any."""
 
 
 def dead_branches(dead: DeadContent) -> str:
-    """Returns what an entry says of branches that add nothing, as a sentence without its full stop."""
+    """Returns a sentence, without its full stop, on an entry's residual branches that add nothing."""
     layers: Sequence[str] = dead["layers"]
     where = ", ".join([*(name or "the network" for name in layers[:3]), *(["..."] if len(layers) > 3 else [])])
     return (
@@ -211,12 +211,12 @@ def dead_branches(dead: DeadContent) -> str:
 
 
 def is_poor(moved: Figures | ModeFigures) -> bool:
-    """Returns whether a classifier names so few classes that its consistency says nothing of its features."""
+    """Returns whether a classifier names so few classes that its consistency says nothing about its features."""
     return bool(moved["classes"] < FEW_CLASSES)
 
 
 def reading_sentence(figures: Figures) -> str:
-    """Returns up to which border a network distinguishes the corners, and what is beyond it: the rest of a sentence."""
+    """Returns the rest of a sentence: up to which border a network distinguishes the corners, and what is beyond it."""
     farthest, firmly = figures["reach"], figures["reach_75"]
     if farthest is None:
         said = "does not tell the corners apart at any border that was run"
@@ -241,7 +241,7 @@ def reading_sentence(figures: Figures) -> str:
 
 
 def limit_note(beyond: Sequence[int], verdicts: Mapping[int, str], wanted: Sequence[str]) -> int | None:
-    """Returns the border from which on all of them have a wanted verdict; None if the widest has not."""
+    """Returns the border from which on all borders have a wanted verdict; None if the widest has not."""
     found = None
     for border in reversed(beyond):
         if verdicts[border] not in wanted:
@@ -251,7 +251,7 @@ def limit_note(beyond: Sequence[int], verdicts: Mapping[int, str], wanted: Seque
 
 
 def methods(content: EntryContent) -> str:
-    """Returns how an entry was measured, ready to be pasted into an article."""
+    """Returns a paragraph on how an entry was measured, to paste into an article."""
     data, protocol = content["data"], content["protocol"]
     digests = ", ".join(f"{split} {digest[:12]}" for split, digest in data["digests"].items())
     who = " and ".join(network_name(content, init) for init in content["figures"])

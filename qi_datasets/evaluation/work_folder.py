@@ -1,4 +1,4 @@
-"""Units of work of an unfinished evaluation: each is one Parquet part that appears whole, claimed by a lock file.
+"""Units of work of an unfinished evaluation: each is one Parquet part, written atomically and claimed by a lock file.
 
 Processes on one entry, on this machine or on another one that shares the folder, or the same command again after it
 was killed, take the units that are neither finished nor claimed. A part depends on its unit alone, so that the entry is
@@ -28,10 +28,10 @@ Settings = TypeVar("Settings", bound=Mapping[str, object])
 FOLDER = ".work"
 SETTINGS = "settings.json"
 NOTES = b"qi_datasets"
-"""Key of a part's metadata, under which its notes are."""
+"""Key of the notes in a part's metadata."""
 
 PATIENCE = 0.2
-"""Seconds between two looks at what other processes hold."""
+"""Seconds between two looks at the units of other processes."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Unit:
     """One unit of work.
 
     Attributes:
-        name: Unique, and the name of its file.
-        compute: What it gives.
-        inputs: Parts that it makes superfluous.
-        for_part: The part that it is an input of; once that is there, it need not be done any more.
+        name: Its unique name, which is also that of its file.
+        compute: Computes its part.
+        inputs: Parts that are not needed after it.
+        for_part: The part that it is an input of; once that is there, this unit need not be done.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Unit:
 
 
 class Workplace:
-    """The parts of one evaluation, below the folder that becomes its entry.
+    """The parts of one evaluation, in the folder of its entry.
 
-    result: the file that is there once all is done
-    parts: the folder of what is not finished
+    result: the file that exists once all is done
+    parts: the folder of unfinished work
     """
 
     def __init__(self, entry: Path, result: str = ENTRY, parts: str = FOLDER) -> None:
@@ -71,11 +71,11 @@ class Workplace:
 
     @property
     def finished(self) -> bool:
-        """True if the entry is written and nothing is left to be done for it."""
+        """True if the entry is written and no work is left."""
         return self.result.exists() and not (self.folder / SETTINGS).exists()
 
     def open(self, settings: Settings, ignored: Sequence[str]) -> Settings:
-        """Makes the place, or joins the evaluation that is there; gives the settings under which it was begun.
+        """Makes the folder, or joins the evaluation in it; returns the settings under which it was begun.
 
         ignored: settings in which two runs of one evaluation may differ. Raises OptionError if the folder holds an
         evaluation with others, OutputError if it can't be written.
@@ -94,21 +94,21 @@ class Workplace:
         return begun
 
     def remove_damaged(self) -> None:
-        """Removes parts that can't be read, such as after a crash of the machine: they count as not there."""
+        """Removes parts that can't be read, for example after a crash of the machine."""
         for path in self.folder.glob("*.parquet"):
             try:
                 self.read(path.stem)
             except FileNotFoundError:
-                continue  # another process has done with it
+                continue  # another process has removed it
             except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
                 path.unlink(missing_ok=True)
 
     def path(self, name: str, suffix: str = "parquet") -> Path:
-        """Returns where a part is, or a further file of a unit."""
+        """Returns the path of a part, or of a further file of a unit."""
         return self.folder / f"{name}.{suffix}"
 
     def has(self, name: str) -> bool:
-        """Returns whether a part is there."""
+        """Returns whether a part exists."""
         return self.path(name).exists()
 
     def read(self, name: str) -> Part:
@@ -117,7 +117,7 @@ class Workplace:
         return Part(table.replace_schema_metadata(None), json.loads(table.schema.metadata[NOTES]))
 
     def do(self, unit: Unit) -> None:
-        """Computes a unit and stores its part; the parts that it makes superfluous go."""
+        """Computes a unit, stores its part, and removes the parts that are not needed after it."""
         start = time.perf_counter()
         part = unit.compute()
         spent = sum(self.read(name).notes["seconds"] for name in unit.inputs if self.has(name))
@@ -133,7 +133,7 @@ class Workplace:
         Args:
             open_units: Units without a part whose own inputs are there, in the order of work; [] when all is done.
             done: Called after each unit.
-            wait: Look again until others have done what they hold, rather than leave it to them.
+            wait: Wait until other processes have done their units, rather than return before.
         """
         while not self.finished and (units := open_units()):
             for unit in units:
@@ -150,7 +150,7 @@ class Workplace:
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """One process at a time puts the entry together."""
+        """Lets one process at a time put the entry together."""
         path = self.folder.with_name(f"{self.folder.name}.lock")
         with FileLock(path):
             yield
@@ -164,7 +164,7 @@ class Workplace:
 
     @contextmanager
     def _claimed(self, unit: Unit) -> Iterator[bool]:
-        """Yields True if this process holds the unit inside the block; a process that ended holds nothing."""
+        """Yields True if this process claims the unit inside the block; a process that ended claims nothing."""
         lock = FileLock(self.path(unit.name, "lock"), timeout=0)
         try:
             lock.acquire()
@@ -184,12 +184,12 @@ def check_same(
     """Raises OptionError, which names the first difference, unless two evaluations have the same settings.
 
     Args:
-        begun: Settings of the evaluation that is there.
-        settings: Those that are asked for.
+        begun: Settings of the evaluation in the folder.
+        settings: The requested settings.
         ignored: Sections that may differ.
         where: The folder, for the message.
     """
-    # The network last, since weights differ where its number of seeds does.
+    # The network comes last, since weights differ if its number of seeds does.
     for section in sorted((name for name in settings if name not in ignored), key="model".__eq__):
         for place, there, asked in differences_of(section, begun.get(section, MISSING), settings[section]):
             raise OptionError(
@@ -199,6 +199,6 @@ def check_same(
 
 
 def clip_text(value: object) -> str:
-    """Returns a value in words, cut off."""
+    """Returns a value as text, shortened."""
     text = f"{value}" if value is MISSING else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

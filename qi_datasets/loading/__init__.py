@@ -1,1 +1,1 @@
-"""A set is read: `load_dataset`, and images that are computed when they are read."""
+"""Loads sets: `load_dataset`, and images that are computed when they are read."""

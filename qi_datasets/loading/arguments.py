@@ -1,4 +1,4 @@
-"""The arguments of `load_dataset`: which set takes which, and which values, before anything is built or read."""
+"""Checks the arguments of `load_dataset` before anything is built or read."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,11 +26,11 @@ CONCERNS: Mapping[str, Callable[[SetSpec], bool]] = {
     "mode": lambda spec: bool(spec.views),
     "shift": lambda spec: bool(spec.views),
     "imagenet_val": lambda spec: spec.needs_images,
-    # `subset`, which is no row of the table of sets, takes these.
+    # `subset` is not in the table of sets, and takes these arguments.
     "imagenet_train": lambda spec: False,
     "per_class": lambda spec: False,
 }
-"""Arguments that only some sets take, with the test for it; all others are for every set."""
+"""Arguments that only some sets take, each with its test; all other arguments are for every set."""
 
 EVERYWHERE = ("path", "name", "split", "streaming", "output", "repo_id", "revision")
 
@@ -39,10 +39,10 @@ STOCK = (
     *("save_infos", "num_proc", "storage_options"),
     *("columns", "filters", "batch_size", "fragment_scan_options", "on_bad_files"),
 )
-"""Arguments of `datasets.load_dataset`, for Parquet files, that are passed on."""
+"""Arguments of `datasets.load_dataset` for Parquet files, which are passed on."""
 
 WITHOUT_EFFECT = ("data_dir", "data_files", "token")
-"""Its arguments that say where data come from, which a set's name and `output` do here."""
+"""Arguments of `datasets.load_dataset` that name the data; a set's name and `output` do so here."""
 
 NOT_STREAMED = ("num_proc", "keep_in_memory")
 
@@ -50,7 +50,7 @@ BORDER_CONFIG = re.compile(r"border_(\d{1,9})", re.ASCII)
 
 
 class LoadOptions(TypedDict, total=False):
-    """The arguments of `load_dataset` besides `path`, `name`, `split` and `streaming`, for those who check types."""
+    """The arguments of `load_dataset` besides `path`, `name`, `split` and `streaming`, for type checkers."""
 
     border: int | None
     grid: int | None
@@ -81,11 +81,11 @@ class LoadOptions(TypedDict, total=False):
 
 
 View = Callable[[Any], Any]
-"""Computes a view of a stored dataset of one split, map-style or iterable."""
+"""Computes a view of a stored data set of one split, map-style or iterable."""
 
 
 def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
-    """Raises OptionError for an argument that is given but has no effect on this set."""
+    """Raises OptionError for a given argument that has no effect on this set."""
     for option, value in given.items():
         if value is not None and not CONCERNS[option](spec):
             raise OptionError(
@@ -105,16 +105,16 @@ def checked_view(
     grid: int | None = None,
     canvas: int | None = None,
 ) -> View | None:
-    """Returns what shows the stored set as asked for; None for the stored images as they are.
+    """Returns the function that makes the requested view of the stored set; None for the stored images themselves.
 
     Args:
         spec: The set.
-        name: Of a config, None for the default one.
-        border: As of `load_dataset`.
-        mode: As of `load_dataset`.
-        shift: As of `load_dataset`.
-        grid: As of `load_dataset`.
-        canvas: As of `load_dataset`.
+        name: The name of a config, None for the default one.
+        border: As in `load_dataset`.
+        mode: As in `load_dataset`.
+        shift: As in `load_dataset`.
+        grid: As in `load_dataset`.
+        canvas: As in `load_dataset`.
     """
     pixels = checked_border(spec, name, border)
     if grid is not None:
@@ -171,7 +171,7 @@ def checked_side(spec: SetSpec, size: int | None = None, canvas: int | None = No
 
 
 def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
-    """Raises UnknownSetError for a split that the set does not have, OptionError for one that can't be read so."""
+    """Raises UnknownSetError for a split that the set does not have, OptionError for a slice that can't be read."""
     if isinstance(split, list | tuple | dict):
         for part in split.values() if isinstance(split, dict) else split:
             check_split(spec, part, streaming)
@@ -214,13 +214,13 @@ def named_splits(split: object, known: Iterable[str]) -> list[str]:
 
 
 def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, streaming: bool) -> None:
-    """Raises OptionError for an argument that is unknown, that has no effect, or that names what is not there.
+    """Raises OptionError for an argument that is unknown, has no effect, or names something that does not exist.
 
     Args:
         spec: The set.
         stock: Arguments that go to `datasets.load_dataset`.
-        view: What shows the stored rows, None for the rows as they are.
-        streaming: Whether rows are read as they are asked for.
+        view: The function that makes the view; None for the stored rows.
+        streaming: Whether rows are streamed.
     """
     for option, value in stock.items():
         if option in WITHOUT_EFFECT:
@@ -260,14 +260,14 @@ def check_stock(spec: SetSpec, stock: Mapping[str, Any], view: View | None, stre
 
 
 def columns_of(view: View | None) -> tuple[str, ...]:
-    """Returns the columns of a view that makes its own rows, () of one that keeps the stored ones."""
+    """Returns the columns of a view that makes its own rows; () for a view with the stored columns."""
     if view is with_pairs:
         return PAIR_COLUMNS
     return GRID_COLUMNS if isinstance(view, partial) and view.func is with_grid else ()
 
 
 def check_columns(columns: object, known: Iterable[str]) -> None:
-    """Raises OptionError for anything but a list of some of the columns."""
+    """Raises OptionError unless the argument is a list of some of the columns."""
     if not isinstance(columns, Sequence) or isinstance(columns, str) or not columns:
         raise OptionError(
             f"columns must be a list of some of {', '.join(known)}, not {columns!r}", code="unknown-column"

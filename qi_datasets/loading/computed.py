@@ -1,4 +1,4 @@
-"""Image columns that are computed, when they are read, from the image that is stored."""
+"""Image columns whose images are computed, when they are read, from the stored image."""
 
 import warnings
 from abc import abstractmethod
@@ -22,10 +22,10 @@ from qi_datasets.pixels.placed_image import MODES, image_of
 from qi_datasets.specs import QUADRANT, SHIFTED_GEOMETRY
 
 UNCHANGED = ".border_0.png"
-"""Suffix of the path of an image that is as it was stored; whatever rewrites an image drops its path."""
+"""Suffix of the path of an image that is still as it was stored: any rewriting of an image drops the path."""
 
 AS_STORED = "image as stored, qi_datasets.as_stock(view) gives the one that is seen"
-"""Field, inside of `bytes`, that holds the stored PNG of an image that is still to be computed."""
+"""Field inside of `bytes` that holds the stored PNG of an image that is not computed yet."""
 
 AS_WRITTEN = (
     "this view's images are written as they are stored, beside what is to be done to them: the files open after "
@@ -36,13 +36,13 @@ REWRITTEN: pa.StructType = datasets.Image.pa_type
 
 
 def computed_type(**further: pa.DataType) -> pa.StructType:
-    """Returns the Arrow type of a column of computed images, with further fields that say what to compute."""
+    """Returns the Arrow type of a column of computed images; further fields say what to compute."""
     stored = pa.struct({AS_STORED: pa.binary()})
     return pa.struct({"bytes": stored, "path": pa.string(), **further, "rewritten": REWRITTEN})
 
 
 class Cell(TypedDict, total=False):
-    """A value of a computed column in Arrow; `y` and `x` where each row has a place of its own."""
+    """A value of a computed column in Arrow; it has `y` and `x` where each row has its own position."""
 
     bytes: dict[str, bytes] | None
     path: str | None
@@ -55,10 +55,10 @@ class Cell(TypedDict, total=False):
 class ComputedImage:
     """An image column whose pixels are computed from the stored image on reading: base of a family of feature types.
 
-    In Arrow, `bytes` is not a file but a struct whose one field says that it holds the file as stored, and how to get
-    the image that is seen. The two are not confused, then: it is in every row of `to_pandas()`, and in
-    the error that a cast to the stock `Image` gives. Where an image was rewritten (by `map`, say), `bytes` is null, and
-    `rewritten` holds a stock image that is what it should be already.
+    In Arrow, `bytes` is not a file but a struct. The name of its one field says that it holds the stored file, and how
+    to get the visible image. So nobody takes one for the other: that name is in every row of `to_pandas()`, and in
+    the error of a cast to the stock `Image`. If an image was rewritten (by `map`, for example), `bytes` is null, and
+    `rewritten` holds the visible image as a stock image.
     """
 
     decode: bool = field(default=True, kw_only=True)
@@ -67,7 +67,7 @@ class ComputedImage:
     pa_type: ClassVar[Any] = computed_type()
 
     def __str__(self) -> str:
-        # `concatenate_datasets` quotes the types that it can't bring together.
+        # `concatenate_datasets` quotes the types that it can't combine.
         return f"{self!r}, which qi_datasets.as_stock(view) turns into stock images"
 
     @abstractmethod
@@ -84,7 +84,7 @@ class ComputedImage:
         return self.pa_type
 
     def encode_example(self, value: object) -> dict[str, object]:
-        """Returns what is stored of a stock image struct, an image, an array, or a file's path or bytes."""
+        """Returns the storage of a stock image struct, an image, an array, or a file's path or bytes."""
         empty: dict[str, object] = {part.name: None for part in self.pa_type}
         if isinstance(value, dict):
             if stored_file(value) or value.get("rewritten"):
@@ -96,7 +96,7 @@ class ComputedImage:
     def decode_example(
         self, value: object, token_per_repo_id: dict[str, str | bool | None] | None = None
     ) -> Image.Image:
-        """Returns the computed image: PIL, mode L or RGB, which makes its black when pixels are asked for."""
+        """Returns the computed image: PIL, mode L or RGB, which adds its black pixels when they are asked for."""
         if not isinstance(value, dict):
             return cast("Image.Image", value)
         stored = stored_file(value)
@@ -105,11 +105,11 @@ class ComputedImage:
         return image_of(self.placed(stored, cast("Cell", value)))
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
-        """From the storage of a stock image column, or of this one."""
+        """Returns the storage of this column from that of a stock image column, or of this one."""
         if storage.type == self.pa_type:
             return storage
         if pa.types.is_struct(storage.type) and storage.type.get_field_index("rewritten") >= 0:
-            # Rows that went through Python have null for the type of what is always empty.
+            # In rows that went through Python, a field that is always empty has the type null.
             types = {part.name: part.type for part in self.pa_type}
             known = {part.name: storage.field(part.name).cast(types[part.name]) for part in storage.type}
         else:
@@ -117,22 +117,22 @@ class ComputedImage:
         return self.column(storage.is_null(), **known)
 
     def column(self, nulls: pa.BooleanArray, **fields: pa.Array) -> pa.StructArray:
-        """Returns a column of these fields, the others null. nulls: True where the row lacks an image."""
+        """Returns a column with these fields, the others null. nulls: True where the row has no image."""
         parts = [fields.get(part.name, pa.nulls(len(nulls), part.type)) for part in self.pa_type]
         return pa.StructArray.from_arrays(parts, fields=list(self.pa_type), mask=nulls)
 
     def flatten(self) -> "ComputedImage":
-        """Returns the type itself: one column, as for stock images."""
+        """Returns the type itself, since it is one column, as stock images are."""
         return self
 
     @property
     def embed_storage(self) -> Callable[..., pa.StructArray]:
-        """The function that puts outside files into the storage; a view has none.
+        """The function that embeds outside files in the storage; a view has none.
 
-        `datasets` looks for it where a data set is written (`to_parquet`, `save_to_disk`, `push_to_hub`) and nowhere
-        else, so that a view can warn here.
+        `datasets` looks for it only when a data set is written (`to_parquet`, `save_to_disk`, `push_to_hub`), so that
+        a view can warn here.
         """
-        # At this line, so that Python shows it once, wherever `datasets` looks from.
+        # Python shows a warning once per line: attributed to this one, it is shown once, whoever calls.
         warnings.warn(AS_WRITTEN, stacklevel=1)
         return lambda storage, **_: storage
 
@@ -151,7 +151,7 @@ class BorderedImage(ComputedImage):
 
 @dataclass
 class ShiftedImage(ComputedImage):
-    """The stored image moved by `shift` pixels, down and right, in the way that `mode` names."""
+    """The stored image moved by `shift` pixels down and right, in a mode ("crop", "zero" or "circular")."""
 
     mode: str
     shift: int
@@ -164,7 +164,7 @@ class ShiftedImage(ComputedImage):
 
 @dataclass
 class WindowImage(ComputedImage):
-    """A window of the stored image; each row has its own place (`y`, `x`: the window's top-left pixel)."""
+    """A window of the stored image; each row has its own position (`y`, `x`: the window's top-left pixel)."""
 
     _type: str = field(default="WindowImage", init=False, repr=False)
     pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
@@ -176,7 +176,7 @@ class WindowImage(ComputedImage):
 
 @dataclass
 class GridImage(ComputedImage):
-    """The patch of a stored `qi` image in a cell of a grid; each row has its own place (`y`, `x`: the first pixel).
+    """The patch of a stored `qi` image in a cell of a grid; each row has its own cell (`y`, `x`: the first pixel).
 
     grid: K, cells per side.
     border: black pixels on all four sides of the canvas, which has 64 K - 8 pixels per side.
@@ -202,9 +202,9 @@ register_formats()
 
 @lru_cache(maxsize=1)
 def pixels(png: bytes) -> Pixels:
-    """Returns the pixels of an image file, read only. The latest is kept: a source's windows follow one another.
+    """Returns the pixels of an image file, read only. The latest is cached: a source's windows follow each other.
 
-    Raises StoredSetError for an image that no set stores.
+    Raises StoredSetError for an image of a kind that no set stores.
     """
     image = decode_file(png)
     if image.mode not in MODES.values():
@@ -219,7 +219,7 @@ def stored_file(cell: Mapping[str, object]) -> bytes | None:
 
 
 def from_stock(storage: pa.Array) -> dict[str, pa.Array]:
-    """Returns the fields of a computed column that shows a stock one: images that are not as stored are `rewritten`."""
+    """Returns the fields of a computed column for a stock one: images that are not as stored become `rewritten`."""
     stock = datasets.Image().cast_storage(storage)
     data, path = stock.field("bytes"), stock.field("path")
     unchanged = pc.fill_null(pc.ends_with(path, UNCHANGED), False)
@@ -229,5 +229,5 @@ def from_stock(storage: pa.Array) -> dict[str, pa.Array]:
         path, data = (pc.if_else(unchanged, part, pa.nulls(len(stock), part.type)) for part in (path, data))
         bytes_ = pa.StructArray.from_arrays([data], [AS_STORED], mask=pc.invert(unchanged))
         return {"bytes": bytes_, "path": path, "rewritten": rewritten}
-    # The usual case: the bytes are passed on as they lie, not copied.
+    # The usual case: the bytes are passed on without a copy.
     return {"bytes": pa.StructArray.from_arrays([data], [AS_STORED]), "path": path}

@@ -1,4 +1,4 @@
-"""Data sets of several rows for each stored one, which all share its image's bytes."""
+"""Data sets with several rows for each stored row, which share the bytes of its image."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +14,9 @@ Step = Callable[[pa.Table], pa.Table]
 
 
 class ComputedTable(InMemoryTable):  # type: ignore[misc]
-    """A table that shares its buffers with the one it is computed from.
+    """A table that shares its buffers with the table that it is computed from.
 
-    It pickles as that one, which for a file in the cache is its path, and as the steps from there: so neither a worker
+    It pickles as that table (a path, for a file in the cache) and the steps from it: so neither a worker
     process nor a fingerprint gets five copies of every image.
     """
 
@@ -43,20 +43,20 @@ def _stock_step(name: str, args: tuple[object, ...], kwargs: dict[str, object], 
 
 
 for _name in ("slice", "cast", "flatten", "replace_schema_metadata", "rename_columns", "drop", "select"):
-    # What `Dataset` calls to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
+    # `Dataset` calls these to change columns and types: each adds a step, as `MemoryMappedTable` does for a file.
     setattr(ComputedTable, _name, _stock_method(_name))
 
 
 def expand_rows(
     dataset: datasets.Dataset, step: Step, features: datasets.Features, order: NDArray[np.integer]
 ) -> datasets.Dataset:
-    """Returns a data set of the rows that a step makes of the stored table.
+    """Returns a data set of the rows that a step makes from the stored table.
 
     Args:
-        dataset: the stored rows, as they were loaded.
-        step: makes the new table.
-        features: of the new rows.
-        order: numbers of the new table's rows, in the order of the result; others are left out.
+        dataset: The stored rows, as they were loaded.
+        step: Makes the new table.
+        features: Features of the new rows.
+        order: Numbers of the new table's rows, in the order of the result; others are left out.
     """
     info = dataset.info.copy()
     info.features = features

@@ -1,8 +1,8 @@
 """Formats of `datasets` that fill arrays in place: `with_format("numpy")`, `"torch"`, `"jax"`, `to_tf_dataset`.
 
-Stock formatters turn each image into an array of its own, a list of arrays into a batch by copying it, and channels to
-the front by copying again. `datasets` has a table of formatters by name; those below are put into it, and leave all
-but our own lazy images to the stock ones that they inherit from.
+Stock formatters make an array of each image, copy the arrays of a batch into one, and copy again to move the channels
+to the front. `datasets` has a table of formatters by name. The formatters below replace some of its entries, and leave
+everything but our lazy images to the stock formatters that they inherit from.
 """
 
 import logging
@@ -18,15 +18,15 @@ from qi_datasets.pixels.geometry import Pixels, Placed, black
 from qi_datasets.pixels.placed_image import placed_of
 
 _SCALARS = {pa.int64(): np.int64, pa.int32(): np.int32, pa.string(): np.str_}
-"""Arrow types of columns, and what the stock formatters make of a value."""
+"""Arrow types of columns, with the NumPy types that stock formatters give their values."""
 
 
 class _FillingFormatter:
-    """Fills arrays of our lazy images, and leaves all else to the stock formatter, the base class that comes next.
+    """Fills arrays with our lazy images, and leaves everything else to the stock formatter, its next base class.
 
     Attributes:
-        options: Name of the stock attribute that holds the caller's own arguments for arrays. Where there are some, the
-            stock formatter sees to them.
+        options: Name of the stock attribute with the caller's own arguments for arrays. If there are any, the stock
+            formatter makes the arrays.
         channels_first: Whether arrays are (c, h, w).
     """
 
@@ -35,7 +35,7 @@ class _FillingFormatter:
     python_features_decoder: Any
 
     def format_row(self, pa_table: pa.Table) -> object:
-        """Formats a row of a view, whose columns the stock formatter looks at for longer than their images take."""
+        """Formats a row of a view directly: the stock formatter inspects its columns for longer than images take."""
         columns = dict(zip(pa_table.column_names, pa_table.columns, strict=True))
         features = self.python_features_decoder.features or {}
         is_view = any(hasattr(feature, "placed") for feature in features.values())
@@ -79,7 +79,7 @@ class _FillingTorchFormatter(_FillingFormatter):
         return torch.from_numpy(array)
 
     def _recursive_tensorize(self, data_struct: object) -> object:
-        """Formats integers and text as the stock formatter does, which looks for videos in each of them first."""
+        """Formats integers and text as the stock formatter does, but without its search for videos in each of them."""
         if isinstance(data_struct, str):
             return data_struct
         if isinstance(data_struct, np.signedinteger) and not self.torch_tensor_kwargs:
@@ -102,12 +102,12 @@ class _FillingJaxFormatter(_FillingFormatter):
 
 
 def is_plain(kind: pa.DataType) -> bool:
-    """Returns whether a column of that type has a struct, a text or an integer in each row."""
+    """Returns whether each row of a column of that type is a struct, a text or an integer."""
     return kind in _SCALARS or pa.types.is_struct(kind)
 
 
 def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
-    """Returns images of one shape as one array: uint8, (n, c, h, w) or (n, h, w, c), or (n, h, w) where PIL's is so."""
+    """Returns images of one shape as one array: uint8, (n, c, h, w) or (n, h, w, c), or (n, h, w) for modes like L."""
     height, width, channels = placed[0].shape
     shape = (channels, height, width) if channels_first else (height, width, channels)
     batch = black(len(placed), *shape)
@@ -117,12 +117,12 @@ def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
 
 
 def _as_pil_shapes(pixels: Pixels, channels_first: bool) -> Pixels:
-    """Returns images (..., c, h, w) or (..., h, w, c), the latter as (..., h, w) where they have one channel."""
+    """Returns images (..., c, h, w) or (..., h, w, c); the latter without the last axis if they have one channel."""
     return pixels[..., 0] if pixels.shape[-1] == 1 and not channels_first else pixels
 
 
 def register_formats() -> None:
-    """Puts the formatters into the table of `datasets`, in place of the stock ones that they inherit from."""
+    """Puts the formatters into the table of `datasets`, in place of the stock formatters that they inherit from."""
     ours = {"numpy": _FillingNumpyFormatter, "torch": _FillingTorchFormatter, "jax": _FillingJaxFormatter}
     try:
         table = formatting._FORMAT_TYPES
@@ -133,5 +133,5 @@ def register_formats() -> None:
                     raise AttributeError(f"{stock.__name__}._recursive_tensorize")
                 table[name] = type(stock.__name__, (filling, stock), {"__module__": stock.__module__})
     except (AttributeError, TypeError) as error:
-        # Images are then formatted by the stock formatters, to the same arrays.
+        # The stock formatters then make the same arrays.
         logging.getLogger(__name__).debug("this version of datasets formats images by itself: %s", error)

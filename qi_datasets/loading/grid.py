@@ -16,7 +16,7 @@ _PLACES = ("x", "y", "border", "row", "column")
 COLUMNS = ("image", "label", *_KEPT, *_PLACES)
 
 _READ = 0
-"""Label of the stored rows that are read: the others hold the same patches."""
+"""Label of the stored rows that are read; those of the other label hold the same patches."""
 
 
 def cell_names(grid: int) -> list[str]:
@@ -25,12 +25,12 @@ def cell_names(grid: int) -> list[str]:
 
 
 def with_grid(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
-    """Returns every source's patch in every cell: K x K rows a source, in the order of the labels.
+    """Returns a data set with each source's patch in every cell: K x K rows a source, in the order of the labels.
 
     Args:
-        dataset: stored rows of `qi`, whole.
+        dataset: All stored rows of a split of `qi`.
         grid: K, cells per side.
-        border: black pixels added on all four sides.
+        border: Black pixels added on all four sides.
     """
     stored = dataset.features
     features = datasets.Features(
@@ -41,7 +41,7 @@ def with_grid(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
     )
     step = partial(_grid_table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
-        # One stored row at a time: then the table's order, by cell, is the order by source.
+        # Tables of one stored row: then the table's order, by cell, is the order by source.
         return stream_tables(dataset, partial(_first_corner, step=step), features, rows=1)
     read = np.flatnonzero(np.asarray(dataset.with_format("numpy")["label"][:]) == _READ)
     order = (np.arange(grid * grid) * len(dataset) + read[:, None]).ravel()
@@ -49,12 +49,12 @@ def with_grid(dataset: AnyDataset, grid: int, border: int) -> AnyDataset:
 
 
 def _first_corner(stored: pa.Table, step: partial[pa.Table]) -> pa.Table:
-    """Returns the grid's rows of stored rows of either corner: those of the second add none."""
+    """Returns the grid's rows for stored rows of both corners; only those of the first corner give any."""
     return step(stored.filter(pa.array(np.asarray(stored.column("label")) == _READ)))
 
 
 def _grid_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
-    """Returns for each cell the rows of all stored rows in it."""
+    """Returns the rows of the grid, cell by cell."""
     grid = features["image"].grid
     batches = stored.to_batches()
     cells = [_grid_batch(batch, cell, features) for cell in range(grid * grid) for batch in batches]

@@ -1,4 +1,4 @@
-"""`load_dataset`: every set in one line, whether it is built, can be made on the spot, or needs to be built first."""
+"""`load_dataset`: loads every set in one line, whether it is built, can be made at once, or must be built first."""
 
 import glob
 import warnings
@@ -122,30 +122,30 @@ def load_dataset(
     revision: str | None = None,
     **stock: Any,
 ) -> Any:
-    """Loads a set by name, as `datasets.load_dataset` does a set of the Hub.
+    """Loads a set by name, as `datasets.load_dataset` loads a data set of the Hub.
 
     Args:
         path: The set's name, e.g. "qi".
-        name: A config, e.g. "border_64", which says the same as `border=64`.
+        name: A config, e.g. "border_64", which is the same as `border=64`.
         split: A split or a part of one, or a list of these, as in `datasets`; a slice of pairs counts their sources.
-        streaming: Read rows as they are asked for, as in `datasets`.
+        streaming: Stream the rows, as in `datasets`.
         border: Black pixels added per side when an image is read, 0 to 4096, built or not; `x`, `y`, `border` fit
             (`qi`, `rook`).
         grid: K from 2 to 9: each picture in each of K x K cells, label = row x K + column, columns `row` and `column`
             (`qi`).
         size: Side of the images in pixels (`corner`).
         canvas: Side of the template in pixels (`qi`).
-        mode: What is seen of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
+        mode: The view of a photo (`shifted`): "crop", "zero" or "circular", moved by `shift`; or "pairs", a row for
             each pair of windows.
         shift: Pixels down and right, -32 to 32, default 0.
         output: The folder that `build_dataset` wrote, default `$QI_DATASETS_HOME` or the platform's cache.
-        imagenet_val: Where ImageNet's validation images are; the set is built from them, without borders, unless it is
+        imagenet_val: Path of ImageNet's validation images; the set is built from them, without borders, unless it is
             there.
-        imagenet_train: Where ImageNet's training images are, in class folders or archives (`subset`).
+        imagenet_train: Path of ImageNet's training images, in class folders or archives (`subset`).
         per_class: Images of each class (`subset`): 50, 100, 250, 500, or any other number.
-        repo_id: "ORG/NAME" of the Hub, where `qi-publish` put the set; default `$QI_DATASETS_REPO` for a set made from
-            images that is not built here. Files are checked; a stream fetches each when its rows are due.
-        revision: Of that repository: a data version such as "1.0.0", a branch or a commit, default main.
+        repo_id: "ORG/NAME", the set's repository on the Hub (`qi-publish`); default `$QI_DATASETS_REPO` for a set of
+            images that is not built here. Files are checked; a stream fetches each file when it is needed.
+        revision: Revision of that repository: a data version such as "1.0.0", a branch or a commit, default main.
         **stock: Of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`,
             `filters`, `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the
             view has.
@@ -155,13 +155,13 @@ def load_dataset(
         that need no input are made on first use.
 
     Raises:
-        OptionError: For an argument that is wrong or without effect on this set.
-        UnknownSetError: For a name that is no set's, and a split that the set does not have.
-        NotBuiltError: For a set of images that is not there.
-        StoredSetError: For a set that is damaged, or of another data version.
-        HubError: For what the Hub refuses.
-        SourceError: For images that are missing or damaged, where the set is built.
-        OutputError: Where a set can't be written.
+        OptionError: If an argument is wrong or has no effect on this set.
+        UnknownSetError: If there is no set of that name, or no such split of the set.
+        NotBuiltError: If a set of images is not built.
+        StoredSetError: If the set is damaged, or of another data version.
+        HubError: If the Hub refuses.
+        SourceError: If images that the set is built from are missing or damaged.
+        OutputError: If a set can't be written.
 
     Example:
         >>> rook = load_dataset("rook", split="train")
@@ -208,8 +208,8 @@ def load_dataset(
                 stacklevel=4,
             )
         files = stored_files(spec, place, manifest)
-        # Rows are cached under their files' names and times, and under this: a set that is replaced while they are
-        # cached may come back to this place with the same times.
+        # `datasets` caches rows under their files' names and times and this value. A set that is replaced while it
+        # is cached may come back to this place with the same times.
         kept = {"description": stamp(place)} if isinstance(place, Path) else {}
         # The files were written and listed by this package: nothing is downloaded.
         rows = datasets.load_dataset(  # nosec B615
@@ -217,7 +217,7 @@ def load_dataset(
         )
         return with_provenance(rows, spec, manifest)
 
-    # The pairs' columns are made of others.
+    # The columns of pairs are made from others.
     shown = stock.pop("columns", None) if columns_of(view) or (repo and streaming) else None
     try:
         loaded = read_published() if repo else read_steadily(folder, read)
@@ -242,13 +242,13 @@ def load_dataset(
 
 
 def apply_view(rows: OneSplit, view: View | None, columns: list[str] | None) -> OneSplit:
-    """Returns a split through a view, or as it is, with these columns of what is seen, or all."""
+    """Returns a split through a view, or as it is, with the requested columns, or all."""
     viewed = rows if view is None else view(rows)
     return viewed if columns is None else viewed.select_columns(list(columns))
 
 
 def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
-    """Returns the place of sets that `output` names: itself, or the folder above it if it is the set asked for."""
+    """Returns the folder of sets that `output` names: `output` itself, or its parent if it is the requested set."""
     place = place_of(output)
     if not exists(join_place(place, MANIFEST)):
         return place
@@ -263,13 +263,13 @@ def root_of(output: str | Path, spec: SetSpec, side: int) -> Place:
 
 
 def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path | None) -> Place:
-    """Returns the folder of the set, built if that is possible with what is given.
+    """Returns the set's folder, after building the set if it is not there and can be built.
 
     Args:
         spec: The set.
-        side: Of its images at border 0, in pixels.
+        side: Side of its images at border 0, in pixels.
         root: The folder of sets.
-        imagenet_val: The images, None without any.
+        imagenet_val: The images; None if none are given.
     """
     folder = set_folder(root, spec, side)
     if spec.needs_images and imagenet_val is None:
@@ -291,7 +291,7 @@ def ensure_built(spec: SetSpec, side: int, root: Place, imagenet_val: str | Path
         source = open_source(imagenet_val)
         for message in source.cautions:
             warnings.warn(message, stacklevel=3)
-        # Borders are added on reading.
+        # Borders are added when images are read.
         with make_random_access(source, lambda: images_wanted_by([spec], {}), True) as readable:
             built = build_set(plan_set(spec, readable, size=side, borders=()), root, progress=True)
         for message in built.remarks:
@@ -312,7 +312,7 @@ def is_current(folder: Place) -> bool:
 
 
 def stored_manifest(spec: SetSpec, folder: Place, side: int) -> Manifest:
-    """Returns a stored set's manifest; StoredSetError if it is another set, incomplete or of another data version."""
+    """Returns a stored set's manifest. Raises StoredSetError for another set, data version, or an incomplete set."""
     manifest = Manifest.read(folder)
     check_set(
         manifest,

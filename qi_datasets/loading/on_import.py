@@ -1,7 +1,7 @@
 """Registers the image types of views with `datasets`, whichever of the two packages is imported first.
 
-So a view that was written to a file opens where `qi_datasets` was imported. `datasets` itself takes a second to import,
-which commands that don't need it are spared: the types are registered when somebody imports it.
+So a view that was written to a file opens in any program that imports `qi_datasets`. Importing `datasets` takes a
+second, and some commands don't need it, so the types are registered when it is imported.
 """
 
 import sys
@@ -23,7 +23,7 @@ class RegisteringLoader(Loader):
         self._inner = inner
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Returns what the other loader makes."""
+        """Returns the module that the other loader makes."""
         return self._inner.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""The pairs of `shifted`: five rows for each stored one, which all share its image's bytes."""
+"""The pairs of `shifted`: five rows for each stored row, which share the bytes of its image."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ COLUMNS = ("image_a", "image_b", *_KEPT, *_OFFSETS)
 
 
 def with_pairs(dataset: AnyDataset) -> AnyDataset:
-    """Returns every pair of every source: row 5i+k is pair k of source i.
+    """Returns a data set of all pairs of all sources: row 5i+k is pair k of source i.
 
     Columns: `image_a`, `image_b` (windows of 224x224), `label`, `source`, and the windows' top-left pixels `y0`, `x0`
     and `y1`, `x1`.
@@ -30,16 +30,16 @@ def with_pairs(dataset: AnyDataset) -> AnyDataset:
     )
     step = partial(_pair_table, features=features)
     if isinstance(dataset, datasets.IterableDataset):
-        # One stored row at a time: then the table's order, by k, is the order by source.
+        # Tables of one stored row: then the table's order, by k, is the order by source.
         return stream_tables(dataset, step, features, rows=1)
     order = np.arange(len(dataset) * SHIFTED_GEOMETRY.pairs).reshape(SHIFTED_GEOMETRY.pairs, -1).T.ravel()
     return expand_rows(dataset, step, features, order)
 
 
 def _pair_table(stored: pa.Table, features: datasets.Features) -> pa.Table:
-    """For each k, the k-th pair of every stored row."""
+    """Returns the rows of pairs: for each k, the k-th pair of every stored row."""
     batches = stored.to_batches()
-    # Once: it copies the names of a thousand classes.
+    # Done once, because it copies the names of 1,000 classes.
     schema = features.arrow_schema
     pairs = [_pair_batch(batch, k, features, schema) for k in range(SHIFTED_GEOMETRY.pairs) for batch in batches]
     return pa.Table.from_batches(pairs, schema=schema)

@@ -1,4 +1,4 @@
-"""Writes where rows come from into a data set's info when it is loaded, and reads it back from there."""
+"""Writes the origin of rows into a data set's info when it is loaded, and reads it back from there."""
 
 import json
 import warnings
@@ -21,10 +21,10 @@ _MARK = "provenance: "
 
 
 def provenance(source: object) -> dict[str, Any]:
-    """Returns what a figure is quoted with: set, data version, split digests, official selection, pixels, layout.
+    """Returns the facts to quote beside a figure: set, data version, split digests, official selection, pixels, layout.
 
     Args:
-        source: What `load_dataset` gave (a data set, a dictionary of splits, a view, a stream, also filtered or
+        source: A result of `load_dataset` (a data set, a dictionary of splits, a view, a stream, also filtered or
             mapped), a data set of `qi_datasets.torch`, or the folder or URL of a stored set.
 
     Raises OptionError for anything else, and for rows of several sets together; StoredSetError for a folder without
@@ -32,8 +32,8 @@ def provenance(source: object) -> dict[str, Any]:
 
     Returns:
         The keys `set`, `data_version`, `package_version`, `official_selection` (bool), `track` ("official",
-        "unverified", "demo" or "other": what figures compare with), `caveat` (what speaks against taking the set
-        for the official one, in words, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`,
+        "unverified", "demo" or "other": figures compare within a track), `caveat` (a sentence on why the set may
+        not be the official one, or ""), `pixels` ("pinned", "verified" or "unverified"), `verified_against`,
         `layout`, `size` (pixels) and `digests` (config -> split -> hex).
 
     Example:
@@ -55,7 +55,7 @@ def provenance(source: object) -> dict[str, Any]:
 
 
 def with_provenance(loaded: Loaded, spec: SetSpec, manifest: Manifest) -> Loaded:
-    """Loaded rows, whose info now says what they are; demo pictures and repeated ones are announced once a process."""
+    """Returns the rows with their provenance in the info; announces demo and repeated pictures once per process."""
     if manifest.demo:
         _announce(
             f"{manifest.name} holds procedural demo pictures, not photographs of ImageNet: figures measured on it are "

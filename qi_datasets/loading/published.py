@@ -1,4 +1,4 @@
-"""Loads a set from the Hub: its revision resolved once, its files fetched whole and checked before a row is seen."""
+"""Loads a set from the Hub: resolves its revision once, and fetches and checks whole files before rows are read."""
 
 import glob
 import os
@@ -22,10 +22,10 @@ from qi_datasets.storage.schema import schema_of
 from qi_datasets.storage.staging import finished_place
 
 REPO = "QI_DATASETS_REPO"
-"""The variable that names the repository from which sets come that are built nowhere on this machine."""
+"""The environment variable with the repository of sets that are not built on this machine."""
 
 READ_ROWS = 100
-"""Rows that a stream reads at a time: a row group."""
+"""Rows that a stream reads at a time: one row group."""
 
 
 def repo_for(
@@ -37,21 +37,21 @@ def repo_for(
     output: str | Path | None,
     imagenet_val: str | Path | None,
 ) -> str | None:
-    """Returns the repository that a set comes from; None if from this machine.
+    """Returns the repository that a set is loaded from; None for a set of this machine.
 
-    Who names none gets the one of `$QI_DATASETS_REPO`, unless the set is built here, can be made on the spot, or a
-    place or images are given.
+    Without `repo_id` it is `$QI_DATASETS_REPO`, unless the set is built here or can be made at once, or `output` or
+    images are given.
 
     Args:
         spec: The set.
-        side: Of its images at border 0, in pixels.
-        repo_id: As of `load_dataset`.
-        revision: As of `load_dataset`.
-        output: As of `load_dataset`.
-        imagenet_val: As of `load_dataset`.
+        side: Side of its images at border 0, in pixels.
+        repo_id: As in `load_dataset`.
+        revision: As in `load_dataset`.
+        output: As in `load_dataset`.
+        imagenet_val: As in `load_dataset`.
 
     Raises:
-        OptionError: For arguments that exclude each other or have no effect.
+        OptionError: If arguments exclude each other or have no effect.
     """
     for name, value in {"output": output, "imagenet_val": imagenet_val}.items():
         if value is not None and (repo_id is not None or revision is not None):
@@ -75,18 +75,18 @@ def repo_for(
 
 
 def find_published(spec: SetSpec, side: int, repo_id: str, revision: str | None) -> PublishedSet:
-    """Returns the set in a repository, or in the one that `qi-publish` names after it where it publishes several sets.
+    """Returns the set in a repository, or in the repository with the set's name added, as `qi-publish` names several.
 
     Args:
         spec: The set.
-        side: Of the images at border 0, in pixels.
+        side: Side of the images at border 0, in pixels.
         repo_id: "ORG/NAME".
         revision: A tag, branch or commit; None for main.
 
     Raises:
-        HubError: For what the Hub refuses.
-        NotOnHubError: For a repository or revision that is not there.
-        StoredSetError: For another set, size or data version, or a recipe.
+        HubError: If the Hub refuses.
+        NotOnHubError: If there is no such repository or revision.
+        StoredSetError: If it holds another set, size or data version, or a recipe.
     """
     place = HubPlace(repo_id, MAIN if revision is None else revision)
     try:
@@ -126,7 +126,7 @@ def file_names_at_border_0(spec: SetSpec, found: PublishedSet) -> dict[str, list
 
 
 def local_files(found: PublishedSet, files: dict[str, list[str]], splits: Iterable[str]) -> dict[str, list[str]]:
-    """Patterns of checked copies on this machine of the files of some splits, for `datasets`."""
+    """Returns patterns, for `datasets`, of this machine's checked copies of some splits' files."""
     return {split: [glob.escape(str(found.file(name))) for name in files[split]] for split in splits}
 
 
@@ -139,7 +139,7 @@ class ShardsConfig(datasets.BuilderConfig):  # type: ignore[misc]
 
 
 class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
-    """A published set as streams: stock in every way, but each file is fetched and checked when its rows are due."""
+    """A published set as streams: stock in every way, but files are fetched and checked when they are needed."""
 
     BUILDER_CONFIG_CLASS = ShardsConfig
 
@@ -163,13 +163,13 @@ class Shards(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 def stream(
     found: PublishedSet, files: dict[str, list[str]], split: str | list[str] | None, stock: Mapping[str, object]
 ) -> datasets.IterableDataset | datasets.IterableDatasetDict:
-    """Returns an IterableDataset of a split, or an IterableDatasetDict of all; files are fetched when rows are due.
+    """Returns an IterableDataset of a split, or an IterableDatasetDict of all; files are fetched when they are needed.
 
     Args:
         found: The set.
         files: Their names at border 0, by split.
-        split: Its name, or several; None for all.
-        stock: Further arguments of `datasets.load_dataset`, of which a stream from the Hub takes none.
+        split: The name of a split, or several; None for all.
+        stock: Further arguments of `datasets.load_dataset`; a stream from the Hub takes none of them.
     """
     if stock:
         raise OptionError(f"{', '.join(stock)} has no effect on a stream from the Hub; leave it out", code="no-effect")

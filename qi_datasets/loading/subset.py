@@ -1,4 +1,4 @@
-"""`load_dataset("subset", ...)`: a list of training images, and the images from wherever they are."""
+"""`load_dataset("subset", ...)`: a list of training images, with the images themselves if their path is given."""
 
 from functools import partial
 from pathlib import Path
@@ -23,22 +23,22 @@ def load_subset(
     output: str | Path | None = None,
     **others: object,
 ) -> Any:
-    """Loads a list of `subset`, with its images where these are given.
+    """Loads a list of `subset`, with its images if their path is given.
 
     Args:
-        per_class: images of each class; a list holds all smaller ones.
-        imagenet_train: where the training images are; the lists are made from them where they are not built. Images are
-            read from there when a row is; without it rows have no images.
+        per_class: Images of each class; a list holds all smaller lists.
+        imagenet_train: Path of the training images; the lists are made from them if they are not built. Images are
+            read from there when their rows are; without it rows have no images.
         split: "train", or a part of it.
-        streaming: read rows as they are asked for; images in archives can't be streamed.
-        output: folder of sets.
-        others: must all be None.
+        streaming: Stream the rows; images in archives can't be streamed.
+        output: Folder of sets.
+        others: Arguments that must all be None.
 
     Returns:
-        A Dataset if `split` is given, else a DatasetDict; of `name`, `wnid`, `label`, `rank`, and `image`.
+        A Dataset if `split` is given, else a DatasetDict, with columns `name`, `wnid`, `label`, `rank`, and `image`.
 
     Raises:
-        OptionError: for arguments without effect; further errors as of `read_subset` and `open_training`.
+        OptionError: If an argument has no effect; further errors as in `read_subset` and `open_training`.
     """
     for name, value in others.items():
         if value not in (None, {}):
@@ -84,7 +84,7 @@ def load_subset(
 
 
 def with_images(rows: datasets.Dataset, images: TrainingImages) -> datasets.Dataset:
-    """Returns the rows with a column `image`, which is read when a row is."""
+    """Returns the rows with a column `image`, which is read when its row is."""
     names = rows.with_format(None)["name"][:]
     if images.has_files:
         paths = [str(images.location(name)) for name in names]

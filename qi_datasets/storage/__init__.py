@@ -1,1 +1,1 @@
-"""Stores sets: their places, files, manifests and cards; a set appears whole or not at all."""
+"""Stores sets: locations, files, manifests and cards, written atomically."""

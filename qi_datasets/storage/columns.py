@@ -15,7 +15,7 @@ Kind = TypeVar("Kind")
 
 
 def array_of(values: Sequence[object], kind: pa.DataType) -> pa.Array:
-    """Does the same as `pyarrow.array(values, kind)`; fractions, which that would cut off, are refused too."""
+    """Does the same as `pyarrow.array(values, kind)`, but refuses fractions, which that would truncate."""
     if pa.types.is_string(kind) and _all_are(values, str):
         return _of_bytes([value.encode() for value in values], kind)
     if pa.types.is_binary(kind) and _all_are(values, bytes):
@@ -30,12 +30,12 @@ def array_of(values: Sequence[object], kind: pa.DataType) -> pa.Array:
             return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(items)])
     found = pa.array(values, kind)
     if pa.types.is_integer(kind) and found.to_pylist() != list(values):
-        raise pa.ArrowInvalid(f"{values} are not all integers")  # Arrow would cut 2.5 to 2
+        raise pa.ArrowInvalid(f"{values} are not all integers")  # Arrow would truncate 2.5 to 2
     return found
 
 
 def _all_are(values: Sequence[object], kind: type[Kind]) -> TypeGuard[Sequence[Kind]]:
-    """Returns whether no value is of another type, missing ones included."""
+    """Returns whether all values, missing ones included, are of this type."""
     return all(type(value) is kind for value in values)
 
 

@@ -1,4 +1,4 @@
-"""Compares two builds of a set by their manifests: which image differs, and whether its file or its decoder does."""
+"""Compares two builds of a set by their manifests: which images differ, in their files or in their decoding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FILE, DECODER, SELECTION, ROWS, COLUMNS, SET = "file", "decoder", "selection", "
 the rows although their images are the same; of the columns; of the whole set."""
 
 _NAMED = 5
-"""The number of differences that a message names before it counts the rest."""
+"""Number of differences that a message names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Difference:
     """One thing that differs.
 
     Attributes:
-        kind: One of the words above.
-        where: The image's name and split, or the split's, or "" for the set.
-        text: What it is in the one build and in the other.
-        same_pixels: Whether the pixels are the same all the same.
+        kind: One of the constants above.
+        where: The image's name and split, or the split's name, or "" for the set.
+        text: The values in the two builds.
+        same_pixels: Whether the pixels are nevertheless the same.
     """
 
     kind: str
@@ -35,12 +35,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that differs between two builds.
+    """All differences between two builds.
 
     Attributes:
-        images: How many sources both have.
-        configs: Those that both have.
-        decoders: Which library decoded JPEG files here, and which there.
+        images: Number of sources that both have.
+        configs: The configs that both have.
+        decoders: The libraries that decoded JPEG files for the two builds.
     """
 
     differences: tuple[Difference, ...]
@@ -50,12 +50,12 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """True if nothing differs in what both hold."""
+        """True if everything that both have is the same."""
         return not self.differences
 
     @property
     def same_pixels(self) -> bool:
-        """True if what both hold has the same rows and pixels; image files may differ if they decode alike."""
+        """True if all common rows and pixels are the same; image files may differ if they decode alike."""
         return all(difference.same_pixels for difference in self.differences)
 
     def __str__(self) -> str:
@@ -67,9 +67,9 @@ class Comparison:
 
 
 def compare(ours: Manifest, theirs: Manifest) -> Comparison:
-    """Compares two builds of a set in all that both have: images by name, and the digests of common configs.
+    """Compares two builds of a set in everything that both have: images by name, and the digests of common configs.
 
-    A config that only one of them has counts for nothing. Where an image differs, the digests that follow from it are
+    A config that only one of them has is ignored. Where an image differs, the digests that follow from it are
     not named as well.
     """
     different = tuple(_different_sets(ours, theirs))

@@ -1,7 +1,7 @@
-"""`croissant.json` of a stored set: what it holds, in the vocabulary that data set search and reviewers read.
+"""`croissant.json` of a stored set: its content, in the vocabulary of data set search engines and reviewers.
 
-Written with each set, as its card is, so that the folder is what is published, byte for byte, and its manifest vouches
-for this file too. Croissant 1.1 with its vocabulary for responsible AI: https://docs.mlcommons.org/croissant/.
+It is written with each set, as its card is, so that the folder is published byte for byte, and the manifest has its
+SHA-256 too. Croissant 1.1 with its vocabulary for responsible AI: https://docs.mlcommons.org/croissant/.
 """
 
 import json
@@ -45,7 +45,7 @@ CONTEXT: dict[str, object] = {
 }
 
 TYPES = (("u?int[0-9]+", "sc:Integer"), ("float[0-9]*|double|halffloat", "sc:Float"), ("bool.*", "sc:Boolean"))
-"""Arrow's names of types, as patterns, and Croissant's; whatever else there is counts as text."""
+"""Patterns of Arrow's type names, with Croissant's types; any other type counts as text."""
 
 PHOTOS, DEMO, GENERATED = "photos", "demo", "generated"
 
@@ -72,9 +72,9 @@ def write_croissant(folder: Path, spec: SetSpec, manifest: Manifest, files: dict
     """Writes the description.
 
     Args:
-        folder: Of the set.
+        folder: The set's folder.
         spec: The set.
-        manifest: Of the set.
+        manifest: The set's manifest.
         files: The set's Parquet files, by path relative to the folder.
     """
     text = json.dumps(description(spec, manifest, files), indent=1)
@@ -112,7 +112,7 @@ def description(spec: SetSpec, manifest: Manifest, files: dict[str, FileRecord])
 
 
 def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, object]:
-    """Returns what a reviewer asks of a data set: its limits, uses, and where it comes from."""
+    """Returns the fields that reviewers of a data set ask for: its limits, uses and origin."""
     origin = DEMO if manifest.demo else PHOTOS if spec.needs_images else GENERATED
     source = {PHOTOS: manifest.licence(spec).link or PAPER}.get(origin, PAPER)
     return {
@@ -131,13 +131,13 @@ def responsible_ai_fields(spec: SetSpec, manifest: Manifest) -> dict[str, object
 
 
 def address(licence: Licence) -> str:
-    """Returns the address of terms; their name where they have none."""
+    """Returns the address of terms; their name if they have none."""
     known = {"mit": "https://spdx.org/licenses/MIT.html"}
     return licence.link or known.get(licence.id, licence.id)
 
 
 def file_object(name: str, record: FileRecord) -> dict[str, object]:
-    """Returns one file."""
+    """Returns the description of one file."""
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -150,20 +150,20 @@ def file_object(name: str, record: FileRecord) -> dict[str, object]:
 
 
 def record_set(spec: SetSpec, identity: str, file: str) -> dict[str, object]:
-    """Returns the rows of a file, column by column."""
+    """Returns the description of a file's rows, column by column."""
     columns = {"image": "", "label": "int64", **spec.columns}
     fields = [field(f"{identity}/{name}", name, kind, file) for name, kind in columns.items()]
     return {"@type": "cr:RecordSet", "@id": identity, "name": identity, "field": fields}
 
 
 def field(identity: str, name: str, kind: str, file: str) -> dict[str, object]:
-    """Returns one column.
+    """Returns the description of one column.
 
     Args:
-        identity: Of the column among all parts of the description.
-        name: Of the column.
-        kind: Its type as the spec table writes it, "" for the image.
-        file: The identity of the file that holds it.
+        identity: The column's id in the description.
+        name: The column's name.
+        kind: Its type as in the spec table, "" for the image.
+        file: The id of its file.
     """
     source: dict[str, object] = {"fileObject": {"@id": file}, "extract": {"column": name}}
     described: dict[str, object] = {"@type": "cr:Field", "@id": identity, "name": name, "source": source}

@@ -1,4 +1,4 @@
-"""Two folders change places in one step, where the system can do that."""
+"""Exchanges two folders in one step, on systems that can."""
 
 import ctypes
 import errno
@@ -26,9 +26,9 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def exchange_names(one: Path, other: Path) -> bool:
-    """Exchanges the names of two folders of one file system at once; False where the system or file system can't.
+    """Exchanges the names of two folders of one file system atomically; returns False where the system can't.
 
-    OSError when it could but refused, as for missing permissions; then nothing is changed.
+    Raises OSError if it can but refuses, for example without permission; nothing is changed then.
     """
     rename = _renameat2()
     if rename is None:

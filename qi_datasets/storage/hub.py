@@ -1,4 +1,4 @@
-"""Talks to the Hub: places there, time-outs, repetitions, and its refusals as errors of this package."""
+"""Talks to the Hub: addresses of repositories, time-outs, retries, and the Hub's refusals as errors of this package."""
 
 import logging
 import re
@@ -38,13 +38,13 @@ _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _LONGEST_REPO_ID = 96
 
 SILENCE = 60.0
-"""Seconds for which the Hub may be silent by default."""
+"""Seconds that a request waits for the Hub by default."""
 
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries."""
 
 _LONGEST_WAIT = 300.0
-"""Seconds that the Hub may ask us to wait: it counts requests by five minutes."""
+"""The longest time in seconds that the Hub may ask us to wait: it limits requests in intervals of five minutes."""
 
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _FULL = (402, 413, 507)
@@ -60,14 +60,14 @@ _BY_KIND: dict[type[BaseException], str] = {
     RemoteEntryNotFoundError: "{place} holds no set of this package; see {page}",
     RepositoryNotFoundError: "the Hub has no {kind} {repo}, or not for you: check the name, and {login}",
 }
-"""The meaning of errors of the client to a person, the narrower kinds first."""
+"""What to tell a person about the client's errors, the narrower classes first."""
 
 _BY_FAILURE = {
     "TimeoutException": "{hub} was silent for too long; try again later",
     "ConnectError": "cannot reach {hub}; check the network",
     "TransportError": "the connection to {hub} was lost again and again; try again later",
 }
-"""The meaning of errors of the connection, by the names that httpx has for them, the narrower kinds first."""
+"""What to tell a person about errors of the connection, by their names in httpx, the narrower classes first."""
 
 _FULL_TEXT = "{repo}: the Hub has no room for this: {said}; free storage, or ask for more"
 _BY_STATUS = {
@@ -77,7 +77,7 @@ _BY_STATUS = {
     412: "{repo}: {revision} has moved meanwhile, and was left as it is; run again",
     429: "the Hub takes no more requests for now; try again in a few minutes",
 }
-"""The meaning of refusals that have no class of their own."""
+"""What to tell a person about refusals that have no class of their own."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class HubPlace:
 
     @classmethod
     def parse(cls, location: object) -> Self | None:
-        """Returns the place behind `hf://datasets/ORG/NAME[@REVISION]`; None for a place that is not on the Hub."""
+        """Returns the repository of `hf://datasets/ORG/NAME[@REVISION]`; None for an address that is not on the Hub."""
         if not str(location).startswith("hf://"):
             return None
         match = _LOCATION.fullmatch(str(location))
@@ -115,7 +115,7 @@ class HubPlace:
 
     @property
     def page(self) -> str:
-        """The address that a person visits."""
+        """The address of its web page."""
         return f"{constants.ENDPOINT}/{PREFIXES[self.repo_type]}{self.repo_id}"
 
     def __str__(self) -> str:
@@ -124,10 +124,10 @@ class HubPlace:
 
 @dataclass(frozen=True)
 class _Client:
-    """The private parts of the Hub's client.
+    """The private parts of the Hub's client that this module needs.
 
     Attributes:
-        httpx: The library by which it sends its requests.
+        httpx: The library that sends its requests.
         factory: Makes its sessions.
     """
 
@@ -136,7 +136,7 @@ class _Client:
 
 
 def _client() -> _Client:
-    """Imports what is not public of `huggingface_hub`, only when the Hub is talked to: a local set never needs it."""
+    """Imports the private parts of `huggingface_hub`, only when the Hub is used: a local set never needs it."""
     from huggingface_hub.utils import _http, httpx  # type: ignore[attr-defined]
 
     return _Client(httpx, getattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory))
@@ -144,9 +144,9 @@ def _client() -> _Client:
 
 @contextmanager
 def connection(silence: float = SILENCE) -> Iterator[None]:
-    """Within, no request of `huggingface_hub` waits longer than `silence` seconds, and it logs errors only.
+    """Limits requests of `huggingface_hub` to `silence` seconds without an answer, and its log to errors, in the block.
 
-    Its own default is to wait for ever. A client factory that the caller has set stays in use.
+    By default it waits for ever. A client factory that the caller has set stays in use.
     """
     before = _client().factory
     verbosity = hub_logging.get_verbosity()
@@ -160,12 +160,12 @@ def connection(silence: float = SILENCE) -> Iterator[None]:
 
 
 def _client_in_time(client: Any, silence: float) -> Any:
-    """Returns the client, which now ends requests after `silence` silent seconds, and gives up on the second."""
+    """Returns the client, which ends a request after `silence` seconds without an answer, and does not try again."""
     send, silent, httpx = client.send, 0, _client().httpx
 
     def send_in_time(request: Any, *args: object, **kwargs: object) -> object:
         nonlocal silent
-        # Many calls ask for no time-out, whatever the client's own is.
+        # Many calls pass no time-out, which overrides the client's own.
         limits = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = {name: min(limits.get(name) or silence, silence) for name in names}
@@ -190,14 +190,14 @@ def ask_hub(
     done: Callable[[], Result | None] | None = None,
     again: bool = True,
 ) -> Result:
-    """Returns what a call of the Hub's client returns, tried again where that may help; else HubError in one line.
+    """Returns the result of a call of the Hub's client, with retries where they may help; else raises HubError.
 
     Args:
         call: The call.
-        place: What it is about, for the message.
-        done: Finds out after a failed try whether the call took effect all the same; gives what the call would
-            have returned, else None. A lost answer is no lost request.
-        again: False for calls that the client itself tries again.
+        place: The repository that it is about, for the message.
+        done: Checks after a failed try whether the call took effect nevertheless; returns what the call would
+            have returned, else None. The answer may be lost although the request was not.
+        again: False for calls that the client itself retries.
     """
     message, kind, httpx = "", HubError, _client().httpx
     for wait in (*WAITS, None) if again else (None,):
@@ -214,12 +214,12 @@ def ask_hub(
         time.sleep(pause)
         if done is not None and (result := done()) is not None:
             return result
-    # Raised outside the handler: no exception of the client, which holds the request with its token, hangs on to it.
+    # Raised outside of the handler, so that no exception of the client, which holds the token, is attached to it.
     raise kind(message)
 
 
 def _root(error: BaseException) -> BaseException:
-    """Returns the error behind the client's own about a file that could not be sent, or found."""
+    """Returns the error that caused the client's own error about a file that could not be sent or found."""
     outer = isinstance(error, RuntimeError | LocalEntryNotFoundError)
     return error.__cause__ if outer and error.__cause__ is not None else error
 
@@ -229,7 +229,7 @@ def _status(error: BaseException) -> int:
 
 
 def _pause(error: BaseException, wait: float | None) -> float | None:
-    """Returns seconds to wait before the next try; None if there shall be none."""
+    """Returns the seconds to wait before the next try; None for no further try."""
     httpx = _client().httpx
     lost = isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
     if wait is None or not (lost or _status(error) in _TRANSIENT):
@@ -246,7 +246,7 @@ def _kind(error: BaseException) -> type[HubError]:
 
 
 def _explain_error(error: BaseException, place: HubPlace) -> str:
-    """Returns an error in one line that says what to do, without addresses, which may hold secrets, or the token."""
+    """Returns an error in one line that says what to do, without addresses (which may hold secrets) and the token."""
     if isinstance(error, HubError):
         return str(error)
     said, status = _server_message(error), _status(error)

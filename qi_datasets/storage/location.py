@@ -1,4 +1,4 @@
-"""Places of sets: a folder of this machine (a Path), or an fsspec URL (a str) such as `s3://bucket/sets/qi`."""
+"""Locations of sets: a local folder (a Path), or an fsspec URL (a str) such as `s3://bucket/sets/qi`."""
 
 import os
 from pathlib import Path
@@ -16,23 +16,23 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.sources.reading import open_regular
 
 HOME = "QI_DATASETS_HOME"
-"""The variable that names the folder where sets are kept."""
+"""The environment variable with the folder of sets."""
 
 Place: TypeAlias = Path | str
 
 
 SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""Files that file managers leave in folders that were looked at; so are files whose names begin with "._"."""
+"""Files that file managers leave in folders; so are files whose names begin with "._"."""
 
 
 def is_system_file(name: str) -> bool:
-    """Returns whether a file, by its path, is one that an operating system leaves beside others; no loader reads it."""
+    """Returns whether a path is that of a file that an operating system adds to folders; no loader reads it."""
     base = name.rpartition("/")[2]
     return base in SYSTEM_FILES or base.startswith("._")
 
 
 def place_of(given: str | Path) -> Place:
-    """Returns a user's path or URL as a place; paths become absolute. OptionError for what can be neither."""
+    """Returns a user's path or URL as a location; paths become absolute. Raises OptionError if it can be neither."""
     text = str(given)
     try:
         if not text.strip():
@@ -55,12 +55,12 @@ def place_of(given: str | Path) -> Place:
 
 
 def sets_root(output: str | Path | None) -> Place:
-    """Returns the place that a user names, as `place_of` does; by default that where sets are kept."""
+    """Returns the location that a user names, as `place_of` does; by default `default_output`."""
     return default_output() if output is None else place_of(output)
 
 
 def output_of(given: str | Path | None) -> Place:
-    """As `sets_root`, for where sets are written; OptionError also for what would keep none, or show it to all."""
+    """Returns a location to write to, as `sets_root` does. Raises OptionError if it keeps no sets, or is the Hub."""
     if given is None:
         return default_output()
     place = place_of(given)
@@ -78,50 +78,50 @@ def output_of(given: str | Path | None) -> Place:
 
 
 def default_output() -> Place:
-    """Returns where sets are kept: `$QI_DATASETS_HOME`, else the platform's cache folder."""
+    """Returns the default folder of sets: `$QI_DATASETS_HOME`, else one in the platform's cache folder."""
     home = os.environ.get(HOME)
     return output_of(home) if home else user_cache_path("qi-datasets")
 
 
 def set_folder(output: Place, spec: SetSpec, size: int) -> Place:
-    """Returns the folder of a set below an output place."""
+    """Returns the folder of a set in an output location."""
     return join_place(output, set_name(spec, size))
 
 
 def set_name(spec: SetSpec, size: int) -> str:
-    """Returns the name of a set's folder; one of another size than the official has a folder of its own."""
+    """Returns the name of a set's folder, which includes a size other than the official one."""
     option = "" if spec.size_option is None or size == spec.size else f"-{spec.size_option.name}_{size}"
     return f"{spec.name}{option}"
 
 
 def folder_name(place: Place) -> str:
-    """Returns the last part of a place: the name of a set's folder."""
+    """Returns the last part of a location: the name of a set's folder."""
     return place.name if isinstance(place, Path) else place.rpartition("/")[2]
 
 
 def join_place(place: Place, name: str) -> Place:
-    """Returns the place of that relative name below another."""
+    """Returns the location with a relative name below another location."""
     return place / name if isinstance(place, Path) else f"{place}/{name}"
 
 
 def file_system(place: Place) -> tuple[AbstractFileSystem, str]:
-    """Returns the file system of fsspec, and its path, for a place."""
+    """Returns fsspec's file system for a location, and the path in it."""
     if isinstance(place, Path):
         return LocalFileSystem(), str(place)
     fs, path = fsspec.url_to_fs(place)
-    # Another process may have changed what is there since it was last listed.
+    # Another process may have changed files since they were last listed.
     fs.invalidate_cache()
     return fs, path
 
 
 def exists(place: Place) -> bool:
-    """Returns whether a file or a folder is there; for object stores: anything below that name."""
+    """Returns whether a file or folder exists; on object stores, whether any name begins with that of the folder."""
     fs, path = file_system(place)
     return bool(fs.exists(path))
 
 
 def file_size(place: Place) -> int | None:
-    """Returns size of a file in bytes; None for a file that is not there."""
+    """Returns the size of a file in bytes; None if there is no such file."""
     fs, path = file_system(place)
     try:
         return int(fs.size(path)) if fs.isfile(path) else None
@@ -130,14 +130,14 @@ def file_size(place: Place) -> int | None:
 
 
 def files_below(place: Place) -> list[str]:
-    """Returns the relative paths of all files below a place, sorted."""
+    """Returns the relative paths of all files below a location, sorted."""
     fs, path = file_system(place)
     root = fs._strip_protocol(path)
     return sorted(str(name)[len(root) :].lstrip("/") for name in fs.find(path))
 
 
 def entries_below(place: Place) -> list[tuple[str, str]]:
-    """Returns path and kind ("file", "directory", "link", "other") of everything below a place, sorted.
+    """Returns path and kind ("file", "directory", "link", "other") of everything below a location, sorted.
 
     Links to files of a local folder count as files, as in the Hub's cache; other links are not followed.
     """
@@ -155,13 +155,13 @@ def entries_below(place: Place) -> list[tuple[str, str]]:
 
 
 def open_file(place: Place) -> BinaryIO:
-    """Returns a file, open for reading; OSError for one that is not there, and for a pipe or a device."""
+    """Opens a file for reading. Raises OSError if it does not exist, or is a pipe or a device."""
     fs, path = file_system(place)
     return open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
 def read_bytes(place: Place, most: int) -> bytes:
-    """Returns a file's bytes, of one with more than `most` only a beginning that is longer; OSError as usual."""
+    """Reads a file; of one with more than `most` bytes only a beginning that is longer than `most`. Raises OSError."""
     data = bytearray()
     with open_file(place) as file:
         while len(data) <= most and (piece := file.read(1 << 20)):
@@ -170,15 +170,15 @@ def read_bytes(place: Place, most: int) -> bytes:
 
 
 def fetch(place: Place, target: Path) -> None:
-    """Copies a file to a path of this machine; OSError if it can't be read."""
+    """Copies a file to a local path. Raises OSError if it can't be read."""
     fs, path = file_system(place)
     fs.get_file(path, str(target))
 
 
 def replace_below(place: Place, folder: Path, last: str) -> None:
-    """Puts a folder's files in the place of whatever is there, the file `last` last, after removing it first.
+    """Replaces everything at a URL by the files of a folder; `last` is removed first and written last.
 
-    So a reader who looks for that file never takes a half-written set for a whole one. OSError if the store refuses.
+    So a reader that looks for that file never takes a half-written set for a whole one. Raises OSError if refused.
     """
     fs, path = file_system(place)
     if fs.exists(f"{path}/{last}"):

@@ -1,4 +1,4 @@
-"""The manifest of a stored set: what it is, what it was made from, and the digests that prove it."""
+"""The manifest of a stored set: its description, its sources, and its digests."""
 
 import platform
 import re
@@ -26,11 +26,11 @@ GENERATED = "generated"
 """The layout of a set that needs no input."""
 
 PINNED, VERIFIED, UNVERIFIED = "pinned", "verified", "unverified"
-"""States of a set's pixels: they are the official ones; they are those of another manifest; they are not verified."""
+"""States of a set's pixels: equal to the official ones; equal to those of another manifest; not verified."""
 
 OFFICIAL, DEMO, OTHER = "official", "demo", "other"
 TRACKS = (OFFICIAL, UNVERIFIED, DEMO, OTHER)
-"""Groups of comparable figures, in the order of their worth: on the official pixels; on official names with pixels that
+"""Groups of comparable figures, the most valuable first: on the official pixels; on official names with pixels that
 no digest confirms; on the demo pictures; on other images, where only the same set compares.
 """
 
@@ -56,7 +56,7 @@ class ConfigRecord:
 
     @property
     def digest(self) -> str:
-        """One digest (hex) for all splits."""
+        """One digest (hex) of all splits."""
         return sha256_hex("".join(split.digest for split in self.splits.values()).encode())
 
 
@@ -65,11 +65,11 @@ class SourceRecord:
     """One source image.
 
     Attributes:
-        name: In its source.
+        name: Its name in its source.
         wnid: Its synset, "" if there is none.
-        bytes: Of its file.
-        sha256: Of its file.
-        patch_sha256: Of its patch: a mismatch then shows which of the two differs.
+        bytes: Size of its file.
+        sha256: SHA-256 of its file.
+        patch_sha256: SHA-256 of its patch: so a mismatch shows whether file or decoder differs.
     """
 
     name: str
@@ -92,19 +92,19 @@ class Manifest:
     """The content of `manifest.json`.
 
     Attributes:
-        manifest_version: Of its own form, see `MANIFEST_VERSION`.
-        name: Of the set.
-        spec_version: Of the data.
-        package_version: Of the package that wrote it.
-        canonical: Whether the set is the official one, all of it.
-        pixels: Their state, one of `PINNED`, `VERIFIED`, `UNVERIFIED`.
-        layout: Of the source.
+        manifest_version: Version of its form, see `MANIFEST_VERSION`.
+        name: The set's name.
+        spec_version: Version of the data.
+        package_version: Version of the package that wrote it.
+        canonical: Whether the set is the whole official one.
+        pixels: State of the pixels: `PINNED`, `VERIFIED` or `UNVERIFIED`.
+        layout: Layout of the source.
         size: Side of the images at border 0.
-        configs: By name, the default one first.
-        sources: By split, in row order.
-        files: By path relative to the set's folder.
-        libraries: Name -> version of what made the set.
-        verified_against: What the pixels were compared with, where `pixels` is "verified".
+        configs: Configs by name, the default one first.
+        sources: Sources by split, in row order.
+        files: Files by path relative to the set's folder.
+        libraries: Name -> version of the libraries that made the set.
+        verified_against: The manifest that the pixels were compared with, if `pixels` is "verified".
         columns: Name -> type of the columns beside `image`; empty in manifests of older versions.
     """
 
@@ -125,7 +125,7 @@ class Manifest:
 
     @property
     def recipe(self) -> bool:
-        """True if it says how a set is made and holds none of its files."""
+        """True if it describes how to make a set, without its files."""
         return not any(split.files for config in self.configs.values() for split in config.splits.values())
 
     @property
@@ -175,12 +175,12 @@ class Manifest:
 
     @property
     def caveat(self) -> str:
-        """A sentence on what speaks against taking the set for the official one; "" if nothing does."""
+        """A sentence on why the set may not be the official one; "" for an official set."""
         return self.repeats or (f"{self.name}: official names, pixels unverified" if self.track == UNVERIFIED else "")
 
     @property
     def knowledge(self) -> str:
-        """The state of the set in words: whether its selection is the official one, and whether its pixels are."""
+        """A sentence on whether the set's selection and its pixels are the official ones."""
         pixels = {
             PINNED: "pixels are the official ones",
             VERIFIED: f"pixels verified against {self.verified_against}",
@@ -191,7 +191,7 @@ class Manifest:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The facts that a figure measured on this set is quoted with; the names and values are JSON's."""
+        """The facts to quote beside a figure that was measured on this set; names and values are JSON's."""
         return {
             "set": self.name,
             "data_version": self.spec_version,
@@ -219,7 +219,7 @@ class Manifest:
 
     @property
     def outdated(self) -> bool:
-        """True if the set was written by an earlier version of this package, which stored less."""
+        """True if an earlier version of this package, which stored less, wrote the set."""
         return self.manifest_version < MANIFEST_VERSION
 
     @property
@@ -246,8 +246,8 @@ class Manifest:
         """Returns the manifest in a set's folder, or in a JSON file, of this or an earlier version.
 
         Raises:
-            StoredSetError: For one that is missing or can't be understood.
-            NewerSetError: For a later version.
+            StoredSetError: If it is missing or can't be understood.
+            NewerSetError: If it is of a later version.
         """
         path = folder if str(folder).endswith(".json") else join_place(folder, MANIFEST)
         try:
@@ -275,26 +275,26 @@ class Manifest:
             raise StoredSetError(f"{path} is no manifest of this package ({one_line(error)}); build again") from error
 
     def foreign_files(self, folder: Place) -> list[str]:
-        """Returns files in the set's folder, by relative path, that nobody takes for the set's, listed or not."""
+        """Returns the relative paths of files in the set's folder that don't belong to the set, listed or not."""
         known = {MANIFEST, *self.files}
         others = (name for name in files_below(folder) if name not in known and not is_system_file(name))
         return [name for name in others if not PARQUET_NAME.fullmatch(name)]
 
     def missing_files(self, folder: Place) -> list[str]:
-        """Returns files of the set that are missing or have another size."""
+        """Returns the set's files that are missing or have another size."""
         return [name for name, record in self.files.items() if file_size(join_place(folder, name)) != record.bytes]
 
 
 def check_set(manifest: Manifest, spec: SetSpec, side: int, where: object, *, other: str, older: str) -> None:
-    """Raises StoredSetError for another set than is asked for, and for one of another data version.
+    """Raises StoredSetError unless the manifest is that of the requested set and data version.
 
     Args:
-        manifest: What is there.
-        spec: What is asked for.
-        side: Of its images at border 0, in pixels.
-        where: What messages call the place.
-        other: What to do about another set.
-        older: What to do about another data version.
+        manifest: The manifest of the stored set.
+        spec: The requested set.
+        side: The requested side of images at border 0, in pixels.
+        where: The location's name in messages.
+        other: The end of the message about another set: what to do.
+        older: The same about another data version.
     """
     if (manifest.name, manifest.size) != (spec.name, side):
         there = f"{manifest.name} of {manifest.size} pixels"
@@ -305,24 +305,24 @@ def check_set(manifest: Manifest, spec: SetSpec, side: int, where: object, *, ot
 
 
 def columns_of(spec: SetSpec) -> dict[str, str]:
-    """Returns the columns of a set beside its image, as manifests name their types."""
+    """Returns the types of a set's columns beside its image, as manifests name them."""
     return {"label": "label", **spec.columns}
 
 
 def library_versions() -> dict[str, str]:
-    """Returns the versions of what may influence pixels or files: Python, the libraries, and Pillow's JPEG decoder."""
+    """Returns the versions of all that may influence pixels or files: Python, libraries, Pillow's JPEG decoder."""
     found = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     name, number = jpeg_decoder()
     return found | {"libjpeg_turbo" if name == USUAL_DECODER else "jpg": number}
 
 
 def with_pixels(spec: SetSpec, manifest: Manifest) -> Manifest:
-    """Returns the manifest with the state of its pixels, by the digests that this package pins."""
+    """Returns the manifest with the state of its pixels, judged by the digests that this package pins."""
     digests = {split: record.digest for split, record in manifest.default_config.splits.items()}
     if digests == dict(spec.digests):
         return replace(manifest, pixels=PINNED, verified_against="")
     if manifest.demo and digests == dict(spec.demo_digests):
         return replace(manifest, pixels=VERIFIED, verified_against=DEMO_DIGESTS)
     if manifest.pixels == VERIFIED and manifest.verified_against not in ("", DEMO_DIGESTS):
-        return manifest  # A recipe's hashes agreed.
+        return manifest  # The hashes of a recipe agreed.
     return replace(manifest, pixels=UNVERIFIED, verified_against="")

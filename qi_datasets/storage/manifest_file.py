@@ -1,4 +1,4 @@
-"""The one strict reader of `manifest.json`, and its writer: text to checked JSON and back."""
+"""Reads `manifest.json` strictly, and writes it: text to checked JSON and back."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 
 MANIFEST_VERSION = 1
-"""Version of what is stored beside the pixels.
+"""Version of everything that is stored beside the pixels.
 
 0: package 0.1.0, whose manifests name no version; labels of ImageNet's images may be missing.
 1: every ImageNet image has its synset; cards state the terms; splits no longer count the bytes of their images; the
@@ -24,7 +24,7 @@ MANIFEST_VERSION = 1
 
 SEAL, VERSION = "manifest_sha256", "manifest_version"
 LARGEST = 1_000_000_000
-"""Bytes of a manifest, at most; one of 3000 sources has a million."""
+"""The largest size of a manifest in bytes; that of 3,000 sources has a million."""
 
 _SCHEMA = "manifest.schema.json"
 
@@ -35,12 +35,12 @@ _SOURCE_FIELDS = {"name", "wnid", "bytes", "sha256", "patch_sha256"}
 
 
 def parse_manifest(data: bytes) -> dict[str, Any]:
-    """Returns the fields of a manifest; ValueError that says in one line what is wrong with it.
+    """Returns the fields of a manifest. Raises ValueError, which says in one line what is wrong with it.
 
-    One of version 0 gets its number; from version 1 on its own digest must agree, and is left out of the result.
+    A manifest of version 0 gets this number. From version 1 on its own digest must agree, and the result leaves it out.
 
     Raises:
-        NewerSetError: For one of a later version.
+        NewerSetError: If it is of a later version.
     """
     if len(data) > LARGEST:
         raise ValueError(f"it has more than {LARGEST} bytes")
@@ -63,12 +63,12 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
 
 
 def text_of(content: dict[str, object]) -> str:
-    """Returns the text of a manifest with these fields, its own digest added."""
+    """Returns the text of a manifest with these fields and its own digest."""
     return json.dumps(content | {SEAL: _sealing(content)}, indent=1) + "\n"
 
 
 def _sealing(content: dict[str, object]) -> str:
-    """Returns the SHA-256 (hex) of a manifest's fields but the digest itself, in any layout of the file."""
+    """Returns the SHA-256 (hex) of a manifest's fields without the digest itself, independent of the file's layout."""
     fields = {name: value for name, value in content.items() if name != SEAL}
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
 
@@ -85,10 +85,10 @@ def _validator() -> "Draft202012Validator":
 
 
 def check_schema(content: Any) -> None:
-    """Raises ValueError unless the fields of a manifest are those of the schema, each of its type and in its range."""
+    """Raises ValueError unless the manifest has the fields of the schema, each of its type and in its range."""
     try:
         sources = content["sources"]
-        # Thousands of records of one form: what is plainly right needs no validator, which takes a second for them.
+        # Thousands of records have one form: records that are plainly right skip the validator, which takes a second.
         plain = {split: [r for r in records if not _plainly_right(r)] for split, records in sources.items()}
         content = content | {"sources": plain}
     except (TypeError, KeyError, AttributeError):
@@ -106,7 +106,7 @@ def check_schema(content: Any) -> None:
 
 
 def _plainly_right(record: object) -> bool:
-    """Returns whether a source's record has the usual form; of others the schema decides."""
+    """Returns whether a source's record has the usual form; the schema decides about others."""
     return (
         type(record) is dict
         and record.keys() == _SOURCE_FIELDS

@@ -22,23 +22,23 @@ from qi_datasets.storage.schema import IMAGE, schema_of
 from qi_datasets.storage.staging import sync
 
 ROW_GROUP_ROWS = 100
-"""At most so many rows a row group, so that streaming starts at once."""
+"""The largest number of rows of a row group, so that streaming starts at once."""
 
 PREVIEW_ROWS = 8
 
 
 @dataclass(frozen=True)
 class WrittenSplit:
-    """One split of one config in its files.
+    """The files of one split of one config.
 
     Attributes:
-        config: Its name.
-        border: Of the config, in pixels.
-        split: Its name.
-        rows: How many there are.
-        digest: Of the split, in hex.
-        files: Records by path relative to the set's folder.
-        first: PNG file and label of the first rows, for the preview.
+        config: The config's name.
+        border: The config's border in pixels.
+        split: The split's name.
+        rows: Number of rows.
+        digest: The split's digest, in hex.
+        files: Records of the files, by path relative to the set's folder.
+        first: PNG files and labels of the first rows, for the preview.
     """
 
     config: str
@@ -51,31 +51,31 @@ class WrittenSplit:
 
 
 def file_names(spec: SetSpec, border: int, split: str, rows: int) -> list[str]:
-    """Returns the names, relative to the set's folder, of the files of a split.
+    """Returns the names of a split's files, relative to the set's folder.
 
     Args:
         spec: The set.
-        border: Of the config, in pixels.
-        split: Its name.
-        rows: How many there are.
+        border: The config's border in pixels.
+        split: The split's name.
+        rows: Number of rows.
     """
     count = max(1, -(-rows // spec.rows_per_file))
     return [f"{spec.config_of(border)}/{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
 
 def image_path(split: str, number: int, border: int) -> str:
-    """Returns the path that is stored with the image of a row: it says which border the stored image has."""
+    """Returns the path that is stored with the image of a row; it names the border of the stored image."""
     return f"{split}_{number:05d}.border_{border}.png"
 
 
 class SplitWriter:
-    """Writes one split of one config below a set's folder. After the `with` block, `written` says what it wrote.
+    """Writes one split of one config below a set's folder. After the `with` block, `written` describes the files.
 
-    folder: of the set.
+    folder: the set's folder.
     spec: the set.
-    border: of the config, in pixels.
-    split: its name.
-    rows: how many will be written, which decides the number of files.
+    border: the config's border in pixels.
+    split: the split's name.
+    rows: number of rows that will be written, which decides the number of files.
     thread: an executor with one thread, in which the files are written and hashed while further rows are encoded; at
         most two row groups are held in memory.
     """
@@ -116,7 +116,7 @@ class SplitWriter:
             self._thread.submit(self._abandon).result()
 
     def write(self, row: EncodedRow) -> None:
-        """Adds a row; of an earlier one, OSError of the file system, and BuilderError for values of a wrong type."""
+        """Adds a row. Raises OSError about an earlier row, and BuilderError for values of a wrong type."""
         if len(self.first) < PREVIEW_ROWS:
             self.first.append((row.png, row.values["label"]))
         self._digests += row.digest
@@ -142,7 +142,7 @@ class SplitWriter:
             path = self.folder / self._name
             path.parent.mkdir(exist_ok=True)
             self._writer = parquet_writer(path, self.schema)
-        # The path marks a stored image: a border is added on reading only where it is still there.
+        # This path marks a stored image: on reading, a border is added only to images that still have it.
         paths = [image_path(self.split, number, self.border) for number in range(first, first + len(rows))]
         files = [row.png for row in rows]
         image = pa.StructArray.from_arrays(
@@ -173,21 +173,21 @@ class SplitWriter:
 
     def _abandon(self) -> None:
         if self._writer is not None:
-            with contextlib.suppress(OSError, pa.ArrowException):  # the set is given up for another error already
+            with contextlib.suppress(OSError, pa.ArrowException):  # another error has already ended the set
                 self._writer.close()
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Returns a writer of files with a set's rows; its tables must have at most ROW_GROUP_ROWS rows."""
-    # No PNG file occurs twice, so a dictionary of them is wasted work; compressing them squeezes coded black.
+    # No PNG file occurs twice, so a dictionary of them is wasted work. Compression shrinks encoded black further.
     others = [column for column in schema.names if column != "image"]
     return pq.ParquetWriter(path, schema, write_page_index=True, use_dictionary=others)
 
 
 def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequence[object]]) -> None:
-    """Writes a Parquet file of a set again with other values in some columns; images stay as they are, byte by byte.
+    """Rewrites a Parquet file of a set with other values in some columns; images stay as they are, byte by byte.
 
-    schema: the set's, which the file must have. columns: by name, a value for each of the file's rows.
+    schema: the set's schema, which the file must have. columns: name -> a value for each of the file's rows.
     Raises ValueError for a file of other columns or of another number of rows.
     """
     if any(len(values) != stored_rows(path) for values in columns.values()):
@@ -206,14 +206,14 @@ def rewrite_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Sequenc
 
 
 def first_rows(path: Path) -> list[tuple[bytes, int]]:
-    """Returns the PNG file and label of the first rows of a Parquet file."""
+    """Returns the PNG files and labels of the first rows of a Parquet file."""
     with pq.ParquetFile(path) as file:
         rows = next(file.iter_batches(PREVIEW_ROWS, columns=["image", "label"])).to_pylist()
     return [(row["image"]["bytes"], row["label"]) for row in rows]
 
 
 def stored_rows(path: Path) -> int:
-    """Returns how many rows a Parquet file says it has."""
+    """Returns the number of rows of a Parquet file, by its metadata."""
     return int(pq.read_metadata(path).num_rows)
 
 

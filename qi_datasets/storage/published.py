@@ -1,4 +1,4 @@
-"""A set on the Hub as this machine sees it: its manifest at one commit, and its files, fetched once and checked."""
+"""A set on the Hub: its manifest at one commit, and its files, each fetched once and checked."""
 
 import shutil
 import tempfile
@@ -36,20 +36,20 @@ COMMIT_LENGTH = 40
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """A set on the Hub. place: as it was asked for. commit: what the place's revision named then."""
+    """A set on the Hub. place: the requested address. commit: the commit of its revision at that time."""
 
     place: HubPlace
     commit: str
     manifest: Manifest
 
     def file(self, name: str) -> Path:
-        """Returns a file of the set on this machine, fetched if need be; StoredSetError if it is not the manifest's."""
+        """Returns the local copy of a file, fetched if needed. Raises StoredSetError if it is not the manifest's."""
         place = HubPlace(self.place.repo_id, self.commit)
         wanted = self.manifest.files[name]
         path = fetch_file(place, name)
         found = file_record(path)
         if found != wanted and not is_offline_mode():
-            # What was damaged may be the copy in this machine's cache.
+            # Perhaps only the copy in this machine's cache is damaged.
             path.resolve().unlink()
             path.unlink(missing_ok=True)
             path = fetch_file(place, name)
@@ -63,10 +63,10 @@ class PublishedSet:
 
 
 def published_set(place: HubPlace) -> PublishedSet:
-    """Returns the set at a place of the Hub, at the commit that its revision names now.
+    """Returns the set at an address of the Hub, at the current commit of its revision.
 
-    One request, which shows too whether the caller may read the files; the manifest of a commit is kept. With
-    HF_HUB_OFFLINE, what the revision named when it was last asked for.
+    This takes one request, which also shows whether the caller may read the files; the manifest of a commit is cached.
+    With HF_HUB_OFFLINE, it is the commit of the last request.
 
     Raises:
         HubError: The Hub can't be reached, or refuses.
@@ -82,7 +82,7 @@ def published_set(place: HubPlace) -> PublishedSet:
 
 
 def newest_commit(place: HubPlace) -> str:
-    """Returns the commit that the place names; its manifest is kept. A download that is not needed is called off."""
+    """Returns the commit that an address names, and caches its manifest. A download that is not needed is cancelled."""
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(place.repo_id, MANIFEST, repo_type="dataset", revision=place.revision)
@@ -102,7 +102,7 @@ def newest_commit(place: HubPlace) -> str:
 
 
 def last_commit(place: HubPlace) -> str:
-    """Returns the commit that the place's revision named when it was last asked for; HubError if it never was."""
+    """Returns the commit of the revision at the last request. Raises HubError if there never was one."""
     commit = place.revision if len(place.revision) == COMMIT_LENGTH else ""
     if revision_file(place).exists():
         commit = revision_file(place).read_text(encoding="utf-8")
@@ -114,12 +114,12 @@ def last_commit(place: HubPlace) -> str:
 
 
 def commit_folder(place: HubPlace, commit: str) -> Path:
-    """Returns the folder where this machine keeps what belongs to a commit."""
+    """Returns the local cache folder of a commit."""
     return Path(cached_assets_path(LIBRARY, namespace=place.repo_id.replace("/", "--"), subfolder=commit))
 
 
 def revision_file(place: HubPlace) -> Path:
-    """Returns the file that says which commit a revision named."""
+    """Returns the local file that records the commit of a revision."""
     return commit_folder(place, "revisions") / quote(place.revision, safe="")
 
 
@@ -143,7 +143,7 @@ def fetch_file(place: HubPlace, name: str) -> Path:
 
 @contextmanager
 def whole_copy(place: HubPlace) -> Iterator[Path]:
-    """Yields a folder of this machine, named after the set, with every file at a place of the Hub.
+    """Yields a local folder, named after the set, with all files at an address of the Hub.
 
     Files are not checked here. The folder vanishes when the block ends; its files
     are fetched once, and stay in the Hub's cache.
@@ -174,7 +174,7 @@ def whole_copy(place: HubPlace) -> Iterator[Path]:
 
 
 def tree(place: HubPlace) -> list[RepoFile]:
-    """Returns every file at a place of the Hub."""
+    """Lists all files at an address of the Hub."""
     listed = ask_hub(
         lambda: list(
             HfApi().list_repo_tree(place.repo_id, recursive=True, revision=place.revision, repo_type=place.repo_type)
@@ -197,7 +197,7 @@ def open_requests(place: HubPlace) -> list[Discussion]:
 
 
 def manifest_at(location: str | Path) -> tuple[str, Manifest]:
-    """Returns the manifest of a set, and the name of where it was found.
+    """Returns the manifest of a set, and the name of its location.
 
     Args:
         location: A set's folder, its manifest file or any copy of that, local or behind an fsspec URL; or

@@ -1,4 +1,4 @@
-"""Rows as they are stored: their PNG file, their digest, their values."""
+"""Rows as they are stored: PNG file, digest and values."""
 
 from typing import Any, NamedTuple
 

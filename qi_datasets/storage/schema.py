@@ -1,7 +1,7 @@
-"""The columns of a set as Arrow and the Hub know them, from its row of the spec table.
+"""Makes the Arrow schema of a set, with the column types for the Hub, from its row of the spec table.
 
-`datasets.Features` could say the same, at half a second for importing `datasets`: a tenth of a whole build. What is
-written here reads back as those features; the tests compare them.
+`datasets.Features` could make the same, but importing `datasets` takes half a second, a tenth of a whole build. The
+schema reads back as those features; the tests compare them.
 """
 
 import json
@@ -24,7 +24,7 @@ Column = tuple[pa.DataType, dict[str, Any]]
 
 
 def schema_of(spec: SetSpec) -> pa.Schema:
-    """`image`, `label`, then the spec's further columns; BuilderError for a type that there isn't."""
+    """Returns the schema: `image`, `label`, then the spec's further columns. Raises BuilderError for unknown types."""
     columns: dict[str, Column] = {
         "image": (IMAGE, {"_type": "Image"}),
         "label": (pa.int64(), {"names": list(spec.labels), "_type": "ClassLabel"}),

@@ -1,4 +1,4 @@
-"""Temporary folders outside the sets' own place, which vanish even after a killed process: the next one clears them."""
+"""Temporary folders outside of the sets' own folder. The next process removes those of a killed process."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from filelock import FileLock, Timeout
 PREFIX = "qi-datasets-scratch-"
 OWNER = "owner.lock"
 FRESH = 3600.0
-"""Seconds for which a folder without a lock is taken for one whose process is about to lock it."""
+"""Age in seconds up to which a folder without a lock is left alone: its process may be about to lock it."""
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Yields an empty folder in the temporary folder of the system, while the block runs.
 
-    Its process holds a lock beside it, so that the next process to make one removes those without a lock.
+    The process holds a lock beside it; the next process that makes a scratch folder removes those without a lock.
     """
     remove_ownerless(Path(tempfile.gettempdir()))
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -34,7 +34,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_ownerless(parent: Path) -> None:
-    """Removes the scratch folders in `parent` that no living process owns."""
+    """Removes the scratch folders in `parent` that no living process holds."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False) and is_ownerless(Path(entry)):
@@ -42,7 +42,7 @@ def remove_ownerless(parent: Path) -> None:
 
 
 def is_ownerless(root: Path) -> bool:
-    """Returns whether nobody holds the lock of a scratch folder any more."""
+    """Returns whether no process holds the lock of a scratch folder any more."""
     try:
         if not (root / OWNER).exists():
             return time.time() - root.stat().st_mtime > FRESH

@@ -1,4 +1,4 @@
-"""A set appears whole or not at all: written to a temporary sibling, swapped in under a lock."""
+"""Writes sets atomically: into a temporary folder beside the old one, which it then replaces under a lock."""
 
 import errno
 import os
@@ -24,35 +24,35 @@ _STAGING = ".{}.building-"
 _REPLACED = ".{}.replaced-"
 
 _PATIENCE = 1.0
-"""Seconds that a build waits for another before it says so."""
+"""Seconds that a build waits for another one before it prints that it waits."""
 
 _RANDOM = re.compile(r"[a-z0-9_]{8}")
-"""The characters at the end of names that `tempfile` makes."""
+"""Characters of the random part of names that `tempfile` makes."""
 
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
-# On such a file system the lock is a file that exists while it is held, which serves as well.
+# On such a file system the lock is a file that exists while it is held, which works as well.
 warnings.filterwarnings("ignore", "flock not supported on this filesystem")
 
 
 @contextmanager
 def lock_folder(folder: Place, progress: bool = False) -> Iterator[None]:
-    """Nobody else builds `folder` while the block runs.
+    """Keeps other builds of `folder` waiting while the block runs.
 
-    Behind a URL nothing can be locked: a reader there knows a whole set by its manifest, which is written last.
+    A URL can't be locked: there a reader recognises a complete set by its manifest, which is written last.
 
     Args:
-        folder: Of the set.
-        progress: Say on a terminal what is waited for.
+        folder: The set's folder.
+        progress: Print on a terminal what it waits for.
 
     Raises:
-        OutputError: When the parent can't be made or written.
+        OutputError: If the parent folder can't be made or written.
     """
     if isinstance(folder, str):
         yield
         return
     parent = folder.parent
-    # The file stays when the lock is given back: after an unlink, two builders could lock two files of one name.
+    # The file stays when the lock is released: after an unlink, two builders could lock two files of one name.
     lock = FileLock(parent / _LOCK.format(folder.name))
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -77,12 +77,12 @@ def lock_folder(folder: Place, progress: bool = False) -> Iterator[None]:
 
 @contextmanager
 def replace_whole(folder: Place) -> Iterator[Path]:
-    """Yields an empty folder, which takes the place of `folder` when the block ends, and vanishes when it raises.
+    """Yields an empty folder, which replaces `folder` when the block ends, and is removed if the block raises.
 
     Call it inside `locked`.
 
     Raises:
-        OutputError: When the file system refuses.
+        OutputError: If the file system refuses.
     """
     if isinstance(folder, str):
         with _uploaded_whole(folder) as upload:
@@ -108,9 +108,9 @@ def replace_whole(folder: Place) -> Iterator[Path]:
 
 
 def swap(staging: Path, folder: Path) -> None:
-    """Puts `staging` in the place of `folder`, which is removed; OSError when nothing was changed.
+    """Puts `staging` in the place of `folder`, which is removed. Raises OSError if nothing was changed.
 
-    Where the system can't exchange the two, there is a moment without a set; `set_aside` finds the old one then.
+    If the system can't exchange the two, there is a moment without a set; `set_aside` finds the old one then.
     """
     if exchange_names(staging, folder):
         return
@@ -130,7 +130,7 @@ def swap(staging: Path, folder: Path) -> None:
 
 
 def _put_back(aside: Path, folder: Path, cause: OSError) -> None:
-    """Moves a set back where it was; OutputError that says where it is if that fails too."""
+    """Moves a set back to its folder. Raises OutputError, which says where the set is, if that fails too."""
     try:
         aside.rename(folder)
     except OSError as error:
@@ -140,7 +140,7 @@ def _put_back(aside: Path, folder: Path, cause: OSError) -> None:
 
 
 def _synced(folder: Path) -> None:
-    """Has the disk take a folder's files, and the folders themselves; OSError when it can't."""
+    """Flushes a folder's files, and the folders themselves, to the disk. Raises OSError if it can't."""
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
             sync(Path(parent, name))
@@ -148,10 +148,10 @@ def _synced(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has the disk take what was written to a file or folder, where the file system knows how."""
+    """Flushes a file or folder to the disk, where the file system can."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:  # a folder that may be written but not listed
+    except PermissionError:  # a folder with permission to write but not to list
         return
     try:
         os.fsync(descriptor)
@@ -164,7 +164,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def _uploaded_whole(url: str) -> Iterator[Path]:
-    """Yields a temporary folder, whose files are put behind the URL when the block ends, the manifest last."""
+    """Yields a temporary folder, whose files are uploaded to the URL when the block ends, the manifest last."""
     with scratch_folder() as folder:
         yield folder
         try:
@@ -174,7 +174,7 @@ def _uploaded_whole(url: str) -> Iterator[Path]:
 
 
 def _leftovers(folder: Path, pattern: str) -> list[Path]:
-    """Returns the temporary siblings of a set that builds left: real folders alone, never what a link names."""
+    """Returns the temporary folders that builds left beside a set: real folders alone, never the target of a link."""
     prefix = pattern.format(folder.name)
     with suppress(OSError), os.scandir(folder.parent) as entries:
         return sorted(
@@ -188,7 +188,7 @@ def _leftovers(folder: Path, pattern: str) -> list[Path]:
 
 
 def set_aside(folder: Place) -> Path | None:
-    """Returns the place to which a stopped swap moved a set; None if it is in its folder, or nowhere."""
+    """Returns the folder to which an interrupted swap moved a set; None if the set is in its folder, or nowhere."""
     if isinstance(folder, str) or os.path.lexists(folder):
         return None
     for aside in _leftovers(folder, _REPLACED):
@@ -198,12 +198,12 @@ def set_aside(folder: Place) -> Path | None:
 
 
 def finished_place(folder: Place) -> Place:
-    """Returns the folder of a set, or the one in which a stopped swap left it."""
+    """Returns the folder of a set, or the one in which an interrupted swap left it."""
     return set_aside(folder) or folder
 
 
 def _clear_leftovers(folder: Path) -> None:
-    """Puts right what a killed build left: a set that was moved aside comes back, half-written ones go."""
+    """Cleans up after a killed build: moves a set back that was moved aside, and removes half-written ones."""
     aside = set_aside(folder)
     if aside is not None:
         aside.rename(folder)
@@ -212,7 +212,7 @@ def _clear_leftovers(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a folder with all that is in it, or a file or link itself, as far as that is possible."""
+    """Removes a folder with its content, or a file or link itself, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

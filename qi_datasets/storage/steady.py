@@ -1,4 +1,4 @@
-"""Reads a set that another process may replace meanwhile: the old one or the new one, never parts of both."""
+"""Reads a set that another process may replace at the same time: the old one or the new one, never parts of both."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,14 +13,13 @@ from qi_datasets.storage.staging import finished_place, lock_folder
 Result = TypeVar("Result")
 
 ATTEMPTS, FREE_ATTEMPTS = 10, 3
-"""Times that a set is read before reading gives up, and before it keeps builds away, where it may."""
+"""The number of tries to read a set before it gives up, and before it locks out builds, if it can."""
 
 
 def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
-    """Returns what `read` gives of the set's folder; once more when the set was replaced meanwhile.
+    """Returns the result of `read` on the set's folder; reads again if the set was replaced in between.
 
-    Raises what `read` raises about a set that was not replaced, and StoredSetError for one that is replaced all the
-    time.
+    Raises the error of `read` if the set was not replaced, and StoredSetError if it is replaced again and again.
     """
     if isinstance(folder, str):  # behind a URL no folder is swapped
         return read(folder)
@@ -38,9 +37,9 @@ def read_steadily(folder: Place, read: Callable[[Place], Result]) -> Result:
 
 
 def stamp(folder: Path) -> str:
-    """Returns what no other folder at this place ever shares: its number, and the time when it came there.
+    """Returns a value that no other folder at this path ever has: its inode and the time when it was put there.
 
-    What is kept of a set under this name was read from that folder, or was being read when it went.
+    Data cached under this value were read from that folder, or while it was being replaced.
     """
     found = folder.stat()
     return f"{found.st_ino}-{found.st_ctime_ns}"
@@ -48,9 +47,9 @@ def stamp(folder: Path) -> str:
 
 @contextmanager
 def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Returns a function that says whether the present folder is still in its place."""
+    """Yields a function that says whether the folder of this path is still the same one."""
     descriptor = None
-    # While it is open no other folder gets its number.
+    # While it is open no other folder gets its inode number.
     with suppress(OSError):
         descriptor = os.open(finished_place(folder), os.O_RDONLY)
     try:
@@ -61,7 +60,7 @@ def _seen(folder: Path) -> Iterator[Callable[[], bool]]:
 
 
 def _identity(place: Place | int) -> tuple[int, int] | None:
-    """Returns the device and the number of an open or named folder; None for one that is not there."""
+    """Returns device and inode of an open or named folder; None if there is none."""
     with suppress(OSError):
         found = os.stat(place)  # noqa: PTH116
         return found.st_dev, found.st_ino
@@ -70,7 +69,7 @@ def _identity(place: Place | int) -> tuple[int, int] | None:
 
 @contextmanager
 def _builds_kept_away(folder: Path) -> Iterator[None]:
-    """Keeps builds away while the block runs, where this process may lock."""
+    """Locks out builds while the block runs, if this process may lock."""
     lock = lock_folder(folder)
     try:
         lock.__enter__()

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors of writing in one line."""
+"""Writes files atomically, and turns errors of writing into one line."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from qi_datasets.errors import OutputError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file beside its place, which it takes when it is whole; one that failed is removed."""
+    """Writes a file beside its destination, and moves it there when it is complete; on failure it is removed."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(unfinished)
@@ -20,7 +20,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 @contextmanager
 def output_errors(target: object, advice: str = "choose another folder") -> Iterator[None]:
-    """Raises OutputError for an OSError of the block: what can't be written, why, and what to do."""
+    """Turns an OSError of the block into an OutputError: what can't be written, why, and what to do."""
     try:
         yield
     except OSError as error:
