@@ -1,4 +1,4 @@
-"""BagNet-33: a network of ResNet-50's depth whose outputs see 33 pixels, without any padding."""
+"""BagNet-33: a network as deep as ResNet-50 whose outputs see 33 pixels, without any padding."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ _EXPANSION = 4
 
 
 class _BagBottleneck(nn.Module):
-    """1x1, 3x3 or 1x1, and 1x1 convolution beside the map itself: (N, inputs, H, W) to (N, 4 * width, H', W').
+    """A 1x1, a 3x3 or 1x1, and a 1x1 convolution, plus the shortcut: (N, inputs, H, W) to (N, 4 * width, H', W').
 
     kernel: 3 without padding, or 1
-    stride: 1 or 2, of the middle convolution
+    stride: stride of the middle convolution, 1 or 2
     """
 
     def __init__(self, inputs: int, width: int, kernel: int, stride: int) -> None:
@@ -35,7 +35,7 @@ class _BagBottleneck(nn.Module):
         self.crop = kernel - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the block's map; a 3x3 kernel leaves out the last two rows and columns of the map beside it."""
+        """Returns the block's map; with a 3x3 kernel the shortcut leaves out its last two rows and columns."""
         beside = x[:, :, : -self.crop, : -self.crop] if self.crop else x
         if self.downsample is not None:
             beside = self.downsample(beside)
@@ -48,7 +48,7 @@ class _BagBottleneck(nn.Module):
 class BagNet(nn.Module):
     """BagNet-33: images (N, 3, H, W) of at least 33 pixels per side to logits (N, classes).
 
-    A 1x1 and a valid 3x3 convolution to 64 channels, then four stages of 3, 4, 6 and 3 bottlenecks with the strides
+    It has a 1x1 and a valid 3x3 convolution to 64 channels, then four stages of 3, 4, 6 and 3 bottlenecks with strides
     2, 2, 2 and 1. The middle convolution of a stage's first bottleneck is a valid 3x3 one, all others are 1x1. A global
     mean and a linear layer follow. Receptive field 33, total stride 8: from a black border of 32 pixels on, no output
     that sees a pixel inside the border is missing.
@@ -79,7 +79,7 @@ class BagNet(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, (N, classes)."""
+        """Returns logits, (N, classes)."""
         x = self.relu(self.bn1(self.conv2(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
@@ -87,5 +87,5 @@ class BagNet(nn.Module):
 
 
 def bagnet33(classes: int = 1000) -> BagNet:
-    """BagNet-33 with random weights, drawn from torch's global state."""
+    """Returns BagNet-33 with random weights, drawn from torch's global state."""
     return BagNet(classes)

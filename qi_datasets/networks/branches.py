@@ -1,8 +1,8 @@
-"""Residual branches of a network that add nothing, such as those that training is to open from zero.
+"""Finds residual branches that add nothing, for example those that start at zero for training.
 
 Libraries make some networks so that each block begins as the identity: the last batch norm of a branch has weight 0
-(timm's `zero_init_last`), or a branch is scaled by 1e-6 (layer scale of ConvNeXt, CaiT and their kin). Never trained,
-such a network computes what its stem and its strided layers compute, and no more.
+(timm's `zero_init_last`), or a branch is scaled by 1e-6 (layer scale of ConvNeXt, CaiT and others). Without training,
+such a network computes no more than its stem and its strided layers do.
 """
 
 import copy
@@ -19,16 +19,16 @@ from torch.overrides import TorchFunctionMode
 from qi_datasets.networks.operators import operator_of
 
 NEGLIGIBLE = 1e-3
-"""Share of the differences between images that a branch must add to; below it counts as dead."""
+"""A branch is dead if it adds less than this share of the differences between images."""
 
 
 @dataclass(frozen=True)
 class DeadBranches:
-    """Residual branches that add the same to every image, or next to nothing.
+    """Residual branches that add the same to every image, or almost nothing.
 
     Attributes:
-        count: How many there are.
-        of: How many branches the network has.
+        count: Number of dead branches.
+        of: Number of all branches.
         layers: The names of the modules that add them, each once.
     """
 
@@ -38,10 +38,10 @@ class DeadBranches:
 
 
 def find_dead_branches(network: nn.Module, images: Tensor, *, by_batch: bool = False) -> DeadBranches:
-    """Returns the residual branches of a network that are dead.
+    """Finds the dead residual branches of a network.
 
-    A branch is an operand of an addition of two maps of one shape. It is dead where its values differ between images by
-    less than a thousandth of what those of the other operand do: then it is a constant, or too small to be seen.
+    A branch is an operand of an addition of two maps of one shape. It is dead if its values differ between images by
+    less than a thousandth of the differences of the other operand: then it is a constant, or too small to matter.
 
     Args:
         network: A copy of it is run, in evaluation mode.
@@ -70,10 +70,10 @@ def find_dead_branches(network: nn.Module, images: Tensor, *, by_batch: bool = F
 
 
 class Additions(TorchFunctionMode):
-    """Looks at each addition of two maps of one shape while a network runs.
+    """Inspects each addition of two maps of one shape while a network runs.
 
     count: images of the batch
-    seen: is called with whether one of the operands is dead
+    seen: is called for each addition, with True if an operand is dead
     """
 
     def __init__(self, count: int, seen: Callable[[bool], None]) -> None:
@@ -81,17 +81,17 @@ class Additions(TorchFunctionMode):
         self._count, self._seen = count, seen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Compares the operands of an addition, and has it computed as usual."""
+        """Compares the operands of an addition, and computes it as usual."""
         if operator_of(func).name == "add" and len(args) > 1 and all(map(self._is_map, args[:2])):
             one, other = args[:2]
             if one.shape == other.shape:
                 branch, trunk = sorted((one, other), key=spread)
-                if spread(branch) or is_constant(branch[0]):  # Else it is a table of places, not a branch.
+                if spread(branch) or is_constant(branch[0]):  # Otherwise it is a table of positions, not a branch.
                     self._seen(spread(branch) < NEGLIGIBLE * spread(trunk))
         return func(*args, **(kwargs or {}))
 
     def _is_map(self, value: Any) -> bool:
-        """Returns whether a value has numbers for each image; an expanded table has the same ones for all."""
+        """Returns whether a value has its own numbers for each image; an expanded table has the same ones for all."""
         return (
             isinstance(value, Tensor)
             and value.ndim > 2
@@ -102,7 +102,7 @@ class Additions(TorchFunctionMode):
 
 
 def spread(values: Tensor) -> float:
-    """Returns how far images (N, ...) differ from the first one, at most."""
+    """Returns the largest difference of images (N, ...) from the first one."""
     return float((values[1:] - values[:1]).abs().max())
 
 

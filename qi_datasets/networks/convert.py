@@ -1,12 +1,12 @@
-"""Networks that run otherwise on their own weights: in another padding, up to their pooling, with another pooling.
+"""Converts networks, with their weights: to another padding, to their features alone, to another pooling.
 
-A converted network is its own class with another forward pass: same layers, same names, same mode. It can be trained,
-copied and pickled (where its class can be).
+A converted network is a class of its own with another forward pass: same layers, same names, same mode. It can be
+trained, copied and pickled (if the network's class can be).
 
-Zero padding crops a network's responses at the image's edge, and the crop shows where things are. Full convolution
-computes every position whose window meets the image (arXiv 2003.07064, figure 2), and so shows nothing as long as black
-stays 0 inside the network. With biases and batch norm it becomes some constant of each channel, the *background*.
-*Exact* full convolution carries it beside each map and pads with it: the answers are those to the image on an endless
+Zero padding crops a network's responses at the image's edge, and the crop reveals location. Full convolution
+computes every position whose window meets the image (arXiv 2003.07064, figure 2), and so reveals nothing as long as
+black stays 0 inside the network. With biases and batch norm black becomes a constant of each channel, the *background*.
+*Exact* full convolution computes it beside each map and pads with it: the answers are those to the image on an endless
 black canvas.
 """
 
@@ -29,28 +29,28 @@ NOT_COMPILED = (
 )
 Forward = Callable[..., Any]
 ForwardOf = Callable[..., Any]
-"""A forward pass made of another: takes that, settings, and what the network is called with."""
+"""A forward pass that gets the network's own forward pass, settings, and the arguments of the call."""
 
 
 def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Sequence[float] = 0.0) -> nn.Module:
-    """Returns a network with the layers and weights of `model` in which full convolution takes the place of padding.
+    """Returns a network with the layers and weights of `model` in which full convolution replaces the padding.
 
-    model: any network of convolutions, poolings, what acts on each position alone, norms, sums and concatenations of
+    model: any network of convolutions, poolings, functions of each position, norms, sums and concatenations of
         maps, and gates that are pooled over all positions (squeeze-and-excitation)
-    exact: pad with the background, so that nothing shows where the image ends; False pads with zeros, as the paper does
-    background: the value outside the images, of all channels or of each; other than 0 with `exact` only
+    exact: pad with the background, so that nothing reveals where the image ends; False pads with zeros, as in the paper
+    background: the value outside of the images, of all channels or of each; other than 0 with `exact` only
 
     The result shares its layers and weights with `model`, and has the same names for them. It takes images
-    (N, C, H, W) of any size that the layers take, floating point. In train mode, batch norm goes by the positions that
+    (N, C, H, W) of any size that the layers take, floating point. In train mode, batch norm uses the positions that
     are computed, as do norms over positions in either mode.
 
-    A maximum over all positions is that over the endless canvas. A mean over it would be the background; a mean over
-    all positions is the background plus what the image adds to it, divided by the number of positions that the image's
-    area holds. With `exact=False` both are taken of the positions that are computed. A network without such a pooling
-    answers with the map of these positions.
+    A maximum over all positions is that over the endless canvas. There the mean would be the background, so a mean over
+    all positions is the background plus the sum of what the image adds to it, divided by the number of positions in the
+    image's area. With `exact=False` both are taken over the computed positions. A network without such a pooling
+    returns the map of these positions.
 
-    Raises `OptionError`, with the layer, for what mixes positions in another way (attention, a flattened map), here
-    where the network runs on images of a usual size, else when it is called.
+    Raises `OptionError`, which names the layer, if one mixes positions in another way (attention, a flattened map):
+    here if the network runs on images of a usual size, else when it is called.
 
     Example:
         Same padding loses 5 of a filter's 9 responses to a pixel in the corner, full convolution none:
@@ -71,17 +71,17 @@ def to_full_conv(model: nn.Module, exact: bool = True, *, background: float | Se
 def with_other_padding(
     model: nn.Module, padding: PaddingVariant, background: float | Sequence[float] = 0.0
 ) -> nn.Module:
-    """Returns a network in another padding, on the layers of `model`; arguments and errors as for `with_padding`."""
+    """Returns a network in another padding, with the layers of `model`; arguments and errors as in `with_padding`."""
     try:
         follow(model, padding=padding)
     except NotRunError:
-        # It takes other sizes than the usual ones.
+        # It takes sizes other than the usual ones.
         check_network(model)
     return convert_network(model, repad, (padding, background))
 
 
 def check_network(network: Any) -> None:
-    """Raises `OptionError` for what is no network, or one whose functions can't be followed from outside."""
+    """Raises `OptionError` unless `model` is a network whose functions can be intercepted from outside."""
     if not isinstance(network, nn.Module):
         raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}", code="bad-model")
     if isinstance(network, torch.jit.ScriptModule):
@@ -91,7 +91,7 @@ def check_network(network: Any) -> None:
 
 
 def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Runs a network on maps on an endless canvas, or padded from within; of maps it answers the positions computed.
+    """Runs a network on maps on an endless canvas, or padded from within; returns the computed positions of maps.
 
     settings: padding and background, as of `repadded`
     """
@@ -102,18 +102,18 @@ def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs:
     if isinstance(images, Plane):
         if images.run.padding != "own":
             raise OptionError("the network is in another padding already; convert the one that it was made of")
-        # It is followed: windows stay what they are.
+        # Windows keep their positions while it runs.
         images.is_bounded &= padding != "circular"
         return forward(images, *args, **kwargs)
     run = Run(padding, (images.shape[-2], images.shape[-1]))
     answer = forward(Plane.of_images(images, run, background), *args, **kwargs)
     run.check_has_padded()
-    # An answer that a view has written into can't be read: clone refuses it, as any function would.
+    # An answer that is a view into which was written can't be read: clone refuses it, as any function would.
     return values_of(answer, lambda plane: plane.clone().values)
 
 
 class ConvertedNetwork(nn.Module):
-    """Base of classes that are made of a network's own class, with another forward pass."""
+    """Base of the classes that are made from a network's own class, with another forward pass."""
 
     _converted_by: ForwardOf
     _converted_from: type[nn.Module]
@@ -121,7 +121,7 @@ class ConvertedNetwork(nn.Module):
     _conversions: tuple[Any, ...] = ()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickles and copies by the network's own class, as those of results are made on the way."""
+        """Pickles and copies by the network's own class, since the derived classes are made at run time."""
         own: Any = type(self)
         by = []
         while issubclass(own, ConvertedNetwork):
@@ -130,14 +130,14 @@ class ConvertedNetwork(nn.Module):
         return _remade, (own, tuple(by)), self.__getstate__()  # type: ignore[no-untyped-call]
 
     def __prepare_scriptable__(self) -> Any:
-        """Refuses `torch.jit.script`, which asks for this."""
+        """Refuses `torch.jit.script`, which calls this."""
         raise OptionError(NOT_COMPILED)
 
 
 def convert_network(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Module:
-    """Returns a network on the same layers with another forward pass.
+    """Returns a network with the same layers and another forward pass.
 
-    by: takes the network's own forward pass, `settings`, and what the network is called with
+    by: takes the network's own forward pass, `settings`, and the arguments of the call
     """
     check_network(network)
     if "forward" in vars(network) or isinstance(network, fx.GraphModule):
@@ -151,7 +151,7 @@ def convert_network(network: nn.Module, by: ForwardOf, settings: Any) -> nn.Modu
 
 @cache
 def _class_of(by: ForwardOf, own: Any) -> Any:
-    # Conversions of conversions have their settings one after another.
+    # A conversion of a conversion has its settings after those of the first.
     place = own._conversion + 1 if issubclass(own, ConvertedNetwork) else 0
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -159,7 +159,7 @@ def _class_of(by: ForwardOf, own: Any) -> Any:
         if not isinstance(args, tuple):  # torch.fx gives a proxy for all of them.
             raise OptionError(NOT_COMPILED)
         if torch.compiler.is_dynamo_compiling():
-            # Traced, each layer and each of its sizes would be compiled by itself, for minutes.
+            # When traced, each layer would be compiled for each of its sizes, which takes minutes.
             torch._dynamo.graph_break(msg=NOT_COMPILED)
             run = torch.compiler.disable(by)  # type: ignore[no-untyped-call]
         return run(partial(own.forward, self), self._conversions[place], *args, **kwargs)

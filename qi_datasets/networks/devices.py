@@ -8,7 +8,7 @@ from qi_datasets.errors import OptionError, one_line
 
 @contextmanager
 def threads_for(*, full: bool) -> Iterator[None]:
-    """One thread for a short run, torch's own number for a long one (`full`); as before after.
+    """Sets the number of threads in the block: one for a short run, torch's own number for a long one (`full`).
 
     The networks of short runs are so small that two threads gain a fifth, and lose minutes waiting for each other
     wherever other programs run.
@@ -25,7 +25,7 @@ def threads_for(*, full: bool) -> Iterator[None]:
 
 
 def checked_device(name: str | None) -> str:
-    """Returns the device that torch is to use, by default a GPU if there is one; OptionError if it can't be used."""
+    """Returns the device for torch, by default a GPU if there is one. Raises OptionError if it can't be used."""
     import torch
 
     if name is None:

@@ -1,4 +1,4 @@
-"""Features of frozen networks, computed once, and a linear probe on them."""
+"""Computes features of frozen networks once, for a linear probe on them."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -14,19 +14,19 @@ from qi_datasets.errors import OptionError
 
 Images = Tensor | NDArray[np.generic]
 
-# Input pixels per forward pass: on a CPU the activations of larger ones leave the cache, a GPU idles on smaller ones.
+# Input pixels per forward pass: on a CPU the activations of larger passes leave the cache; a GPU idles in smaller ones.
 _CPU_PIXELS = 2**17
 _GPU_PIXELS = 2**24
 
 
 @contextmanager
 def ieee_float32() -> Iterator[None]:
-    """Float32 arithmetic with all its 24 bits on CUDA devices: TensorFloat-32 is off within, and as before after."""
+    """Computes float32 with all its 24 bits on CUDA devices in the block: it turns TensorFloat-32 off."""
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
     switches: list[tuple[Any, str, str | bool]]
     if hasattr(matmul, "fp32_precision"):
-        # The older switches, turned off, would leave the decision to torch.backends.fp32_precision.
+        # Turning off the older switches would leave the decision to torch.backends.fp32_precision.
         switches = [(cudnn.conv, "fp32_precision", "ieee"), (matmul, "fp32_precision", "ieee")]
     else:
         switches = [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
@@ -41,10 +41,10 @@ def ieee_float32() -> Iterator[None]:
 
 
 def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
-    """Returns images (N, C, H, W) as a network takes them: uint8 is divided by 255, floating point keeps its values.
+    """Returns images (N, C, H, W) as input of a network: uint8 is divided by 255, floating point keeps its values.
 
     Raises:
-        OptionError: For another number of dimensions or another type.
+        OptionError: If they have another number of dimensions or another type.
     """
     tensor = torch.as_tensor(images)
     if tensor.ndim != 4:
@@ -57,7 +57,7 @@ def as_input(images: Images, *, device: str | torch.device = "cpu", dtype: torch
 
 
 def slices(length: int, size: int) -> Iterator[slice]:
-    """`range(length)` cut into pieces of `size`, the last one shorter."""
+    """Yields slices that cut `range(length)` into pieces of `size`, the last one shorter."""
     for start in range(0, length, size):
         yield slice(start, start + size)
 
@@ -69,17 +69,17 @@ def extract_features(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.floating]:
-    """Returns the answers of a frozen network in eval mode, (N, features) of `dtype`. The network is not changed.
+    """Returns the features of a frozen network in eval mode, (N, features) of `dtype`. The network is not changed.
 
     Args:
-        network: Answers one vector for each image.
+        network: Returns one vector for each image.
         images: An array (N, C, H, W), or an iterable of such arrays, read one at a time; uint8 (divided by 255)
             or floating point; larger arrays are cut into passes that suit the device.
-        device: Of torch.
+        device: Device of torch.
         dtype: Float32 or float64.
 
     Raises:
-        OptionError: As `as_input`, and for no images at all.
+        OptionError: As in `as_input`, and if there are no images.
     """
     frozen = copy.deepcopy(network).to(device, dtype).to(memory_format=torch.channels_last).eval()
     batches = [images] if isinstance(images, Tensor | np.ndarray) else images

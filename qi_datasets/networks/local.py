@@ -1,7 +1,7 @@
-"""Local evaluation: a network on black images with a patch, computed only where its maps differ from a black canvas's.
+"""Local evaluation: runs a network on black images with a patch, computing maps only where they differ from black's.
 
-The network runs, as it is, on a `Patched`; what it does that mixes all positions is computed on whole maps, so that its
-answers are always those to whole images.
+The network runs unchanged on a `Patched` tensor; functions that mix all positions are computed on whole maps, so that
+its answers are always those to whole images.
 """
 
 import copy
@@ -22,32 +22,32 @@ from qi_datasets.networks.patched import Batch, Kept, Patched
 Place = tuple[int, int]
 _Positions = int | Sequence[int] | Tensor
 
-# Bytes of a batch in its largest layer, and input pixels of a batch of whole maps: what a CPU's cache holds.
+# Bytes of a batch in its largest layer, and input pixels of a batch of whole maps: both fit a CPU's cache.
 _CPU_BYTES, _CPU_PIXELS = 2**23, 2**17
 _GPU_BYTES, _GPU_PIXELS = 2**28, 2**24
 _LARGEST_BATCH = 64
 
 
 class LocalEvaluation:
-    """Answers of a frozen network to black images with a patch.
+    """Evaluates a frozen network on black images with a patch.
 
-    A copy of the network is kept, in evaluation mode, as it is now.
+    It keeps a copy of the network, in evaluation mode.
 
     Args:
-        network: Ends in global pooling and, if it likes, a head; images (N, channels, side, side), black 0. Weights and
+        network: Ends in global pooling and perhaps a head; images (N, channels, side, side), black 0. Weights and
             maps are laid out with channels last, which is faster, unless its attribute `layout` says otherwise.
         side: Rows and columns of the images.
         patch: Rows and columns of the patches.
-        places: Row and column of the patch's first pixel, for each place that it may have.
-        channels: Of the images.
-        dtype: What to compute in; None for the network's own.
-        batch: Images per pass; None for what suits the device.
+        places: Row and column of the patch's first pixel, for each place where it may be.
+        channels: Channels of the images.
+        dtype: The dtype to compute in; None for the network's own.
+        batch: Images per pass; None for a number that suits the device.
 
-    `local` says whether all layers are computed in windows, `reasons` names the functions that are not: there whole
+    `local` says whether all layers are computed in windows; `reasons` names the functions that are not: these get whole
     maps are computed, and the answers are the same.
 
     Raises:
-        OptionError: A patch leaves the image, or the network's answers depend on what else is in the batch.
+        OptionError: If a patch leaves the image, or the answers depend on the other images of the batch.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class LocalEvaluation:
 
     @property
     def local(self) -> bool:
-        """Whether all layers are computed in windows."""
+        """True if all layers are computed in windows."""
         return not self.reasons
 
     def __call__(self, patches: Tensor, y: _Positions, x: _Positions) -> Tensor:
-        """Features (N, F) of images with `patches` (N, C, h, w) at row `y`, column `x` (one for all, or one for each).
+        """Returns features (N, F) of images with `patches` (N, C, h, w) at row `y`, column `x` (for all, or for each).
 
-        Raises `OptionError` for patches of another shape, and for places that were not announced.
+        Raises `OptionError` for patches of another shape, and for positions that are not among `places`.
         """
         self._check(patches)
         found, order = [], []
@@ -102,10 +102,10 @@ class LocalEvaluation:
         return torch.cat(found)[torch.cat(order).argsort().to(found[0].device)]
 
     def at_all_places(self, patches: Tensor) -> Tensor:
-        """Returns features (places, N, F) of images with `patches` (N, C, h, w) at each of the announced places.
+        """Returns features (places, N, F) of images with `patches` (N, C, h, w) at each of `places`.
 
-        The black canvas, and what is proved to be the same in two places, are computed once. Raises `OptionError` for
-        patches of another shape.
+        The black canvas, and values that are proved to be equal in two places, are computed once. Raises `OptionError`
+        for patches of another shape.
         """
         self._check(patches)
         parts = slices(len(patches), self._batch)
@@ -136,7 +136,7 @@ class LocalEvaluation:
         return torch.split(_as_features(answer, count * len(places)), count)
 
     def _try_out(self, reasons: list[str]) -> int:
-        """Runs one image in each place, for `reasons`; returns the bytes of the largest map."""
+        """Runs one image in each place to find `reasons`; returns the bytes of the largest map."""
         window = self._like.new_zeros(1, *self._patch).contiguous(memory_format=self._layout)
         largest = [1]
         hooks = [
@@ -163,13 +163,13 @@ class LocalEvaluation:
 
 
 class LocalNetwork:
-    """A network as it is, in training or evaluation, on black images with a patch: same answers, same gradients.
+    """Runs a network, in training or evaluation, on black images with a patch: same answers, same gradients.
 
     Batch norm in training mode normalises by the batch of whole images and updates its running statistics; gradients
     reach the network's own parameters.
 
     Args:
-        network: As for `LocalEvaluation`, but not copied.
+        network: As in `LocalEvaluation`, but not copied.
         side: Rows and columns of the images.
 
     `reasons`, after a call, names the functions that were computed on whole maps.
@@ -183,20 +183,20 @@ class LocalNetwork:
 
     @property
     def local(self) -> bool:
-        """Whether all layers were computed in windows in the last call."""
+        """True if all layers were computed in windows in the last call."""
         return not self.reasons
 
     def __call__(self, patches: Tensor, y: _Positions, x: _Positions) -> Tensor:
         """Returns answers to images with `patches` (N, C, h, w) at row `y`, column `x` (one for all, or one for each).
 
-        Raises `OptionError` if a patch leaves its image, and `UnsupportedOperationError`, with the name of the
-        function, for a network that writes into a view of a map.
+        Raises `OptionError` if a patch leaves its image, and `UnsupportedOperationError`, which names the
+        function, if the network writes into a view of a map.
         """
         groups = sorted(_by_place(patches, y, x), key=lambda group: group[0])
         for place, _ in groups:
             _check_place(place, (patches.shape[2], patches.shape[3]), self.side)
         like, layout = _like(self.network, patches), _layout(self.network)
-        # Copies, as images would be: the network may write into them.
+        # The patches are copied, since the network may write into its images.
         windows = [patches[images].to(like).clone(memory_format=layout) for _, images in groups]
         batch = Batch([images for _, images in groups])
         with record_unsupported() as reasons:
@@ -210,20 +210,20 @@ class LocalNetwork:
 
 
 def local_features(network: nn.Module, patches: Tensor, y: _Positions, x: _Positions, side: int) -> Tensor:
-    """Returns what a network answers to black images with a patch, (N, F), computed where the images are not black.
+    """Returns a network's answers to black images with a patch, (N, F), computed where the images are not black.
 
     Where a function mixes all positions, whole maps are computed, and a warning names it. For many batches,
     `LocalEvaluation` finds out once how large they should be.
 
     Args:
-        network: Ends in global pooling and, if it likes, a head; taken in the mode that it is in, gradients included.
+        network: Ends in global pooling and perhaps a head; it stays in its mode, and gets its gradients.
         patches: (N, C, h, w), floating point.
         y: Row of a patch's first pixel, one for all images or one for each.
         x: Its column.
         side: Rows and columns of the images.
 
     Raises:
-        OptionError: A patch leaves its image.
+        OptionError: If a patch leaves its image.
     """
     wants_gradient = torch.is_grad_enabled() and any(p.requires_grad for p in (patches, *network.parameters()))
     if wants_gradient or any(module.training for module in network.modules()):
@@ -246,23 +246,23 @@ def corners_proved_equal(
 ) -> bool:
     """Returns whether both corners give the same features for every patch; False says nothing.
 
-    An image with some patch is run in both corners at once. What is the same in both whatever the patch shows, in exact
-    arithmetic, is one object there, because every value that it is computed from is: the window, what lies around it
-    (black canvas or padding, told apart by position), and for a pooling which values lie outside of it, and how often.
+    An image with some patch is run in both corners at once. A value that is equal in both for every patch, in exact
+    arithmetic, is one object, because every value that it is computed from is: the window, the values around it (black
+    canvas or padding, distinguished by position), and for a pooling which values are outside of it, and how often.
 
-    Padding of the value that the black canvas has there continues it. While biases and running means are 0, that is so
-    in every layer: what is proved then holds for a network that keeps them, not for one that is calibrated or trained.
+    Padding with the value that the black canvas has there continues the canvas. With biases and running means of 0, it
+    does so in every layer: the proof then holds for a network that keeps them, not after calibration or training.
 
     Args:
-        network: Taken in evaluation mode, images (N, channels, side, side), black 0.
+        network: It is run in evaluation mode; images (N, channels, side, side), black 0.
         side: Rows and columns of the images.
         patch: Rows and columns of the patch.
         displacement: Rows and columns from one corner to the other.
         border: Rows and columns before the patch in the upper-left corner; by default the corners lie symmetrically.
-        channels: Of the images.
+        channels: Channels of the images.
 
     Raises:
-        OptionError: A patch does not lie inside the image.
+        OptionError: If a patch is not inside the image.
     """
     first = (side - patch - displacement) // 2 if border is None else border
     places = [(first, first), (first + displacement, first + displacement)]
@@ -313,7 +313,7 @@ def _check_place(place: Place, patch: tuple[int, int], side: int) -> None:
 
 
 def _images(windows: Tensor, place: Place, side: int) -> Tensor:
-    """Whole images with patches in one place."""
+    """Returns whole images with patches in one place."""
     (y, x), (height, width) = place, windows.shape[2:]
     return F.pad(windows, (x, side - x - width, y, side - y - height))
 
@@ -327,7 +327,7 @@ def _as_features(answer: Any, count: int) -> Tensor:
 
 
 def _bytes(output: Any) -> int:
-    """Returns the memory of the maps of one patch in all places."""
+    """Returns the bytes of the maps of one patch in all places."""
     if isinstance(output, Patched):
         parts = {id(one.values): one.values.numel() // len(one.values) for one in output.places}
         return sum(parts.values()) * output.dtype.itemsize
@@ -342,7 +342,7 @@ def _like(network: nn.Module, default: Tensor) -> Tensor:
 
 
 def _layout(network: nn.Module) -> torch.memory_format:
-    """Returns how the network's kernels lie in memory."""
+    """Returns the memory format of the network's kernels."""
     kernels = [kernel for kernel in network.parameters() if kernel.ndim == 4]
     last = any(k.is_contiguous(memory_format=torch.channels_last) and not k.is_contiguous() for k in kernels)
     return torch.channels_last if last else torch.contiguous_format

@@ -1,4 +1,4 @@
-"""Convolutions by the name of their padding: valid, same, circular, full.
+"""Convolutions by the name of their padding: valid, same, circular or full.
 
 Source: arXiv 2003.07064, figure 2 (which weights of a filter meet which pixels of the image, per padding).
 """
@@ -14,10 +14,10 @@ PADDINGS: tuple[Padding, ...] = get_args(Padding)
 
 
 def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> int:
-    """Pixels that `padding` adds on each side: valid 0, same and circular half the kernel, full all of it but one.
+    """Returns the pixels per side that `padding` adds: valid 0, same and circular half the kernel, full kernel - 1.
 
     Raises:
-        OptionError: For an unknown name, and for same or circular padding of an even kernel, which would need
+        OptionError: If the name is unknown, or the kernel is even with same or circular padding, which would need
             different paddings on the two sides.
     """
     reach = dilation * (kernel_size - 1)
@@ -35,9 +35,9 @@ def padding_per_side(padding: Padding, kernel_size: int, dilation: int = 1) -> i
 class FullConv2d(nn.Conv2d):
     """Full convolution: `nn.Conv2d` on an input padded with `dilation * (kernel_size - 1)` zeros per side.
 
-    Every window that touches the input gives an output, so that each weight of the kernel meets each pixel. Takes the
-    arguments of `nn.Conv2d`, so that it can replace it anywhere; `padding` is accepted and replaced. Input
-    (N, C_in, H, W), output (N, C_out, H', W') with `H' = (H + dilation * (kernel_size - 1) - 1) // stride + 1`.
+    Every window that touches the input gives an output, so that each weight of the kernel meets each pixel. It takes
+    the arguments of `nn.Conv2d`, so that it can replace it anywhere; `padding` is accepted and replaced. Input (N,
+    C_in, H, W), output (N, C_out, H', W') with `H' = (H + dilation * (kernel_size - 1) - 1) // stride + 1`.
 
     Raises `OptionError` for a `padding_mode` other than "zeros". Source: arXiv 2003.07064, figure 2 (F-Conv).
     """
@@ -81,17 +81,17 @@ def make_conv2d(
     Equal random state gives equal weights in any padding.
 
     Args:
-        padding: Its name.
-        in_channels: As for `nn.Conv2d`.
-        out_channels: As for `nn.Conv2d`.
-        kernel_size: As for `nn.Conv2d`.
-        stride: As for `nn.Conv2d`.
-        dilation: As for `nn.Conv2d`.
-        groups: As for `nn.Conv2d`.
-        bias: As for `nn.Conv2d`.
+        padding: The padding's name.
+        in_channels: As in `nn.Conv2d`.
+        out_channels: As in `nn.Conv2d`.
+        kernel_size: As in `nn.Conv2d`.
+        stride: As in `nn.Conv2d`.
+        dilation: As in `nn.Conv2d`.
+        groups: As in `nn.Conv2d`.
+        bias: As in `nn.Conv2d`.
 
     Raises:
-        OptionError: As `padding_per_side`.
+        OptionError: As in `padding_per_side`.
     """
     per_side = padding_per_side(padding, kernel_size, dilation)
     if padding == "full":

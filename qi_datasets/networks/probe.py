@@ -1,4 +1,4 @@
-"""Linear probes: what a logistic regression, of two classes or of many, reads from a frozen network's features."""
+"""Linear probes: logistic regressions, of two or many classes, on a frozen network's features."""
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from qi_datasets.networks.tolerance import equal_tolerance
 
 MOST_STEPS = 500
 FLAT = 1e-5
-"""Largest gradient, a row of the training data, at which the optimum of many classes counts as found."""
+"""Largest gradient per row of the training data at which the optimum of many classes counts as found."""
 
 
 class _Standardised:
-    """Features standardised by training mean and standard deviation; constant ones are left out."""
+    """Standardises features by training mean and standard deviation, and leaves out constant ones."""
 
     def __init__(self, features: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
         values = torch.as_tensor(features).double()
@@ -24,28 +24,28 @@ class _Standardised:
             shapes = f"{tuple(values.shape)} and {tuple(count)}"
             raise OptionError(f"a probe takes finite features (N, F) and labels (N,), got {shapes}", code="bad-shape")
         self.mean, deviation = values.mean(0), values.std(0, correction=0)
-        # A feature that varies by rounding alone is constant: standardised, its rounding would become a signal.
+        # A feature that varies by rounding alone is constant: standardising would turn its rounding into a signal.
         rounding = equal_tolerance(torch.as_tensor(features).dtype) * values.abs().amax(0)
         self.scale = torch.where(deviation > rounding, 1 / deviation, 0.0)
 
     def standardised(self, features: NDArray[np.floating]) -> Tensor:
-        """Returns features (N, F) as the probe reads them, float64."""
+        """Returns features (N, F) as the probe takes them, float64."""
         return (torch.as_tensor(features).double() - self.mean) * self.scale
 
 
 class LinearProbe(_Standardised):
     """Two-class logistic regression on standardised features, fitted to its only optimum: no randomness, no epochs.
 
-    Minimises the summed cross-entropy plus `penalty / 2` times the squared weights (the bias is free) by Newton's
-    method in float64. The penalty keeps separable data solvable and rounding differences from being blown up into an
+    It minimises the summed cross-entropy plus `penalty / 2` times the squared weights (the bias is free) by Newton's
+    method in float64. The penalty keeps separable data solvable, and keeps rounding differences from growing into an
     answer.
     """
 
     def __init__(self, features: NDArray[np.floating], labels: NDArray[np.integer], *, penalty: float = 1.0) -> None:
-        """`features` (N, F), finite; `labels` (N,), 0 or 1, both present.
+        """Fits the probe to `features` (N, F), finite, with `labels` (N,), 0 or 1, both present.
 
         Raises:
-            OptionError: Otherwise.
+            OptionError: If features or labels are others.
         """
         super().__init__(features, labels)
         target = torch.as_tensor(labels).double()
@@ -54,7 +54,7 @@ class LinearProbe(_Standardised):
         self.weights = _fit_logistic(self._inputs(features), target, penalty)
 
     def decision(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Log-odds of label 1, (N,), for features (N, F)."""
+        """Returns the log-odds of label 1, (N,), for features (N, F)."""
         odds: NDArray[np.float64] = (self._inputs(features) @ self.weights).numpy()
         return odds
 
@@ -94,9 +94,9 @@ def _fit_logistic(inputs: Tensor, target: Tensor, penalty: float) -> Tensor:
 
 
 class MultinomialProbe(_Standardised):
-    """Logistic regression of many classes, as `LinearProbe` is one of two: to its optimum, without randomness.
+    """Logistic regression of many classes, fitted to its optimum without randomness, as `LinearProbe` for two.
 
-    Minimises the summed cross-entropy plus half the squared weights (biases are free) in float64, by L-BFGS.
+    It minimises the summed cross-entropy plus half the squared weights (biases are free) in float64, by L-BFGS.
     """
 
     def __init__(self, features: NDArray[np.floating], labels: NDArray[np.integer], classes: int) -> None:
@@ -105,10 +105,10 @@ class MultinomialProbe(_Standardised):
         Args:
             features: (N, F), finite.
             labels: (N,), from 0 to `classes` - 1.
-            classes: how many there are.
+            classes: Number of classes.
 
         Raises:
-            OptionError: for other shapes or labels, and where the optimum is not found.
+            OptionError: If shapes or labels are others, or the optimum is not found.
         """
         super().__init__(features, labels)
         target = torch.as_tensor(labels).long()

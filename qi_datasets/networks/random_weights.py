@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def random_seed(seed: int) -> Iterator[None]:
-    """Within, torch's random state on the CPU starts from `seed`; afterwards the global state is as it was before."""
+    """Seeds torch's random state on the CPU in the block; afterwards the global state is as before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""Receptive field and total stride of a network, read off a run, and the border beyond which location can't be read.
+"""Finds receptive field and total stride of a network from a run, and the border beyond which it can't read location.
 
 The horizon. A patch is `b` pixels inside two neighbouring edges of a black image, in the upper-left or in the
 bottom-right corner. The displacement is a multiple of the total stride: on an endless black canvas both images give
@@ -40,18 +40,18 @@ from qi_datasets.networks.operators import check_takes_images_alone, operator_of
 from qi_datasets.networks.padding import PADDINGS, Padding
 
 USUAL_SIDES = (224, 256, 512, 64, 32)
-"""Sides of the images on which a network is run whose own sizes are not given, in this order."""
+"""Sides of the images on which a network is run if none is given, in this order."""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
     """The window of one output: `size` input pixels per side; neighbouring windows are `stride` pixels apart.
 
-    bounded: whether it sees nothing else. False where something beside windows carries information over the map
+    bounded: whether it sees nothing else. False if something other than windows carries information over the map
         (squeeze-and-excitation, attention beside convolutions, normalisation over space) or around it (circular
-        padding), and where places are added to a map (coordinates as channels, learned tables) or kept beyond it (a
+        padding), and if positions are added to a map (coordinates as channels, learned tables) or kept after it (a
         head on a flattened map, or on one that is pooled to several positions): each feature may then depend on every
-        pixel, and on where it is. `size` is what the windows alone see.
+        pixel, and on its position. `size` counts the windows alone.
     """
 
     size: int = 1
@@ -64,11 +64,11 @@ class FollowedRun:
     """The facts that a run of a network in its own padding shows.
 
     ends: where the maps that make up the answer end; a map that is the answer itself ends there
-    is_bounded: whether the answer comes of maps that see so much and no more, by pooling over all positions, or is one
+    is_bounded: whether the answer is a map that sees its windows alone, or is pooled from such maps over all positions
     is_lost: whether no map was pooled, and its positions were mixed otherwise than by a head of linear layers
-    periods: by how many pixels grids of the network repeat: of its positions, and of blocks that it is taken apart into
+    periods: periods in pixels of the network's grids: of its positions, and of the blocks that maps are divided into
     layers: layers with weights, in the order in which they were called
-    layers_after: those that were called after the last end alone
+    layers_after: the layers that were called only after the last end
     """
 
     ends: Sequence[End]
@@ -86,13 +86,13 @@ class NotRunError(OptionError):
 def receptive_field(network: nn.Module, side: int | None = None) -> ReceptiveField:
     """Returns receptive field and total stride, in input pixels, of a network before its pooling over all positions.
 
-    network: it is run, without values; nothing of it is changed
-    side: of images that it takes, where it doesn't take all of `USUAL_SIDES`
+    network: the network; it is run without values, and not changed
+    side: side of images that it takes, if it doesn't take all of `USUAL_SIDES`
 
-    Where branches meet it is what they see together; what comes after the pooling, or after a map is flattened to a
-    vector, does not count. Raises `OptionError` where the last map is lost in another way (attention over patches as
-    in ViT: every output sees everything), where branches of different strides meet, where rows and columns differ, and
-    for a network that does not run.
+    Where branches meet, the field is what they see together. Layers after the pooling, or after a map is flattened to a
+    vector, do not count. Raises `OptionError` if the last map is lost in another way (attention over patches as
+    in ViT: every output sees everything), if branches of different strides meet, if rows and columns differ, and
+    if the network does not run.
 
     Example:
         >>> layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1)
@@ -110,18 +110,18 @@ def receptive_field(network: nn.Module, side: int | None = None) -> ReceptiveFie
 
 
 def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant = "own") -> FollowedRun:
-    """Runs a network on planes without values, and returns what that shows; see `receptive_field`.
+    """Runs a network on endless maps without values, and returns the facts that this shows; see `receptive_field`.
 
-    network, side: as for `receptive_field`
-    padding: another one shows nothing, but raises `UnsupportedOperationError` for what can't be computed in it
+    network, side: as in `receptive_field`
+    padding: a padding other than `own` shows nothing, but raises `UnsupportedOperationError` if it can't be computed
 
-    Raises `OptionError` for a network that does not run on such images.
+    Raises `OptionError` if the network does not run on such images.
     """
     if not isinstance(network, nn.Module):
         raise OptionError(f"a network is a torch.nn.Module, got a {type(network).__name__}", code="bad-model")
     check_takes_images_alone(network.forward)
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
-    # The first layer may get more than the image: coordinates beside its colours.
+    # The first layer may get more than the image, such as coordinates.
     channels = dict.fromkeys((3, 1) if first is None else (first.in_channels, 3))
     failed: Any = None
     for device in ("meta", "cpu"):
@@ -137,14 +137,14 @@ def follow(network: nn.Module, side: int | None = None, padding: PaddingVariant 
                 failed = failed or error
             except OptionError:
                 raise
-            except Exception as error:  # A network may do anything, to a size that it doesn't take above all.
+            except Exception as error:  # A network may fail in any way, above all on a size that it doesn't take.
                 failed = failed or error
     why = "" if failed is None else f": {type(failed).__name__}: {one_line(failed)[:150]}"
     raise NotRunError(f"the network does not run{why}")
 
 
 def without_values(network: nn.Module) -> nn.Module:
-    """Returns a copy of a network, in evaluation mode, whose weights have shapes alone: it runs at no cost."""
+    """Returns a copy of a network, in evaluation mode, whose weights have only shapes: running it costs nothing."""
     memo: dict[int, Any] = {}
     for tensor in (*network.parameters(), *network.buffers()):
         empty = torch.empty_like(tensor, device="meta")
@@ -153,20 +153,20 @@ def without_values(network: nn.Module) -> nn.Module:
 
 
 class CallCounter(TorchFunctionMode):
-    """Counts the calls of torch functions, by name. Subclasses compute some of them otherwise."""
+    """Counts the calls of torch functions, by name. Subclasses replace some of them."""
 
     def __init__(self, calls: Counter[str] | None = None) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter() if calls is None else calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Counts a call, and has it computed."""
+        """Counts a call, and computes it."""
         name = operator_of(func).name
         self.calls[name] += 1
         return self.compute(name, func, args, kwargs or {})
 
     def compute(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Returns what the function answers."""
+        """Returns the function's result."""
         return func(*args, **kwargs)
 
 
@@ -207,11 +207,11 @@ def _follow(network: nn.Module, shape: Sequence[int], padding: PaddingVariant, d
 
 
 def location_horizon(field: ReceptiveField, padding: Padding, *, biased: bool) -> int:
-    """Border in pixels from which on, by geometry alone, both corners give the same features (global max pooling).
+    """Returns the border in pixels from which on both corners have the same features, by geometry (global max pooling).
 
-    Below it the corners can differ; how far they do depends on the weights. `biased` says whether black turns into
-    something else than 0 within the network. 0 means at no border. Holds for a displacement that is a multiple of
-    `field.stride`; derived at the head of this module. Raises `OptionError` for an unknown padding.
+    Below it the corners can differ; how far depends on the weights. `biased` says whether black becomes other than 0
+    inside the network. 0 means that they differ at no border. It holds for a displacement that is a multiple of
+    `field.stride`; the module's docstring derives it. Raises `OptionError` for an unknown padding.
 
     Example:
         >>> field = ReceptiveField(size=8, stride=2)

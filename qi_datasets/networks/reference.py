@@ -19,17 +19,17 @@ from qi_datasets.networks.receptive_field import ReceptiveField, receptive_field
 def conv_stack(
     channels: Sequence[int], strides: Sequence[int], padding: Padding, *, kernel_size: int = 3, bias: bool
 ) -> nn.Sequential:
-    """Convolutions of one padding, each followed by ReLU.
+    """Returns convolutions of one padding, each followed by ReLU.
 
     Args:
-        channels: Of the input and of each layer's output, one entry more than `strides`.
-        strides: Of each layer.
-        padding: Its name.
+        channels: Channels of the input and of each layer's output, one entry more than `strides`.
+        strides: Stride of each layer.
+        padding: The padding's name.
         kernel_size: Rows and columns of the kernels.
         bias: Whether the layers have biases.
 
     Raises:
-        OptionError: For another number of channels.
+        OptionError: If there is another number of channels.
     """
     if len(channels) != len(strides) + 1:
         raise OptionError(
@@ -54,7 +54,7 @@ class ReferenceNetwork(nn.Module):
         return receptive_field(self.layers)
 
     def features(self, images: Tensor) -> Tensor:
-        """Global maximum of each channel, (N, C_out)."""
+        """Returns the global maximum of each channel, (N, C_out)."""
         pooled: Tensor = F.adaptive_max_pool2d(self.layers(images), 1)
         return pooled.flatten(1)
 
@@ -74,7 +74,7 @@ class RookNet(ReferenceNetwork):
         self.linear = nn.Linear(1, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 2)."""
+        """Returns logits (N, 2)."""
         logits: Tensor = self.linear(self.features(images))
         return logits
 
@@ -91,7 +91,7 @@ class RedGreenNet(ReferenceNetwork):
         self.linear = nn.Linear(64, 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, 2)."""
+        """Returns logits (N, 2)."""
         logits: Tensor = self.linear(self.features(images))
         return logits
 
@@ -102,7 +102,7 @@ class QuadrantNet(ReferenceNetwork):
     Images (N, 3, H, W) to features (N, channels[-1]). By default receptive field 31 and total stride 16. The weights
     are random and fixed by `seed`; versions of one seed that differ in padding alone have the same weights. Full
     convolution without biases keeps black at 0, and is therefore the version that can't read location; with biases it
-    can, which `exact()` mends.
+    can, unless it is made `exact()`.
 
     Source: in small, the frozen random networks of experiment 1 in arXiv 2003.07064; the specification of `qi`.
     """
@@ -126,7 +126,7 @@ class QuadrantNet(ReferenceNetwork):
 
 
 def one_hot_filters(size: int = 3) -> Tensor:
-    """All size * size filters with a single weight, 1: (size * size, 1, size, size), float32, its place in row order.
+    """Returns all size * size filters with a single weight, 1: (size * size, 1, size, size), float32, in row order.
 
     Source: arXiv 2003.07064, figure 2, reduced to one weight and one pixel; the specification of `corner`.
     """
@@ -136,11 +136,11 @@ def one_hot_filters(size: int = 3) -> Tensor:
 def corner_maxima(images: Tensor, padding: Padding, filters: Tensor | None = None) -> Tensor:
     """Returns the maximum of each filter's feature map: images (N, 1, H, W), filters (K, 1, k, k), result (N, K).
 
-    By default all nine one-hot 3x3 filters. Dtype and device are those of the images; rows and columns of the
-    filters are equal in number.
+    By default the filters are all nine one-hot 3x3 ones. Dtype and device are those of the images; rows and columns of
+    the filters are equal in number.
 
     Raises:
-        OptionError: As `padding_per_side`.
+        OptionError: As in `padding_per_side`.
     """
     filters = one_hot_filters() if filters is None else filters
     per_side = padding_per_side(padding, filters.shape[-1])

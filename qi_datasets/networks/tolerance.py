@@ -1,4 +1,4 @@
-"""When two computed arrays count as equal, by the tolerances of `scores.location`."""
+"""Decides whether two computed arrays are equal, by the tolerances of `scores.location`."""
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ _EQUAL = {getattr(torch, name): within for name, within in EQUAL_WITHIN.items()}
 
 
 def relative_difference(first: _Values, second: _Values) -> float:
-    """Largest absolute difference of two arrays of one shape, divided by the largest absolute value in either.
+    """Returns the largest absolute difference of two arrays of one shape, over the largest absolute value in either.
 
-    0.0 for two empty or all-zero arrays; infinity if a value is not finite, so that such arrays are never equal.
+    It is 0.0 for two empty or all-zero arrays, and infinity if a value is not finite, so that such arrays are never
+    equal.
 
     Raises:
         OptionError: If the shapes differ.
@@ -38,7 +39,7 @@ def equal_tolerance(dtype: torch.dtype) -> float:
     """Returns the relative difference below which values computed in `dtype` (float32 or float64) count as equal.
 
     Raises:
-        OptionError: For any other dtype.
+        OptionError: If it is another dtype.
     """
     if dtype not in _EQUAL:
         raise OptionError(f"equality is defined for float32 and float64, got {dtype}", code="bad-shape")

@@ -1,4 +1,4 @@
-"""Variants of a network on the same weights: in another padding, with a global maximum, without its head."""
+"""Makes variants of a network with the same weights: another padding, global max pooling, no head."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ __all__ = [
 
 PADDING_VARIANTS: tuple[PaddingVariant, ...] = get_args(PaddingVariant)
 
-# What timm calls poolings over all positions. Others read a token, or weigh the positions.
+# timm's names of poolings over all positions. Its other poolings read a token, or weigh the positions.
 _TIMM_POOLS = frozenset(("avg", "max", "avgmax", "catavgmax", "fast", "fastavg", "fastmax", "fastavgmax"))
 
 
@@ -34,12 +34,12 @@ def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float
     padding: `own` changes nothing;
         `full`, `exact`: full convolution, with zeros or the background beyond the map, as `to_full_conv` describes it;
         `valid`: no padding: the positions whose windows are inside the image, in the phase of the network's own
-        padding, and where branches meet those that all of them have;
+        padding; where branches meet, the positions that all of them have;
         `circular`, `reflect`, `replicate`: as much padding as the network has, of convolutions and poolings, filled
         with the other side of the map, its mirror image, or its outermost positions.
-    background: of `exact` only, as in `to_full_conv`.
+    background: for `exact` only, as in `to_full_conv`.
 
-    Raises `OptionError` for an unknown padding, and for a network of which it can't be made, as `to_full_conv`; if
+    Raises `OptionError` for an unknown padding; if the network can't have it, as in `to_full_conv`; and if
     `circular`, `reflect` or `replicate` is asked of a network that pads nothing.
     """
     if padding not in PADDING_VARIANTS:
@@ -51,17 +51,17 @@ def with_padding(model: nn.Module, padding: PaddingVariant, *, background: float
 
 
 def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module:
-    """Returns a copy of a network whose last pooling over all positions takes the maximum, in the mode of `model`.
+    """Returns a copy of a network whose last pooling over all positions is max pooling, in the mode of `model`.
 
-    model: any network. One of timm pools by timm's own means where these can; in all others the call that ends the
-        last map is found by running the network once, and computed otherwise from then on
-    side: of images that it takes, where it doesn't take usual ones
+    model: any network. For networks of timm, timm's own functions replace the pooling if they can. For others the call
+        that ends the last map is found by running the network once, and replaced
+    side: side of images that it takes, if it doesn't take usual ones
 
-    A network that flattens its last map, or pools it to several positions, as VGG does, gets a pooling in that place;
-    one that answers with a map answers with the maxima (N, C).
+    A network that flattens its last map, or pools it to several positions, as VGG does, gets a max pooling there;
+    a network that returns a map returns the maxima (N, C).
 
-    Raises `OptionError` if the network has no such place, or goes on from several positions with weights;
-    `without_head` takes those away.
+    Raises `OptionError` if the network has no such pooling, or if layers with weights follow on several positions;
+    `without_head` removes these.
     """
     network = copy.deepcopy(model)
     if is_of_timm(network) and _pools_maximum_by_timm(network):
@@ -79,13 +79,13 @@ def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module
 
 
 def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
-    """Returns a copy of a network that answers with its features (N, F), in the mode that `model` is in.
+    """Returns a copy of a network that returns its features (N, F), in the mode that `model` is in.
 
-    model, side: as for `with_global_max_pool`
+    model, side: as in `with_global_max_pool`
 
-    Of a network of timm they are what it gives without its classifier (`reset_classifier(0)`). Of any other they are
-    what the last pooling over all positions gives, or the flattened last map; and of one without such a place (vision
-    transformers) what its last linear layer takes. One that has none of these stays as it is.
+    For a network of timm these are its answers without the classifier (`reset_classifier(0)`). For any other they are
+    the result of the last pooling over all positions, or the flattened last map; for one without either (vision
+    transformers) the input of the last linear layer. A network without any of these is not changed.
     """
     network: Any = copy.deepcopy(model)
     if is_of_timm(network):
@@ -102,10 +102,10 @@ def without_head(model: nn.Module, side: int | None = None) -> nn.Module:
 def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[str], list[str]]:
     """Returns the layers with weights of a network's head before and after its pooling over all positions.
 
-    network, side: as for `with_global_max_pool`. What precedes the pooling is taken for the head's in networks
-        of timm alone, which say what their features are.
+    network, side: as in `with_global_max_pool`. Layers before the pooling count as the head's only in networks
+        of timm, which say what their features are.
 
-    Raises `OptionError` for a network that does not run.
+    Raises `OptionError` if the network does not run.
     """
     found = follow(network, side)
     if not any(end.is_pooling for end in found.ends):
@@ -118,29 +118,29 @@ def layers_of_head(network: nn.Module, side: int | None = None) -> tuple[list[st
 
 
 def features_alone(forward: Forward, network: Any, *args: Any) -> Any:
-    """Runs a network of timm as far as its features."""
+    """Runs a network of timm up to its features."""
     return network.forward_features(*args)
 
 
 def is_of_timm(network: nn.Module) -> bool:
-    """Returns whether a network has timm's functions for its head and pooling, by which these are changed."""
+    """Returns whether a network has timm's functions to change its head and pooling."""
     return all(hasattr(network, name) for name in ("reset_classifier", "forward_features", "forward_head"))
 
 
 def _pools_maximum_by_timm(network: Any) -> bool:
-    """Has a network of timm pool by maximum. False if it can't, or doesn't end in a pooling over all positions."""
+    """Makes a network of timm pool by maximum. Returns False if it can't, or has no pooling over all positions."""
     if _timm_pool(network) not in _TIMM_POOLS:
         return False
     state = network.state_dict()
     with random_seed(0), suppress(AssertionError, TypeError, ValueError):
         network.reset_classifier(network.num_classes, "max")
-        # The classifier was made anew, with weights of its own.
+        # The classifier was replaced, by one with weights of its own.
         network.load_state_dict(state)
     return _timm_pool(network) == "max"
 
 
 def _timm_pool(network: Any) -> str:
-    """Returns what timm calls the pooling before a network's classifier; "" where there is none by that name."""
+    """Returns timm's name of the pooling before a network's classifier; "" if there is none by that name."""
     for owner in (network, getattr(network, "head", None)):
         for name in ("global_pool", "pool_type"):
             pool = getattr(owner, name, None)
@@ -151,20 +151,20 @@ def _timm_pool(network: Any) -> str:
 
 
 class _AtEnd(CallCounter):
-    """Within, the call of a torch function that ends a network's last map is computed by `compute_end`."""
+    """Computes the torch function that ends a network's last map by `compute_end`, in the block."""
 
     def __init__(self, end: End) -> None:
         super().__init__()
         self.end = end
 
     def compute(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Returns what the function answers, in the place of the end something else."""
+        """Returns the function's result, but at the end of the last map that of `compute_end`."""
         if (name, self.calls[name] - 1) != (self.end.operator, self.end.call):
             return func(*args, **kwargs)
         return self.compute_end([*args, *kwargs.values()][0], lambda: func(*args, **kwargs))
 
     def compute_end(self, x: Any, value: Callable[[], Tensor]) -> Tensor:
-        """Returns what takes the place of the call on the map `x`; `value` computes that."""
+        """Returns the replacement for the call on the map `x`; `value` computes the call itself."""
         raise NotImplementedError
 
 
@@ -179,7 +179,7 @@ class _Features(_AtEnd):
 
 
 class _Reached(Exception):  # noqa: N818
-    """The features are computed, and what follows isn't wanted."""
+    """The features are computed; the rest of the network is not needed."""
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class _Reached(Exception):  # noqa: N818
 
 
 def pool_by_maximum(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Any:
-    """Runs a network with a maximum over all positions where its last map ends."""
+    """Runs a network with max pooling over all positions at the end of its last map."""
     if not end.operator:
         return forward(*args, **kwargs).amax(end.axes)
     with _Maximum(end):
@@ -195,7 +195,7 @@ def pool_by_maximum(forward: Forward, end: End, *args: Any, **kwargs: Any) -> An
 
 
 def stop_at_end(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Tensor:
-    """Runs a network as far as the end of its last map, and returns what comes of that: features (N, F)."""
+    """Runs a network up to the end of its last map, and returns the result there: features (N, F)."""
     try:
         with _Features(end):
             forward(*args, **kwargs)

@@ -1,1 +1,1 @@
-"""Pure functions on arrays: where pixels go, what proves them, how they become PNG files and pictures."""
+"""Pure functions on arrays: geometry of images, digests, PNG files and contact sheets."""

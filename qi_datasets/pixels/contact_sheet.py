@@ -1,4 +1,4 @@
-"""Contact sheets: a few rows of each config and split of a set, for a person to look at."""
+"""Contact sheets: a few rows of each config and split of a set, for people to look at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 TILE, GAP, MARGIN, CAPTION = 128, 8, 110, 18
 DOT, INSET = 24, 44
-"""Pixels: what is smaller on a tile is shown once more, so large."""
+"""Pixels: anything smaller than the one on a tile is shown again at the size of the other."""
 PAPER, INK, FRAME = (250, 250, 248), (40, 40, 40), (205, 60, 40)
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One line of a contact sheet: what it shows, and its images with their captions."""
+    """One line of a contact sheet: its title, and its images with their captions."""
 
     title: str
     images: Sequence[Image.Image]
@@ -22,11 +22,11 @@ class Strip:
 
 
 def magnify_dot(image: Image.Image, sheet: Image.Image, left: int, top: int) -> None:
-    """Shows what would be a dot on a tile in the tile's opposite corner, enlarged, with a line to the dot.
+    """Enlarges content that would be a dot on a tile, in the tile's opposite corner, with a line to the dot.
 
     Args:
-        image: Of one tile.
-        sheet: What is drawn on.
+        image: The image of one tile.
+        sheet: The sheet to draw on.
         left: The tile's first pixel on the sheet.
         top: The tile's first pixel on the sheet.
     """
@@ -43,7 +43,7 @@ def magnify_dot(image: Image.Image, sheet: Image.Image, left: int, top: int) -> 
 
 
 def contact_sheet(strips: Sequence[Strip], path: Path) -> None:
-    """Writes the sheet as PNG: a line per strip, every image scaled to one size inside a frame of one pixel."""
+    """Writes the sheet as PNG: a line per strip, every image scaled to one size in a frame of one pixel."""
     columns = max((len(strip.images) for strip in strips), default=0)
     height = len(strips) * (TILE + CAPTION + GAP) + GAP
     sheet = Image.new("RGB", (MARGIN + columns * (TILE + GAP) + GAP, height), PAPER)

@@ -1,4 +1,4 @@
-"""Decodes an image file that is held in memory."""
+"""Decodes an image file that is in memory."""
 
 import io
 import logging
@@ -6,13 +6,13 @@ import logging
 from PIL import Image, features
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""The formats that Pillow may read: for others it calls programs, or decoders that are little tested."""
+"""The formats that Pillow may read; for others it starts programs, or uses decoders that are little tested."""
 
 MOST_PIXELS = 100_000_000
-"""An image of more is not decoded: it would take gigabytes."""
+"""The largest number of pixels of an image: a larger one would take gigabytes."""
 
 
-# Pillow logs some damage before it raises; without a handler that becomes a line of its own on standard error.
+# Pillow logs some damage before it raises; without a handler the log would go to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
@@ -21,13 +21,13 @@ USUAL_DECODER = "libjpeg-turbo"
 
 
 def jpeg_decoder() -> tuple[str, str]:
-    """Returns the name and the version of the library with which Pillow decodes JPEG files."""
+    """Returns the name and the version of the library that decodes JPEG files for Pillow."""
     turbo = bool(features.check("libjpeg_turbo"))
     return USUAL_DECODER if turbo else "libjpeg", features.version("libjpeg_turbo" if turbo else "jpg") or "unknown"
 
 
 def decoder_warning() -> str:
-    """Returns a line on a decoder that gives other pixels than the usual one, "" for the usual one."""
+    """Returns a warning about a decoder that gives other pixels than the usual one; "" for the usual one."""
     name, version = jpeg_decoder()
     if name == USUAL_DECODER:
         return ""
@@ -49,7 +49,7 @@ def decode_file(data: bytes) -> Image.Image:
     """Returns the image in the bytes of a file, fully decoded, in the file's own mode.
 
     Raises:
-        TooManyPixelsError: For a huge one; further errors are Pillow's.
+        TooManyPixelsError: If it is huge; further errors are Pillow's.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)

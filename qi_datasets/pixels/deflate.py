@@ -1,4 +1,4 @@
-"""Deflate blocks (RFC 1951) of a picture's residuals and of black: their Huffman codes, and bit strings in them.
+"""Deflate blocks (RFC 1951) of a picture's residuals and of black: Huffman codes, and bit strings made with them.
 
 Bit strings are held as `bytes` of zeros and ones, one byte per bit in the order of the stream: concatenation needs
 no shifts, and `numpy.packbits` makes the stream of them in one pass. Only the many codes of a content's residuals are
@@ -19,7 +19,7 @@ _LONGEST_MATCH = 258
 _LONGEST = 285  # the symbol of the longest match, which has no extra bits
 _MAX_CODE_LENGTH = 15
 _MAX_LENGTH_CODE_LENGTH = 7
-# Only distance 1 (symbol 0) is used. A second symbol completes the code, which costs nothing: neither can be
+# Only distance 1 (symbol 0) is used. A second symbol completes the code, which costs nothing: no word can be
 # shorter than one bit, and some decoders reject a code with unused words.
 _DISTANCE_LENGTHS = (1, 1)
 _DISTANCE_ONE = b"\x00"
@@ -127,7 +127,7 @@ class Code:
 
     @functools.cached_property
     def _pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
-        """Codes of two literals a and b in a row, first bit lowest, and their bits: both (65536,), at 256 * b + a."""
+        """Codes of two successive literals a and b, first bit lowest, and their bits: both (65536,), at 256 * b + a."""
         codes = np.array([sum(bit << place for place, bit in enumerate(word)) for word in self.literals], np.uint32)
         lengths = self.lengths.astype(np.uint8)
         joined = codes | codes[:, None] << lengths.astype(np.uint32)
@@ -164,7 +164,7 @@ class Code:
 
 @functools.cache
 def row_codes() -> tuple[tuple[Code, ...], npt.NDArray[np.int64]]:
-    """Returns the codes to choose from for a content's rows, and their literals' bits, int64 (codes, 256)."""
+    """Returns the codes to choose from for a content's rows, and the bits of their literals, int64 (codes, 256)."""
     codes = []
     for spread in _SPREADS:
         literals = [10**12 // (min(value, 256 - value) + spread) ** 3 for value in range(256)]

@@ -1,4 +1,4 @@
-"""Digests: what fixes a set's order and draws, and what proves its pixels (cards/specification.md, "Determinism")."""
+"""Digests: they decide a set's order and draws, and identify its pixels (cards/specification.md, "Determinism")."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from qi_datasets.specs import DRAW_PREFIX
 
 
 def draw(text: str) -> bytes:
-    """Returns the 32 bytes that decide everything random about what `text` names."""
+    """Returns the 32 bytes that decide every random choice about the thing that `text` names."""
     return hashlib.sha256(f"{DRAW_PREFIX}/{text}".encode()).digest()
 
 
@@ -18,11 +18,11 @@ def sha256_hex(data: bytes) -> str:
 
 
 def row_digest(image: Placed, label: int | str, source: str, box: Box | None = None) -> bytes:
-    """Returns the digest (32 bytes) of one row: every pixel counts, yet no black is hashed.
+    """Returns the digest (32 bytes) of one row: it depends on every pixel, but no black is hashed.
 
     Args:
-        image: Of the row.
-        label: "" in sets whose digest leaves it out.
+        image: The row's image.
+        label: The row's label, "" in sets whose digest leaves it out.
         source: The source's name, or the row's number in its split.
         box: `nonzero_box(image.content)`, for callers that place one content many times.
     """

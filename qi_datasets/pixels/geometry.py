@@ -168,9 +168,9 @@ def centre(image: Pixels, side: int) -> Pixels:
 
 
 def shift_crop(base: Pixels, shift: int, side: int) -> Pixels:
-    """Returns the central window of the base, whose content is moved `shift` pixels down and right in the window.
+    """Returns the central window of the base with its content moved `shift` pixels down and right.
 
-    Pixels of the base that were outside of the window move in.
+    Pixels of the base from beside the window move in.
 
     Args:
         base: (h, w[, c]) uint8.

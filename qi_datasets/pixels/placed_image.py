@@ -1,7 +1,7 @@
-"""A PIL image that is kept as a rectangle on a black canvas until PIL itself has to work on its pixels.
+"""A PIL image that is kept as a rectangle on a black canvas until PIL itself needs its pixels.
 
-`np.asarray`, and whatever makes an array or a tensor of an image, gets one that is computed directly: PIL would
-allocate 4 bytes a pixel, and hand them out piece by piece. This file is the one place that leans on PIL's inside.
+`np.asarray`, and other functions that make an array or a tensor, get one that is computed directly: PIL would
+allocate 4 bytes a pixel, and copy them piece by piece. Only this file depends on PIL's internals.
 """
 
 import math
@@ -21,11 +21,11 @@ TESTED = frozenset({(11, 0), (11, 1), (11, 2), (11, 3), (12, 0), (12, 1), (12, 2
 images."""
 
 MODES = {1: "L", 3: "RGB"}
-"""PIL's mode of an image, by its channels."""
+"""PIL's mode of an image, by its number of channels."""
 
 
 def image_of(placed: Placed) -> Image.Image:
-    """Returns a PIL image of mode L or RGB: a PlacedImage where Pillow's version is a tested one."""
+    """Returns a PIL image of mode L or RGB: a PlacedImage if Pillow's version is a tested one."""
     return PlacedImage(placed) if is_tested(PIL.__version__) else ordinary_image(placed)
 
 
@@ -38,13 +38,13 @@ def is_tested(version: str) -> bool:
 def ordinary_image(placed: Placed) -> Image.Image:
     """Returns an image of PIL's own, with all of its pixels."""
     canvas = Image.new(MODES[placed.channels], (placed.width, placed.height))
-    # Pasted even where it fills the canvas: PIL lets an image of mode L share the array's memory.
+    # It is pasted even if it fills the canvas: PIL lets an image of mode L share the array's memory.
     canvas.paste(Image.fromarray(_without_single_channel(placed.content)), (placed.x, placed.y))
     return canvas
 
 
 def placed_of(image: Image.Image) -> Placed | None:
-    """Returns what an image is computed from; None for an ordinary image, and for one that may be painted on."""
+    """Returns the rectangle that an image is computed from; None for an ordinary or possibly changed image."""
     return image.still_placed if type(image) is PlacedImage else None
 
 
@@ -52,8 +52,8 @@ class PlacedImage(Image.Image):
     """An image of mode L or RGB that computes its pixels when they are asked for.
 
     It behaves as the ordinary image of the same pixels does: `isinstance`, `repr`, `==`, every method. PIL's own pixels
-    (`_im`, which all of PIL's methods go through) are made when a method first needs them; from then on the image is an
-    ordinary one, since nothing tells whether it was painted on.
+    (`_im`, which all of PIL's methods use) are made when a method first needs them; from then on the image is an
+    ordinary one, since nothing shows whether it was painted on.
 
     Args:
         placed: The pixels.
@@ -67,18 +67,18 @@ class PlacedImage(Image.Image):
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # PIL's `==` and `repr` look at the class: they are to see no difference.
+        # PIL's `==` and `repr` look at the class, and must see no difference.
         return Image.Image
 
     @property
     def _im(self) -> Any:
-        # `setdefault` is atomic: of threads that come here together, all get the pixels that the first one made.
+        # `setdefault` is atomic: threads that come here at the same time all get the pixels of the first one.
         made = self.__dict__.get("_made")
         return self.__dict__.setdefault("_made", ordinary_image(self._placed)._im) if made is None else made
 
     @_im.setter
     def _im(self, im: Any) -> None:
-        # PIL sets None where there are no pixels yet.
+        # PIL sets None while there are no pixels.
         if im is not None:
             self.__dict__["_made"] = im
 
@@ -102,7 +102,7 @@ class PlacedImage(Image.Image):
         return {"data": pixels.data, "shape": pixels.shape, "typestr": "|u1", "version": 3}
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Returns the rectangle and its place, or where PIL has pixels an ordinary image of these."""
+        """Returns the rectangle and its position, or an ordinary image if PIL has pixels."""
         if (placed := self.still_placed) is None:
             return Image.Image, (), self.__getstate__()
         return _restored, (placed, self.info)
@@ -114,7 +114,7 @@ class PlacedImage(Image.Image):
         return placed.pixels().tobytes()
 
     def save(self, fp: Any, format: str | None = None, **params: Any) -> None:
-        """Writes the image, in PNG files without compressing black: `datasets.map` writes every image that it reads."""
+        """Writes the image, without compressing black in PNG files: `datasets.map` writes every image that it reads."""
         placed = self.still_placed
         plain = format == "PNG" and not params and "icc_profile" not in self.info and hasattr(fp, "write")
         if placed is None or not plain or not 0 < 2 * placed.content.size <= math.prod(placed.shape):
@@ -123,25 +123,25 @@ class PlacedImage(Image.Image):
             fp.write(PatchEncoder(placed.content).png(placed.y, placed.x, placed.height, placed.width))
 
     def copy(self) -> Image.Image:
-        """Returns an image of its own."""
+        """Returns a copy."""
         placed = self.still_placed
         return super().copy() if placed is None else self._like_it(placed)
 
     __copy__ = copy
 
     def convert(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Image.Image:
-        """Returns the image in another mode, as a copy in the same one."""
+        """Returns the image in another mode; a copy for the same mode."""
         same = mode in (None, "", self.mode) and not args and not kwargs
         return self.copy() if same else super().convert(mode, *args, **kwargs)
 
     def crop(self, box: tuple[float, float, float, float] | None = None) -> Image.Image:
-        """Returns a rectangle (left, top, right, bottom) of the image, black where it reaches beyond it."""
+        """Returns a rectangle (left, top, right, bottom) of the image, black where it reaches beyond the image."""
         placed = self.still_placed
         if placed is None or box is None:
             return super().crop(box)
         left, top, right, bottom = (round(edge) for edge in box)
         if not (left < right and top < bottom and (right - left) * (bottom - top) <= placed.width * placed.height):
-            return super().crop(box)  # which refuses some of them
+            return super().crop(box)  # Pillow refuses some of them
         return self._like_it(placed.crop(top, left, bottom - top, right - left))
 
 

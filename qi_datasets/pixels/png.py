@@ -1,7 +1,7 @@
-"""PNG files: of images that are black outside one rectangle, without compressing black, and of photographs.
+"""Writes PNG files of images that are black outside one rectangle, without compressing black, and of photographs.
 
 `photograph_png` is Pillow's writer. The rest of this file is about the other images, which are mostly black.
-The same content is written many times, at other places on other canvases. So the work is split in two.
+The same content is written many times, at different positions on different canvases. So the work has two parts.
 `PatchEncoder(content)` filters and Huffman-codes the rows of the content once.
 `PatchEncoder.png` then joins those rows with the code of the black between them, which depends on widths alone.
 
@@ -38,7 +38,7 @@ _ADLER_BASE = 65521
 
 
 def _paeth_residuals(content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Returns the content's rows and the black column to their right after filter type Paeth (PNG section 9.4).
+    """Returns residuals of filter type Paeth (PNG section 9.4): of the content's rows, and of the column after them.
 
     `content` is uint8 (h, w, c) with black on all sides; the result is uint8 (h, (w + 1) * c).
     """
@@ -66,7 +66,7 @@ def _distance(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.N
 def _chosen(
     condition: npt.NDArray[np.bool_], one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Returns `one` where the condition holds, else `other`: numpy.where, several times as fast for bytes."""
+    """Returns `one` where the condition holds, else `other`: like numpy.where, but several times as fast for bytes."""
     chosen = one ^ other
     chosen &= np.negative(condition.view(np.uint8))
     chosen ^= other
@@ -77,9 +77,9 @@ class _Sums(NamedTuple):
     """Sums over residuals, in [0, 255] each, that Adler-32 needs.
 
     Fields:
-        total: of the residuals.
-        by_row: of residual times row.
-        by_column: of residual times its byte offset from the row's first residual.
+        total: sum of the residuals.
+        by_row: sum of residual times row.
+        by_column: sum of residual times its byte offset from the row's first residual.
     """
 
     total: int
@@ -103,7 +103,7 @@ _END = b"".join(_chunk(b"IEND", b""))
 
 
 class PatchEncoder:
-    """Writes PNG files of black images that hold the same content at any place.
+    """Writes PNG files of black images that have the same content at any position.
 
     The files have one IDAT chunk and depend on the arguments alone. Making the encoder takes some 50 bytes of memory
     per byte of content, and keeping it some 8.
@@ -112,7 +112,7 @@ class PatchEncoder:
         content: uint8 (h, w, c), h and w at least 1, c 1 (grey) or 3 (RGB). It is copied.
 
     Raises:
-        OptionError: the content has another shape or dtype.
+        OptionError: If the content has another shape or dtype.
     """
 
     def __init__(self, content: npt.NDArray[np.uint8]) -> None:
@@ -135,7 +135,7 @@ class PatchEncoder:
 
     @functools.cached_property
     def _at_edge(self) -> tuple[list[bytes], _Sums]:
-        """Rows and sums at the canvas's right edge, where there is no column to the content's right."""
+        """Rows and sums if the content touches the canvas's right edge, so that no column follows it."""
         cut = self._code.lengths[self._right].sum(axis=1).tolist()
         rows = [row[:-count] for row, count in zip(self._rows, cut, strict=True)]
         (total, by_row, by_column), right = self._sums, _Sums.of(self._right)
@@ -144,16 +144,16 @@ class PatchEncoder:
         return rows, _Sums(total - right.total, by_row - right.by_row, by_column)
 
     def png(self, y: int, x: int, height: int, width: int) -> bytes:
-        """Returns the PNG file of a black image that holds the content.
+        """Returns the PNG file of a black image with the content.
 
         Args:
             y: Row of the content's top-left pixel.
             x: Column of the content's top-left pixel.
-            height: Of the image, in pixels.
-            width: Of the image, in pixels.
+            height: Rows of the image.
+            width: Columns of the image.
 
         Raises:
-            OptionError: The content is not within the image.
+            OptionError: If the content is not inside the image.
         """
         frame = _frame(self._code, self._shape, y, x, height, width)
         rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)
@@ -166,7 +166,7 @@ class PatchEncoder:
 
 
 class _Frame(NamedTuple):
-    """The parts of a file that follow from its content's place, code and shape: the same for many contents.
+    """The parts of a file that depend on its content's position, code and shape: the same for many contents.
 
     Fields:
         head: the file up to its IDAT chunk.
@@ -235,7 +235,7 @@ def _black_block(opening: bytes, count: int) -> bytes:
 def photograph_png(image: npt.NDArray[np.uint8]) -> bytes:
     """Returns the PNG file of an image, uint8 (h, w, c) with c 1 or 3, by Pillow and zlib at its fastest level.
 
-    Pillow lets other threads work meanwhile. The bytes depend on its version of zlib, the pixels don't.
+    Pillow lets other threads work at the same time. The bytes depend on its version of zlib, the pixels don't.
     """
     file = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG", compress_level=1)

@@ -1,6 +1,6 @@
 """Checks that PNG files hold nothing but pixels: no orientation, transparency, animation, text, or bytes at the end.
 
-Decoders differ in what they make of such additions (PNG sections 11.2 and 11.3), so the same file would be several
+Decoders treat such additions differently (PNG sections 11.2 and 11.3), so the same file would be several
 pictures.
 """
 
@@ -14,7 +14,7 @@ _FRAME = 12  # length, type and CRC of a chunk
 
 
 def addition(data: bytes, mode: str) -> str:
-    """Returns what a PNG file holds beside 8-bit pixels of this mode ("L" or "RGB"), in a few words; "" if nothing."""
+    """Returns a description of what a PNG file has beside 8-bit pixels of this mode ("L" or "RGB"); "" if nothing."""
     if not data.startswith(_SIGNATURE):
         return "another signature"
     place = len(_SIGNATURE)
