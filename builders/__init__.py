@@ -1,1 +1,1 @@
-"""One readable file per set: top to bottom, how this set is made."""
+"""One readable file per set, from top to bottom: how the set is made."""

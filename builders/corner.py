@@ -21,6 +21,6 @@ class Corner(GeneratedSet):
     spec = CORNER
 
     def rows(self, split: str) -> Iterator[Row]:
-        """Label 0 is the upper left corner, label 1 the bottom right one."""
+        """Yields the upper left corner with label 0, then the bottom right one with label 1."""
         for label, corner in enumerate((0, self.size - 1)):
             yield Row(Placed(WHITE, corner, corner, self.size, self.size), label)

@@ -1,7 +1,7 @@
 """`qi`, Quadrant ImageNet: the same photo in the upper left and in the bottom right corner of a black canvas.
 
 After Kayhan & van Gemert, CVPR 2020 (arXiv 2003.07064), section 3.2. Both images show the same patch, so only its
-place tells them apart; borders of black around the canvas decide from how far a network can still read it. The canvas
+position differs; black borders around the canvas decide from how far a network can still read it. The canvas
 makes the displacement a multiple of every usual total stride: location can be read through the boundary only, never
 through the phase at which a strided network samples (cards/specification.md, "qi").
 """
@@ -21,7 +21,7 @@ class Quadrant(ImageSet):
     spec = QI
 
     def patch(self, image: Image.Image) -> Pixels:
-        """ImageNet's usual central crop, scaled to the patch in one antialiased step."""
+        """Returns ImageNet's usual central crop, scaled to the patch in one antialiased step."""
         return central_square(image, QUADRANT.crop, QUADRANT.patch)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""`red_green`: is the red box left of the green one? A question about order, that location gives away.
+"""`red_green`: is the red box left of the green one? A question about order, whose answer location gives away.
 
 After Kayhan & van Gemert, CVPR 2020 (arXiv 2003.07064), section 4.1. Each label has its own height in the image:
 label 0 above, label 1 below. `test_dissimilar` is `test_similar` with the heights exchanged: a network that answers by
@@ -37,7 +37,7 @@ class RedGreen(GeneratedSet):
     spec = RED_GREEN_SET
 
     def rows(self, split: str) -> Iterator[Row]:
-        """Each label's stretch of its order; the dissimilar test moves the similar one's pictures by the shift."""
+        """Yields each label's part of its order; the dissimilar test moves the similar one's pictures by the shift."""
         for placements in zip(*(placements_of_split(label, split) for label in range(2)), strict=True):
             for label, similar in enumerate(placements):
                 move = (RED_GREEN.shift if label == 0 else -RED_GREEN.shift) if split == DISSIMILAR else 0
@@ -51,7 +51,7 @@ class RedGreen(GeneratedSet):
 
 
 def placements_of_split(label: int, split: str) -> list[Placement]:
-    """Returns the placements that a split takes of a label's order; both test splits take the same."""
+    """Returns a split's placements from a label's order; both test splits have the same."""
     taken = SIMILAR if split == DISSIMILAR else split
     start = 0
     for name, rows in RED_GREEN_SET.splits.items():

@@ -12,7 +12,7 @@ from qi_datasets.builder import GeneratedSet, Row
 from qi_datasets.pixels.geometry import Placed
 from qi_datasets.specs import ROOK
 
-# Bright outline, dim inside: then a filter answers the silhouette most, which padding crops in one of the two corners.
+# Bright outline, dim inside: then a filter responds most to the silhouette, which padding crops in one corner.
 GLYPH = """
 9999..9999..9999
 9449..9449..9449
@@ -42,7 +42,7 @@ class Rook(GeneratedSet):
     spec = ROOK
 
     def rows(self, split: str) -> Iterator[Row]:
-        """Row 0 has the glyph at (0, 0), row 1 has it flush with the opposite corner."""
+        """Yields row 0 with the glyph at (0, 0), and row 1 with it in the opposite corner."""
         rook = glyph()
         far = self.size - len(rook)
         for label, corner in ((UPPER_LEFT, 0), (BOTTOM_RIGHT, far)):

@@ -32,7 +32,7 @@ class Shifted(ImageSet):
         return central_square(image, WHOLE_SIDE, SHIFTED_GEOMETRY.base)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
-        """The base; its label is the synset's place among ImageNet's 1000, -1 if that is not known."""
+        """Returns the base; its label is the synset's index among ImageNet's 1000, -1 if that is not known."""
         columns = {
             "source": source,
             "wnid": wnid,
@@ -52,6 +52,6 @@ class Shifted(ImageSet):
 
 
 def window_pair(source: str, k: int) -> list[int]:
-    """Pair `k` of a source: [y0, x0, y1, x1], the top-left pixels of its two windows."""
+    """Returns pair `k` of a source: [y0, x0, y1, x1], the top-left pixels of its two windows."""
     words = np.frombuffer(draw(f"pair/{source}/{k}"), ">u2")[:4]
     return [int(word) % (SHIFTED_GEOMETRY.slack + 1) for word in words]

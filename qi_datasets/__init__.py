@@ -1,4 +1,4 @@
-"""Data sets that show that CNNs read absolute location, generated to the pixel, proved, and loaded in one line."""
+"""Data sets that show that CNNs read absolute location, generated to the pixel, verified, and loaded in one line."""
 
 from importlib import import_module
 from importlib.metadata import version
@@ -44,7 +44,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what needs `datasets` when it is first used, so that the commands answer --help at once."""
+    """Imports names that need `datasets` when they are first used, so that the commands answer --help at once."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "evaluate" and find_spec("torch") is None:
@@ -53,5 +53,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Returns what there is, so that tab completion finds it."""
+    """Returns all names, so that tab completion finds them."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

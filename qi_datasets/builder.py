@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Builder(ABC):
-    """The base of `GeneratedSet` and `ImageSet`: makes the rows of one set. `spec` is its row of the spec table.
+    """The base of `GeneratedSet` and `ImageSet`, which make the rows of one set. `spec`: its row of the spec table.
 
     size: side of the square image at border 0, in pixels; only sets whose spec has a `size_option` take another than
     the spec's. Raises OptionError for a size that the spec doesn't allow. Builders are small and picklable.
@@ -51,11 +51,11 @@ class Builder(ABC):
             raise OptionError(f"{self.spec.name} has one size, {self.spec.size}, not {self.size}", code="bad-shape")
 
     def pictures(self, first: Image.Image) -> dict[str, list[Strip]]:
-        """Returns further pictures of the set for its card, by file name, made of its first image; none by default."""
+        """Returns further pictures of the set for its card, by file name, from its first image; none by default."""
         return {}
 
     def checked(self, row: Row) -> Row:
-        """Returns `row`, if it is what the spec says; else BuilderError."""
+        """Returns `row` if it obeys the spec. Raises BuilderError otherwise."""
         spec, image = self.spec, row.image
         if (image.height, image.width, image.channels) != (self.size, self.size, spec.channels):
             found, wanted = (image.height, image.width, image.channels), (self.size, self.size, spec.channels)
@@ -72,10 +72,10 @@ class GeneratedSet(Builder):
 
     @abstractmethod
     def rows(self, split: str) -> Iterator[Row]:
-        """The rows of a split, in order."""
+        """Yields the rows of a split, in order."""
 
     def __call__(self, split: str) -> Iterator[Row]:
-        """Yields the checked rows of a split, as many as the spec says; BuilderError otherwise."""
+        """Yields the checked rows of a split. Raises BuilderError unless their number is the spec's."""
         count = 0
         for count, row in enumerate(self.rows(split), start=1):  # noqa: B007
             yield self.checked(row)
@@ -84,18 +84,18 @@ class GeneratedSet(Builder):
 
 
 class ImageSet(Builder):
-    """A set that is made from images, each on its own."""
+    """A set that is made from images, one by one."""
 
     @abstractmethod
     def patch(self, image: Image.Image) -> Pixels:
-        """Returns the part of a decoded RGB image that the set shows: (h, w, c) uint8. Called once per source."""
+        """Returns the part of a decoded RGB image that the set uses: (h, w, c) uint8. Called once per source."""
 
     @abstractmethod
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
-        """The rows, at border 0, that a source's patch gives."""
+        """Returns the rows, at border 0, of a source with this patch."""
 
     def __call__(self, patch: Pixels, source: str, wnid: str) -> list[Row]:
-        """Returns the checked rows of a source, as many as the spec says; BuilderError otherwise."""
+        """Returns the checked rows of a source. Raises BuilderError unless their number is the spec's."""
         rows = [self.checked(row) for row in self.rows(patch, source, wnid)]
         if len(rows) != self.spec.rows_per_source:
             raise BuilderError(f"{self.spec.name}: {len(rows)} rows of a source, not {self.spec.rows_per_source}")

@@ -1,4 +1,4 @@
-"""Every exception that a caller's input can cause: one line that says what is wrong, where, and what to do."""
+"""Every exception that a user's input can cause; its one line says what is wrong, where, and what to do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,12 +63,12 @@ CODES = {
     "unreadable-entry": "a file of an entry is missing or can't be read",
     "unsupported-operation": "a function that a network calls has no rule",
 }
-"""Code of an error -> what is wrong. Codes stay as they are when messages get other words."""
+"""Code of an error -> its meaning. Codes stay the same if messages change."""
 
 
 @dataclass(frozen=True)
 class NamedArgument:
-    """An argument that a message names: `name=value` in Python, its flag in a command's messages."""
+    """An argument in a message: `name=value` in Python, its flag in a command's messages."""
 
     name: str
     value: object = None
@@ -78,12 +78,12 @@ class NamedArgument:
 
 
 class Message(str):
-    """A text that keeps its parts, of which some may be a `NamedArgument`."""
+    """A text that keeps its parts, some of which may be a `NamedArgument`."""
 
     parts: tuple[object, ...]
 
     def __new__(cls, *parts: object) -> "Message":
-        """Returns the parts as one text; those of an error and of another message count one by one."""
+        """Joins the parts to one text; those of an error or of another message become parts of this one."""
         text = super().__new__(cls, "".join(map(str, parts)))
         messages = (part.message if isinstance(part, QIDatasetsError) else part for part in parts)
         groups = (part.parts if isinstance(part, Message) else (part,) for part in messages)
@@ -92,7 +92,7 @@ class Message(str):
 
 
 class QIDatasetsError(Exception):
-    """Base of all exceptions of this package; `exit_status` is what a command ends with.
+    """Base of all exceptions of this package; `exit_status` is a command's exit status.
 
     Args:
         parts: The message, in parts: texts, a `NamedArgument` for each argument that it names, and other errors.
@@ -112,7 +112,7 @@ class QIDatasetsError(Exception):
 
     @property
     def message(self) -> Message:
-        """The text, which knows the arguments in it."""
+        """The text with its parts."""
         return Message(*self.args)
 
     def __str__(self) -> str:
@@ -184,7 +184,7 @@ class NewerSetError(StoredSetError):
 
 
 class MissingExtraError(QIDatasetsError, ImportError):
-    """A part of this package needs libraries that are installed with one of its extras."""
+    """A part of this package needs libraries that one of its extras installs."""
 
     code = "missing-extra"
 
@@ -196,13 +196,13 @@ class HubError(QIDatasetsError):
 
 
 class NotOnHubError(HubError):
-    """The Hub knows no such repository, revision or file, or shows it to others only."""
+    """The Hub has no such repository, revision or file, or hides it from this user."""
 
     code = "not-on-hub"
 
 
 class PublishError(QIDatasetsError):
-    """A set must not be published so: its terms, or what is published already, forbid it."""
+    """A set must not be published like this: its terms, or published data, forbid it."""
 
     code = "not-publishable"
 
@@ -231,20 +231,20 @@ def missing_extra(what: str, extra: str) -> MissingExtraError:
     """Returns the error of a missing library, with the command that installs it.
 
     Args:
-        what: What is missing, and for what.
-        extra: Of this package, which brings it.
+        what: What is missing, and its purpose.
+        extra: The extra of this package that installs it.
     """
     return MissingExtraError(f"{what}; in a checkout of qi-datasets run: python -m pip install '.[{extra}]'")
 
 
 def name_some(names: Sequence[str], most: int = 5) -> str:
-    """Returns names for a message: the first `most` of them, and how many there are beside."""
+    """Returns names for a message: the first `most` of them, and the number of others."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an exception's text without line breaks and control characters; where it is empty, its class's name."""
+    """Returns an exception's text without line breaks and control characters; if it is empty, its class's name."""
     return in_one_line(str(error)) or type(error).__name__
 
 
@@ -254,7 +254,7 @@ def in_one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text that a terminal shows and doesn't obey: control characters but line breaks are spelt out."""
+    """Returns a text that is safe on a terminal: control characters but line breaks are escaped."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)

@@ -1,4 +1,4 @@
-"""ImageNet's names: the ids of its images, the 1000 synsets ("wnids") of ImageNet-1k, and which image has which.
+"""ImageNet's names: the ids of its images, the 1000 synsets ("wnids") of ImageNet-1k, and the class of each image.
 
 `imagenet_val_classes.bin` holds the class, 0 to 999 in the order of the sorted synsets, of every validation image from
 1 to 50,000: ten bits each, the most significant bit first, one after another.
@@ -19,7 +19,7 @@ _UNKNOWN = -1
 """The label of an image whose synset is not known, or not among the 1000."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of its pixels, by channel, in [0, 1]: what networks trained on it are usually given images with."""
+"""Mean and deviation of its pixels, by channel, in [0, 1]: the usual normalisation of networks trained on it."""
 
 WNID = re.compile(r"n\d{8}", re.ASCII)
 _VAL_PREFIX = "ILSVRC2012_val_"
@@ -27,10 +27,10 @@ _VAL_ID = re.compile(rf"{_VAL_PREFIX}\d{{8}}", re.ASCII)
 
 _USUAL = f"{_VAL_PREFIX}00000000.JPEG\0"
 _DIGITS = slice(len(_VAL_PREFIX), len(_VAL_PREFIX) + 8)
-"""A file's name as ImageNet writes it, a null byte behind, and where its digits are."""
+"""A file name in ImageNet's form, followed by a null byte, and the position of its digits."""
 
 _CLASS_BITS = 10
-"""Bits that each class takes in the packed table."""
+"""Bits of each class in the packed table."""
 
 
 @cache
@@ -41,7 +41,7 @@ def wnids() -> tuple[str, ...]:
 
 @cache
 def _labels_by_wnid() -> Mapping[str, int]:
-    """Returns synset -> its place among the sorted 1000."""
+    """Returns synset -> its index among the sorted 1000."""
     return {wnid: label for label, wnid in enumerate(wnids())}
 
 
@@ -52,14 +52,14 @@ def label_of(wnid: str) -> int:
 
 @dataclass(frozen=True)
 class ImageCollection:
-    """Images that were published together, under names that say which image is meant.
+    """Images that were published together, under names that identify them.
 
     Attributes:
-        title: What the collection is called.
-        images: How many it has.
-        file: Pattern of its files' names; the group `id` is the image's id, `wnid` the synset if the name gives
+        title: The collection's name.
+        images: Number of its images.
+        file: Pattern of its files' names; the group `id` is the image's id, `wnid` the synset if the name has
             it.
-        wnid: The synset of an image by the name that a source gives it, "" if the collection has no such image.
+        wnid: Returns the synset of an image by its name in a source, "" if the collection has no such image.
     """
 
     title: str
@@ -71,17 +71,17 @@ class ImageCollection:
         return self.title
 
     def named(self, file: str) -> tuple[str, str] | None:
-        """Returns the id and the synset ("" if the name tells none) in a file's name; None for other names."""
+        """Returns the id and the synset ("" if the name has none) in a file's name; None for other names."""
         match = self.file.fullmatch(file)
         return None if match is None else (match["id"], match["wnid"] or "")
 
 
 class _Validation(ImageCollection):
-    """ImageNet's validation images, whose files are found whatever the case of their names."""
+    """ImageNet's validation images, whose files are found in upper or lower case."""
 
     def named(self, file: str) -> tuple[str, str] | None:
-        """As `ImageCollection.named`; an id gets the case that ImageNet writes it in."""
-        # Names are nearly always written as ImageNet does, and there may be 50,000 of them.
+        """Does the same as `ImageCollection.named`; an id gets ImageNet's case."""
+        # Names nearly always have ImageNet's form, and there may be 50,000 of them.
         if file[23:] == ".JPEG" and file[:15] == _VAL_PREFIX and file[15:23].isdigit() and file.isascii():
             return file[:23], ""
         match = self.file.fullmatch(file)
@@ -121,15 +121,15 @@ def val_wnid(name: str) -> str:
 
 
 def numbers_in(files: str) -> "npt.NDArray[np.int64] | None":
-    """Returns the numbers, 1 to 50,000, of validation images whose files are named as ImageNet does.
+    """Returns the numbers, 1 to 50,000, of validation images whose files have ImageNet's names.
 
-    There may be 50,000 names, so they are read all at once: one by one would take five times as long as listing them.
+    There may be 50,000 names, so all are read at once: one by one would take five times as long as listing them.
 
     Args:
-        files: Names, a null byte behind each.
+        files: Names, each followed by a null byte.
 
     Returns:
-        A number for each name; None where one of them is another name, and without names.
+        A number for each name; None if one of them is another name, or there are none.
     """
     import numpy as np
 
@@ -137,7 +137,7 @@ def numbers_in(files: str) -> "npt.NDArray[np.int64] | None":
     if len(files) % width or len(files) < width or not files.isascii():
         return None
     found, usual = (np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, width) for text in (files, _USUAL))
-    above = found - usual  # What lies below the usual byte wraps around, and is above nine too.
+    above = found - usual  # Characters below "0" wrap around to values above nine.
     largest = np.zeros(width, np.uint8)
     largest[_DIGITS] = 9
     if (above > largest).any():

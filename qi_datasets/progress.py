@@ -8,13 +8,13 @@ from tqdm import tqdm
 
 
 def bar_over(name: str, total: int, unit: str, progress: bool, *, scaled: bool = False) -> "tqdm[Any]":
-    """Returns a progress bar on standard error, silent where that is not a terminal.
+    """Returns a progress bar on standard error, silent unless that is a terminal.
 
     Args:
-        name: What the bar is called.
-        total: How many units there are.
-        unit: What is counted, in the singular.
-        progress: False for none at all.
+        name: The bar's name.
+        total: Number of units.
+        unit: The unit, in the singular.
+        progress: False for no bar.
         scaled: Write thousands and millions as k and M.
     """
     return tqdm(total=total, desc=name, unit=unit, unit_scale=scaled, disable=None if progress else True, leave=False)
@@ -26,7 +26,7 @@ def is_watched() -> bool:
 
 
 class Teller:
-    """Says how far work is where nobody sees a bar: a line a minute, and one for each border that is done."""
+    """Reports progress where nobody sees a bar: a line a minute, and one for each finished border."""
 
     MINUTE = 60.0
 
@@ -36,7 +36,7 @@ class Teller:
         self._border, self._last = "", time.monotonic()
 
     def count(self, border: str = "") -> None:
-        """Counts a part of the work, of some border."""
+        """Counts a part of the work, at some border."""
         self.done += 1
         if not self._speaks:
             return

@@ -1,4 +1,4 @@
-"""Finds the builder of a set by name: the spec table's own, and those that other packages bring."""
+"""Finds the builder of a set by name, in the spec table and in other packages."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import SPECS
 
 ENTRY_POINTS = "qi_datasets.builders"
-"""Entry-point group through which another package adds a set: each entry is a subclass of GeneratedSet or ImageSet."""
+"""Entry-point group for other packages to add sets: each entry is a subclass of GeneratedSet or ImageSet."""
 
 
 @cache
@@ -22,7 +22,7 @@ def third_party_builders() -> Mapping[str, type[Builder]]:
 
 
 def load_builder(entry: EntryPoint) -> type[Builder]:
-    """Returns the builder class behind an entry point; BuilderError for anything else, and for a name that is taken."""
+    """Returns the builder class of an entry point. Raises BuilderError for anything else, and for a taken name."""
     try:
         found = entry.load()
     except Exception as error:  # another package's module may raise anything
@@ -45,7 +45,7 @@ def specs() -> dict[str, SetSpec]:
 
 
 def look_up_spec(name: object) -> SetSpec:
-    """Returns the set of that name; UnknownSetError for any other, which lists all sets and the nearest name."""
+    """Returns the set of that name. Raises UnknownSetError, which lists all sets and the nearest name."""
     if isinstance(name, str) and name in SPECS:
         return SPECS[name]
     known = specs()
@@ -55,7 +55,7 @@ def look_up_spec(name: object) -> SetSpec:
 
 
 def nearest(name: object, known: Mapping[str, object]) -> str:
-    """Returns " (did you mean ...?)" for the name that is most like `name`, or "".
+    """Returns " (did you mean ...?)" with the name nearest to `name`, or "".
 
     Example:
         >>> nearest("rok", {"rook": 1, "corner": 2})
@@ -66,7 +66,7 @@ def nearest(name: object, known: Mapping[str, object]) -> str:
 
 
 def builder_of(spec: SetSpec, size: int | None = None) -> Builder:
-    """Returns the builder of a set, for images of `size` pixels; OptionError for a size that the set doesn't take."""
+    """Returns the builder of a set, for images of `size` pixels. Raises OptionError for a size that it can't have."""
     third_party = {} if spec.name in SPECS else third_party_builders()
     builder: type[Builder] = third_party[spec.name] if third_party else resolve_name(spec.builder)
     return builder(size=spec.size if size is None else size)

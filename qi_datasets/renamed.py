@@ -1,4 +1,4 @@
-"""Old names of public definitions, which warn and go with the next minor version."""
+"""Keeps old names of public definitions, with a warning, until the next minor version."""
 
 import sys
 import warnings
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def give_renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns a module's `__getattr__`, which gives definitions by their old names, with a DeprecationWarning.
+    """Returns a module's `__getattr__` that returns definitions by their old names, with a DeprecationWarning.
 
     Args:
         module: Its full name.

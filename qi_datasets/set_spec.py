@@ -9,10 +9,10 @@ from qi_datasets.errors import NamedArgument, OptionError
 
 @dataclass(frozen=True)
 class IntegerOption:
-    """An integer that a user may choose, and the check that it is one.
+    """An integer argument of a set, with its range.
 
-    name: of the argument, for messages.
-    default: its value where none is given.
+    name: the argument's name, for messages.
+    default: its default value.
     low, high: the range, both ends included.
     step: the values are `low` and every `step` after it.
     """
@@ -24,7 +24,7 @@ class IntegerOption:
     step: int = 1
 
     def check(self, value: object) -> int:
-        """`value` as an int; OptionError for anything else, bool included, and for a value out of range."""
+        """Returns `value` as an int. Raises OptionError for anything else, also bool, and for a value out of range."""
         if isinstance(value, Integral) and not isinstance(value, bool):
             number = int(value)
             if self.low <= number <= self.high and (number - self.low) % self.step == 0:
@@ -42,7 +42,7 @@ class Licence:
     """The terms of a set's pixels, in the words of the Hub's cards.
 
     id: the Hub's identifier, "other" for terms without one.
-    name, link: of such other terms: a short name, and where they are written.
+    name, link: a short name and the address of such other terms.
     """
 
     id: str
@@ -59,10 +59,10 @@ IMAGENET_TERMS = Licence("other", "imagenet", "https://www.image-net.org/downloa
 class SetSpec:
     """One row of the table: everything about a set but its pixels.
 
-    name, title, summary: what it is called in calls and folders, what on pages, and one sentence about it.
+    name, title, summary: its name in calls and folders, its name on pages, and one sentence about it.
     builder: "module:class" of its builder; another package's set has an entry point instead.
     mode: "L" or "RGB".
-    size: side of the square image at border 0 in pixels, where `size_option` doesn't say otherwise.
+    size: side of the square image at border 0 in pixels, unless `size_option` sets another.
     labels: the names of labels 0, 1, ...
     splits: split name -> number of *sources* (sets made from images) or of rows (sets that need no input).
     columns: further columns beside `image` and `label`, name -> type ("string", "int32", or "int32[5,4]" for nested
@@ -71,16 +71,16 @@ class SetSpec:
     first_rank_after: the set whose sources come before this one's in the order.
     count_option: the argument that sets the number of sources per split.
     borders: the border of each config in pixels, or () for the one config `default`.
-    takes_border: whether loading adds any border.
-    takes_grid: whether loading shows each source in every cell of a grid.
-    views: what `load_dataset(mode=...)` computes of the stored image.
+    takes_border: whether loading can add any border.
+    takes_grid: whether loading can show each source in every cell of a grid.
+    views: the views of the stored image, for `load_dataset(mode=...)`.
     size_option: the argument that chooses another size, if there is one.
     label_in_digest: whether row digests cover the label.
-    rows_per_file: of a Parquet file, at most.
+    rows_per_file: largest number of rows of a Parquet file.
     licence: the terms of the pixels; a set of demo pictures is under this package's own licence.
     publishable: whether anybody may publish the pixels; those of demo pictures always may be.
-    integrity: names of the integrity checks that prove this set, beside those that every set gets.
-    separability: "module:function" of what proves by networks that the set measures what it claims.
+    integrity: names of this set's integrity checks, beside those of every set.
+    separability: "module:function" that checks by networks that the set measures what it claims.
     demo_splits: as `splits`, for demo pictures.
     digests, demo_digests: pinned split digests of the config without border, by split: of the official set, and of
         the one made from demo pictures.
@@ -127,9 +127,9 @@ class SetSpec:
         return tuple(map(self.config_of, self.borders)) if self.borders else ("default",)
 
     def config_of(self, border: int) -> str:
-        """Returns name of the config with that border."""
+        """Returns the name of the config with that border."""
         return f"border_{border}" if self.borders else "default"
 
     def rows(self, split: str) -> int:
-        """Official number of rows of a split."""
+        """Returns the official number of rows of a split."""
         return self.splits[split] * self.rows_per_source

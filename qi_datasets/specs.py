@@ -11,13 +11,13 @@ from qi_datasets.imagenet import wnids
 from qi_datasets.set_spec import IMAGENET_TERMS, MIT, IntegerOption, SetSpec
 
 SPEC_VERSION = "1.0.0"
-"""Version of the data, apart from the package's: a changed pixel is a new major."""
+"""Version of the data, independent of the package's: a changed pixel is a new major version."""
 
 SPEC_DATE = "2026-11-22"
-"""The day from which on this version of the data holds."""
+"""The first day of this version of the data."""
 
 DRAW_PREFIX = "qi-datasets/v1"
-"""Every draw is the SHA-256 of a string that starts so."""
+"""The beginning of the strings whose SHA-256 makes random draws."""
 
 CORNERS = ("upper_left", "bottom_right")
 
@@ -26,7 +26,7 @@ BORDER = IntegerOption("border", default=0, low=0, high=4096)
 """Black pixels added on all four sides."""
 
 BORDER_COLUMNS = ("x", "y", "border")
-"""Columns, of sets that have them, to which a border adds itself."""
+"""Columns of the sets that have them to which a border is added."""
 
 GRID = IntegerOption("grid", default=2, low=2, high=9)
 """Cells per side of a grid view of `qi`."""
@@ -52,11 +52,11 @@ class QuadrantGeometry:
 
     @property
     def displacement(self) -> int:
-        """Between the two corners, per axis: a multiple of every usual total stride."""
+        """Pixels between the two corners, per axis: a multiple of every usual total stride."""
         return self.canvas - self.patch
 
     def grid_side(self, grid: int) -> int:
-        """Returns the side in pixels of the canvas of a grid of so many cells per side; for two it is `qi`'s canvas."""
+        """Returns the side in pixels of the canvas of a grid of `grid` cells per side; for two it is `qi`'s canvas."""
         return self.displacement * (grid - 1) + self.patch
 
 
@@ -69,7 +69,7 @@ class RedGreenGeometry:
 
     box: side of a box.
     left: columns of the left box's first pixel.
-    gap: from there to the first column that the right box's first pixel may take, at least.
+    gap: smallest distance from there to the right box's first pixel.
     right_end: the end of the right box's columns.
     spread: from a label's centre to the row of a box's first pixel.
     centres: a row for each label.

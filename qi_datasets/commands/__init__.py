@@ -1,1 +1,1 @@
-"""The commands: options in, one call of the library, a table out."""
+"""The command line: each command turns its options into one call of the library, and prints a table."""

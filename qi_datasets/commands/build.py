@@ -158,7 +158,7 @@ def list_subset(
     *,
     quiet: bool,
 ) -> None:
-    """Lists training images, and makes a tree of links to some; arguments as of the command."""
+    """Lists training images, and makes a tree of links to some; arguments are those of the command."""
     check_effect(("sets", "imagenet_train", "per_class", "links", "output", "quiet"), "on subset")
     if imagenet_train is None or set(sets) - {"subset"}:
         raise click.UsageError("subset is made alone: --imagenet-train PATH --set subset.")
@@ -181,7 +181,7 @@ def list_subset(
 
 
 def report(built: "Built") -> None:
-    """Returns a table of the sets that were built, with their state and place, and of those that were not, and why."""
+    """Returns a table of the built sets, with their state and location, and of the others, with the reason."""
     from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 
@@ -213,8 +213,8 @@ def show_forecast(plans: "Sequence[Plan]", notes: "Sequence[str]", root: "Place"
     Args:
         plans: The sets.
         notes: A line for each set that is left out.
-        root: Where the sets would go.
-        workers: Threads, None for one per core.
+        root: The folder or URL of the sets.
+        workers: Number of threads, None for one per core.
     """
     from qi_datasets.building.forecast import forecast
 

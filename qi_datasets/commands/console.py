@@ -1,4 +1,4 @@
-"""Shared by all commands on a terminal: tables, and errors and signals in one line with their exit status."""
+"""Code that all commands share: tables, and errors and signals in one line with their exit status."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ CANNOT_WRITE = 2
 
 
 def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Makes a command of a function with options: `-h`, `--version`, and errors in one line."""
+    """Makes a command from a function with options: adds `-h`, `--version`, and errors in one line."""
 
     def made(function: Callable[..., None]) -> click.Command:
         settings = {"help_option_names": ["-h", "--help"]}
@@ -36,9 +36,9 @@ def command(epilog: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns this package's exceptions, signals and a full disk under the output into one line and an exit status.
+    """Turns this package's exceptions, signals and a full disk into one line on standard error and an exit status.
 
-    The line goes to standard error, and names flags where the exception named arguments.
+    The line names flags where the exception named arguments.
     """
 
     @wraps(command)
@@ -75,7 +75,7 @@ def fail(text: str, status: int, cause: BaseException) -> NoReturn:
 
 
 def say(text: str = "", err: bool = False) -> None:
-    """Prints text that may hold names of files: control characters in them are shown, not obeyed."""
+    """Prints text that may have file names in it: control characters are escaped."""
     click.echo(printable(text), err=err)
 
 
@@ -83,8 +83,8 @@ def check_effect(effective: Collection[str], place: str) -> None:
     """Raises click's error for an argument of the running command that has no effect.
 
     Args:
-        effective: Names of those that have one.
-        place: Where the others have none, for the message: "with --grid".
+        effective: Names of the arguments that have one.
+        place: The end of the message: "with --grid".
     """
     context = click.get_current_context()
     for parameter in context.command.params:
@@ -115,7 +115,7 @@ def width() -> int:
 
 
 def wrap_lines(text: str) -> str:
-    """Returns a sentence in lines that fit the terminal; in one line where the output goes elsewhere."""
+    """Wraps a sentence to the width of the terminal; leaves it in one line if the output goes elsewhere."""
     if not sys.stdout.isatty():
         return text
     return textwrap.fill(text, width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""`qi-eval`: from a network to an entry."""
+"""`qi-eval`: makes an entry from a network."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -158,13 +158,13 @@ def main(
 
 
 def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str | None, *, quiet: bool) -> None:
-    """Shows an entry, and writes what is made of it.
+    """Shows an entry, and writes its figure and its results for the Hub.
 
     Args:
         made: The entry.
         entry: Its folder.
-        plot: The values of these options.
-        dataset_id: The values of these options.
+        plot: The value of this option.
+        dataset_id: The value of this option.
         quiet: Show nothing.
     """
     if plot is not None:
@@ -182,13 +182,13 @@ def report(made: "Entry", entry: Path | None, plot: Path | None, dataset_id: str
 
 
 def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: str | None) -> None:
-    """Raises click's error for options that need an entry's folder, or that don't go together.
+    """Raises click's error for options that need an entry's folder, or that exclude each other.
 
     Args:
         entry: The folder.
-        merge: As of the command.
-        dry_run: As of the command.
-        dataset_id: As of the command.
+        merge: The option of the command.
+        dry_run: The option of the command.
+        dataset_id: The option of the command.
     """
     if merge and (entry is None or dry_run):
         raise click.UsageError("--merge needs --entry, and goes without --dry-run.")
@@ -197,13 +197,13 @@ def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: s
 
 
 def asked_by(options: Mapping[str, Any]) -> "tuple[EvaluationRequest, dict[str, str | None]]":
-    """Returns the evaluation that the command's options ask for, and what they say of the network."""
+    """Returns the evaluation that the command's options request, and their texts about the network."""
     from qi_datasets.evaluation.arguments import EvaluationRequest
     from qi_datasets.evaluation.description import LONGEST
 
     about = {name: options[name] for name in LONGEST}
     asked: dict[str, Any] = {name: value for name, value in options.items() if name not in (*LONGEST, "dense")}
-    # Options that may be repeated are () where they are not given.
+    # Options that may be repeated are () if they are not given.
     asked |= {name: options[name] or None for name in ("borders", "init")}
     return EvaluationRequest(local=not options["dense"], **asked), about
 
@@ -211,13 +211,13 @@ def asked_by(options: Mapping[str, Any]) -> "tuple[EvaluationRequest, dict[str, 
 def check_before_torch(
     model: str, output: str | None, entry: Path | None, plot: Path | None, request: "EvaluationRequest"
 ) -> None:
-    """Raises our errors for arguments that are wrong, before torch is imported, which takes seconds.
+    """Raises our errors for wrong arguments before torch is imported, which takes seconds.
 
     Args:
-        model: As they were given.
-        output: As they were given.
-        entry: As they were given.
-        plot: As they were given.
+        model: The argument as given.
+        output: The option as given.
+        entry: The option as given.
+        plot: The option as given.
         request: The further arguments of `evaluate`.
     """
     from qi_datasets.evaluation import arguments as given
@@ -239,12 +239,12 @@ def estimate_or_merge(
     about: Mapping[str, str | None],
     progress: bool,
 ) -> "Entry | None":
-    """Returns the entry of the parts that are done in a folder; without a folder, shows how long all of them take.
+    """Returns the entry of the finished parts in a folder; without a folder, shows how long the evaluation will take.
 
     Args:
-        model: As of `evaluate_request`.
-        request: As of `evaluate_request`.
-        output: As of `evaluate_request`.
+        model: As in `evaluate_request`.
+        request: As in `evaluate_request`.
+        output: As in `evaluate_request`.
         entry: The folder whose parts are put together; None for an estimate.
         about: The fields that describe the network.
         progress: Show bars on a terminal.
@@ -272,12 +272,12 @@ def estimate_or_merge(
 
 
 def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> None:
-    """Changes what an entry says of its network.
+    """Changes the texts of an entry about its network.
 
     Args:
-        folder: Of the entry.
-        options: Those of the command; all but six have no effect here.
-        quiet: Say nothing.
+        folder: The entry's folder.
+        options: The options of the command; all but six have no effect here.
+        quiet: Print nothing.
     """
     from qi_datasets.evaluation.description import ABOUT, LONGEST
     from qi_datasets.evaluation.entry import Entry
@@ -292,7 +292,7 @@ def describe_entry(folder: Path, options: Mapping[str, Any], *, quiet: bool) -> 
 
 
 def refresh_entries(folder: Path, *, quiet: bool) -> None:
-    """Rewrites the entries below a folder in this version's form; says which."""
+    """Rewrites the entries below a folder in this version's form, and prints which."""
     from qi_datasets.evaluation.refresh import refresh_entries_in
 
     found = refresh_entries_in(folder)
@@ -306,14 +306,14 @@ def refresh_entries(folder: Path, *, quiet: bool) -> None:
 def check_again(
     model: str | None, folder: Path, output: str | None, request: "EvaluationRequest", *, quiet: bool
 ) -> None:
-    """Runs an entry's evaluation again; exit status 1 if it gives something else.
+    """Runs an entry's evaluation again; ends with exit status 1 if the result differs.
 
     Args:
-        model: As of `evaluate`; None for the one that the entry names, if a library has it.
-        output: As of `evaluate`.
-        folder: Of the entry, which says how it is evaluated.
+        model: As in `evaluate`; None for the one that the entry names, if a library has it.
+        output: As in `evaluate`.
+        folder: Folder of the entry, which has the settings.
         request: The weights and the device; its other fields are not used.
-        quiet: Show no bars; what differs goes to standard error.
+        quiet: Show no bars; differences go to standard error.
     """
     from qi_datasets.evaluation.entry import Entry
     from qi_datasets.evaluation.evaluate import evaluate_request
@@ -336,10 +336,10 @@ def check_again(
 
 
 def library_network(entry: "Entry", folder: Path, weights: str) -> tuple[str, str]:
-    """Returns the model and the weights that an entry names, where a library has them; else raises click's error.
+    """Returns the model and the weights that an entry names if a library has them; else raises click's error.
 
-    folder: of the entry.
-    weights: as given; "none" for those of the entry.
+    folder: the entry's folder.
+    weights: the option as given; "none" for the weights of the entry.
     """
     from qi_datasets.evaluation.models import DEFAULT, NONE, is_of_library
 
@@ -353,7 +353,7 @@ def library_network(entry: "Entry", folder: Path, weights: str) -> tuple[str, st
 
 @contextmanager
 def importable_here() -> Iterator[None]:
-    """Modules of the current folder can be named, as with `python -m`."""
+    """Makes modules of the current folder importable, as `python -m` does."""
     import sys
 
     sys.path.insert(0, "")
@@ -364,7 +364,7 @@ def importable_here() -> Iterator[None]:
 
 
 def show_list() -> None:
-    """The models that have names, and the tasks."""
+    """Prints the models that have names, and the tasks."""
     from qi_datasets.evaluation.models import model_names
     from qi_datasets.evaluation.tasks import TASKS
 
@@ -377,7 +377,7 @@ def show_list() -> None:
 
 
 def show(made: "Entry") -> None:
-    """The entry's figures in tables, on `qi` as a curve, and what they say in a sentence."""
+    """Prints the entry's figures in tables, on `qi` as a curve, and a sentence on them."""
     from qi_datasets.evaluation.curve import draw_text_curve
     from qi_datasets.evaluation.wording import borders_run, is_poor, number, reach
     from qi_datasets.specs import QI, SHIFTED
@@ -409,7 +409,7 @@ def show(made: "Entry") -> None:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time in words."""
+    """Returns a duration as text."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

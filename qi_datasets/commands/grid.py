@@ -1,4 +1,4 @@
-"""`qi-eval --grid`: in which cells of a grid a network reads the place of pictures."""
+"""`qi-eval --grid`: measures in which cells of a grid a network reads the position of pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ EFFECTIVE = (
     *("model", "task", "grid", "output", "entry", "borders", "init", "seeds", "limit", "plot", "dense", "quiet"),
     *("weights", "padding", "pool", "background", "batch_norm", "mean", "std", "device"),
 )
-"""Parameters of the command that a grid takes."""
+"""Parameters of the command that have an effect on a grid."""
 
 
 def run_on_grid(
@@ -29,16 +29,16 @@ def run_on_grid(
     *,
     progress: bool,
 ) -> None:
-    """Evaluates a network on a grid of `qi`, and shows where it reads.
+    """Evaluates a network on a grid of `qi`, and shows where it reads location.
 
     Args:
-        model: As of the command.
+        model: The argument of the command.
         grid: Cells per side.
-        output: As of the command.
-        entry: As of the command.
-        plot: As of the command.
+        output: The option of the command.
+        entry: The option of the command.
+        plot: The option of the command.
         request: Further options of the command.
-        progress: Show a bar on a terminal, and the figures in the end.
+        progress: Show a bar on a terminal, and the figures at the end.
     """
     from qi_datasets.specs import GRID, QI
 
@@ -66,7 +66,7 @@ def run_on_grid(
 
 
 def show(made: "GridEntry") -> None:
-    """Prints the figures of an evaluation, and the map of where."""
+    """Prints the figures of an evaluation, and the map of where it reads."""
     content, model = made.content, made.content["model"]
     for init, figures in made.figures.items():
         rows = [

@@ -1,4 +1,4 @@
-"""`qi-leaderboard`: entries become a page, and a submission is checked."""
+"""`qi-leaderboard`: makes a page of entries, and checks submissions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200
 INVALID = 1
-"""Exit status when an entry is not valid."""
+"""Exit status if an entry is not valid."""
 
 EPILOG = """
 \b
@@ -104,7 +104,7 @@ def main(
 
 
 def show_compared(compared: Sequence["ComparedClaim"], *, quiet: bool) -> int:
-    """Shows the Hub's ranking beside ours; quiet: what is wrong with it alone. Returns how many claims are wrong."""
+    """Shows the Hub's ranking beside ours; quiet: only the wrong claims. Returns the number of wrong claims."""
     from qi_datasets.evaluation.description import network_name
     from qi_datasets.leaderboard.hub_ranking import WRONG
 
@@ -140,7 +140,7 @@ def show_compared(compared: Sequence["ComparedClaim"], *, quiet: bool) -> int:
 def check_submission(
     submission: str, against: tuple[str, ...], rerun: int, sets: str | None, *, trust: bool, quiet: bool
 ) -> None:
-    """Says what a submission holds; exit status 1 if any of it is refused."""
+    """Prints what a submission has; ends with exit status 1 if any of it is refused."""
     from qi_datasets.leaderboard.submission import check
 
     found = check(submission, against, rerun=rerun, output=sets, trust=trust, progress=not quiet)
@@ -158,5 +158,5 @@ def check_submission(
 
 
 def count_entries(number: int) -> str:
-    """Returns a number of entries in words."""
+    """Returns a number of entries as text."""
     return f"{number} {'entry' if number == 1 else 'entries'}"

@@ -1,4 +1,4 @@
-"""`qi-plot`: several entries in one figure, and how they were measured."""
+"""`qi-plot`: draws several entries in one figure, and describes how they were measured."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`qi-publish`: sets become data sets of the Hub, entries results of their models, a board becomes a Space."""
+"""`qi-publish`: publishes sets as data sets of the Hub, entries as results of their models, a board as a Space."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1e6
 UNCHECKED = 3
-"""Exit status where something could not be checked."""
+"""Exit status if something could not be checked."""
 
 PATH = click.Path(path_type=Path)
 
@@ -172,7 +172,7 @@ def main(
 
 
 def check_usage(mode: str) -> None:
-    """Raises click's error for options that have no effect on what is published, and for a repository that lacks.
+    """Raises click's error for options that have no effect on the publication, and for a missing repository.
 
     Args:
         mode: A key of `MODES`.
@@ -183,11 +183,11 @@ def check_usage(mode: str) -> None:
 
 
 def end_dry_run(unseen: Sequence[str], *, quiet: bool) -> None:
-    """Says that nothing was written; ends with exit status 3 where the Hub could not be asked what is there.
+    """Says that nothing was written; ends with exit status 3 if the Hub could not be asked.
 
     Args:
-        unseen: Why, for each repository, "" for one that was asked.
-        quiet: Say nothing of what was written.
+        unseen: The reason for each repository, "" for one that was asked.
+        quiet: Don't say that nothing was written.
     """
     if not quiet:
         click.echo("nothing was written (--dry-run)")
@@ -197,7 +197,7 @@ def end_dry_run(unseen: Sequence[str], *, quiet: bool) -> None:
 
 
 def show_proposals(proposals: Sequence["Proposal"]) -> None:
-    """Shows what will be sent where."""
+    """Prints what will be sent, and where."""
     for one in proposals:
         kind = "commit to main" if one.direct else "pull request"
         state = "nothing to do" if one.is_done else f"{kind}: {one.title}"
@@ -210,7 +210,7 @@ def show_proposals(proposals: Sequence["Proposal"]) -> None:
 
 
 def show_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
-    """Shows what was sent, and where it can be seen. dry_run: nothing was; the plan is shown instead."""
+    """Prints what was sent, and its address. dry_run: nothing was sent; the plan is printed instead."""
     if dry_run:
         if not quiet:
             show_proposals([one.proposal for one in sent])
@@ -225,7 +225,7 @@ def show_sent(sent: Sequence["Sent"], *, dry_run: bool, quiet: bool) -> None:
 
 
 def show(publications: Sequence["Publication"]) -> None:
-    """Shows what will be done to each repository."""
+    """Prints the planned changes of each repository."""
     for one in publications:
         is_new = " (new)" if one.remote.access is None and not one.remote.unseen else ""
         licence = one.content.manifest.licence(one.content.spec)
@@ -248,7 +248,7 @@ def show(publications: Sequence["Publication"]) -> None:
 
 
 def report(done: "PublishedResult") -> None:
-    """Shows what was done, and the line that loads it."""
+    """Prints what was done, and the line of code that loads the set."""
     name, place = done.publication.content.spec.name, done.publication.place
     if done.changed:
         tags = f", tag {', '.join(done.tags)}" if done.tags else ""

@@ -1,4 +1,4 @@
-"""`qi-build --recipe`: makes a set again from its published manifest, and says what differs."""
+"""`qi-build --recipe`: makes a set again from its published manifest, and prints the differences."""
 
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from qi_datasets.storage.location import Place
 
 DIFFERENT = 1
-"""Exit status when an image differs."""
+"""Exit status if an image differs."""
 
 
 def refuse_beside_recipe(**given: object) -> None:
-    """Raises OptionError for an argument that a recipe decides; given: by name, empty where an option was not given."""
+    """Raises OptionError for an argument that a recipe decides. given: arguments by name, empty if not given."""
     for name, value in given.items():
         if value not in (None, (), False):
             flag = f"--{name.replace('_', '-')}"
@@ -28,15 +28,15 @@ def refuse_beside_recipe(**given: object) -> None:
 def make_again(
     location: str, source: "Source | None", root: "Place", engine: "Engine", force: bool, quiet: bool
 ) -> None:
-    """Builds a manifest's set again, prints what differs, and ends with status 1 if pixels do.
+    """Builds a manifest's set again, prints the differences, and ends with status 1 if pixels differ.
 
     Args:
-        location: Of the manifest, as for `manifest_at`.
-        source: The images, None without any.
-        root: Where the set goes.
-        engine: Where sources are decoded and encoded.
-        force: Build again, whatever is there.
-        quiet: Show no bars; what differs goes to standard error.
+        location: Location of the manifest, as in `manifest_at`.
+        source: The images; None if none are given.
+        root: The folder or URL of the set.
+        engine: Decodes and encodes the sources.
+        force: Build again, even if the set is there.
+        quiet: Show no bars; differences go to standard error.
     """
     from qi_datasets.building.build import build_set
     from qi_datasets.building.copying import make_random_access, wanted_by_recipe

@@ -1,4 +1,4 @@
-"""The one place where signals arrive: every one that asks a command to end lets it clean up, as Ctrl-C does."""
+"""Handles signals: each one that asks a command to end lets it clean up, as Ctrl-C does."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 GRACE = 2.0
-"""Seconds for cleaning up, in which further signals are taken for the same one; later ones end the process at once."""
+"""Seconds for cleaning up, in which further signals count as the same one; later ones end the process at once."""
 
 
 class StoppedError(KeyboardInterrupt):
@@ -24,7 +24,7 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """While the block runs, signals raise StoppedError in it, except those that this process was started to ignore."""
+    """Makes signals raise StoppedError in the block, except those that this process was started to ignore."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

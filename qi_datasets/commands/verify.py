@@ -1,4 +1,4 @@
-"""`qi-verify`: proves that the sets are what they claim."""
+"""`qi-verify`: checks that the sets measure what they claim."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 REMEDY = "to mend a damaged set, build it again: qi-build --set NAME --force, and the images, if it is made from any"
 
 NO_DAMAGE = ("against", "displacement", "separability", "list")
-"""Checks that fail over sets which are as they were built, or whose causes say what to do."""
+"""Checks that also fail on undamaged sets, or whose causes say what to do."""
 
 
 @command(EPILOG)
@@ -72,7 +72,7 @@ def main(
         require_drawing()
     shown = not quiet
     found = verify(out, sets or None, only, seeds, full, device, progress=shown, against=against, processes=True)
-    # Written before anything is printed, so that a file that can't be written is not overlooked.
+    # Written before anything is printed, so that an error in writing is not overlooked.
     if json_file is not None:
         found.write_json(json_file)
     if report is not None:
@@ -87,7 +87,7 @@ def main(
 
 
 def pins_alone(only: str | None, seeds: int | None, against: str | None, *, full: bool) -> str:
-    """Returns the part that is verified for pins: integrity. Raises usage errors for options that ask for more."""
+    """Returns the checks that pins need: integrity. Raises usage errors for options that ask for more."""
     from qi_datasets.verification.verify import INTEGRITY
 
     if only not in (None, INTEGRITY) or seeds is not None or against is not None:
@@ -96,7 +96,7 @@ def pins_alone(only: str | None, seeds: int | None, against: str | None, *, full
 
 
 def show_pins(found: "Report") -> None:
-    """Lines for the spec table, where a set is whole, official by name, and without a picture in several splits."""
+    """Returns lines for the spec table, if a set is whole, official by name, and has no picture in several splits."""
     from qi_datasets.verification.report.report import Status
 
     for one in found.sets:
@@ -114,7 +114,7 @@ def show_pins(found: "Report") -> None:
 
 
 def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
-    """A line for each set, all lines of a set of which a check did not pass, and why; with `verbose` everything."""
+    """Prints a line for each set, all lines of a set with a check that did not pass, and why; `verbose`: everything."""
     from qi_datasets.verification.report.report import Status
 
     if not quiet:
@@ -130,7 +130,7 @@ def show(found: "Report", *, verbose: bool, quiet: bool) -> None:
 
 
 def show_passes(found: "Report", *, verbose: bool) -> None:
-    """Shows how the checks of each set ended; with `verbose` digests, every check and every table too."""
+    """Prints the outcomes of each set's checks; with `verbose` also digests, every check and every table."""
     from qi_datasets.verification.report.report import sum_up
 
     for note in found.notes:
@@ -154,7 +154,7 @@ def show_passes(found: "Report", *, verbose: bool) -> None:
 
 
 def fit_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Returns the table as wide as the terminal allows; else each row as lines of its own."""
+    """Returns the table if it fits the terminal; else each row as several lines."""
     text = table(header, [[str(cell) for cell in row] for row in rows])
     if max(map(len, text.splitlines())) <= width():
         return text

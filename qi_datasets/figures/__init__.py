@@ -1,4 +1,4 @@
-"""Every figure of the article, from the sets and the reference networks, one function each (extra `torch`).
+"""Every figure of the paper, from the sets and the reference networks, one function each (extra `torch`).
 
     from qi_datasets.figures import rook_training
     rook_training(epoch=100, look="dark").savefig("rook.png")

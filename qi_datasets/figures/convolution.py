@@ -1,4 +1,4 @@
-"""Figures of what padding does to a single convolution: the rook's film, shifts, and the corner in numbers."""
+"""Figures of single convolutions in several paddings: the rook's training, shifts, and the corner in numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Array = NDArray[np.float32]
 
 KERNEL = 5
 REACH = KERNEL - 1
-"""Pixels by which the response of a 5x5 filter is wider than the image, on each side."""
+"""Pixels by which the response of a 5x5 filter is larger than the image, on each side."""
 
 FILM_SEED = 0
 FILM_PADDINGS: tuple[Padding, ...] = ("same", "full")
@@ -53,7 +53,7 @@ class Moment:
 
     Attributes:
         filter: (5, 5).
-        responses: (2, H + 4, W + 4), of both images, after ReLU: at every place where the filter meets the
+        responses: (2, H + 4, W + 4), of both images, after ReLU: at every position where the filter meets the
             image.
         probabilities: (2, 2), image by class.
         loss: Cross-entropy, mean of the two images.
@@ -66,13 +66,13 @@ class Moment:
 
     @property
     def right(self) -> int:
-        """The number of the two images that get the right label."""
+        """The number of images, of the two, that get the right label."""
         return int((self.probabilities.argmax(1) == np.arange(2)).sum())
 
 
 @lru_cache(maxsize=8)
 def train_film(padding: Padding, seed: int = FILM_SEED) -> tuple[Moment, ...]:
-    """Trains a rook net by the protocol of `rook`, and returns it as it was before training and after each epoch."""
+    """Trains a rook net by the protocol of `rook`; returns it before training and after each epoch."""
     images = images_of(ROOK)
     with random_seed(seed):
         network = RookNet(padding)
@@ -83,7 +83,7 @@ def train_film(padding: Padding, seed: int = FILM_SEED) -> tuple[Moment, ...]:
 
 @torch.no_grad()
 def moment_of(network: RookNet, images: torch.Tensor) -> Moment:
-    """Returns what a rook net answers to the two images now."""
+    """Returns a rook net's current answers to the two images."""
     weight = next(network.layers.parameters())
     responses = F.relu(F.conv2d(images, weight, padding=REACH))[:, 0]
     logits = network(images)
@@ -95,16 +95,17 @@ def moment_of(network: RookNet, images: torch.Tensor) -> Moment:
 def rook_training(epoch: int = EPOCHS, *, seed: int = FILM_SEED, look: LookName = "light") -> Figure:
     """Returns the rook nets of same padding and of full convolution at one epoch: one frame of the film.
 
-    Left same padding, right full convolution. Each has its filter, its loss so far, and for both images the response
-    of the filter wherever it meets the image, framed by what the padding leaves of it, and the answer.
+    Same padding is on the left, full convolution on the right. Each has its filter, its loss so far, and for both
+    images the response of the filter wherever it meets the image, with a frame around the part that the padding keeps,
+    and the answer.
 
     Args:
         epoch: 0, before training, to 100.
-        seed: of the nets' weights.
+        seed: Seed of the networks' weights.
         look: "light" or "dark".
 
     Raises:
-        OptionError: for an epoch that training does not have.
+        OptionError: If training has no such epoch.
 
     Source: arXiv 2003.07064, figure 1; the specification of `rook`.
     """
@@ -163,7 +164,7 @@ def draw_answer(axes: Axes, probabilities: Array, look: Look) -> None:
 
 
 def draw_response(axes: Axes, response: Array, crop: int, brightest: float, look: Look) -> None:
-    """Draws a response wherever the filter meets the image, framed and its maximum ringed where padding leaves it."""
+    """Draws a response wherever the filter meets the image, with a frame around the part that the padding keeps."""
     side = len(response)
     kept = response[crop : side - crop, crop : side - crop]
     show_image(axes, response, look, cmap=look.heat, vmin=0, vmax=brightest or 1)
@@ -177,10 +178,10 @@ def draw_response(axes: Axes, response: Array, crop: int, brightest: float, look
 
 
 def shift_and_convolve(*, look: LookName = "light") -> Figure:
-    """Returns shift-then-convolve beside convolve-then-shift, and their difference, of same padding and full.
+    """Returns shift-then-convolve beside convolve-then-shift, and their difference, with same and full padding.
 
-    The rook of the upper left corner moves by 8 pixels down and right; the filter is the one that the film's net has
-    learned. With same padding the response is cropped in the corner, and what is cropped does not come back.
+    The rook of the upper left corner moves by 8 pixels down and right; the filter is the one that the film's network
+    has learned. With same padding the response is cropped in the corner, and the cropped part does not come back.
 
     Args:
         look: "light" or "dark".
@@ -222,12 +223,12 @@ def shift_and_convolve(*, look: LookName = "light") -> Figure:
 
 
 def move_maps(maps: torch.Tensor) -> torch.Tensor:
-    """Returns maps (N, C, H, W) moved by SHIFT down and right; zeros enter."""
+    """Returns maps (N, C, H, W) moved by SHIFT down and right; zeros move in."""
     return F.pad(maps, (SHIFT, 0, SHIFT, 0))[..., :-SHIFT, :-SHIFT]
 
 
 def corner_paddings(*, look: LookName = "light") -> Figure:
-    """Returns the corner images and what a filter of a single weight sees of them in three paddings, in numbers.
+    """Returns the corner images, and the responses of a filter with a single weight in three paddings, in numbers.
 
     Args:
         look: "light" or "dark".

@@ -1,4 +1,4 @@
-"""Figures of results: accuracy against border, the map of where, and the data-efficiency curve."""
+"""Figures of results: accuracy against border, maps of where location is read, and the data-efficiency curve."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,15 +19,15 @@ from qi_datasets.specs import QI
 CHANCE = 50
 MARKERS = "osD^vP"
 MANY_CELLS = 6
-"""Rows of a map from which on its numbers are small."""
+"""Number of rows from which a map has small numbers."""
 
 PAPER_STYLE = {"alpha": 0.75, "lw": 1.8}
 PAPER_ALONE = ("bagnet33", "resnet18", "densenet121")
-"""Networks whose published curves are drawn where there is no entry."""
+"""Networks whose published curves are drawn if there is no entry."""
 
 
 class MeasuredEntry(Protocol):
-    """An entry, or what the leaderboard's collection has found of one."""
+    """An entry, or the leaderboard's record of one."""
 
     @property
     def content(self) -> EntryContent:
@@ -56,7 +56,7 @@ def curves_in(entries: Sequence[MeasuredEntry]) -> list[Curve]:
 
 
 def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName = "light") -> Figure:
-    """Returns accuracy against border of entries on `qi`, with their intervals, and dashed the paper's curves of them.
+    """Returns accuracy against border of entries on `qi`, with intervals; dashed, the paper's curves of their networks.
 
     Without entries the paper's random networks are drawn alone, and the figure says so.
 
@@ -111,12 +111,12 @@ def location_map(
 
     Args:
         shares: (K, K), in [0, 1]; row and column of a cell are those of the picture in the image.
-        title: what was measured, for the headline's second part.
-        bits: of location that were read, if they are to be shown.
+        title: Name of the network, for the headline's second part.
+        bits: Bits of location that were read, to show them.
         look: "light" or "dark".
 
     Raises:
-        OptionError: for anything but a square of shares.
+        OptionError: If it is not a square of shares.
 
     Source: the specification, "evaluation on grids of qi".
     """
@@ -154,7 +154,7 @@ def location_map(
 
 
 def data_efficiency(*, look: LookName = "light") -> Figure:
-    """Returns the published curve of ResNet-50 against the number of training images a class, same padding and full.
+    """Returns the published curve of ResNet-50 against the number of training images per class, same padding and full.
 
     Args:
         look: "light" or "dark".

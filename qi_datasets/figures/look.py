@@ -19,7 +19,7 @@ from qi_datasets.errors import OptionError
 LookName = Literal["light", "dark"]
 
 WIDTH, HEIGHT = 9.6, 5.4
-"""Inches of a figure: at 200 dots an inch 1920 x 1080 pixels, twice the pixels of a slide of 960 x 540."""
+"""Inches of a figure: at 200 dots per inch 1920 x 1080 pixels, twice the resolution of a slide of 960 x 540."""
 
 DOTS_PER_INCH = 200
 
@@ -30,8 +30,8 @@ class Look:
 
     Attributes:
         name: "light" or "dark".
-        paper, ink, soft, line: Of the background, of text, of text that matters less, and of grids.
-        series: Of curves and labels, in order.
+        paper, ink, soft, line: Colours of the background, of text, of less important text, and of grids.
+        series: Colours of curves and labels, in order.
         heat, difference: Names of matplotlib's colour maps for values from 0, and for values around 0.
     """
 
@@ -97,10 +97,10 @@ LOOKS: dict[str, Look] = {
 
 @contextmanager
 def looking(name: str) -> Iterator[Look]:
-    """Yields the look that figures made in the block have.
+    """Sets the look of the figures that are made in the block.
 
     Raises:
-        OptionError: For an unknown name.
+        OptionError: If the name is unknown.
     """
     if name not in LOOKS:
         raise OptionError(f"look must be one of {', '.join(LOOKS)}, not {name!r}", code="bad-value")
@@ -109,7 +109,7 @@ def looking(name: str) -> Iterator[Look]:
 
 
 def new_figure(look: Look, headline: str, below: str) -> Figure:
-    """Returns an empty figure of 16:9. headline: what it shows, in a sentence; below: a line on how to read it."""
+    """Returns an empty figure of 16:9. headline: its message, in a sentence; below: a line on how to read it."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, layout="constrained")
     figure.get_layout_engine().set(rect=(0.01, 0.07, 0.98, 0.82))  # type: ignore[union-attr, call-arg]
     figure.text(0.02, 0.965, headline, fontsize=16, fontweight="bold", va="top")

@@ -1,4 +1,4 @@
-"""Figures of what Quadrant ImageNet holds."""
+"""Figures of the pictures in Quadrant ImageNet."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ def qi_samples(sources: int = 4, *, output: str | Path | None = None, look: Look
     """Returns the first pictures of `qi`, each in both corners.
 
     Args:
-        sources: how many pictures, from 1 to 8.
-        output: where the set is, as of `load_dataset`.
+        sources: Number of pictures, from 1 to 8.
+        output: The folder of sets, as in `load_dataset`.
         look: "light" or "dark".
 
     Raises:
-        OptionError: for another number of pictures.
-        NotBuiltError: where the set is not there.
+        OptionError: If it is another number.
+        NotBuiltError: If the set is not built.
     """
     if not 1 <= sources <= MOST_SOURCES:
         raise OptionError(f"sources must be from 1 to {MOST_SOURCES}, not {sources!r}", code="bad-value")
@@ -49,12 +49,12 @@ def qi_borders(source: int = 0, *, output: str | Path | None = None, look: LookN
 
     Args:
         source: number of the picture in the split `test`.
-        output: where the set is, as of `load_dataset`.
+        output: The folder of sets, as in `load_dataset`.
         look: "light" or "dark".
 
     Raises:
-        OptionError: for a picture that is not there.
-        NotBuiltError: where the set is not there.
+        OptionError: If there is no such picture.
+        NotBuiltError: If the set is not built.
     """
     with looking(look) as colours:
         figure = new_figure(

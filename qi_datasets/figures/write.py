@@ -1,4 +1,4 @@
-"""Writes every figure as files that a lecture can use."""
+"""Writes every figure as files for slides."""
 
 import io
 import tempfile
@@ -38,7 +38,7 @@ from qi_datasets.specs import QI
 from qi_datasets.storage.writing import output_errors
 
 FILM_EPOCHS = (*range(11), 12, 14, 17, 20, 25, 30, 40, 60, EPOCHS)
-"""Epochs that the film shows: most of the learning is done in the first ten."""
+"""Epochs in the film: most of the learning is done in the first ten."""
 
 FRAME_MS, LAST_FRAME_MS = 350, 3000
 FILM_SIZE = (1280, 720)
@@ -48,14 +48,14 @@ DEMO_STRIDES, DEMO_CHANNELS = (2,) * 6, (3, 32, 32, 64, 64, 64, 64)
 DEMO_PADDINGS: tuple[PaddingVariant, ...] = ("own", "full", "exact")
 DEMO_GRID = 3
 DEMO_LIMIT = 40
-"""Pictures of each split on which the demo's network is evaluated."""
+"""Number of pictures of each split on which the demo's network is evaluated."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """The material of figures: sets, entries and evaluations on grids.
+    """The data of figures: sets, entries and evaluations on grids.
 
-    output: where the sets are, as of `load_dataset`.
+    output: the folder of sets, as in `load_dataset`.
     entries: evaluated networks.
     grids: networks evaluated on grids.
     """
@@ -67,11 +67,11 @@ class Material:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and what becomes of it.
+    """A figure and the files to write of it.
 
     draw: makes the figures of a look; most are one.
-    lines: whether it is of lines, so that an SVG is as sharp and small.
-    film: the frames of an animation, whose still is the figure; none for the others.
+    lines: whether it consists of lines, so that an SVG is sharp and small.
+    film: makes the frames of an animation; None for a figure without one.
     """
 
     draw: Callable[[Material, LookName], Iterator[Figure]]
@@ -89,7 +89,7 @@ def single_figure(draw: Callable[[Material, LookName], Figure]) -> Callable[[Mat
 
 
 def draw_by_border(material: Material, look: LookName) -> Iterator[Figure]:
-    """As many figures as the curves need, or the paper's alone."""
+    """Returns as many figures as the curves need, or the paper's alone."""
     measured = [entry for entry in material.entries if entry.task == QI.name]
     page: list[MeasuredEntry] = []
     for entry in measured:
@@ -142,23 +142,23 @@ def write_figures(
     demo: bool = False,
     progress: bool = False,
 ) -> tuple[list[Path], list[str]]:
-    """Draws figures into a folder: NAME-LOOK.png of 1920 x 1080, an SVG where it is lines, WebP where it moves.
+    """Draws figures into a folder: NAME-LOOK.png of 1920 x 1080, also SVG for figures of lines, WebP for animations.
 
     Args:
-        folder: where the files go; it is made, and files of these names are replaced.
-        names: of the figures, by default all.
+        folder: Folder for the files; it is made, and files of these names are replaced.
+        names: Names of the figures, by default all.
         looks: "light" and "dark", by default both.
-        output: where the sets are, as of `load_dataset`.
-        entries: folders or `hf://` places of entries, for the curves; folders of `qi-eval --grid`, for the maps.
+        output: The folder of sets, as in `load_dataset`.
+        entries: Folders or `hf://` addresses of entries, for the curves; folders of `qi-eval --grid`, for the maps.
         demo: build the sets from demo pictures, and evaluate a network, for the figures that need them.
         progress: show a bar on a terminal.
 
     Returns:
-        The files, and for each figure that was left out or drawn with less a line that says so.
+        The files, and a line for each figure that was left out or drawn with less.
 
     Raises:
-        OptionError: for an unknown name or look, and for `demo` together with `output` or `entries`.
-        OutputError: if a file can't be written.
+        OptionError: If a name or look is unknown, or `demo` is given with `output` or `entries`.
+        OutputError: If a file can't be written.
     """
     for name in names:
         if name not in FIGURES:
@@ -208,7 +208,7 @@ def material_of(
     demo: bool,
     progress: bool,
 ) -> Iterator[Material]:
-    """Yields what the chosen figures are drawn from; `notes` gets a line on what is missing."""
+    """Yields the data of the chosen figures; `notes` gets a line on what is missing."""
     if demo:
         with tempfile.TemporaryDirectory(prefix="qi-figures-") as scratch:
             material = Material(scratch)
@@ -269,7 +269,7 @@ def write_film(file: Path, draw: Callable[[int, LookName], Figure], look: LookNa
 
 
 def render_frame(figure: Figure) -> Image.Image:
-    """Returns a figure as pixels of the film's size."""
+    """Returns a figure as pixels, in the film's size."""
     held = io.BytesIO()
     figure.savefig(held, dpi=FILM_SIZE[0] / figure.get_figwidth())
     return Image.open(held).convert("RGB")

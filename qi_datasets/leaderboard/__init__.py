@@ -1,1 +1,1 @@
-"""Entries become a page: found, read, refused or ranked, drawn."""
+"""Makes a page of entries: finds, reads, checks, ranks and draws them."""

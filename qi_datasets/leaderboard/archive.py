@@ -10,7 +10,7 @@ from qi_datasets.leaderboard.collection import BESIDE, LARGEST
 
 MOST_FILES = 200
 MOST_BYTES = sum((*LARGEST.values(), *BESIDE.values())) + 1_000_000
-"""Bytes of all files together, unpacked."""
+"""Largest size of all unpacked files together, in bytes."""
 
 LONGEST_NAME = 200
 _PIECE = 1 << 20
@@ -23,13 +23,13 @@ def unpack_entries(archive: Path, folder: Path) -> Path:
 
     Args:
         archive: The file.
-        folder: Where its files go.
+        folder: The folder for its files.
 
     Returns:
-        The folder of the entry, where the archive holds one folder and nothing beside it, else `folder`.
+        The folder of the entry, if the archive has one folder and nothing beside it, else `folder`.
 
     Raises:
-        OptionError: For a file that is no such archive: its first fault in one line. Nothing of it is kept then.
+        OptionError: If the file is not such an archive: its first fault in one line. Nothing is kept then.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -70,7 +70,7 @@ def check_member(member: zipfile.ZipInfo) -> None:
 
 
 def copy_member(source: IO[bytes], target: Path, left: int) -> int:
-    """Copies a file, and returns how many bytes are left; OptionError if it is longer. Announced sizes may be wrong."""
+    """Copies a file, and returns how many bytes are left. Raises OptionError if it is longer: sizes may be false."""
     with target.open("xb") as file:
         while piece := source.read(_PIECE):
             left -= len(piece)

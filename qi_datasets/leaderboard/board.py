@@ -13,12 +13,12 @@ from qi_datasets.specs import CROP, QI, SHIFTED
 from qi_datasets.storage.manifest import OTHER
 
 CHOSEN = 6
-"""Networks that a figure has."""
+"""Number of networks in a figure."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """All entries, ranked, and those that were refused."""
+    """All entries, ranked, and the refused ones."""
 
     tracks: Sequence[Track]
     refused: Sequence[RefusedEntry]
@@ -36,7 +36,7 @@ class Board:
 
     @property
     def quadrant(self) -> list[Track]:
-        """The tracks on `qi`, the one that the page begins with first."""
+        """The tracks on `qi`, the first of the page first."""
         return self.of_task(QI.name)
 
     @property
@@ -46,7 +46,7 @@ class Board:
 
     @property
     def toys(self) -> list[Track]:
-        """The tracks on sets that need no images."""
+        """The tracks on generated sets."""
         return [track for track in self.tracks if track.task not in (QI.name, SHIFTED.name)]
 
     @cached_property
@@ -63,14 +63,14 @@ class Board:
         return rows
 
     def crops(self, track: Track, rows: Sequence[RankedRow]) -> list[Figures | None]:
-        """Returns what `crop` gives for each of some rows."""
+        """Returns the results of `crop` for some rows."""
         return [self.crop(track, row) for row in rows]
 
     def crop(self, track: Track, row: RankedRow) -> Figures | None:
-        """Returns a network's figures on `shifted`, mode `crop`, on the same track; None where it has no entry there.
+        """Returns a network's figures on `shifted`, mode `crop`, on the same track; None if it has no entry there.
 
-        It is the same network if it has the same name and padding, and weights of the same digest. Other data say
-        nothing of where their images are from, so that they are joined to nothing.
+        It is the same network if it has the same name, padding and digest of its weights. Entries on other data
+        don't state where their images are from, so they are not joined.
         """
         if track.name == OTHER:
             return None
@@ -81,19 +81,19 @@ class Board:
 
 
 def network_key(track: Track, row: RankedRow) -> tuple[str, str, str, str]:
-    """Returns what entries of one network have in common on both sets."""
+    """Returns a key that entries of one network have in common on both sets."""
     return track.name, row.model["name"], row.model["padding"], row.init
 
 
 def weights_of(row: RankedRow) -> frozenset[str]:
-    """Returns digests of the networks of a row, one a seed."""
+    """Returns the weights' digests of the networks of a row, one per seed."""
     return frozenset(row.model["weights_sha256"].get(row.init, ()))
 
 
 def choose_networks(rows: Sequence[RankedRow]) -> list[RankedRow]:
-    """Returns the networks of a figure, at most `CHOSEN`, by score: the paper's, then others from both ends inwards.
+    """Returns the networks of a figure, at most `CHOSEN`: the paper's, then others by score from both ends inwards.
 
-    Those that were not run at all seven borders are left out.
+    Networks that were not run at all seven borders are left out.
     """
     scored = sorted(complete_rows(rows), key=lambda row: (row.score, row_name(row)))
     taken = [row for row in scored if paper_curve(row.model["name"], row.init) and row.model["padding"] == OWN]

@@ -1,4 +1,4 @@
-"""The figures of the page: where each line, mark and label of them goes.
+"""The figures of the page: positions of all lines, marks and labels.
 
 Nothing depends on colour alone: each series has a shape of its own, and a letter or its name beside it.
 """
@@ -38,22 +38,22 @@ LINE_HEIGHT = 15
 """Pixels between labels."""
 
 COMMON_FIELDS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-"""Receptive fields that the axis shows."""
+"""Receptive fields on the axis."""
 
 
 def share_place(share: float, least: float = LEAST_SHARE) -> float:
-    """Returns the place of a share on an axis from `least` to 1."""
+    """Returns the position of a share on an axis from `least` to 1."""
     return max(0.0, (share - least) / (1 - least))
 
 
 def border_axis(borders: Sequence[int]) -> dict[int, float]:
-    """Returns border -> its place on the axis: borders are at equal distances, since they double."""
+    """Returns border -> its position on the axis: borders are at equal distances, since they double."""
     step = 1 / max(1, len(borders) - 1)
     return {border: number * step for number, border in enumerate(borders)}
 
 
 def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures, *, band: bool = False) -> Line:
-    """Accuracy against border of one network. borders: border -> figures, as an entry has them."""
+    """Returns a network's curve of accuracy against border. borders: border -> figures, as in an entry."""
     points = points_of(borders)
     places = [frame.place(axis[point.border], share_place(point.accuracy)) for point in points]
     marks: dict[str, str] = {}
@@ -65,20 +65,20 @@ def curve(frame: Frame, style: int, axis: Mapping[int, float], borders: Figures,
 
 
 def paper_line(frame: Frame, style: int, axis: Mapping[int, float], model: str, init: str) -> list[Line]:
-    """Returns the paper's curve of a network, dashed; nothing where it has none."""
+    """Returns the paper's curve of a network, dashed; nothing if it has none."""
     theirs = [(axis[border], share) for border, share in paper_curve(model, init).items() if border in axis]
     points = join_points(frame.place(x, share_place(share)) for x, share in theirs)
     return [Line(style, points, dashed=True)] if theirs else []
 
 
 def letter(number: int) -> str:
-    """Returns the letters of the series of a number: A to Z, then A2 and so on."""
+    """Returns the letters of a series by its number: A to Z, then A2 and so on."""
     turn, place = divmod(number, len(ALPHABET))
     return f"{ALPHABET[place]}{turn + 1 if turn else ''}"
 
 
 def styles_of(rows: Sequence[RankedRow], drawn: Sequence[RankedRow]) -> list[int]:
-    """Returns the style of each row: those that are drawn at first look as different as they can."""
+    """Returns the style of each row: rows that are drawn at first look as different as possible."""
     order = sorted(range(len(rows)), key=lambda number: (rows[number] not in drawn, number))
     return [order.index(number) for number in range(len(rows))]
 
@@ -86,13 +86,13 @@ def styles_of(rows: Sequence[RankedRow], drawn: Sequence[RankedRow]) -> list[int
 def accuracy_chart(
     frame: Frame, rows: Sequence[RankedRow], title: str, drawn: Sequence[RankedRow] | None = None
 ) -> Chart:
-    """Accuracy against border: a line for each row, the paper's dashed in the same colour.
+    """Returns the chart of accuracy against border: a line for each row, the paper's dashed in the same colour.
 
     Args:
         frame: The size of the figure.
-        rows: All that can be drawn.
-        title: What a screen reader says.
-        drawn: Those that are seen at first; all by default.
+        rows: All rows that can be drawn.
+        title: The text for a screen reader.
+        drawn: The rows that are visible at first; all by default.
     """
     seen = rows if drawn is None else drawn
     borders = sorted({int(border) for row in rows for border in row.figures["borders"]})
@@ -104,7 +104,7 @@ def accuracy_chart(
         own = curve(frame, style, axis, row.figures["borders"])
         natural.append(float(own.points.split()[-1].split(",")[1]))
         lines += [replace(line, series=series, hidden=row not in seen) for line in (*of_paper, own)]
-    # Where lines end together their labels are one below the other, in the order of the scores.
+    # Labels of lines with a common end are one below the other, in the order of the scores.
     shown = [number for number, row in enumerate(rows) if row in seen]
     heights = dict(
         zip(shown, spread_labels([natural[n] + 0.01 * n for n in shown], LINE_HEIGHT, frame.floor), strict=True)
@@ -131,7 +131,7 @@ def accuracy_chart(
 
 
 def sparkline(row: RankedRow) -> str:
-    """Returns the points of a row's accuracies in 72 x 20 pixels, for a figure beside its name."""
+    """Returns the points of a row's accuracies in 72 x 20 pixels, for a small figure beside its name."""
     points = points_of(row.figures["borders"])
     axis = border_axis([point.border for point in points])
     return join_points(
@@ -141,7 +141,7 @@ def sparkline(row: RankedRow) -> str:
 
 
 def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
-    """Accuracy against border of one entry, a line with its intervals for each init. borders: init -> figures."""
+    """Returns the chart of accuracy against border of one entry: a line with intervals for each init."""
     axis = border_axis(sorted({int(border) for figures in borders.values() for border in figures}))
     sparse = len(axis) > len("0123456789")
     return Chart(
@@ -160,7 +160,7 @@ def entry_chart(borders: Mapping[str, Figures], title: str) -> Chart:
 
 
 def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
-    """Reach at 75 % against receptive field: a mark for each network, or a number for several in one place."""
+    """Returns the chart of reach at 75 % against receptive field: a mark per network, or a number for several."""
     known = [field for row in rows if (field := row.model["receptive_field"]) is not None]
     reaches = sorted({int(border) for row in rows for border in row.figures["borders"]})
     heights: dict[int | None, float] = {
@@ -202,19 +202,19 @@ def reach_chart(frame: Frame, rows: Sequence[RankedRow], title: str) -> Chart:
 
 
 def label_rows(rows: Sequence[RankedRow]) -> str:
-    """Returns the label beside the mark of some rows."""
+    """Returns the labels beside the marks of some rows."""
     name = short_name(network_name(rows[0].content) if len(rows) == 1 else f"{len(rows)} networks")
     paddings = {row.model["padding"] for row in rows}
     return name if paddings == {OWN} or len(rows) > 1 else f"{name}, {paddings.pop()}"
 
 
 def names_of(rows: Sequence[RankedRow]) -> str:
-    """Returns the names of some rows; of many, the first."""
+    """Returns the names of some rows; of many rows only the first ones."""
     return "; ".join(row_name(row) for row in rows[:20])
 
 
 def shift_chart(frame: Frame, series: Sequence[tuple[str, Mapping[str, Figures]]], title: str) -> Chart:
-    """Top-1 against shift along the diagonal. series: name, and shift -> figures."""
+    """Returns the chart of top-1 against shift along the diagonal. series: name, and shift -> figures."""
     lines, ends = [], []
     values = [at["value"] for _, shifts in series for at in shifts.values()]
     least = max(0.0, min(values) - 0.02)

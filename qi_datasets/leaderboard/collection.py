@@ -1,4 +1,4 @@
-"""Finds the entries below some places and reads each one; a fault in one is reported as its reason, not raised."""
+"""Finds the entries below some locations and reads them; a fault in one is reported as its reason, not raised."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +28,7 @@ from qi_datasets.storage.published import open_requests
 from qi_datasets.storage.scratch import scratch_folder
 
 LARGEST = {ENTRY: MOST_JSON_BYTES, PREDICTIONS: MOST_BYTES}
-"""The files of an entry, and the bytes that each may have."""
+"""The files of an entry, with the largest size in bytes of each."""
 
 BESIDE = {SETTINGS: MOST_GRID_BYTES, ANSWERS: MOST_GRID_BYTES}
 """Files that may be beside an entry: an evaluation of its network on a grid."""
@@ -38,15 +38,15 @@ LONGEST_REASON = 300
 
 @dataclass(frozen=True, eq=False)
 class FoundEntry:
-    """An entry that is valid.
+    """A valid entry.
 
-    name: its folder, relative to the place that was searched
+    name: its folder, relative to the location that was searched
     place: the folder itself
-    content: what `entry.json` says
+    content: the content of `entry.json`
     scores: init -> location score of each source, (N,), in [-1, 1], of entries on `qi` at all seven borders
-    constant: whether every margin is 0, as of a network that sees no difference
-    pull_request: the number of the open pull request that proposes it; None for what is published
-    where: what `grid.json` beside it says, the map of where; None if there is none
+    constant: whether every margin is 0, as for a network that sees no difference
+    pull_request: the number of the open pull request that proposes it; None for a published entry
+    where: the map of where it reads, from `grid.json` beside it; None if there is none
     """
 
     name: str
@@ -70,14 +70,14 @@ class FoundEntry:
 
     @cached_property
     def key(self) -> str:
-        """16 hexadecimal digits that identify the evaluation; time and words about the network don't change them."""
+        """16 hexadecimal digits that identify the evaluation; time and texts about the network don't change them."""
         seals = [seal for section, seal in self.content["seals"].items() if section not in DESCRIBING]
         return sha256_hex("".join(sorted(seals)).encode())[:16]
 
 
 @dataclass(frozen=True)
 class RefusedEntry:
-    """An entry that is not valid, and why: one line."""
+    """An invalid entry, and its first fault in one line."""
 
     name: str
     reason: str
@@ -85,7 +85,7 @@ class RefusedEntry:
 
 @dataclass(frozen=True)
 class Collection:
-    """The entries that were found, each list sorted by name."""
+    """The entries that were found, both lists sorted by name."""
 
     found: Sequence[FoundEntry]
     refused: Sequence[RefusedEntry]
@@ -104,13 +104,13 @@ def collect(
     """Returns every entry below the places, read and computed again.
 
     Args:
-        places: Folders (searched), `entry.json` files, or URLs that fsspec knows, `hf://` among them.
+        places: Folders (searched), `entry.json` files, or URLs of fsspec, also `hf://`.
         leave_out: A folder that is not searched.
-        twice: Whether an evaluation may be there twice; else the younger one is refused.
-        pull_requests: Whether new entries count that open pull requests on the Hub propose.
+        twice: Whether an evaluation may occur twice; else the younger one is refused.
+        pull_requests: Whether to include new entries in open pull requests on the Hub.
         progress: Show a bar on a terminal.
 
-    Raises OptionError for a place where there is nothing that could be an entry, or that can't be listed.
+    Raises OptionError for a location without anything that could be an entry, or that can't be listed.
     """
     places = list(places)
     listed = {(name, place): None for given in places for name, place in folders_of(given, leave_out)}
@@ -133,7 +133,7 @@ def collect(
             bar.update()
     seen = KnownEntry()
     again: dict[str, list[FoundEntry]] = {}
-    # Of two evaluations of the same the older stays: a copy is younger than what it was made from, and proposed last.
+    # Of two runs of one evaluation the older stays: a copy is younger than its original, and proposed later.
     for one in sorted(valid, key=lambda one: (one.pull_request is not None, one.content["date"], one.name)):
         if not twice and (original := seen.original(one)) is not None:
             again.setdefault(original.key, []).append(one)
@@ -146,17 +146,17 @@ def collect(
 def proposed_entries(
     places: Iterable[str | Path], known: Iterable[tuple[str, Place]]
 ) -> dict[tuple[str, Place], int | None]:
-    """Returns name and place of each new entry that an open pull request on the Hub proposes -> the request's number.
+    """Returns name and location of each new entry in an open pull request on the Hub -> the request's number.
 
     Args:
-        places: As of `collect`.
-        known: Names and places of published entries.
+        places: As in `collect`.
+        known: Names and locations of published entries.
     """
     names = {name for name, _ in known}
     found: dict[tuple[str, Place], int | None] = {}
     for place in filter(None, map(HubPlace.parse, places)):
         for request in open_requests(place):
-            # Whoever opens a pull request without entries spoils nothing.
+            # A pull request without entries must not spoil the rest.
             with suppress(OptionError):
                 at_request = str(HubPlace(place.repo_id, f"refs/pr/{request.num}"))
                 found |= {one: request.num for one in folders_of(at_request) if one[0] not in names}
@@ -164,7 +164,7 @@ def proposed_entries(
 
 
 def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[str, Place]]:
-    """Returns name and place of each folder at or below a place that holds a file of an entry."""
+    """Returns name and location of each folder at or below a location that has a file of an entry."""
     place = place_of(given)
     if folder_name(place) == ENTRY:
         parent = place.parent if isinstance(place, Path) else place.rpartition("/")[0]
@@ -173,7 +173,7 @@ def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[s
         files = [PurePosixPath(name) for name, kind in entries_below(place) if kind != "directory"]
     except QIDatasetsError:
         raise
-    except Exception as error:  # what a remote file system raises is its own
+    except Exception as error:  # a remote file system may raise any exception
         raise OptionError(
             f"{place} can't be listed: {one_line(error)[:200]}; give a folder of entries", code="bad-place"
         ) from error
@@ -192,14 +192,14 @@ def folders_of(given: str | Path, leave_out: Path | None = None) -> list[tuple[s
 
 
 def read_entry(name: str, place: Place) -> FoundEntry:
-    """Returns the entry in a folder; EntryError, without local paths, for one that is not valid or can't be fetched."""
+    """Reads the entry in a folder. Raises EntryError, without local paths, if it is not valid or can't be fetched."""
     with on_this_machine(place) as folder:
         try:
             entry = Entry.read(folder)
             grid = grid_beside(folder, entry.content)
         except QIDatasetsError as error:
             raise EntryError(one_line(error).replace(f"{folder}/", "")) from error
-    # Predictions of some hundred entries would fill the memory.
+    # The predictions of some hundred entries would fill the memory.
     scores = {init: score_by_source(entry, init) for init in entry.figures if entry.figures[init].get("location_score")}
     constant = not entry.predictions.column("margin").any()
     return FoundEntry(name, place, entry.content, scores, constant, where=None if grid is None else grid.content)
@@ -214,7 +214,7 @@ def score_by_source(entry: Entry, init: str) -> NDArray[np.float64]:
 
 @contextmanager
 def on_this_machine(place: Place) -> Iterator[Path]:
-    """Yields a folder of this machine with the files of an entry, while the block runs."""
+    """Yields a local folder with the files of an entry, while the block runs."""
     if isinstance(place, Path):
         yield place
         return
@@ -228,7 +228,7 @@ def on_this_machine(place: Place) -> Iterator[Path]:
                     fetch(join_place(place, name), folder / name)
             except QIDatasetsError:
                 raise
-            except Exception as error:  # what a remote file system raises is its own
+            except Exception as error:  # a remote file system may raise any exception
                 raise EntryError(
                     f"{name} can't be fetched: {one_line(error)[:200]}", code="unreadable-entry"
                 ) from error
@@ -236,21 +236,21 @@ def on_this_machine(place: Place) -> Iterator[Path]:
 
 
 class KnownEntry:
-    """The evaluations that were seen, so that none is taken twice."""
+    """The evaluations seen so far, so that none is accepted twice."""
 
     def __init__(self) -> None:
         self._evaluations: dict[str, FoundEntry] = {}
         self._answers: dict[str, str] = {}
 
     def trouble(self, one: FoundEntry) -> str:
-        """Notes an entry, and gives ""; or why not: an evaluation in it was seen, or its answers under another name."""
+        """Registers an entry, and returns ""; or why not: its evaluation was seen, or its answers under other names."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         if twice := next((self._evaluations[key] for key in evaluations if key in self._evaluations), None):
             return (
                 f"it is a duplicate of {twice.name}: the same network, protocol and data; another run is given its "
                 "authors with qi-eval --describe FOLDER --authors NAME"
             )
-        # Networks that see no difference all answer alike.
+        # Networks that see no difference all have the same answers.
         answers = [] if one.constant else [one.content["predictions"]["sha256"]]
         if same := next((self._answers[key] for key in answers if key in self._answers), None):
             return f"its predictions are those of {same}, to the bit"
@@ -259,7 +259,7 @@ class KnownEntry:
         return ""
 
     def original(self, one: FoundEntry) -> FoundEntry | None:
-        """Returns the entry of which this one is a run by other authors; None if it is none."""
+        """Returns the entry of which this one is a run by other authors; None if there is none."""
         evaluations = [repr(evaluation_of(one.content, init)) for init in one.figures]
         known = {known.key: known for key in evaluations if (known := self._evaluations.get(key)) is not None}
         authors = one.content.get(ABOUT, {}).get("authors")
@@ -270,7 +270,7 @@ class KnownEntry:
 
 
 def evaluation_of(content: EntryContent, init: str) -> list[object]:
-    """Returns what makes two evaluations the same: the network, one of its inits, the protocol and the data."""
+    """Returns the facts that identify an evaluation: the network, one of its inits, the protocol and the data."""
     model = content["model"] | {"weights_sha256": content["model"]["weights_sha256"].get(init)}
     protocol = content["protocol"] | {"inits": content["protocol"]["inits"][init]}
     parts = (content["task"], init, model, content["transform"], protocol, measured_on(content["data"]))
@@ -278,7 +278,7 @@ def evaluation_of(content: EntryContent, init: str) -> list[object]:
 
 
 def measured_on(data: DataContent) -> dict[str, object]:
-    """Equal for the same pixels and sources. `validation` is left out: it serves networks that are trained, alone."""
+    """Returns a key of pixels and sources, without `validation`, which only networks that are trained use."""
     splits = [split for split in data["digests"] if split != "validation"]
     return {
         "set": data["set"],

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LETTER = 6.6
-"""Pixels that a letter takes."""
+"""Width of a letter in pixels."""
 
 Point = tuple[float, float]
 
@@ -39,7 +39,7 @@ class Frame:
 
 WIDE = Frame(860, 380, right=270, labels=True)
 WHOLE = Frame(860, 380)
-"""Wide, with labels inside the axes."""
+"""The wide frame, with labels inside the axes."""
 
 NARROW = Frame(344, 300, left=56, right=26)
 SMALL = Frame(330, 150, left=34, right=10, top=8, bottom=34)
@@ -55,7 +55,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Label:
-    """Text that begins at a pixel. title: the whole of it, where it was cut."""
+    """Text that begins at a pixel. title: the whole text, if it was shortened."""
 
     x: float
     y: float
@@ -68,7 +68,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Line:
-    """One series. style: its colour and shape, from 0; marks: paths of the marks, by kind; band: of its intervals."""
+    """One series. style: its colour and shape, from 0; marks: paths of the marks, by kind; band: its intervals."""
 
     style: int
     points: str
@@ -95,7 +95,7 @@ class Chart:
 
 
 def mark_path(style: int, at: Point, size: float = 4) -> str:
-    """Returns the path of a mark: circle, square, triangle, diamond, triangle upside down, or hourglass, by style."""
+    """Returns the path of a mark, by style: circle, square, triangle, diamond, triangle upside down, or hourglass."""
     x, y = at
     match style % 6:
         case 0:
@@ -113,12 +113,12 @@ def mark_path(style: int, at: Point, size: float = 4) -> str:
 
 
 def join_points(points: Iterable[Point]) -> str:
-    """Returns points as SVG has them."""
+    """Returns points in SVG's notation."""
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
 def spread_labels(heights: Sequence[float], distance: float, most: float) -> list[float]:
-    """Returns heights of labels at least `distance` apart and at most `most`, each near its own, in the order given."""
+    """Returns heights of labels at least `distance` apart and at most `most`, each near its own, in the given order."""
     placed = [0.0] * len(heights)
     above = float("-inf")
     for number in sorted(range(len(heights)), key=heights.__getitem__):
@@ -133,11 +133,11 @@ def spread_labels(heights: Sequence[float], distance: float, most: float) -> lis
 
 
 def place_labels(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[Label]:
-    """Returns labels of marks, each above its mark, below it, or to a side; where nothing is free, it is left out.
+    """Returns labels of marks, each above its mark, below it, or to a side; a label without a free place is left out.
 
     Args:
-        frame: That contains the labels.
-        names: Pixel of a mark -> text, and the whole of it.
+        frame: The frame that contains the labels.
+        names: Pixel of a mark -> its text, and the whole text.
     """
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in names]
     labels = []
@@ -155,5 +155,5 @@ def place_labels(frame: Frame, names: Mapping[Point, tuple[str, str]]) -> list[L
 
 
 def boxes_overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Returns whether two boxes (left, top, right, bottom) meet."""
+    """Returns whether two boxes (left, top, right, bottom) overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

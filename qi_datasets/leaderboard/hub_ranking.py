@@ -1,4 +1,4 @@
-"""The Hub's ranking beside ours: each value that is claimed there against the one that predictions give."""
+"""Compares the Hub's ranking with ours: each value that is claimed there with that of the predictions."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ AGREES, DIFFERS, OTHER_REVISION, UNKNOWN_REVISION, UNKNOWN_TASK, NO_PREDICTIONS,
 WRONG = (DIFFERS, OTHER_REVISION, UNKNOWN_REVISION, UNKNOWN_TASK)
 
 CLOSE = 0.01
-"""Difference of two values in [0, 100] that count as equal: people round."""
+"""Largest difference of two equal values in [0, 100], since people round."""
 
 _FILE = re.compile(rf"(?:{re.escape(FOLDER)}/)?([A-Za-z0-9_][A-Za-z0-9._-]*\.ya?ml)", re.ASCII)
 
@@ -45,9 +45,9 @@ class Claim:
     Attributes:
         model_id: The repository.
         file: The path of the results there.
-        pull_request: The number of the open pull request that holds it; None for what is on main.
-        task_id, value, revision, source: What it says; the revision is a commit of the benchmark.
-        rank: On the Hub; None where the Hub does not rank it.
+        pull_request: The number of the open pull request with it; None for a result on main.
+        task_id, value, revision, source: Its content; the revision is a commit of the benchmark.
+        rank: Its rank on the Hub; None if the Hub does not rank it.
     """
 
     model_id: str
@@ -62,7 +62,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class ComparedClaim:
-    """A claim, or an entry without one. value: of the predictions. row: of our board."""
+    """A claim, or an entry without one. value: that of the predictions. row: that of our board."""
 
     verdict: str
     task_id: str
@@ -79,7 +79,7 @@ class Benchmark:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Of the set as it is now."""
+        """The current manifest of the set."""
         return published_set(self.place).manifest
 
     @cached_property
@@ -92,7 +92,7 @@ class Benchmark:
         return {}
 
     def at(self, revision: str | None) -> Manifest | None:
-        """Returns the manifest at a revision, None for now; None for a revision that holds no set."""
+        """Returns the manifest at a revision, the current one for None; None for a revision without a set."""
         if revision is None:
             return self.manifest
         if revision not in self._manifests:
@@ -108,13 +108,13 @@ def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = Fal
     Args:
         board: The board.
         dataset_id: "ORG/NAME" of the benchmark.
-        pull_requests: Whether results of open pull requests count.
+        pull_requests: Whether to include results of open pull requests.
 
     Returns:
-        By task: the claims in the Hub's order, those that it does not rank last, then entries without one.
+        Task -> the claims in the Hub's order, those that it does not rank last, then entries without a claim.
 
     Raises:
-        HubError: For what the Hub refuses, and for a data set that is no benchmark.
+        HubError: If the Hub refuses, or the data set is no benchmark.
     """
     benchmark = Benchmark(HubPlace(dataset_id))
     with connection():
@@ -130,7 +130,7 @@ def compare_with_hub(board: Board, dataset_id: str, *, pull_requests: bool = Fal
 
 
 def place_of(one: ComparedClaim) -> tuple[bool, int, str]:
-    """Returns a claim's place within its task: by rank, and without one after all others."""
+    """Returns a claim's sort key within its task: by rank, and without a rank after all others."""
     rank = one.claim.rank if one.claim else None
     name = one.claim.model_id if one.claim else one.row.found.name if one.row else ""
     return one.claim is None, rank if rank is not None else 10**9, name
@@ -142,10 +142,10 @@ def claims_of(
     """Returns every result on a benchmark, of the models that the Hub ranks and of those that entries name.
 
     Args:
-        ranking: The Hub's.
-        entries: Those of the board.
+        ranking: The Hub's ranking.
+        entries: The entries of the board.
         dataset_id: The benchmark.
-        pull_requests: Whether results of open pull requests count.
+        pull_requests: Whether to include results of open pull requests.
     """
     ranks: dict[tuple[str, str, int | None], list[DatasetLeaderboardEntry]] = {}
     for one in ranking:
@@ -174,7 +174,7 @@ def claims_of(
 
 
 def results_at(model_id: str, file: str, pull_request: int | None) -> list[EvalResultEntry]:
-    """Returns the results in a file of a model's repository; none where there is no such file, or it can't be read."""
+    """Returns the results in a file of a model's repository; none if there is no such file, or it can't be read."""
     with suppress(QIDatasetsError, KeyError, ValueError, TypeError):
         place = HubPlace(model_id, MAIN if pull_request is None else f"refs/pr/{pull_request}", "model")
         if file in {one.path for one in tree(place)}:
@@ -183,14 +183,14 @@ def results_at(model_id: str, file: str, pull_request: int | None) -> list[EvalR
 
 
 def judge_claim(claim: Claim, board: Board, benchmark: Benchmark) -> ComparedClaim:
-    """Returns what predictions say of a claim."""
+    """Compares a claim with the predictions."""
     if claim.task_id not in benchmark.tasks:
         return ComparedClaim(UNKNOWN_TASK, claim.task_id, claim, None, None)
     manifest = benchmark.at(claim.revision)
     named = [
         (row, value) for row, task, value in values_of(board) if task == claim.task_id and is_named(row.found, claim)
     ]
-    # Of several revisions of a network the one that the claim is of, else the nearest.
+    # Of several revisions of a network, the one that the claim names, else the nearest.
     named.sort(key=lambda one: (manifest is None or not is_of(one[0].found, manifest), distance(one[1], claim.value)))
     if not named:
         return ComparedClaim(NO_PREDICTIONS, claim.task_id, claim, None, None)
@@ -205,13 +205,13 @@ def judge_claim(claim: Claim, board: Board, benchmark: Benchmark) -> ComparedCla
 
 
 def distance(value: float, claimed: object) -> float:
-    """Returns how far a claimed value is off; infinity for one that is no number."""
+    """Returns how far a claimed value is off; infinity if it is not a number."""
     is_number = isinstance(claimed, int | float) and not isinstance(claimed, bool)
     return abs(value - float(claimed)) if is_number else float("inf")  # type: ignore[arg-type]
 
 
 def is_named(found: FoundEntry, claim: Claim) -> bool:
-    """Returns True if a claim is of an entry's network, by its source, or by the model and the file of its settings."""
+    """Returns whether a claim is about an entry's network, by its source, or by model and settings in its file name."""
     folder = found.name.rpartition("/")[2]
     if claim.source and claim.source.endswith((f"/tree/{MAIN}/{folder}", f"/blob/{MAIN}/{folder}")):
         return True

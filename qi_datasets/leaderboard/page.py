@@ -1,4 +1,4 @@
-"""The board as one HTML page that needs nothing else, and the downloads beside it."""
+"""Renders the board as one self-contained HTML page, with downloads beside it."""
 
 import hashlib
 import re
@@ -42,7 +42,7 @@ LICENCES = ("tablesort/LICENCE",)
 
 LONGEST_SLUG = 60
 MOST_CURVES = 60
-"""Networks whose curves can be chosen."""
+"""Number of networks whose curves can be chosen."""
 
 KINDS = {
     "random": "Networks with random weights, never trained",
@@ -50,17 +50,17 @@ KINDS = {
     "given": "Networks as their authors brought them",
     "scratch": "Networks trained on the set itself",
 }
-"""Init -> what its table is called."""
+"""Init -> the title of its table."""
 
 LINKS = (("The paper", "https://arxiv.org/abs/2003.07064"),)
 """The links of the header: text and address."""
 
 Downloads = Mapping[str, Sequence[str]]
-"""Key of an entry -> where its files are, as seen from the page."""
+"""Key of an entry -> the location of its files, relative to the page."""
 
 
 def render(board: Board, downloads: Downloads, compared: Sequence[ComparedClaim] = (), hub: str | None = None) -> str:
-    """Returns the page as text; the same board gives the same text. compared: what the Hub's ranking says of it."""
+    """Returns the page as text; the same board gives the same text. compared: the comparison with the Hub's ranking."""
     style, script = "\n".join(map(resource, STYLES)), "\n".join([licences(), *map(resource, SCRIPTS)])
     rows = [row for track in board.tracks for row in track.rows]
     first = choose_networks(board.quadrant[0].rows) if board.quadrant else []
@@ -109,17 +109,17 @@ def render(board: Board, downloads: Downloads, compared: Sequence[ComparedClaim]
 
 
 def resource(name: str) -> str:
-    """Returns a file of the page's, as text."""
+    """Returns a file of the page as text."""
     return files("qi_datasets.cards").joinpath(name).read_text(encoding="utf-8")
 
 
 def licences() -> str:
-    """Returns the licences of others' scripts, as a comment."""
+    """Returns the licences of third-party scripts, as a comment."""
     return "\n".join(f"/*!\n{resource(name).strip()}\n*/" for name in LICENCES)
 
 
 def policy(style: str, script: str) -> str:
-    """Returns a content security policy: this style and this script, and nothing from anywhere."""
+    """Returns a content security policy: only this style and this script, and nothing from elsewhere."""
     hashes = [f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
     return (
         f"default-src 'none'; style-src {hashes[0]}; script-src {hashes[1]}; img-src data:; "
@@ -128,7 +128,7 @@ def policy(style: str, script: str) -> str:
 
 
 def slug(found: FoundEntry) -> str:
-    """Returns an entry's part of links and names of folders: letters, digits, dots and dashes alone."""
+    """Returns an entry's name for links and folders: only letters, digits, dots and dashes."""
     model = found.content["model"]
     named = "-".join([model["name"], *([model["padding"]] if model["padding"] != words.OWN else []), *found.figures])
     plain = re.sub(r"[^a-z0-9]+", "-", named.lower()).strip("-")[:LONGEST_SLUG].strip("-")
@@ -143,7 +143,7 @@ def draw_for_both_widths(
 
 
 def borders_of(rows: Iterable[RankedRow]) -> list[int]:
-    """Returns every border that one of some rows has."""
+    """Returns all borders of some rows."""
     return sorted({int(border) for row in rows for border in row.figures["borders"]})
 
 
@@ -154,7 +154,7 @@ def rows_by_init(track: Track) -> list[tuple[str, list[RankedRow]]]:
 
 
 def has_field(rows: Iterable[RankedRow], name: Literal["receptive_field", "total_stride"]) -> bool:
-    """Returns whether one of some rows says something of its network."""
+    """Returns whether one of some rows has this field about its network."""
     return any(row.model[name] is not None for row in rows)
 
 
@@ -165,7 +165,7 @@ def chart_of(found: FoundEntry) -> Chart:
 
 
 def along_diagonal(track: Track) -> tuple[tuple[Chart, Chart], Sequence[str]] | None:
-    """Returns the curves of top-1 against shift on `shifted`, and their names; None where no labels were known."""
+    """Returns the curves of top-1 against shift on `shifted`, with their names; None if no labels were known."""
     known: list[RankedRow] = [row for row in track.rows if row.figures.get(CROP, {}).get("top1")]
     known = sorted(known, key=lambda row: -row.figures[CROP]["diagonal"]["value"])[: len(LETTERS) - 2]
     if not known:

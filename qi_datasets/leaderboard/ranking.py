@@ -1,4 +1,4 @@
-"""Ranks networks: which entries are comparable, and the order that their scores by source justify.
+"""Ranks networks: decides which entries are comparable, and which order their scores by source justify.
 
 Ranks follow the section "Ranks" of cards/specification.md.
 """
@@ -19,21 +19,21 @@ from qi_datasets.specs import QI, SHIFTED, SPECS
 from qi_datasets.storage.manifest import TRACKS
 
 TASKS = (QI.name, SHIFTED.name, *(name for name, spec in SPECS.items() if not spec.needs_images))
-"""The orders in which a page has them."""
+"""The order of the tasks on a page."""
 
 WIDEST = 2.0
-"""The largest difference of two scores that lie in [-1, 1]."""
+"""The largest possible difference of two scores in [-1, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
 class RankedRow:
-    """One init of an entry. rank: within its track and init; None where there is no score over all seven borders."""
+    """One init of an entry. rank: within its track and init; None without a score over all seven borders."""
 
     found: FoundEntry
     init: str
     rank: int | None = None
     peers: int = 0
-    """Rows that are ranked together."""
+    """The rows that it is ranked with."""
 
     @property
     def content(self) -> EntryContent:
@@ -58,12 +58,12 @@ class RankedRow:
 
     @property
     def dead(self) -> DeadContent | None:
-        """The residual branches that add nothing, as the entry has them; None where all do something."""
+        """The residual branches that add nothing, as in the entry; None if all branches add something."""
         return self.content.get("dead_branches", {}).get(self.init)
 
     @property
     def score(self) -> float | None:
-        """The location score; None for other tasks, and where borders are missing."""
+        """The location score; None for other tasks, and if borders are missing."""
         score = self.figures.get("location_score")
         return None if score is None else float(score["value"])
 
@@ -73,7 +73,7 @@ class Track:
     """Rows of one task that were measured on the same data, in the order of a table.
 
     Attributes:
-        number: 0 where the track's name says which data they are, else 1, 2, ... for each further data under
+        number: 0 if the track's name identifies the data, else 1, 2, ... for each further data under
             that name.
     """
 
@@ -85,7 +85,7 @@ class Track:
 
 
 def tracks_of(found: Iterable[FoundEntry]) -> list[Track]:
-    """Returns all that is comparable together: tracks by task, official before demo before other data."""
+    """Returns the tracks by task, official before demo before other data."""
     groups: dict[tuple[str, str, str], list[RankedRow]] = {}
     for one in found:
         rows = groups.setdefault(comparable(one), [])
@@ -104,13 +104,13 @@ def tracks_of(found: Iterable[FoundEntry]) -> list[Track]:
 
 
 def comparable(one: FoundEntry) -> tuple[str, str, str]:
-    """Equal for entries that compare: the same task, track, pixels and sources."""
+    """Returns a key that comparable entries share: the same task, track, pixels and sources."""
     data = one.content["data"]
     return one.task, data["track"], json.dumps(measured_on(data), sort_keys=True)
 
 
 def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
-    """Returns rows by init, rank, value and name, the ranks filled in."""
+    """Returns rows by init, rank, value and name, with their ranks."""
     ranked: list[RankedRow] = []
     for init in INITS:
         those = [row for row in rows if row.init == init]
@@ -126,15 +126,15 @@ def sort_rows(rows: Iterable[RankedRow]) -> list[RankedRow]:
 
 
 def order(placed: tuple[RankedRow, int]) -> tuple[object, ...]:
-    """By rank, within a rank by value."""
+    """Returns a sort key: by rank, within a rank by value."""
     row, rank = placed
     return rank, row.score, row.found.name, row.found.key
 
 
 def compute_ranks(scores: Sequence[NDArray[np.float64]]) -> list[int]:
-    """1 + the number of networks that are significantly better, for each network.
+    """Returns for each network 1 + the number of networks that are significantly better.
 
-    One is better than another where the interval of the mean difference (`intervals.mean_interval`) lies above 0.
+    One is better than another if the interval of the mean difference (`intervals.mean_interval`) is above 0.
 
     Args:
         scores: (N,) for each network, by source, the same sources in one order; lower is better.

@@ -1,4 +1,4 @@
-"""Repeats a random part of an entry's predictions, where its network can be made."""
+"""Repeats a random part of an entry's predictions, if its network can be made."""
 
 import random
 import tempfile
@@ -23,7 +23,7 @@ from qi_datasets.storage.published import fetch_file
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """The result of a repetition. lines: what was repeated or could not be. differences: what came out otherwise."""
+    """The result of a repetition. lines: what was repeated or could not be. differences: the results that differ."""
 
     lines: tuple[str, ...]
     differences: tuple[str, ...] = ()
@@ -35,9 +35,9 @@ def repeat(
     """Repeats random parts of an entry's predictions: an init, a border and a seed each.
 
     Args:
-        folder: Of the entry.
-        parts: How many parts are repeated.
-        output: Where the sets are, as of `evaluate`.
+        folder: The entry's folder.
+        parts: Number of parts to repeat.
+        output: The folder of sets, as in `evaluate`.
         trust: Whether code from the model's repository may run.
         progress: Show bars on a terminal.
     """
@@ -52,7 +52,7 @@ def repeat(
     ]
     if not cases:
         return RepeatedRun(("not repeated: it was trained from scratch; qi-eval --check FOLDER does so",))
-    # Who submits must not know which parts will be repeated.
+    # A submitter must not know which parts will be repeated.
     chosen = random.SystemRandom().sample(cases, min(parts, len(cases)))
     try:
         model, weights = network_of(entry.content, trust=trust)
@@ -75,10 +75,10 @@ class NotRepeatableError(QIDatasetsError):
 
 
 def network_of(content: EntryContent, *, trust: bool) -> tuple[str, str]:
-    """Returns the model and the weights of an entry as `evaluate` takes them; NotRepeatableError if there are none.
+    """Returns model and weights of an entry for `evaluate`. Raises NotRepeatableError if there are none.
 
     Args:
-        content: What the entry says.
+        content: The entry's content.
         trust: Whether code from the model's repository may run.
     """
     name, weights = content["model"]["name"], content["model"]["weights"]
@@ -97,7 +97,7 @@ def network_of(content: EntryContent, *, trust: bool) -> tuple[str, str]:
     state = "" if weights in (NONE, DEFAULT) else check_file_name(weights)
     place = HubPlace(model_id, repo_type="model")
     with connection():
-        # At a commit: of a branch the client may return what its cache has of a repository that is gone.
+        # At a commit: for a branch the client may return the cached copy of a repository that is gone.
         commit = ask_hub(lambda: HfApi().model_info(model_id).sha, place)
         place = replace(place, revision=commit or place.revision)
         return f"{fetch_file(place, code)}:{factory}" if code else name, str(
@@ -106,7 +106,7 @@ def network_of(content: EntryContent, *, trust: bool) -> tuple[str, str]:
 
 
 def check_file_name(name: str) -> str:
-    """Returns a name that is one of a file, without folders; NotRepeatableError for others."""
+    """Returns a file name without folders. Raises NotRepeatableError for other names."""
     if "/" in name or name.startswith("."):
         raise NotRepeatableError(f"{name!r} is no name of a file")
     return name
@@ -115,14 +115,14 @@ def check_file_name(name: str) -> str:
 def share_that_differs(
     entry: Entry, model: str, weights: str, case: tuple[str, int, int], *, output: str | Path | None, progress: bool
 ) -> float:
-    """Returns the share of a case's answers that another run gives otherwise; 1.0 if the network has other weights.
+    """Returns the share of a case's answers that differ in another run; 1.0 if the network has other weights.
 
     Args:
         entry: The entry.
-        model: As of `evaluate`.
-        weights: As of `evaluate`.
-        output: As of `evaluate`.
-        progress: As of `evaluate`.
+        model: As in `evaluate`.
+        weights: As in `evaluate`.
+        output: As in `evaluate`.
+        progress: As in `evaluate`.
         case: Init, border and seed.
     """
     init, border, seed = case

@@ -1,4 +1,4 @@
-"""Writes the site: the page, all entries as CSV and JSON, and each entry's files, unless they are linked to."""
+"""Writes the site: the page, all entries as CSV and JSON, and copies of each entry's files, or links to them."""
 
 import csv
 import io
@@ -37,10 +37,10 @@ NamedField = Literal[
     "name", "weights", "padding", "pool", "background", "receptive_field", "total_stride", "parameters"
 ]
 NAMED: tuple[NamedField, ...] = get_args(NamedField)
-"""The fields of a network that a record has."""
+"""The fields of a network in a record."""
 
 DOWNLOADS = "downloads"
-"""The folder beside the page that holds the entries' files."""
+"""The folder of the entries' files beside the page."""
 
 SPACE = {
     "title": "Which networks read location?",
@@ -54,15 +54,15 @@ SPACE = {
     "short_description": "From how far away do networks read location?",
     "tags": ["leaderboard", *TAGS],
 }
-"""The head of the card of a static Space, as the Hub's documentation has it (spaces-config-reference)."""
+"""The front matter of a static Space's card, as in the Hub's documentation (spaces-config-reference)."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""The first characters of a text that a spreadsheet takes for a formula."""
+"""The first characters of texts that a spreadsheet takes for formulas."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """The result of building a site: the entries that were found, and what the Hub's ranking says of them."""
+    """The result of building a site: the entries that were found, and the comparison with the Hub's ranking."""
 
     collection: Collection
     compared: Sequence[ComparedClaim]
@@ -88,16 +88,16 @@ def build(
     pull_requests: bool = False,
     progress: bool = False,
 ) -> Site:
-    """Reads the entries below the places and writes the page and its downloads into `output`, which is made.
+    """Reads the entries below the locations, and writes the page and its downloads into `output`, which is made.
 
-    places: as of `collection.collect`
-    output: a folder; files of its own in it are replaced, others are left alone
+    places: as in `collection.collect`
+    output: a folder; the site's own files in it are replaced, others stay
     link: whether the page links to the entries in their own folders, on of this machine, instead of copying them
-    space: whether a card is written too that makes the folder a static Space of the Hub
-    hub: ORG/NAME of a benchmark of the Hub, whose ranking the page has too
-    pull_requests: whether what open pull requests on the Hub propose counts
+    space: whether to write a card that makes the folder a static Space of the Hub
+    hub: ORG/NAME of a benchmark of the Hub, whose ranking is compared on the page
+    pull_requests: whether to include open pull requests on the Hub
 
-    Returns what was found, the refused entries with it. Raises OptionError, OutputError, HubError.
+    Returns the entries, also the refused ones. Raises OptionError, OutputError, HubError.
     """
     output = Path(output).absolute()
     collection = collect(places, leave_out=output, pull_requests=pull_requests, progress=progress)
@@ -118,7 +118,7 @@ def build(
 def compared_alone(
     places: Iterable[str | Path], hub: str, *, pull_requests: bool = False, progress: bool = False
 ) -> Site:
-    """As `build`, without a page: what the Hub's ranking says of the entries."""
+    """Does the same as `build` without a page: compares the Hub's ranking with the entries."""
     collection = collect(places, pull_requests=pull_requests, progress=progress)
     return Site(collection, compare_with_hub(Board.of(collection), hub, pull_requests=pull_requests))
 
@@ -136,12 +136,12 @@ def space_card() -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a file, which is replaced whole."""
+    """Writes a file atomically."""
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def copy_entries(entries: Sequence[FoundEntry], folder: Path) -> Downloads:
-    """Copies each entry into a folder of its own, and removes those of entries that are gone."""
+    """Copies each entry into a folder of its own, and removes the folders of entries that are gone."""
     there = {}
     for found in entries:
         target = folder / slug(found)
@@ -175,17 +175,17 @@ def link_entries(entries: Iterable[FoundEntry], output: Path) -> Downloads:
 
 
 def files_at(folder: str, found: FoundEntry) -> list[str]:
-    """Returns where the files of an entry are, those of an evaluation on a grid among them."""
+    """Returns the locations of an entry's files, also those of an evaluation on a grid."""
     return [f"{folder}/{name}" for name in (*LARGEST, *(BESIDE if found.where else ()))]
 
 
 def table_of(board: Board) -> list[dict[str, object]]:
-    """Returns one record for each row of the tables, as entries.json has them."""
+    """Returns one record for each row of the tables, for entries.json."""
     return [record(track, row) for track in board.tracks for row in track.rows]
 
 
 def record(track: Track, row: RankedRow) -> dict[str, object]:
-    """Returns a row: what was evaluated, its rank and its figures."""
+    """Returns a row as a record: its network, rank and figures."""
     content, model = row.content, row.model
     return {
         "entry": row.found.name,
@@ -205,7 +205,7 @@ def record(track: Track, row: RankedRow) -> dict[str, object]:
 
 
 def as_csv(table: list[dict[str, object]]) -> str:
-    """Returns the records as CSV, a column for each figure; empty where a row has no such figure."""
+    """Returns the records as CSV, a column for each figure; empty if a row lacks the figure."""
     rows = [dict(flatten_record("", one)) for one in table]
     names = sorted({name for row in rows for name in row}, key=column_order)
     text = io.StringIO()
@@ -226,7 +226,7 @@ def flatten_record(prefix: str, content: dict[str, object]) -> Iterable[tuple[st
 
 
 def column_order(name: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
-    """Returns a key that sorts facts about a row before its figures, and borders and shifts by number."""
+    """Returns a sort key of columns: facts about a row before its figures, borders and shifts by number."""
     first = [
         "entry",
         "key",

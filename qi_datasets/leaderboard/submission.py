@@ -1,4 +1,4 @@
-"""Checks a submission: valid entries, in folders of plain names, which leave what is published as it is."""
+"""Checks a submission: valid entries in plainly named folders, which leave published entries unchanged."""
 
 import re
 import shutil
@@ -30,16 +30,16 @@ README = "README.md"
 """A file that may be beside entries, and in the folder of all of them."""
 
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-"""The name of an entry's folder."""
+"""The pattern of an entry's folder name."""
 
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """The checked content of a submission.
+    """The result of checking a submission.
 
     new, unchanged: names of valid entries
-    refused: what is wrong, a reason each; an entry may have several
-    repeated: of `rerun`, what was repeated, and what could not be
+    refused: the faults, a reason each; an entry may have several
+    repeated: the results of `rerun`, and what could not be repeated
     """
 
     new: tuple[str, ...]
@@ -57,19 +57,19 @@ def check(
     trust: bool = False,
     progress: bool = False,
 ) -> CheckedSubmission:
-    """Checks one entry's folder, or a folder of them, and says everything that is wrong.
+    """Checks one entry's folder, or a folder of them, and reports all faults.
 
     Args:
-        submission: A folder of an entry, or of all entries, where each published one must still be; a zip file of one
+        submission: A folder of an entry, or of all entries, with every published one; a zip file of one
             or several; or `hf://datasets/ORG/RESULTS@refs/pr/N`, a pull request.
-        published: Places of the published entries, as of `collection.collect`; of a pull request by default its main.
-        rerun: How many random parts of the predictions of each new entry are repeated.
-        output: Where the sets are, for `rerun`; as of `evaluate`.
+        published: Locations of published entries, as in `collection.collect`; for a pull request by default its main.
+        rerun: Number of random parts of each new entry's predictions to repeat.
+        output: The folder of sets, for `rerun`; as in `evaluate`.
         trust: Whether code from a model's repository may run, for `rerun`.
         progress: Show bars on a terminal.
 
     Raises:
-        OptionError: Where there is no such place, or nothing that could be an entry.
+        OptionError: If there is no such location, or nothing that could be an entry.
     """
     published = list(published)
     with open_submission(submission) as (folder, further):
@@ -119,10 +119,10 @@ def check(
 
 @contextmanager
 def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[RefusedEntry] | None]]:
-    """Yields the folder of what is submitted, while the block runs, and what is wrong beside its entries.
+    """Yields the folder of a submission, while the block runs, and its faults outside of entries.
 
     Args:
-        submission: As of `check`.
+        submission: As in `check`.
     """
     place = HubPlace.parse(submission)
     if place is not None:
@@ -146,11 +146,11 @@ def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[Ref
 
 
 def fetched_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
-    """Fetches the entries that a pull request adds or changes; what it changes beside them is refused.
+    """Fetches the entries that a pull request adds or changes; any other change is refused.
 
     Args:
         place: The pull request.
-        folder: Where the entries go.
+        folder: The folder for the entries.
     """
     if place.revision == MAIN:
         raise OptionError(
@@ -179,23 +179,23 @@ def has_entries(place: HubPlace) -> bool:
 
 
 def find_trouble(known: KnownEntry, one: FoundEntry) -> str:
-    """Returns why a new entry is refused beside those that are there; "" for one that isn't, or that was run again."""
+    """Returns why a new entry is refused beside the published ones; "" if it isn't, or was run again by others."""
     return "" if known.original(one) is not None else known.trouble(one)
 
 
 def form_faults(folder: Path) -> list[str]:
-    """Returns what is wrong with the name of an entry's folder, and with its files."""
+    """Returns faults of an entry's folder name, and of its files."""
     return [*named_plainly(folder.name), *other_files(folder)]
 
 
 def named_plainly(name: str) -> Iterator[str]:
-    """Yields why an entry's folder can't be called so."""
+    """Yields the faults of an entry's folder name."""
     if PLAIN.fullmatch(name) is None:
         yield "its folder's name must be MODEL-REVISION, of letters, digits, dots, dashes and underscores"
 
 
 def other_files(folder: Path) -> Iterator[str]:
-    """Yields what is in an entry's folder beside its files, and files that are links."""
+    """Yields other files in an entry's folder, and files that are links."""
     names = sorted(path.name for path in folder.iterdir())
     further = [name for name in names if name not in (ENTRY, PREDICTIONS, README, *BESIDE)]
     links = [name for name in names if (folder / name).is_symlink()]
@@ -207,7 +207,7 @@ def other_files(folder: Path) -> Iterator[str]:
 
 
 def find_change(old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """Returns where an entry differs from the published one of its name; "" if it doesn't."""
+    """Returns how an entry differs from the published one of its name; "" if it doesn't."""
     for section in (name for name in new if name not in (*UNSEALED, *DESCRIBING)):
         for where, published, now in differences_of(section, old.get(section, MISSING), new[section]):
             changed = f"{where} is {repr(now)[:80]}, but was published as {repr(published)[:80]}"

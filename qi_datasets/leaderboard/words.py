@@ -1,4 +1,4 @@
-"""The words of the page: names of rows and tracks, numbers, the finding, and how an entry is made again."""
+"""Texts of the page: names of rows and tracks, numbers, the finding, and commands that reproduce an entry."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,13 +20,13 @@ from qi_datasets.storage.manifest import DEMO, OFFICIAL, UNVERIFIED
 
 OWN = "own"
 LONGEST = 34
-"""Characters of a name in a figure."""
+"""Largest number of characters of a name in a figure."""
 
 MINUS = "\N{MINUS SIGN}"
 """The sign of a number below 0."""
 
 SIGNS = {EQUAL: "=", PROVED: "\N{IDENTICAL TO}"}
-"""The sign in place of an accuracy where the corners are equal."""
+"""The sign in place of an accuracy if the corners are equal."""
 
 COLUMNS: Mapping[str, str] = {
     **wording.COLUMNS,
@@ -66,28 +66,28 @@ COLUMNS: Mapping[str, str] = {
 DATA = {OFFICIAL: "the official set", UNVERIFIED: "official names, pixels unverified", DEMO: "the demo pictures"}
 OTHER_DATA = "other pictures"
 SETS = {OFFICIAL: "sets", UNVERIFIED: "sets", DEMO: "demo-sets"}
-"""The folders in which the commands on the page put the sets of a track."""
+"""The folders into which the commands on the page build the sets of a track."""
 
 
 def row_name(row: RankedRow) -> str:
-    """Returns a row in words, such as "resnet18 (exact padding, random)"."""
+    """Returns a description of a row, such as "resnet18 (exact padding, random)"."""
     padding = "" if row.model["padding"] == OWN else f"{row.model['padding']} padding, "
     return f"{network_name(row.content)} ({padding}{row.init})"
 
 
 def short_name(name: str) -> str:
-    """Returns a name that fits a figure."""
+    """Returns a name short enough for a figure."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def track_name(track: Track) -> str:
-    """Returns a track in words."""
+    """Returns a track's title."""
     name = DATA.get(track.name, OTHER_DATA)
     return f"{name} ({track.number})" if track.number else name
 
 
 def track_note(track: Track) -> str:
-    """Returns which data a track is about, to the digest."""
+    """Returns a note on a track's data, to the digest."""
     data = track.data
     digests = ", ".join(f"{split} {digest[:12]}" for split, digest in sorted(data["digests"].items()))
     limit = f", the first {data['limit']} of each split" if data["limit"] else ""
@@ -95,7 +95,7 @@ def track_note(track: Track) -> str:
 
 
 def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int = 3) -> str:
-    """Returns a figure with its interval; a dash where there is none."""
+    """Returns a figure with its interval; a dash if there is none."""
     if figure is None:
         return NOTHING
     value, low, high = (f"{scale * figure[name]:.{digits}f}".replace("-", MINUS) for name in ("value", "low", "high"))
@@ -103,7 +103,7 @@ def interval(figure: Mapping[str, float] | None, scale: float = 1, digits: int =
 
 
 def agreement_sentence(found: FoundEntry, again: FoundEntry) -> str:
-    """Returns what another run of an evaluation gave, in words."""
+    """Returns a sentence on another run of an evaluation."""
     if found.content["predictions"]["sha256"] == again.content["predictions"]["sha256"]:
         return "the same answers"
     scores = [figures.get("location_score") for figures in again.figures.values()]
@@ -112,12 +112,12 @@ def agreement_sentence(found: FoundEntry, again: FoundEntry) -> str:
 
 
 def small_number(number: float) -> str:
-    """Returns a number that may be tiny."""
+    """Returns a number, which may be tiny, as text."""
     return "0" if number == 0 else f"{number:.3f}" if number >= 0.01 else f"{number:.0e}"
 
 
 def finding_sentence(track: Track) -> str:
-    """Returns what a track on `qi` shows, in one sentence, by the networks that were run at all seven borders."""
+    """Returns a sentence on the result of a track on `qi`, by the networks that were run at all seven borders."""
     whole = complete_rows(track.rows)
     if not whole:
         return f"On {track_name(track)}, no network has been run at all seven borders yet."
@@ -154,7 +154,7 @@ def reach_of(row: RankedRow) -> int:
 
 
 def is_variant(row: RankedRow, other: RankedRow) -> bool:
-    """Returns whether two rows differ in their padding alone."""
+    """Returns whether two rows differ only in their padding."""
     return (row.model["name"], row.model["weights"], row.init) == (
         other.model["name"],
         other.model["weights"],
@@ -163,9 +163,9 @@ def is_variant(row: RankedRow, other: RankedRow) -> bool:
 
 
 def commands(content: EntryContent) -> list[str]:
-    """Returns command lines that make the data of an entry and the entry itself; [] where no command can."""
+    """Returns commands that make an entry's data and the entry itself; [] if no command can."""
     data, model = content["data"], content["model"]
-    # A module of a user's program has no command; a function that makes it, at a place, has.
+    # A module from a user's program has no command; a function at an address that makes it has one.
     if (model["weights"] == GIVEN and ":" not in model["name"]) or data["track"] not in SETS:
         return []
     sets = SETS[data["track"]]
@@ -181,12 +181,12 @@ def commands(content: EntryContent) -> list[str]:
 
 
 def comparison(content: EntryContent) -> str:
-    """The command line that runs an entry's evaluation again and compares; FOLDER has both downloads."""
+    """Returns the command that runs an entry's evaluation again and compares; FOLDER has both downloads."""
     return command_line(content["model"], SETS[content["data"]["track"]], ["--check", "FOLDER"])
 
 
 def content_of_init(content: EntryContent, init: str) -> EntryContent:
-    """Returns what an entry says, of one init alone."""
+    """Returns an entry's content, reduced to one init."""
     protocol = content["protocol"]
     return {**content, "protocol": {**protocol, "inits": {init: protocol["inits"][init]}}}
 
@@ -195,12 +195,12 @@ def command_line(model: ModelContent, sets: str, flags: Sequence[str]) -> str:
     """Returns a command line of `qi-eval`."""
     weights = [] if model["weights"] in ("none", GIVEN) else ["--weights", model["weights"]]
     name, rest = [model["name"]], ["--output", sets, *weights, *flags]
-    # After "--" nothing is taken for a flag, whatever the network is called.
+    # After "--" nothing is taken for a flag, whatever the network's name is.
     return shlex.join(["qi-eval", *([*rest, "--", *name] if name[0].startswith("-") else [*name, *rest])])
 
 
 def flags_of(request: EvaluationRequest) -> list[str]:
-    """Returns the flags of an evaluation, without those that say what is so by default."""
+    """Returns the flags of an evaluation, without those that are the default."""
     usual = EvaluationRequest(borders=list(QI.borders), mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD))
     flags: list[str] = []
     for name, value in vars(request).items():
@@ -216,6 +216,6 @@ def flags_of(request: EvaluationRequest) -> list[str]:
 
 
 def list_values(values: Iterable[object]) -> str:
-    """Returns values in one line; a long list is cut."""
+    """Returns values in one line; a long list is shortened."""
     those: Sequence[str] = [f"{value}" for value in values]
     return ", ".join(those) if len(those) <= 12 else f"{', '.join(those[:10])}, \N{HORIZONTAL ELLIPSIS} ({len(those)})"

@@ -1,1 +1,1 @@
-"""Runs networks on the sets as the article does. Needs the extra `torch`."""
+"""Runs networks on the sets as in the paper. Needs the extra `torch`."""

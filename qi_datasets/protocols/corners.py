@@ -1,4 +1,4 @@
-"""A network on black images with a patch in one of two corners: the local way where its layers allow it, else whole."""
+"""Runs a network on black images with a patch in one of two corners, by local evaluation where its layers allow it."""
 
 import io
 import sys
@@ -17,10 +17,10 @@ from qi_datasets.networks.features import ieee_float32
 from qi_datasets.networks.local import LocalEvaluation, LocalNetwork
 from qi_datasets.specs import QUADRANT
 
-# Input pixels of a pass over whole images: on a CPU the activations of larger ones leave the cache.
+# Input pixels of a pass over whole images: on a CPU the activations of larger passes leave the cache.
 _WHOLE_PIXELS = {"cpu": 2**17, "cuda": 2**24}
 LARGEST_BATCH = 64
-"""Images that go through a network at a time, at most; fewer where memory is short or a cache is small."""
+"""Largest number of images of a pass; fewer if memory is short or a cache is small."""
 
 Features = NDArray[np.floating]
 """(N, 2, F): features of each source in the upper-left and in the bottom-right corner."""
@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Corners:
-    """The place of the patch in an image, for rows and columns alike. border: pixels per side."""
+    """The positions of the patch in an image, for rows and columns alike. border: pixels per side."""
 
     border: int
 
@@ -45,7 +45,7 @@ class Corners:
         return self.border, self.border + QUADRANT.displacement
 
     def images(self, patches: Tensor, labels: Tensor) -> Tensor:
-        """Whole images (N, C, side, side) with `patches` (N, C, h, w) in the corner that `labels` (N,) say."""
+        """Returns whole images (N, C, side, side) with `patches` (N, C, h, w) in the corners of `labels` (N,)."""
         height, width = patches.shape[2:]
         images = patches.new_zeros(len(patches), patches.shape[1], self.side, self.side)
         for image, patch, label in zip(images, patches, labels.tolist(), strict=True):
@@ -55,14 +55,14 @@ class Corners:
 
 
 class CornerNetwork:
-    """The answers of a network to patches in either corner.
+    """A network that is called with patches, in either corner of its images.
 
-    network: on its device; answers one vector for each image
+    network: the network, on its device; it returns one vector for each image
     border: pixels per side
     local: compute only what differs from the black canvas, where the layers allow it
-    frozen: whether the network stays as it is, in evaluation mode; the black canvas is then computed once
+    frozen: whether the network is frozen, in evaluation mode; the black canvas is then computed once
 
-    Raises `ModelError` where the network fails on images of that size.
+    Raises `ModelError` if the network fails on images of that size.
     """
 
     def __init__(self, network: nn.Module, border: int, *, local: bool = True, frozen: bool = True) -> None:
@@ -76,11 +76,11 @@ class CornerNetwork:
 
     @property
     def dense_because(self) -> str:
-        """Why whole images are computed; "" where they are not, or where that is known after the first answer only."""
+        """The reason why whole images are computed; "" if they are not, or if the first answer will show it."""
         return "it was asked for" if self._local is None else "; ".join(self._local.reasons)
 
     def __call__(self, patches: Tensor, labels: Tensor) -> Tensor:
-        """Returns the answers (N, F) to `patches` (N, 3, h, w), each in the corner that its label (N,) says."""
+        """Returns the answers (N, F) to `patches` (N, 3, h, w), each in the corner of its label in `labels` (N,)."""
         if self._local is None:
             dense: Tensor = self._run(lambda: self.network(self.corners.images(patches, labels)).flatten(1))
             return dense
@@ -93,10 +93,10 @@ class CornerNetwork:
 
         Args:
             patches: (N, 3, h, w), on any device.
-            batch: Images in a pass, None for what suits the device; halved when memory is short.
+            batch: Images in a pass, None for a number that suits the device; halved if memory is short.
 
         Raises:
-            ModelError: For features that are not finite, and when one image does not fit the memory.
+            ModelError: If features are not finite, or one image does not fit the memory.
         """
         size = self._fitting(patches) if batch is None else batch
         local = self._local
@@ -114,7 +114,7 @@ class CornerNetwork:
         return features
 
     def _both(self, local: LocalEvaluation, patches: Tensor) -> Tensor:
-        """Returns features (N, 2 * F) of each patch in both corners, what is the same in both being computed once."""
+        """Returns features (N, 2 * F) of each patch in both corners; computes values that are equal in both once."""
         return self._run(lambda: local.at_all_places(patches).transpose(0, 1).flatten(1))
 
     def _fitting(self, images: Tensor) -> int:
@@ -130,15 +130,15 @@ class CornerNetwork:
 
 
 def run_in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> Tensor:
-    """Returns what a frozen network answers to `count` images, `size` in a pass, on the CPU; float32 or float64.
+    """Returns the answers of a frozen network to `count` images, `size` in a pass, on the CPU; float32 or float64.
 
     Args:
-        answer: Returns the answers (n, F) to some of the images; MemoryError where these are too many.
-        count: How many images there are.
-        size: Of a pass, in images; halved where memory does not suffice.
+        answer: Returns the answers (n, F) to some of the images; MemoryError if these are too many.
+        count: Number of images.
+        size: Number of images of a pass; halved if memory is short.
 
     Raises:
-        ModelError: When one image is too many.
+        ModelError: If one image is too many.
     """
     answers: list[Tensor] = []
     done = 0
@@ -157,11 +157,11 @@ def run_in_passes(answer: Callable[[slice], Tensor], count: int, size: int) -> T
 
 
 def run_network(call: Callable[[], Answer], where: str) -> Answer:
-    """Calls a network; returns its answer. Any error in it becomes a `ModelError` of one line, or a MemoryError.
+    """Calls a network and returns its answer. Any error becomes a `ModelError` of one line, or a MemoryError.
 
     Args:
         call: Calls the network.
-        where: What the network was called on, for the message.
+        where: A description of its input, for the message.
     """
     held = io.StringIO()
     try:

@@ -1,4 +1,4 @@
-"""Frozen networks on grids of `qi`: features of each picture in all cells, once, then a linear probe.
+"""Evaluates frozen networks on grids of `qi`: features of each picture in all cells, once, then a linear probe.
 
 Protocol (cards/specification.md, "evaluation on grids of qi"; after Islam et al., "Global Pooling, More than Meets the
 Eye", ICCV 2021): as on `qi`, with one probe for all cells.
@@ -26,7 +26,7 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Cells:
-    """The places of the patch in the images of a grid. grid: cells per side; border: pixels per side."""
+    """The positions of the patch in the images of a grid. grid: cells per side; border: pixels per side."""
 
     grid: int
     border: int
@@ -43,7 +43,7 @@ class Cells:
         return [(y, x) for y in starts for x in starts]
 
     def images(self, patches: Tensor, places: list[tuple[int, int]]) -> Tensor:
-        """Returns whole images (N, C, side, side) with each of `patches` (N, C, h, w) in its place."""
+        """Returns whole images (N, C, side, side) with each of `patches` (N, C, h, w) in its cell."""
         height, width = patches.shape[2:]
         images = patches.new_zeros(len(patches), patches.shape[1], self.side, self.side)
         for image, patch, (y, x) in zip(images, patches, places, strict=True):
@@ -52,18 +52,18 @@ class Cells:
 
 
 class GridNetwork:
-    """The answers of a frozen network to patches in every cell of a grid."""
+    """A frozen network that is called with patches, in every cell of a grid."""
 
     def __init__(self, network: nn.Module, cells: Cells, *, local: bool = True) -> None:
-        """Prepares the network; the empty canvas is computed once, for all cells and sources.
+        """Prepares the network; the black canvas is computed once, for all cells and sources.
 
         Args:
-            network: on its device, in evaluation mode; answers one vector for each image.
-            cells: places of the patch.
-            local: compute only what differs from the empty canvas, where the layers allow it.
+            network: The network, on its device, in evaluation mode; it returns one vector for each image.
+            cells: Positions of the patch.
+            local: Compute only what differs from the black canvas, where the layers allow it.
 
         Raises:
-            ModelError: where the network fails on images of that size.
+            ModelError: If the network fails on images of that size.
         """
         self.network, self.cells = network, cells
         self._local: LocalEvaluation | None = None
@@ -76,14 +76,14 @@ class GridNetwork:
 
     @property
     def dense_because(self) -> str:
-        """Why whole images are computed; "" where they are not."""
+        """The reason why whole images are computed; "" if they are not."""
         return "it was asked for" if self._local is None else "; ".join(self._local.reasons)
 
     def features(self, patches: Tensor) -> Features:
         """Returns features (N, C, F) of patches (N, 3, h, w) in every cell.
 
         Raises:
-            ModelError: for features that are not finite, and when one source does not fit the memory.
+            ModelError: If features are not finite, or one source does not fit the memory.
         """
         sources = max(1, LARGEST_BATCH // len(self.cells.places))
         found = run_in_passes(lambda rows: self._answers(patches[rows]), len(patches), sources)
@@ -110,12 +110,12 @@ class GridNetwork:
 def calibrate_on_grid(network: nn.Module, patches: Tensor, cells: Cells) -> None:
     """Gives a network's batch norms the statistics of training images in a grid, and leaves it in evaluation mode.
 
-    They are the mean over batches of 32 of 128 images: image j is training source j // 2 in cell j mod K x K.
+    The statistics are the mean over batches of 32 of 128 images: image j is training source j // 2 in cell j mod K x K.
 
     Args:
-        network: on its device; answers a vector for each image.
+        network: The network, on its device; it returns a vector for each image.
         patches: (N, 3, h, w), normalised, of training sources.
-        cells: places of the patch.
+        cells: Positions of the patch.
     """
     layers = batch_norms(network.eval())
     momenta = [layer.momentum for layer in layers]
@@ -135,7 +135,7 @@ def calibrate_on_grid(network: nn.Module, patches: Tensor, cells: Cells) -> None
 
 
 def largest_difference(features: Features) -> float:
-    """Returns the largest difference between a source's features (N, C, F) in two cells, of the largest there is."""
+    """Returns the largest difference between a source's features (N, C, F) in two cells, over the largest feature."""
     scale = float(np.abs(features).max()) or 1.0
     return float((features.max(1) - features.min(1)).max()) / scale
 
@@ -143,10 +143,10 @@ def largest_difference(features: Features) -> float:
 def probe_cells(train: Features, test: Features) -> NDArray[np.int64]:
     """Returns the cells, (N, C), that a probe fitted to training features (N', C, F) names for test features (N, C, F).
 
-    Where the features of every test source are equal in all cells, no probe is fitted, and all answers are cell 0.
+    If the features of every test source are equal in all cells, no probe is fitted, and all answers are cell 0.
 
     Raises:
-        ModelError: for a dead network, which gives all pictures the same features.
+        ModelError: If the network is dead, that is, gives all pictures the same features.
     """
     within = EQUAL_WITHIN[str(test.dtype)]
     if len(test) > 1 and np.abs(test[:, 0] - test[0, 0]).max() <= within * float(np.abs(test).max()):

@@ -1,4 +1,4 @@
-"""The red-green net, or any other network, trained from one seed.
+"""Trains the red-green net, or any other network, from one seed.
 
 Protocol (the specification of `red_green`; experiment 2 of arXiv 2003.07064): Adadelta with rate 1, rho 0.9, eps 1e-6
 and weight decay 5e-5, batches of 200, up to 50 epochs, stopped after 8 without a better validation loss, best weights
@@ -25,7 +25,7 @@ EPOCHS = 50
 PATIENCE = 8
 BATCH_SIZE = 200
 
-# A batch's gradient is summed over parts whose activations fit a core's cache: on a CPU twice as fast as in one piece.
+# A batch's gradient is summed over parts whose activations fit a core's cache: twice as fast on a CPU as in one piece.
 _CPU_PART = 40
 _GPU_PART = BATCH_SIZE
 
@@ -43,9 +43,9 @@ class Epoch:
     """One epoch.
 
     Attributes:
-        number: From 1.
+        number: Its number, from 1.
         train_loss, validation_loss: Mean cross-entropies.
-        validation_accuracy: In [0, 1].
+        validation_accuracy: Accuracy in [0, 1].
     """
 
     number: int
@@ -59,12 +59,12 @@ class RedGreenRun:
     """One trained net.
 
     Attributes:
-        padding: Of the reference net; None for any other network.
-        seed: That it was trained from.
-        epochs: All that were done.
-        best_epoch: The number of the one whose weights count.
-        logits: Per test set, (N, 2) float32.
-        accuracies: Per test set, in [0, 1].
+        padding: Padding of the reference net; None for any other network.
+        seed: Seed of the training.
+        epochs: All epochs.
+        best_epoch: The number of the epoch whose weights were kept.
+        logits: Logits (N, 2), float32, per test set.
+        accuracies: Accuracy in [0, 1] per test set.
     """
 
     padding: Padding | None
@@ -92,23 +92,23 @@ def train_red_green(
     Global random state is left as it is.
 
     Args:
-        train: What it learns.
-        validation: What decides when it stops.
-        tests: What it is tested on, by name.
-        padding: Of the net.
+        train: The training images.
+        validation: The images whose loss decides when it stops.
+        tests: The test images, by name.
+        padding: Padding of the net.
         seed: Decides the initial weights and the order of the training images, on every device.
-        epochs: At most.
-        patience: Epochs without a better validation loss, at most.
-        device: Of torch.
+        epochs: Largest number of epochs.
+        patience: Largest number of epochs without a better validation loss.
+        device: Device of torch.
         progress: Called after each epoch.
 
     Raises:
-        OptionError: For images or labels of another shape, type or range, and for an unknown padding.
+        OptionError: If images or labels have another shape, type or range, or the padding is unknown.
     """
     with random_seed(seed):
         net = RedGreenNet(padding).to(device)
     if padding != "circular":
-        # The fastest layout, except for circular padding, which undoes it in every layer.
+        # The fastest memory format, except for circular padding, which undoes it in every layer.
         net = net.to(memory_format=torch.channels_last)
     run = train_on_red_green(net, train, validation, tests, seed, epochs=epochs, patience=patience, progress=progress)
     return replace(run, padding=padding)
@@ -125,17 +125,17 @@ def train_on_red_green(
     patience: int = PATIENCE,
     progress: Callable[[Epoch], None] | None = None,
 ) -> RedGreenRun:
-    """Returns the protocol for any network; errors as for `train_red_green`.
+    """Trains and tests any network by the protocol; errors as in `train_red_green`.
 
     Args:
-        net: On its device; answers two logits; trained in place.
-        train: As for `train_red_green`.
-        validation: As for `train_red_green`.
-        tests: As for `train_red_green`.
-        epochs: As for `train_red_green`.
-        patience: As for `train_red_green`.
-        progress: As for `train_red_green`.
-        seed: Decides the order of the training images, and what the network draws itself.
+        net: The network, on its device; it returns two logits, and is trained in place.
+        train: As in `train_red_green`.
+        validation: As in `train_red_green`.
+        tests: As in `train_red_green`.
+        epochs: As in `train_red_green`.
+        patience: As in `train_red_green`.
+        progress: As in `train_red_green`.
+        seed: Decides the order of the training images, and the network's own random draws.
     """
     if epochs < 1 or patience < 1:
         raise OptionError(f"epochs and patience are at least 1, got {epochs} and {patience}", code="bad-value")
@@ -185,7 +185,7 @@ def _train_epoch(
 ) -> float:
     total = 0.0
     net.train()
-    # Drawn on the CPU, so that a seed means the same order on every device.
+    # Drawn on the CPU, so that a seed gives the same order on every device.
     shuffled = torch.randperm(len(images), generator=order).to(images.device)
     for batch in slices(len(images), BATCH_SIZE):
         rows = shuffled[batch]

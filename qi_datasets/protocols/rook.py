@@ -1,4 +1,4 @@
-"""The rook net trained from many seeds, all of them together.
+"""Trains the rook net from many seeds, all together.
 
 Protocol (the specification of `rook`; arXiv 2003.07064, figure 1): SGD with learning rate 0.1 and momentum 0.9, 100
 epochs of the two images one by one, torch's default initialisation.
@@ -30,8 +30,8 @@ class RookRuns:
     """S trained rook nets; all arrays are float32.
 
     Attributes:
-        padding: Of the nets.
-        seeds: S of them.
+        padding: Padding of the nets.
+        seeds: S seeds.
         logits: (S, 2, 2): seed, image, class.
         filters: (S, 5, 5).
         losses: (S, epochs), cross-entropy, mean of the two images.
@@ -45,7 +45,7 @@ class RookRuns:
 
     @property
     def accuracies(self) -> NDArray[np.float64]:
-        """Share of the two images to which each net gives the right label, (S,): 0, 0.5 or 1."""
+        """The share of the two images that get the right label, for each net, (S,): 0, 0.5 or 1."""
         right: NDArray[np.float64] = (self.logits.argmax(2) == np.arange(2)).mean(1)
         return right
 
@@ -56,13 +56,13 @@ class RookRuns:
 
     @property
     def largest_logit_difference(self) -> float:
-        """Between the two images' logits, over all nets."""
+        """The largest difference between the two images' logits, over all nets."""
         return float(np.abs(self.logits[:, 0] - self.logits[:, 1]).max())
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    # The arrays are so small that threads only wait for each other, for seconds where other programs run.
+    # The arrays are so small that threads only wait for each other, for seconds if other programs run.
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -73,20 +73,20 @@ def _one_thread() -> Iterator[None]:
 
 @_one_thread()
 def train_rook(images: Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS) -> RookRuns:
-    """Trains one net per seed, all together; up to rounding the nets that training one by one gives.
+    """Trains one net per seed, all together; up to rounding the result is that of training them one by one.
 
-    The images never change, so a convolution is a product of their windows, cut out once, with all filters; only the
+    The images never change, so a convolution is a product of their windows, extracted once, with all filters; only the
     window of each filter's maximum has a gradient. The logits in the result are computed by convolution. Global random
     state is left as it is.
 
     Args:
         images: (2, 1, H, W), float32 in [0, 1], of labels 0 and 1.
-        padding: Of the nets.
-        seeds: One for each net.
-        epochs: Of the two images, one by one.
+        padding: Padding of the nets.
+        seeds: A seed for each net.
+        epochs: Number of epochs of the two images, one by one.
 
     Raises:
-        OptionError: For images of another shape or dtype, for no seed and for an unknown padding.
+        OptionError: If the images have another shape or dtype, there is no seed, or the padding is unknown.
     """
     _check(images, seeds)
     nets = []
@@ -129,14 +129,14 @@ def train_on_pair(
     epochs: int = EPOCHS,
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Tensor:
-    """Returns the protocol for any network: logits (2, 2) of the two images after training on them one by one.
+    """Trains any network by the protocol; returns its logits (2, 2) of the two images.
 
     Args:
-        network: On its device; answers two logits; trained in place.
+        network: The network, on its device; it returns two logits, and is trained in place.
         images: (2, C, H, W), floating point, of labels 0 and 1, on the same device.
-        seed: Decides what the network draws itself.
-        epochs: Of the two images.
-        after_epoch: Called at the end of each.
+        seed: Decides the network's own random draws.
+        epochs: Number of epochs of the two images, one by one.
+        after_epoch: Called at the end of each epoch.
     """
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
     labels = torch.arange(2, device=images.device)
@@ -155,7 +155,7 @@ def train_on_pair(
 
 
 def _distinct_windows(image: Tensor) -> Tensor:
-    """Returns the 5x5 windows of an image (1, 1, H, W) that differ: (windows, 25)."""
+    """Returns the different 5x5 windows of an image (1, 1, H, W): (windows, 25)."""
     windows: Tensor = torch.unique(F.unfold(image, 5)[0].T, dim=0)
     return windows
 

@@ -1,4 +1,4 @@
-"""Networks trained from scratch on `qi`.
+"""Trains networks from scratch on `qi`.
 
 Protocol (experiment 1 of arXiv 2003.07064; cards/specification.md, "evaluation on qi"): cross-entropy; SGD of rate
 1e-3, momentum 0.9 with Nesterov's correction, weight decay 5e-5; batches of 8 images, shuffled anew each epoch; the
@@ -33,10 +33,10 @@ class Progress:
     """The state of a training.
 
     Attributes:
-        epoch: Epochs that are done.
+        epoch: Number of finished epochs.
         rate: The learning rate.
         best: The best validation loss.
-        stale: Epochs since.
+        stale: Number of epochs since then.
     """
 
     epoch: int = 0
@@ -50,9 +50,9 @@ class TrainedNetwork:
     """A trained network.
 
     Attributes:
-        network: Answers with two logits.
-        epochs: That were done.
-        accuracy, loss: On the training images.
+        network: The network, which returns two logits.
+        epochs: Number of epochs.
+        accuracy, loss: Accuracy and loss on the training images.
     """
 
     network: nn.Module
@@ -76,18 +76,18 @@ def train_corners(
     """Trains a network to distinguish the corners of patches.
 
     Args:
-        network: On its device; answers two logits for each image; trained in place.
+        network: The network, on its device; it returns two logits for each image, and is trained in place.
         train: Patches (N, 3, h, w), normalised, on the same device; each is seen in both corners.
         validation: Patches (N, 3, h, w), normalised, on the same device; each is seen in both corners.
         border: Pixels per side.
-        seed: Decides the order of the images, and whatever the network draws itself.
+        seed: Decides the order of the images, and the network's own random draws.
         local: As in `CornerNetwork`.
-        epochs: How many; None for the protocol's.
-        checkpoint: Where the state after each epoch is kept; a training that was cut off continues from there.
+        epochs: Number of epochs; None for the protocol's.
+        checkpoint: File for the state after each epoch; an interrupted training continues from there.
         after_epoch: Called after each epoch.
 
     Raises:
-        ModelError: For a loss that is not finite.
+        ModelError: If the loss is not finite.
     """
     optimizer = torch.optim.SGD(
         network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY
@@ -96,7 +96,7 @@ def train_corners(
     reader = CornerNetwork(network, border, local=local, frozen=False)
     with ieee_float32():
         while at.epoch < (EPOCHS if epochs is None else epochs):
-            # An epoch draws from its own number, so that one that is done again is the same.
+            # An epoch draws by its own number, so that repeating it gives the same.
             with random_seed(seed * 10_007 + at.epoch):
                 train_epoch(network.train(), reader, optimizer, train, at.rate)
             network.eval()
@@ -123,9 +123,9 @@ def train_epoch(
     """Trains once on all patches in both corners, in an order that torch's random state decides.
 
     Args:
-        network: Trained in place.
-        reader: Answers for it on images of its border.
-        optimizer: Of its parameters.
+        network: The network, which is trained in place.
+        reader: The network on images of its border.
+        optimizer: Optimizer of its parameters.
         patches: (N, 3, h, w), normalised.
         rate: The learning rate.
     """
@@ -144,7 +144,7 @@ def measure_network(network: nn.Module, patches: Tensor, border: int, local: boo
     """Returns mean cross-entropy and accuracy of a network in evaluation mode on patches in both corners.
 
     Args:
-        network: Answers two logits.
+        network: The network, which returns two logits.
         patches: (N, 3, h, w), normalised.
         border: Pixels per side.
         local: As in `CornerNetwork`.
@@ -159,7 +159,7 @@ def answer_patches(network: nn.Module, test: Tensor, border: int, *, local: bool
     """Returns the answers of a trained network to test patches.
 
     Args:
-        network: Answers two logits, in evaluation mode.
+        network: The network, in evaluation mode; it returns two logits.
         test: Patches (N, 3, h, w), normalised.
         border: Pixels per side.
         local: As in `CornerNetwork`.
@@ -168,7 +168,7 @@ def answer_patches(network: nn.Module, test: Tensor, border: int, *, local: bool
 
 
 def resume_training(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Puts a network and its optimizer where a training that was cut off left them; a damaged file is not there."""
+    """Restores a network and its optimizer from an interrupted training; a damaged file counts as missing."""
     if not checkpoint.exists():
         return Progress()
     try:
@@ -181,13 +181,13 @@ def resume_training(checkpoint: Path, network: nn.Module, optimizer: torch.optim
 
 
 def save_checkpoint(checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, at: Progress) -> None:
-    """Writes the state after an epoch, whole or not at all.
+    """Writes the state after an epoch, atomically.
 
     Args:
         checkpoint: The file.
-        network: As it is now.
-        optimizer: Of its parameters, as it is now.
-        at: Where the training is.
+        network: The network.
+        optimizer: Optimizer of its parameters.
+        at: The state of the training.
     """
     content = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(at)}
     write_atomically(checkpoint, lambda file: torch.save(content, file))

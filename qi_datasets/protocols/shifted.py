@@ -1,8 +1,8 @@
-"""Classifiers on `shifted`: answers to a picture at every shift along the diagonal, and to pairs of windows.
+"""Evaluates classifiers on `shifted`: answers to a picture at every shift along the diagonal, and to pairs of windows.
 
 Protocol (cards/specification.md, "evaluation on shifted"; Zhang, ICML 2019; experiment 5 of arXiv 2003.07064): the
-content moves by t pixels down and to the right, and real content (`crop`), black (`zero`) or what left on the other
-side (`circular`) enters. N is the number of sources, S of shifts, P of pairs.
+content moves by t pixels down and to the right, and real content (`crop`), black (`zero`) or the content from the
+other side (`circular`) moves in. N is the number of sources, S of shifts, P of pairs.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from qi_datasets.specs import CIRCULAR, CROP, SHIFTED_GEOMETRY, ZERO
 MODES = (CROP, ZERO, CIRCULAR)
 
 _PIXELS = {"cpu": 2**19, "cuda": 2**24}
-"""Input pixels of a pass."""
+"""Number of input pixels of a pass."""
 
 
 @dataclass(frozen=True)
 class ShiftedAnswers:
-    """Answers of a classifier.
+    """The answers of a classifier.
 
     Attributes:
         predictions: (S, N) class numbers along the diagonal.
-        margins: (S, N), by how much the largest logit exceeds the next.
+        margins: (S, N), difference of the two largest logits.
         changes: (S, N), largest change of a logit from the unmoved picture.
         pair_predictions, pair_margins: (P, 2, N), of the two windows of each pair.
-        classes: How many classes there are.
+        classes: Number of classes.
     """
 
     predictions: NDArray[np.int32]
@@ -47,7 +47,7 @@ class ShiftedAnswers:
 def canvas(bases: Tensor, mode: str) -> Tensor:
     """Returns bases (N, C, 288, 288) whose window at row and column 32 - t is the picture moved by t in that mode.
 
-    Background that enters is 0.
+    Black that moves in is 0.
     """
     if mode == CROP:
         return bases
@@ -59,17 +59,17 @@ def canvas(bases: Tensor, mode: str) -> Tensor:
 def answer_shifted(
     network: nn.Module, bases: Tensor, pairs: NDArray[np.integer], shifts: Sequence[int], mode: str
 ) -> ShiftedAnswers:
-    """Returns what a classifier answers to moved pictures.
+    """Returns a classifier's answers to moved pictures.
 
     Args:
-        network: On its device, in evaluation mode; answers logits (N, classes) to images (N, 3, 224, 224).
+        network: The classifier, on its device, in evaluation mode: images (N, 3, 224, 224) to logits (N, classes).
         bases: (N, 3, 288, 288), normalised, on the same device.
         pairs: (N, P, 4), offsets y0, x0, y1, x1 of the two windows of each pair, each in [0, 64].
         shifts: Pixels down and to the right, each in [-32, 32].
         mode: `crop`, `zero` or `circular`.
 
     Raises:
-        ModelError: Where the network fails, and for logits that are not finite.
+        ModelError: If the network fails, or logits are not finite.
     """
     moved, middle = canvas(bases, mode), SHIFTED_GEOMETRY.slack // 2
     unmoved = _logits_of(network, moved, np.full((len(bases), 2), middle))
@@ -93,7 +93,7 @@ def answer_shifted(
 
 
 def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Returns the logits (N, classes) of the windows whose first row and column `offsets` (N, 2) say."""
+    """Returns the logits (N, classes) of the windows that begin at the rows and columns in `offsets` (N, 2)."""
     side = SHIFTED_GEOMETRY.view
     windows = torch.stack(
         [image[:, y : y + side, x : x + side] for image, (y, x) in zip(moved, offsets.tolist(), strict=True)]
@@ -111,7 +111,7 @@ def _logits_of(network: nn.Module, moved: Tensor, offsets: NDArray[np.integer]) 
 
 
 def largest_logits(logits: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Returns the class of the largest logit, and by how much it exceeds the next one: (N,) each."""
+    """Returns the class of the largest logit, and its difference from the next one: (N,) each."""
     last_two = np.sort(logits, axis=1)[:, -2:]
     margins = last_two[:, -1] - last_two[:, 0]
     return logits.argmax(axis=1).astype(np.int32), margins.astype(np.float32)

@@ -1,1 +1,1 @@
-"""A set becomes a public data set: who may see it, what changes on the Hub, and how that is done safely."""
+"""Publishes sets on the Hub: decides who may see them, plans the changes, and makes them safely."""

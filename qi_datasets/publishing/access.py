@@ -1,4 +1,4 @@
-"""Decides who may see what is published: safe by default, and never against the terms of the pixels."""
+"""Decides who may see a published set: safe by default, and never against the terms of the pixels."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from qi_datasets.errors import NamedArgument, OptionError
 
 AUTO, MANUAL = "auto", "manual"
 GATES = (AUTO, MANUAL)
-"""Ways to open the gate: at once for everybody who agrees to the terms; or by the owner, for each who asks."""
+"""Kinds of gates: automatic, for everybody who agrees to the terms; or manual, by the owner for each request."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
     """Returns the settings for a set.
 
     Args:
-        free: Whether anybody may publish what is published of it.
-        private: As asked for; None for the default, which is public for what is free, else private.
-        gated: As asked for; None for the default, which is no gate for what is free, else the owner's.
+        free: Whether anybody may publish these files.
+        private: The user's wish; None for the default: public if the files are free, else private.
+        gated: The user's wish; None for the default: no gate if the files are free, else the manual one.
 
-    Raises OptionError for what can't be asked for: pixels that are not free, public and without a gate.
+    Raises OptionError for pixels that are not free and would be public without a gate.
     """
     if gated is not None and gated not in GATES:
         raise OptionError(
@@ -47,17 +47,17 @@ def access_for(*, free: bool, private: bool | None, gated: str | None) -> Access
 
 
 def settle_access(wanted: Access, found: Access, *, free: bool, private: bool | None, gated: str | None) -> Access:
-    """Returns the settings of a repository that exists already: never less strict than before unless asked for.
+    """Returns the settings of a repository that exists already: never less strict than before, unless requested.
 
     Args:
-        wanted: What `access_for` gives.
-        found: What it has.
-        free: As for `access_for`.
-        private: As for `access_for`.
-        gated: As for `access_for`.
+        wanted: The result of `access_for`.
+        found: The repository's settings.
+        free: As in `access_for`.
+        private: As in `access_for`.
+        gated: As in `access_for`.
 
     Raises:
-        OptionError: Where opening or closing a repository is for its owner to do, since what was published
+        OptionError: If only the owner may open or close the repository, since files that were published
             there before opens or closes with it.
     """
     if wanted.private and not found.private:

@@ -1,4 +1,4 @@
-"""Selects the files of a set that are published: all that its manifest lists, or the recipe alone."""
+"""Selects the files of a set to publish: all that its manifest lists, or the recipe alone."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from qi_datasets.storage.parquet import file_record
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file that is published. data: its path, or its bytes."""
+    """A file to publish. data: its path, or its bytes."""
 
     data: Path | bytes
     bytes: int
     sha256: str
 
     def git_sha1(self) -> str:
-        """Returns the hash by which git, and so the Hub, knows a small file."""
+        """Returns git's hash of a small file, which the Hub uses too."""
         data = self.data.read_bytes() if isinstance(self.data, Path) else self.data
         return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -36,8 +36,8 @@ class Content:
 
     Attributes:
         spec: The set.
-        manifest: As it is published.
-        files: By path in the repository.
+        manifest: The published manifest.
+        files: Files by path in the repository.
         free: Whether anybody may publish them.
     """
 
@@ -47,18 +47,18 @@ class Content:
     free: bool
 
     def without(self, path: str) -> "Content":
-        """Returns the same, but for one file."""
+        """Returns the same content without one file."""
         return replace(self, files={name: file for name, file in self.files.items() if name != path})
 
 
 def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag: str | None = None) -> Content:
-    """Returns what is published of the set in a folder.
+    """Returns the content to publish of the set in a folder.
 
     Args:
         folder: The set's folder.
-        place: Where it is published, for the card of a recipe.
-        recipe_only: Card and manifest alone.
-        tag: As what it is published, for the card of a recipe.
+        place: The repository, for the card of a recipe.
+        recipe_only: Publish only card and manifest.
+        tag: The tag, for the card of a recipe.
     """
     manifest = Manifest.read(folder)
     spec = look_up_spec(manifest.name)
@@ -73,18 +73,18 @@ def content_of(folder: Path, place: HubPlace, *, recipe_only: bool = False, tag:
 
 
 def benchmark_of(spec: SetSpec, manifest: Manifest) -> dict[str, LocalFile]:
-    """Returns the file by which the Hub takes a set for a benchmark, by its path; nothing for a set that is none."""
+    """Returns the file, by its path, that makes a set a benchmark on the Hub; nothing for other sets."""
     text = benchmark_file(spec, manifest)
     return {} if text is None else {BENCHMARK: local_file(text.encode())}
 
 
 def local_file(data: bytes) -> LocalFile:
-    """Returns a file that is made of bytes."""
+    """Returns a file with these bytes."""
     return LocalFile(data, len(data), hashlib.sha256(data).hexdigest())
 
 
 def recipe_of(spec: SetSpec, manifest: Manifest, place: HubPlace) -> Content:
-    """Returns the recipe: card and manifest, without the names of files that are not there."""
+    """Returns the recipe: card and manifest, without the names of missing files."""
     configs = {
         name: replace(config, splits={split: replace(record, files=[]) for split, record in config.splits.items()})
         for name, config in manifest.configs.items()

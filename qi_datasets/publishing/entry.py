@@ -1,4 +1,4 @@
-"""`publish_entry`: an entry's results go to its model's repository, and the entry itself to a repository of entries."""
+"""`publish_entry`: sends an entry's results to its model's repository, and the entry to a repository of entries."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,24 +36,24 @@ def publish_entry(
     """Sends an entry to the Hub, after every figure of it was computed again.
 
     Args:
-        folder: Of the entry; its name is MODEL-REVISION.
-        model_id: "ORG/MODEL", the repository that gets `.eval_results/`; default what the entry says; none if it says
+        folder: The entry's folder, named MODEL-REVISION.
+        model_id: "ORG/MODEL", the repository that gets `.eval_results/`; default that of the entry; none if it has
             none.
-        dataset_id: "ORG/NAME", the benchmark; default the one of the results that `qi-eval --dataset-id` wrote.
+        dataset_id: "ORG/NAME", the benchmark; default that of the results from `qi-eval --dataset-id`.
         results: "ORG/RESULTS", a data set of entries, one folder each, that gets this one.
         direct: Commit to main, instead of opening pull requests.
-        dry_run: Only read, and return what would be done; without the Hub, all files are.
-        confirm: Called with what is to be done before anything is written; False ends it.
-        timeout: Seconds for which the Hub may be silent.
+        dry_run: Only read, and return the plan; without the Hub it has all files.
+        confirm: Called with the plan before anything is written; False ends it.
+        timeout: Seconds to wait for an answer of the Hub.
         progress: Show bars on a terminal.
 
     Returns:
-        What was sent where, the entry before its results.
+        The results of the proposals, that of the entry first.
 
     Raises:
-        EntryError: For an entry that its own predictions contradict.
-        PublishError: For one that was measured on other data than the benchmark's.
-        HubError: For what the Hub refuses. OptionError: For bad arguments.
+        EntryError: If the entry's predictions contradict it.
+        PublishError: If it was measured on other data than the benchmark's.
+        HubError: If the Hub refuses. OptionError: If an argument is wrong.
     """
     if is_offline_mode() and not dry_run:
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")
@@ -91,7 +91,7 @@ def publish_entry(
 
 
 def benchmark_of_results(folder: Path) -> str:
-    """Returns the benchmark of the results beside an entry; OptionError without any."""
+    """Returns the benchmark of the results beside an entry. Raises OptionError without any."""
     found: set[str] = set()
     for path in sorted((folder / FOLDER).glob("*.yaml")):
         found |= {str(one.get("dataset", {}).get("id")) for one in results_in(path)}
@@ -106,7 +106,7 @@ def benchmark_of_results(folder: Path) -> str:
 
 
 def source_of(content: EntryContent, folder: Path, results: str | None, user: str) -> Source | None:
-    """Returns where an entry's results can be looked up: its predictions, else the code or the paper."""
+    """Returns the link to look up an entry's results: its predictions, else the code or the paper."""
     if results is not None:
         return Source(f"{HubPlace(results).page}/tree/{MAIN}/{folder.name}", "predictions of every image", user)
     about = content.get(ABOUT, {})
@@ -148,14 +148,14 @@ def check_tasks(made: Sequence[EvalResultEntry], benchmark: PublishedSet) -> Non
 def plan_results(
     content: EntryContent, made: Sequence[EvalResultEntry], place: HubPlace, *, direct: bool, unseen: str = ""
 ) -> Proposal:
-    """Returns the plan of adding results to a model's repository; other results in their file stay.
+    """Plans to add results to a model's repository; other results in their file stay.
 
     Args:
-        content: What the entry says.
+        content: The entry's content.
         made: Its results.
         place: The model's repository.
-        direct: Whether main itself shall change.
-        unseen: As of `plan_proposal`.
+        direct: Whether to commit to main.
+        unseen: As in `plan_proposal`.
     """
     name, kept = results_name(content), []
     head = HubPlace(place.repo_id, MAIN, place.repo_type)
@@ -171,14 +171,14 @@ def plan_results(
 
 
 def plan_entry(entry: Entry, folder: Path, place: HubPlace, *, direct: bool, unseen: str = "") -> Proposal:
-    """Returns the plan of adding an entry to a repository of entries.
+    """Plans to add an entry to a repository of entries.
 
     Args:
-        entry: What is sent of it.
+        entry: The files to send.
         folder: Its folder.
         place: The repository.
-        direct: Whether main itself shall change.
-        unseen: As of `plan_proposal`.
+        direct: Whether to commit to main.
+        unseen: As in `plan_proposal`.
     """
     name = folder.name
     if PLAIN.fullmatch(name) is None:

@@ -1,4 +1,4 @@
-"""`publish_subset`: the lists of `subset`, names without pixels, become a public data set of the Hub."""
+"""`publish_subset`: publishes the lists of `subset`, names without pixels, as a public data set of the Hub."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,20 +27,20 @@ def publish_subset(
     timeout: float = SILENCE,
     progress: bool = False,
 ) -> Sent:
-    """Puts the lists into a data set of the Hub, which is made, public, if it is not there; others' files in it stay.
+    """Publishes the lists in a public data set of the Hub, which is made if it is missing; other files in it stay.
 
     Args:
-        output: The folder of sets; default as of `publish`.
+        output: The folder of sets; default as in `publish`.
         repo_id: "ORG/NAME".
-        dry_run: Only read, and return what would be done.
-        confirm: Called with what is to be done before anything is written; False ends it.
-        timeout: Seconds for which the Hub may be silent.
+        dry_run: Only read, and return the plan.
+        confirm: Called with the plan before anything is written; False ends it.
+        timeout: Seconds to wait for an answer of the Hub.
         progress: Show bars on a terminal.
 
     Raises:
-        NotBuiltError: Where there are no lists.
-        FailedCheckError: For lists that are not those of their names.
-        PublishError: For a repository that holds other data. HubError: For what the Hub refuses.
+        NotBuiltError: If there are no lists.
+        FailedCheckError: If the lists don't follow from their names.
+        PublishError: If the repository has other data. HubError: If the Hub refuses.
     """
     if is_offline_mode():
         raise HubError("publishing needs the Hub, but HF_HUB_OFFLINE is set; unset it", code="hub-unreachable")

@@ -1,4 +1,4 @@
-"""Files that are offered to a repository of others or of one's own: as a pull request, or as a commit; never twice."""
+"""Sends files to a repository, of others or of one's own, as a pull request or as a commit; never twice."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from qi_datasets.storage.hub import MAIN, HubPlace, ask_hub
 from qi_datasets.storage.published import LIBRARY, open_requests, tree
 
 _LOOKED_AT = 100
-"""Open pull requests of one title that are compared with what is to be sent."""
+"""Number of open pull requests with the title that are compared with the files to send."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Proposal:
 
     Attributes:
         place: The repository, at main.
-        title: Of the commit, and of the pull request.
-        files: All that must be there, by path.
-        add, delete: Paths that are written, and that go.
-        direct: Whether main itself is changed.
-        head: The commit that main is at; "" where the repository is still to be made.
+        title: Title of the commit and of the pull request.
+        files: All files that must be there, by path.
+        add, delete: Paths to write, and paths to delete.
+        direct: Whether to commit to main.
+        head: The commit of main; "" if the repository is still to be made.
         there: Paths that main has.
-        number: Of the open pull request that has all of it already; None without one.
-        unseen: Why the Hub was not asked, for a plan that shows what is here; "" where it was.
+        number: Number of the open pull request that has all files already; None without one.
+        unseen: Why the Hub was not asked, in a plan without it; "" if it was asked.
     """
 
     place: HubPlace
@@ -56,7 +56,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Sent:
-    """The result of a proposal. address: of the pull request or the repository. changed: whether it was sent now."""
+    """The result of a proposal. address: that of the pull request or repository. changed: whether it was sent now."""
 
     proposal: Proposal
     address: str
@@ -76,14 +76,14 @@ def plan_proposal(
 
     Args:
         place: The repository, at main.
-        files: All that must be there, by path.
-        title: Of the commit, and of the pull request.
-        direct: Whether main itself shall change.
-        belongs: Says of a path in the repository whether it goes if it is none of the files.
-        unseen: Why the Hub can't be asked: then all files are to be added.
+        files: All files that must be there, by path.
+        title: Title of the commit and of the pull request.
+        direct: Whether to commit to main.
+        belongs: Says whether a path in the repository is deleted if it is none of the files.
+        unseen: Why the Hub can't be asked; then the plan adds all files.
 
     Raises:
-        HubError: Also for a repository that is not there.
+        HubError: If the Hub refuses, or there is no such repository.
     """
     if unseen:
         return Proposal(place, title, files, tuple(files), (), direct, "", unseen=unseen)
@@ -96,7 +96,7 @@ def plan_proposal(
 
 
 def find_open_request(place: HubPlace, title: str, files: Mapping[str, LocalFile]) -> int | None:
-    """Returns the number of the open pull request of a title that holds these files; None without one."""
+    """Returns the number of the open pull request of this title with these files; None without one."""
     for request in [one for one in open_requests(place) if one.title == title][:_LOOKED_AT]:
         at_request = HubPlace(place.repo_id, f"refs/pr/{request.num}", place.repo_type)
         there = {entry.path: entry for entry in tree(at_request)}
@@ -106,10 +106,10 @@ def find_open_request(place: HubPlace, title: str, files: Mapping[str, LocalFile
 
 
 def send(proposal: Proposal, *, progress: bool = False) -> Sent:
-    """Does what is planned; a request whose answer is lost is looked for before it is made again.
+    """Carries out the plan; after a lost answer, looks whether the request took effect before it is repeated.
 
     Raises:
-        HubError: Where the Hub refuses, and where main has moved; then nothing was changed.
+        HubError: If the Hub refuses, or main has moved; nothing was changed then.
     """
     if proposal.is_done:
         return Sent(proposal, proposal.address, changed=False)

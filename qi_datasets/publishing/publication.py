@@ -1,4 +1,4 @@
-"""Plans the changes on the Hub that publish a set, checked before the first request that writes."""
+"""Plans the changes on the Hub that publish a set, and checks them before the first request that writes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from qi_datasets.storage.published import tree
 _ENDING = ".parquet"
 
 _HARMLESS = frozenset(("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"))
-"""Files that a repository may hold before anything is published there, beside those that start with a dot."""
+"""Files that a repository may have before anything is published there, beside those that start with a dot."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Publication:
     Attributes:
         content: What is published.
         remote: The repository as it is.
-        access: Its settings, which are made first where they differ from `remote.access`.
-        add, delete: Paths that are written, and paths that go.
-        left: Paths of others' that stay.
-        tags: Names that are given to what the branch then holds.
-        revision: By which it is loaded then.
-        notes: What a person should know beforehand.
+        access: Its new settings, which are changed first if they differ from `remote.access`.
+        add, delete: Paths to write, and paths to delete.
+        left: Paths of other files, which stay.
+        tags: Tags for the branch's new commit.
+        revision: The revision to load it by.
+        notes: Remarks for the user.
     """
 
     content: Content
@@ -65,25 +65,25 @@ class Publication:
 
     @property
     def bytes(self) -> int:
-        """The size of what is written."""
+        """The size of the files to write, in bytes."""
         return sum(self.content.files[path].bytes for path in self.add)
 
 
 def plan_publication(
     content: Content, remote: Remote, *, private: bool | None, gated: str | None, tag: str | None
 ) -> Publication:
-    """Compares what is to be published with what is there.
+    """Compares the content to publish with the repository.
 
     Args:
-        content: What is to be published.
+        content: The content to publish.
         remote: The repository as it is.
-        private: As for `access_for`.
-        gated: As for `access_for`.
+        private: As in `access_for`.
+        gated: As in `access_for`.
         tag: A further tag of the user's own.
 
     Raises:
-        PublishError: For what must not be done: see the errors' words.
-        OptionError: For what must not be done: see the errors' words.
+        PublishError: If this must not be published: the message says why.
+        OptionError: If the settings are not possible: the message says why.
     """
     version = content.manifest.spec_version
     if tag == version:
@@ -131,7 +131,7 @@ def _access(content: Content, remote: Remote, private: bool | None, gated: str |
 
 
 def _check_what_is_there(content: Content, remote: Remote) -> None:
-    """Raises PublishError if the branch holds another set, or files of others and no set."""
+    """Raises PublishError if the branch has another set, or other files and no set."""
     repo_id, there = remote.place.repo_id, remote.manifest
     if there is not None and (there.name, there.size) != (content.manifest.name, content.manifest.size):
         raise PublishError(
@@ -148,7 +148,7 @@ def _check_what_is_there(content: Content, remote: Remote) -> None:
 
 
 def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
-    """Yields how data differ that are published under this data version: other digests, other columns."""
+    """Yields differences between the data and those published under this data version: digests, columns."""
     version, repo_id = content.manifest.spec_version, remote.place.repo_id
     published = {remote.head: remote.manifest}
     if version in remote.tags:
@@ -171,7 +171,7 @@ def _other_data(content: Content, remote: Remote) -> Iterator[Difference]:
 
 
 def _is_free(tag: str, content: Content, remote: Remote) -> bool:
-    """Returns whether a tag is to be made; PublishError if it names something else already."""
+    """Returns whether a tag must be made. Raises PublishError if it is taken."""
     if tag not in remote.tags:
         return True
     there = {entry.path: entry for entry in tree(HubPlace(remote.place.repo_id, remote.tags[tag]))}

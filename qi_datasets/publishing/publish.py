@@ -1,4 +1,4 @@
-"""`publish`: checked sets go to the Hub, each as one commit, and nothing there is lost or half done."""
+"""`publish`: publishes checked sets on the Hub, each as one commit, without losing anything there."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class PublishedResult:
     """The result of publishing one set.
 
     Attributes:
-        commit: Of the branch now, "" in a dry run.
-        tags: Made by this call.
+        commit: The branch's current commit, "" in a dry run.
+        tags: Tags that were made.
         notes: What was left out.
     """
 
@@ -40,7 +40,7 @@ class PublishedResult:
 
     @property
     def line(self) -> str:
-        """The line of code that loads the set, or makes it again, wherever somebody may read it."""
+        """The line of code that loads the set, or builds it again, for whoever may read it."""
         place = HubPlace(self.publication.place.repo_id, self.publication.revision)
         spec, manifest = self.publication.content.spec, self.publication.content.manifest
         if manifest.recipe:
@@ -74,25 +74,25 @@ def publish(
         output: The folder that `qi-build` wrote, or one set's; default `$QI_DATASETS_HOME` or the platform's
             cache.
         repo_id: "ORG/NAME".
-        sets: Folder names, e.g. "qi"; default every set that is there in its official size.
-        private: True or False; default public for what anybody may publish, else private. Pixels of which only
-            people who agreed to their terms may have a copy are never public without a gate.
-        gated: "auto" (who agrees to the terms gets in) or "manual" (you let each in); default none for what
-            anybody may publish, else "manual".
-        recipe_only: Publish card and manifest alone, from which others who have the images make the same set.
+        sets: Folder names, e.g. "qi"; default every built set of official size.
+        private: True or False; default public for files that anybody may publish, else private. Pixels that only
+            people who agreed to their terms may have are never public without a gate.
+        gated: "auto" (everybody who agrees to the terms) or "manual" (you accept each request); default none for files
+            that anybody may publish, else "manual".
+        recipe_only: Publish only card and manifest, from which others with the images build the same set.
         revision: The branch to publish to.
         tag: A further tag of your own, beside that of the data version; with it, other data may go to the
             branch.
-        dry_run: Only read, and return what would be done; without the Hub, as to a repository that is still to be made.
-        confirm: Called with what is to be done before anything is written; False ends it.
-        timeout: Seconds for which the Hub may be silent.
+        dry_run: Only read, and return the plan; without the Hub, that for a new repository.
+        confirm: Called with the plan before anything is written; False ends it.
+        timeout: Seconds to wait for an answer of the Hub.
         progress: Show bars on a terminal.
 
     Raises:
-        FailedCheckError: For a set that fails an integrity check.
-        PublishError: For what terms or earlier versions forbid.
-        HubError: For what the Hub refuses.
-        OptionError: For bad arguments. Whatever is raised, main and tags are as they were.
+        FailedCheckError: If a set fails an integrity check.
+        PublishError: If terms or earlier versions forbid it.
+        HubError: If the Hub refuses.
+        OptionError: If an argument is wrong. After any of these, main and tags are unchanged.
     """
     if is_offline_mode():
         reason_unseen(HubPlace(repo_id, revision), dry_run=dry_run)
@@ -134,7 +134,7 @@ def publish(
 
 
 def check(root: Path, names: Sequence[str] | None, progress: bool) -> None:
-    """FailedCheckError unless the sets pass every integrity check."""
+    """Raises FailedCheckError unless the sets pass every integrity check."""
     failed = verify(root, names, only=INTEGRITY, progress=progress).having(Status.FAIL)
     if failed:
         causes = "; ".join(f"{one.set}, {one.name}: {one.cause}" for one in failed)

@@ -1,4 +1,4 @@
-"""A repository as the Hub has it now, read and never changed."""
+"""Reads the state of a repository on the Hub, without changing it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ class Remote:
     """A repository.
 
     Attributes:
-        place: With the branch that is published to.
+        place: Its address, with the branch to publish to.
         access: Its settings; None for a repository that is still to be made.
         branches, tags: Name -> commit.
-        head: The commit that the next one follows: of the branch, else of main; "" where that is still to be
+        head: The commit that the next one follows: that of the branch, else of main; "" if that is still to be
             made.
-        files: Those that are there, by path.
-        manifest: Of the set there; None without one.
-        unseen: Why the Hub was not asked, for a plan that shows what is here; "" where it was.
+        files: Its files, by path.
+        manifest: The manifest of its set; None without one.
+        unseen: Why the Hub was not asked, in a plan without it; "" if it was asked.
     """
 
     place: HubPlace
@@ -45,17 +45,17 @@ class Remote:
 
 
 def same(entry: RepoFile, file: LocalFile) -> bool:
-    """Returns True if a listed file has a local one's content: by SHA-256 if it is large, else by git's hash."""
+    """Returns whether a listed file has a local file's content: by SHA-256 if it is large, else by git's hash."""
     if entry.size != file.bytes:
         return False
     return bool(entry.lfs.sha256 == file.sha256 if entry.lfs else entry.blob_id == file.git_sha1())
 
 
 def reason_unseen(place: HubPlace, *, dry_run: bool) -> str:
-    """Returns why the Hub can't be asked, for a dry run, which then shows what is here; "" where it can be.
+    """Returns why the Hub can't be asked, for a dry run, which then shows the local state; "" if it can.
 
     Raises:
-        HubError: The same reason, where something is to be published.
+        HubError: With the same reason, if something is to be published.
     """
     try:
         if is_offline_mode():
@@ -69,10 +69,10 @@ def reason_unseen(place: HubPlace, *, dry_run: bool) -> str:
 
 
 def remote_at(place: HubPlace) -> Remote:
-    """Returns the repository at a place, whose revision is a branch.
+    """Reads the repository at an address, whose revision is a branch.
 
     Raises:
-        HubError: The Hub can't be reached, or refuses.
+        HubError: If the Hub can't be reached, or refuses.
     """
     try:
         access = access_of(place)
@@ -86,7 +86,7 @@ def remote_at(place: HubPlace) -> Remote:
 
 
 def access_of(place: HubPlace) -> Access:
-    """Returns the settings of a repository; NotOnHubError for one that is not there, or that the caller may not see."""
+    """Returns the settings of a repository. Raises NotOnHubError if it does not exist, or the caller may not see it."""
     info = ask_hub(lambda: HfApi().dataset_info(place.repo_id), place)
     return Access(bool(info.private), info.gated or False)
 
@@ -101,7 +101,7 @@ def manifest_of(repo_id: str, commit: str) -> Manifest:
     """Returns the manifest at a commit.
 
     Raises:
-        PublishError: For one that this package did not write.
+        PublishError: If this package did not write it.
     """
     place = HubPlace(repo_id, commit)
     try:

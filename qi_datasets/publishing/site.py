@@ -1,4 +1,4 @@
-"""`publish_site`: a board becomes a static Space of the Hub."""
+"""`publish_site`: publishes a board as a static Space of the Hub."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,19 +26,19 @@ def publish_site(
     timeout: float = SILENCE,
     progress: bool = False,
 ) -> Sent:
-    """Puts a board into a Space, which is made if it is not there; files of others in it stay.
+    """Publishes a board in a Space, which is made if it is missing; other files in it stay.
 
     Args:
         site: The folder that `qi-leaderboard --space` wrote.
         repo_id: "ORG/SPACE".
-        dry_run: Only read, and return what would be done; without the Hub, all files are.
-        confirm: Called with what is to be done before anything is written; False ends it.
-        timeout: Seconds for which the Hub may be silent.
+        dry_run: Only read, and return the plan; without the Hub it has all files.
+        confirm: Called with the plan before anything is written; False ends it.
+        timeout: Seconds to wait for an answer of the Hub.
         progress: Show bars on a terminal.
 
     Raises:
-        OptionError: For a folder that is no such site. PublishError: For a Space that holds something else.
-        HubError: For what the Hub refuses.
+        OptionError: If the folder is not such a site. PublishError: If the Space has other content.
+        HubError: If the Hub refuses.
     """
     place = HubPlace(repo_id, MAIN, "space")
     if is_offline_mode():
@@ -56,7 +56,7 @@ def publish_site(
 
 
 def files_of(site: Path) -> dict[str, LocalFile]:
-    """Returns the files of a site by their paths; OptionError for a folder that is none."""
+    """Returns the files of a site by their paths. Raises OptionError for another folder."""
     for name in (PAGE, CARD):
         if not (site / name).is_file():
             raise OptionError(f"{site} has no {name}; write the site with qi-leaderboard ENTRIES --output SITE --space")
@@ -70,24 +70,24 @@ def files_of(site: Path) -> dict[str, LocalFile]:
 def plan_own(
     place: HubPlace, files: Mapping[str, LocalFile], title: str, belongs: Callable[[str], bool], mark: str
 ) -> Proposal:
-    """Returns what is to happen to a repository that holds these files alone; others' files in it stay.
+    """Plans the changes to a repository of these files alone; other files in it stay.
 
     Args:
-        place: The repository; it need not be there.
+        place: The repository, which need not exist.
         files: Its files, by path.
-        title: Of the commit.
+        title: Title of the commit.
         belongs: Returns whether a path is one of such a repository's files.
-        mark: The path of a file that shows that the repository is such a one.
+        mark: The path of a file that identifies such a repository.
 
     Raises:
-        PublishError: For a repository that holds something else.
+        PublishError: If the repository has other content.
     """
     try:
         proposal = plan_proposal(place, files, title, direct=True, belongs=belongs)
     except NotOnHubError:
         return Proposal(place, title, files, tuple(files), (), direct=True, head="")
     strange = sorted(path for path in proposal.there if not (belongs(path) or path.startswith(".")))
-    # A new Space has a page of its own, and a style for it.
+    # A new Space has a page of its own, with a style.
     if strange and mark not in proposal.there:
         kind = "Space" if place.repo_type == "space" else "repository"
         raise PublishError(
@@ -103,10 +103,10 @@ def carry_out_plan(
     confirm: Callable[[Sequence[Proposal]], bool] | None,
     progress: bool,
 ) -> Sent:
-    """Sends the files of a plan into its repository, which is made if it is not there.
+    """Sends the files of a plan to its repository, which is made if it is missing.
 
     Args:
-        plan: Returns what is to happen; called again once the repository is made.
+        plan: Makes the plan; called again once the repository is made.
         dry_run: Send nothing.
         confirm: Called with the plan before anything is written; False ends it.
         progress: Show bars on a terminal.
@@ -121,7 +121,7 @@ def carry_out_plan(
 
 
 def make_repository(place: HubPlace) -> None:
-    """Makes a public repository, a Space a static one; one that was made meanwhile will do."""
+    """Makes a public repository; a Space is static. A repository that somebody else made in between is used."""
 
     def made() -> bool | None:
         with suppress(HubError):

@@ -1,4 +1,4 @@
-"""Carries a publication out: settings, a branch to try the commit on, the same commit on the target, tags."""
+"""Carries out a publication: settings, a branch to try the commit on, the same commit on the target, tags."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ from qi_datasets.storage.hub import BENCHMARK, MAIN, HubPlace, ask_hub
 from qi_datasets.storage.published import LIBRARY, tree
 
 STAGING = "qi-publish"
-"""The branch on which a commit is tried before the target gets it; what a killed run left of it is made anew."""
+"""The branch to try a commit on before the target gets it; one that a killed run left is made again."""
 
 OF_BENCHMARK = re.compile(r"\beval\.yaml\b|\bevaluation_framework\b")
 """The pattern of messages in which the Hub refuses an `eval.yaml`."""
@@ -32,17 +32,17 @@ Operation = CommitOperationAdd | CommitOperationDelete
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a publication. commit: of the branch now. notes: what was left out, and what to do about it."""
+    """The result of a publication. commit: the branch's current one. notes: what was left out, and what to do."""
 
     commit: str
     notes: tuple[str, ...] = ()
 
 
 def carry_out(publication: Publication, *, progress: bool = False) -> Done:
-    """Does what was planned; HubError or PublishError leave the branch as it was.
+    """Carries out the plan; HubError or PublishError leave the branch as it was.
 
-    Settings come first and are read back before a byte goes up. The files go to a branch of their own, where they are
-    compared with what was meant; the same commit on the target is refused by the Hub if that has moved meanwhile.
+    Settings come first and are read back before a byte is sent. The files go to a branch of their own, where they are
+    compared with the plan; the Hub refuses the same commit on the target if that has moved in between.
     """
     uploader = Uploader(publication)
     if publication.changes_settings:
@@ -54,7 +54,7 @@ def carry_out(publication: Publication, *, progress: bool = False) -> Done:
 
 
 class Uploader:
-    """The writing requests of one publication, each tried again where that may help."""
+    """The writing requests of one publication, with retries where they may help."""
 
     def __init__(self, publication: Publication) -> None:
         self.publication, self.place = publication, publication.place
@@ -88,7 +88,7 @@ class Uploader:
 
     @contextmanager
     def staging(self) -> Iterator[None]:
-        """Yields the branch to try on, from the target's head; it goes when the block ends, however it ends."""
+        """Yields the branch to try on, from the target's head; it is deleted when the block ends, in any way."""
         place = HubPlace(self.place.repo_id, STAGING)
 
         def gone() -> bool | None:
@@ -117,7 +117,7 @@ class Uploader:
         ask_hub(remove, place, done=gone)
 
     def commit(self) -> str:
-        """Returns the commit, tried on the branch, then made on the target."""
+        """Makes the commit on the branch to try on, then on the target, and returns it."""
         try:
             staged = self._commit(STAGING)
         except HubError as error:
@@ -166,7 +166,7 @@ class Uploader:
         return ask_hub(commit, place, done=committed)
 
     def _leave_out_benchmark(self, reason: str) -> None:
-        """Publishes without `eval.yaml`: the Hub refuses one whose framework it has not been asked to take yet."""
+        """Publishes without `eval.yaml`: the Hub refuses it if it does not support the framework yet."""
         content, add = self.publication.content.without(BENCHMARK), self.publication.add
         self.publication = replace(
             self.publication, content=content, add=tuple(path for path in add if path != BENCHMARK)
@@ -187,7 +187,7 @@ class Uploader:
         return f"{manifest.name}, data version {manifest.spec_version}{recipe}"
 
     def _is_wanted(self, commit: str) -> bool:
-        """Returns whether a commit holds all that is published, and nothing that was to go."""
+        """Returns whether a commit has all published files, and none of the deleted ones."""
         files = self.publication.content.files
         there = {entry.path: entry for entry in tree(HubPlace(self.place.repo_id, commit))}
         return all(path in there and same(there[path], file) for path, file in files.items()) and not (
@@ -203,7 +203,7 @@ class Uploader:
             )
 
     def tagged(self, commit: str) -> str:
-        """Returns the commit, by all names that it is to have; HubError when one was taken meanwhile."""
+        """Tags the commit, and returns it. Raises HubError if a tag was taken in between."""
         for tag in self.publication.tags:
 
             def there(tag: str = tag) -> bool | None:
@@ -219,7 +219,7 @@ class Uploader:
 
 @contextmanager
 def bars(progress: bool) -> Iterator[None]:
-    """Within, the client shows its bars on a terminal if `progress`, and none elsewhere."""
+    """Makes the client show its bars on a terminal in the block if `progress`, and none elsewhere."""
     if (progress and sys.stderr.isatty()) or are_progress_bars_disabled():
         yield
         return

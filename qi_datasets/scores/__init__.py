@@ -1,1 +1,1 @@
-"""Pure functions on answers: what they are worth, with intervals."""
+"""Pure functions on answers: accuracy, consistency and location scores, with intervals."""

@@ -16,11 +16,11 @@ def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[In
     """Returns the share of right answers at each shift, with S intervals of Wilson's for independent sources.
 
     Args:
-        predictions: (S, N) integers, row s being the answers at the s-th shift.
+        predictions: (S, N) integers; row s has the answers at the s-th shift.
         labels: (N,) integers.
 
     Raises:
-        OptionError: For other shapes, for no data, and for unknown labels (-1).
+        OptionError: If the shapes are others, there are no data, or labels are unknown (-1).
     """
     right = right_answers(predictions, labels)
     return [wilson_interval(int(answers.sum()), answers.size) for answers in right]
@@ -29,7 +29,7 @@ def top1_per_shift(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> list[In
 def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval:
     """Returns the share of right answers over all shifts.
 
-    Arguments and errors as in `top1_per_shift`. A source gives S answers that depend on one another, so the interval
+    Arguments and errors are as in `top1_per_shift`. A source has S answers, which are dependent, so the interval
     is a normal one over the N sources.
     """
     right = right_answers(predictions, labels)
@@ -48,7 +48,7 @@ def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sour
         sources: (P,) names or numbers of the sources.
 
     Raises:
-        OptionError: For other shapes and for no data.
+        OptionError: If the shapes are others, or there are no data.
     """
     a, b = class_numbers(predictions_a), class_numbers(predictions_b)
     if a.ndim != 1 or a.shape != b.shape:
@@ -72,7 +72,7 @@ def right_answers(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> npt.NDAr
 
 
 def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Predictions as an array (S, N) of integers; OptionError unless S and N are 1 or more."""
+    """Returns predictions as an array (S, N) of integers. Raises OptionError unless S and N are 1 or more."""
     answers = class_numbers(predictions)
     if answers.ndim != 2 or answers.size == 0:
         raise OptionError(f"predictions must be (shifts, sources), not {answers.shape}", code="bad-shape")
@@ -80,7 +80,7 @@ def shifts_by_sources(predictions: npt.ArrayLike) -> npt.NDArray[np.integer]:
 
 
 def class_numbers(values: npt.ArrayLike) -> npt.NDArray[np.integer]:
-    """Returns values as an array of integers; OptionError for anything else, such as logits."""
+    """Returns values as an array of integers. Raises OptionError for anything else, such as logits."""
     numbers = np.asarray(values)
     if not np.issubdtype(numbers.dtype, np.integer):
         raise OptionError(f"predictions and labels are class numbers, integers, not {numbers.dtype}", code="bad-shape")

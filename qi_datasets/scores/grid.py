@@ -36,7 +36,7 @@ def grid_scores(answers: NDArray[np.integer]) -> GridScores:
         answers: (S, N, C), the cell that each of S networks names for each of N sources in each of C cells, row by row.
 
     Raises:
-        OptionError: for another shape, for fewer than two sources, and for cells that there are not.
+        OptionError: If the shape is another, there are fewer than two sources, or there is no such cell.
 
     Source: the specification, "evaluation on grids of qi".
     """
@@ -60,10 +60,10 @@ def grid_scores(answers: NDArray[np.integer]) -> GridScores:
 
 
 def bits_of_location(counts: NDArray[np.float64]) -> Interval:
-    """Returns the mutual information of cell and answer in bits, its bias removed by leaving out each source once.
+    """Returns the mutual information of cell and answer in bits, without its bias (jackknife over sources).
 
-    The rows of a source depend on one another, so that sources are what is left out, and what the interval is over. It
-    is the normal one of the jackknife, cut to what is possible.
+    The rows of a source are dependent, so whole sources are left out, and the interval is over sources. It
+    is the normal one of the jackknife, limited to the possible range.
 
     Args:
         counts: (N, C, C), how often the answer to a source in a cell (row) named each cell (column).
@@ -82,7 +82,7 @@ def bits_of_location(counts: NDArray[np.float64]) -> Interval:
 
 
 def mutual_information(counts: NDArray[np.float64]) -> float:
-    """Returns the mutual information of row and column in bits, of a table of counts as it is."""
+    """Returns the mutual information of row and column in bits, of a table of counts, without correction."""
     joint = counts / counts.sum()
     apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     there = joint > 0

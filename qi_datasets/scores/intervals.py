@@ -13,9 +13,9 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 class Interval(NamedTuple):
-    """A mean and its two-sided 95 % interval, in the units of what it is a mean of.
+    """A mean and its two-sided 95 % interval, in the units of the mean.
 
-    A format given for it is each number's: `format(interval, ".1%")` is "81.2% (77.9% to 84.1%)".
+    A format applies to each number: `format(interval, ".1%")` is "81.2% (77.9% to 84.1%)".
     """
 
     mean: float
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
-    """Wilson's score interval for independent trials, of which `successes` succeeded; within [0, 1].
+    """Returns Wilson's score interval for independent trials, of which `successes` succeeded; within [0, 1].
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
 
@@ -48,15 +48,15 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     share = successes / trials
     centre = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
     half = _Z / (1 + _Z**2 / trials) * (share * (1 - share) / trials + _Z**2 / (4 * trials**2)) ** 0.5
-    # At the ends the interval closes with the share; rounding would leave 1e-17 beyond it.
+    # At the ends the interval ends at the share; rounding would leave 1e-17 beyond it.
     return Interval(share, 0.0 if successes == 0 else centre - half, 1.0 if successes == trials else centre + half)
 
 
 def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
     """Returns the mean of independent scores in [lowest, highest], with an interval that holds at both ends.
 
-    The interval is the normal one over the N scores and two made-up ones, `lowest` and `highest`, so that it never
-    shrinks to a point however much the scores agree; it is cut to the range. The mean is that of the N alone. For
+    The interval is the normal one over the N scores and two added ones, `lowest` and `highest`, so that it never
+    shrinks to a point, even if all scores agree; it is limited to the range. The mean is that of the N scores. For
     scores of -1, 0 and 1 this is the adjusted interval of Bonett and Price.
 
     Source: D. G. Bonett & R. M. Price, "Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
@@ -68,7 +68,7 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
         highest: The range that a score can take.
 
     Raises:
-        OptionError: For another shape, for no values, and for values outside the range.
+        OptionError: If the shape is another, there are no values, or values are outside of the range.
     """
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
@@ -79,13 +79,13 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
         )
     adjusted = np.concatenate([scores, [lowest, highest]])
     centre, half = float(adjusted.mean()), _Z * float(adjusted.std()) / adjusted.size**0.5
-    # Rounding can put the mean of equal scores beside them.
+    # Rounding can move the mean of equal scores away from them.
     mean = float(np.clip(scores.mean(), scores.min(), scores.max()))
     return Interval(mean, max(lowest, centre - half), min(highest, centre + half))
 
 
 def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
-    """Returns the share of right rows, mean over groups, for rows that are independent between groups only.
+    """Returns the share of right rows as a mean over groups, for rows that are independent only between groups.
 
     The interval is `mean_interval` over the groups' shares; a group weighs 1 whatever its number of rows.
 
@@ -94,7 +94,7 @@ def group_interval(correct: ArrayLike, groups: ArrayLike) -> Interval:
         groups: (N,), the row's group, such as its source, of any sortable type.
 
     Raises:
-        OptionError: If the two are not of one length, or empty, and for numbers outside [0, 1].
+        OptionError: If the two differ in length, are empty, or have numbers outside of [0, 1].
     """
     values = np.asarray(correct, dtype=np.float64)
     labels = np.asarray(groups)

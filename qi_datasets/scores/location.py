@@ -1,7 +1,7 @@
-"""From how far away a network reads where things are: what its answers on `qi` are worth, border by border.
+"""Scores of answers on `qi`: up to which border a network reads location, and how much, border by border.
 
 A source is one picture in both corners. Its score d, the mean over seeds of (right on one corner + right on the other
-- 1), lies in [-1, 1]: 1 reads location, 0 is what a network that sees no difference gets, whatever it answers.
+- 1), is in [-1, 1]: 1 reads location, and a network that sees no difference gets 0, whatever it answers.
 N is the number of sources. Lower is more translation invariant. Source: cards/specification.md, "evaluation on qi".
 """
 
@@ -17,7 +17,7 @@ from qi_datasets.errors import OptionError
 from qi_datasets.scores.intervals import Interval, mean_interval
 
 SIGNIFICANCE = 0.05
-"""Chance, at most, that any border counts as read where none is."""
+"""The largest probability that any border counts as read if none is."""
 
 CHANCE = 0.5
 """Accuracy of a network that sees no difference between the corners."""
@@ -39,8 +39,8 @@ class BorderLocation:
 
     Attributes:
         accuracy: Share of right answers; its interval is at `level`, the confidence that Holm's method gives this
-            border, and lies above 1/2 exactly where location is read. None where the corners are equal.
-        p: How likely so large a mean of d is in either direction if the mean is 0. None where the corners are equal.
+            border, and is above 1/2 exactly if location is read. None if the corners are equal.
+        p: Two-sided p value of the mean of d, for a true mean of 0. None if the corners are equal.
         corrected_p: The same after Holm's correction over all borders.
     """
 
@@ -61,12 +61,12 @@ class Location:
     """All borders of one network.
 
     Attributes:
-        borders: Each border with what was found there.
-        reach: Widest border where location is read; None for nowhere.
-        reach_75: Widest border whose accuracy is 75 % or more with confidence: there the interval begins.
+        borders: Border -> the result there.
+        reach: Widest border at which location is read; None if at none.
+        reach_75: Widest border at which the interval of the accuracy begins at 75 % or more.
         reach_censored: Whether a wider border of the family is missing, so that the reach may be wider.
-        reach_75_censored: The same of `reach_75`.
-        score: Mean of d over all borders of the family, by source, in [-1, 1]; None where a border is missing.
+        reach_75_censored: The same for `reach_75`.
+        score: Mean of d over all borders of the family, by source, in [-1, 1]; None if a border is missing.
     """
 
     borders: Mapping[int, BorderLocation]
@@ -81,7 +81,7 @@ def source_scores(right: ArrayLike) -> Scores:
     """Returns each source's score d, (N,), from (seeds, N, 2) bool: whether the answer to each corner is right.
 
     Raises:
-        OptionError: For another shape or type, and for no data.
+        OptionError: If shape or type are others, or there are no data.
     """
     answers = np.asarray(right)
     if answers.ndim != 3 or answers.shape[2] != 2 or answers.size == 0 or answers.dtype != np.bool_:
@@ -96,15 +96,15 @@ def source_scores(right: ArrayLike) -> Scores:
 class MeanScore:
     """The mean of d over sources, its interval at any level, and the p that belongs to these intervals.
 
-    The interval is a score interval over the N sources and two made-up ones, of d = 1 and d = -1, with a continuity
+    The interval is a score interval over the N sources and two added ones, of d = 1 and d = -1, with a continuity
     correction of half an answer. For 20 to 1000 sources, whatever share of them differs, it covers the true mean in at
     least 95 of 100 cases at the level 0.95, and in 98.9 of 100 at 0.993 (computed in `tests/scores/test_location.py`).
     Source: cards/specification.md, "evaluation on qi".
 
     Attributes:
-        mean: Of the scores alone, in [-1, 1].
-        centre: Of the scores and the two made-up ones.
-        deviation: Of these, divided by their number.
+        mean: Mean of the scores alone, in [-1, 1].
+        centre: Mean of the scores and the two added ones.
+        deviation: Standard deviation of all of these, by their number and not one less.
         count: N + 2.
     """
 
@@ -118,7 +118,7 @@ class MeanScore:
         """Returns the mean of scores (N,) in [-1, 1].
 
         Raises:
-            OptionError: For others, and for none.
+            OptionError: If scores are out of this range, or there are none.
         """
         values = np.asarray(scores, dtype=np.float64)
         if values.ndim != 1 or values.size == 0 or not bool((np.abs(values) <= 1).all()):
@@ -138,7 +138,7 @@ class MeanScore:
 
     @property
     def p(self) -> float:
-        """The level below which the interval begins at 0, subtracted from 1; 1.0 where no interval lies above 0."""
+        """1 minus the level at which the interval begins at 0; 1.0 if no interval is above 0."""
         ratio = (self.centre - 1 / self.count) / self.deviation
         return erfc(sqrt(self.count * ratio * ratio / (1 + ratio * ratio) / 2)) if ratio > 0 else 1.0
 
@@ -151,13 +151,13 @@ def location_accuracy(scores: ArrayLike, level: float = 1 - SIGNIFICANCE) -> Int
         level: Confidence of the interval.
 
     Raises:
-        OptionError: For other scores, and for none.
+        OptionError: If scores are out of this range, or there are none.
     """
     return Interval(*(0.5 + end / 2 for end in MeanScore.of(scores).interval(level)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p values corrected for there being several, in the order given; at most `SIGNIFICANCE` is significant.
+    """Returns p values corrected by Holm's method, in the given order; those up to `SIGNIFICANCE` are significant.
 
     Source: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6,
     1979.
@@ -174,7 +174,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p_values: Sequence[float]) -> list[float]:
-    """Returns the confidence level at which Holm's method looks at each of several p values, in the order given.
+    """Returns the confidence levels at which Holm's method tests several p values, in the given order.
 
     It is 1 - `SIGNIFICANCE` / k, where k p values are not smaller than this one, or, for those that are not
     significant, k of them are not. So p <= 1 - level exactly where the corrected p is significant.
@@ -188,16 +188,16 @@ def holm_levels(p_values: Sequence[float]) -> list[float]:
 
 
 def location(scores: Mapping[int, ArrayLike], family: Sequence[int], blind: frozenset[int] = frozenset()) -> Location:
-    """Returns what a network's scores at some borders are worth together.
+    """Evaluates a network's scores at several borders together.
 
     Args:
         scores: Border -> (N,), d of each source, the same sources in one order at every border.
-        family: The borders that the score is a mean of; they and the others are corrected for together, and those of
+        family: The borders whose mean is the score; they and the others are corrected together, and those of
             the family that are missing count as not read.
-        blind: Borders at which the corners are equal, and hence not read, whatever was answered.
+        blind: Borders at which the corners are equal, and so not read, whatever the answers.
 
     Raises:
-        OptionError: For no border, and for unequal numbers of sources.
+        OptionError: If there is no border, or the numbers of sources differ.
     """
     found = {border: np.asarray(values, dtype=np.float64) for border, values in sorted(scores.items())}
     if not found or len({values.shape for values in found.values()}) != 1:
@@ -216,7 +216,7 @@ def location(scores: Mapping[int, ArrayLike], family: Sequence[int], blind: froz
             borders[border] = BorderLocation(accuracy)
             continue
         _, low, high = location_accuracy(found[border], levels[border])
-        # Answers that are wrong more often than chance are no reading: their interval is stretched to chance.
+        # Answers that are wrong more often than by chance do not read location: their interval is extended to chance.
         interval = Interval(accuracy, low, max(high, CHANCE))
         borders[border] = BorderLocation(accuracy, interval, levels[border], mean.p, corrected[border])
     reach = max((border for border, at in borders.items() if at.reads), default=None)
@@ -235,8 +235,8 @@ def location(scores: Mapping[int, ArrayLike], family: Sequence[int], blind: froz
 
 
 def location_invariance(location_score: float) -> float:
-    """Returns a location score as a figure of which more is better, in [0, 100]: 100 x (1 - location score).
+    """Returns a location score as a figure in [0, 100], more being better: 100 x (1 - location score).
 
-    A score below 0, by which chance makes a blind network look better than blind, gives 100.
+    A score below 0, which a network that sees no difference can get by chance, gives 100.
     """
     return 100 * (1 - max(0.0, location_score))

@@ -1,4 +1,4 @@
-"""Arrow files as `datasets` writes them: `save_to_disk`, and its cache. Images are read from their place in a file."""
+"""Arrow files as `datasets` writes them: `save_to_disk`, and its cache. Images are read in place."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +26,10 @@ class ArrowSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """Returns the source of these files; None for none.
+        """Returns the source of these files; None if there are none.
 
         Raises:
-            SourceError: For one that is not of ImageNet's images.
+            SourceError: If a file has other images than ImageNet's.
         """
         return cls.of_images(where, by_name((pair for file in files for pair in _listed(file)), where))
 
@@ -41,7 +41,7 @@ def has_images(path: str) -> bool:
 
 
 def _listed(path: str) -> Iterator[tuple[str, SourceImage]]:
-    """Yields name and image of each row of an Arrow file; touches no picture."""
+    """Yields name and image of each row of an Arrow file; reads no picture."""
     for name, start, size in image_spans(path):
         image = image_of_row(name, path)
         location = SpanLocation(path, start, size, f"{image[2]} in {path}")
@@ -49,12 +49,12 @@ def _listed(path: str) -> Iterator[tuple[str, SourceImage]]:
 
 
 def image_spans(path: str) -> Iterator[tuple[str | None, int, int]]:
-    """Yields the path of each image of an Arrow file, and where its bytes begin in the file, and how many they are.
+    """Yields path, offset and size in the file of each image of an Arrow file.
 
-    Arrow maps a file into memory as it is, so that the address of a value is its place in the file.
+    Arrow maps a file into memory unchanged, so that a value's address gives its offset in the file.
 
     Raises:
-        SourceError: For a file that is damaged, compressed, or has no images.
+        SourceError: If the file is damaged, compressed, or has no images.
     """
     with _open_arrow(path) as (stream, mapped):
         if not has_image_column(stream.schema):
@@ -90,9 +90,9 @@ def _batches(stream: Reader) -> Iterator[pa.RecordBatch]:
 
 @contextmanager
 def _open_arrow(path: str) -> Iterator[tuple[Reader, pa.Buffer]]:
-    """Yields an Arrow file of either format, and the memory that it is mapped to; SourceError when it is none."""
+    """Yields an Arrow file of either format, and the memory that it is mapped to; SourceError for other files."""
     try:
-        with open_regular(path) as file:  # which refuses what is no regular file
+        with open_regular(path) as file:  # which refuses everything but regular files
             begin = file.read(6)
         with pa.memory_map(path) as mapped:
             whole = mapped.read_buffer(mapped.size())

@@ -1,4 +1,4 @@
-"""The interface of sources: the names of images, and for a chosen one the place of its bytes."""
+"""The interface of sources: the names of their images, and the location of a chosen image's bytes."""
 
 import os
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ from qi_datasets.pixels.decoding import decoder_warning
 from qi_datasets.sources.reading import decode_image, decode_with_remark, read_image
 
 NAMED = 3
-"""The number of images that a warning names before it counts the rest."""
+"""Number of images that a warning names before it counts the rest."""
 
 
 def size_of(location: object) -> int | None:
-    """Returns the bytes of an image file where that takes no reading, else None."""
+    """Returns the size in bytes of an image file if this takes no reading, else None."""
     if isinstance(location, FileLocation):
         try:
             return os.stat(location.path).st_size  # noqa: PTH116
@@ -31,11 +31,11 @@ def size_of(location: object) -> int | None:
 
 
 class UnnamedError(SourceError):
-    """A source holds images, but nothing identifies them as images of ImageNet val."""
+    """A source has images, but nothing identifies them as images of ImageNet val."""
 
 
 class Location(Protocol):
-    """The place of one image's bytes: picklable, so that a worker can read them; `str()` names it in messages."""
+    """The location of one image's bytes: picklable, so that a worker can read them; `str()` names it in messages."""
 
     def read(self) -> bytes:
         """Returns the bytes of the image file."""
@@ -43,7 +43,7 @@ class Location(Protocol):
 
 @dataclass(frozen=True)
 class FileLocation:
-    """A file of its own."""
+    """A separate file."""
 
     path: str
 
@@ -60,9 +60,9 @@ class SpanLocation:
     """A part of a larger file that is never unpacked.
 
     Attributes:
-        path: Of the file.
-        offset, size: In bytes.
-        label: What messages call it.
+        path: Path of the file.
+        offset, size: Offset and size in bytes.
+        label: Its name in messages.
     """
 
     path: str
@@ -71,7 +71,7 @@ class SpanLocation:
     label: str
 
     def read(self) -> bytes:
-        """Returns the span's bytes; SourceError when the file ends before them."""
+        """Returns the span's bytes. Raises SourceError if the file ends before them."""
         return read_image(self.path, self, self.offset, self.size)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class SpanLocation:
 
 @dataclass(frozen=True)
 class HeldLocation:
-    """Bytes that are in memory already."""
+    """Bytes that are in memory."""
 
     data: bytes
     origin: str
@@ -95,14 +95,14 @@ class HeldLocation:
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image of a source: its name without the layout's trimmings, its synset ("" if unknown), its place."""
+    """One image of a source: its name without the layout's prefix, its synset ("" if unknown), its location."""
 
     name: str
     wnid: str
     location: Location
 
     def read(self) -> bytes:
-        """Returns the bytes of the image file; SourceError when they can't be read."""
+        """Returns the bytes of the image file. Raises SourceError if they can't be read."""
         try:
             return self.location.read()
         except OSError as error:
@@ -116,25 +116,25 @@ class SourceImage:
         return replace(self, location=HeldLocation(self.read(), str(self.location)))
 
     def decode_with_remark(self, data: bytes) -> tuple[Image.Image, str]:
-        """As `decode`, and a line on what the file holds and the picture does not; "" if all of it was taken."""
+        """Decodes as `decode` does; adds a remark on what the file has and the picture lacks, "" if nothing."""
         return decode_with_remark(data, self.location)
 
     def decode(self, data: bytes) -> Image.Image:
-        """Returns the picture in `data`, decoded without EXIF rotation; SourceError when it is damaged or no image."""
+        """Decodes the picture in `data` without EXIF rotation. Raises SourceError if it is damaged or no image."""
         return decode_image(data, self.location)
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """A folder, archive or generator of images. It is only ever read.
+    """A folder, archive or generator of images. It is only read.
 
     Attributes:
-        where: What messages call it.
-        names: Image name -> what the layout needs to find it (its type is the layout's own).
-        collection: What the names belong to; None for images of any other kind, which are named by their
+        where: Its name in messages.
+        names: Image name -> the value by which the layout finds it (its type is the layout's own).
+        collection: The collection of these names; None for other images, which are named by their
             relative path.
-        warnings: What a user should know of the source, one line each.
-        on_shared_files: Whether other machines that see the same file system can read the images by themselves.
+        warnings: Warnings about the source, one line each.
+        on_shared_files: Whether other machines with the same file system can read the images themselves.
     """
 
     layout: ClassVar[str]
@@ -146,30 +146,30 @@ class Source(ABC):
 
     @abstractmethod
     def located(self, name: str) -> SourceImage:
-        """Returns the image of that name, with the synset that the layout gives it, "" if none."""
+        """Returns the image of that name, with the layout's synset, "" if it has none."""
 
     def image(self, name: str) -> SourceImage:
-        """Returns the image of that name, with the synset that its collection gives it, else the layout."""
+        """Returns the image of that name, with its collection's synset, else the layout's."""
         image = self.located(name)
         wnid = self.collection.wnid(name) if self.collection else ""
         return replace(image, wnid=wnid or image.wnid)
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
-        """`images` in a form that workers read in any order at little cost, while the block runs.
+        """Yields `images` in a form that workers can read in any order at little cost, while the block runs.
 
-        Sources that already are so hand them back; others copy what is needed below `folder` first.
+        Most sources return them unchanged; others first copy the images below `folder`.
         """
         yield list(images)
 
     def contents(self, images: Sequence[SourceImage]) -> Iterator[tuple[SourceImage, bytes]]:
-        """Yields each image with its bytes, in the order that is cheapest to read, which need not be the given one."""
+        """Yields each image with its bytes, in the order that is cheapest to read, not always the given one."""
         for image in images:
             yield image, image.read()
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Warnings before images are read, among them one on a decoder of other pixels."""
+        """Warnings before images are read, also one about a decoder with other pixels."""
         return (*self.warnings, *filter(None, [decoder_warning()]))
 
     def __str__(self) -> str:
@@ -187,7 +187,7 @@ class ArchiveSource(Source):
 
     @classmethod
     def of_images(cls, where: str, images: Mapping[str, SourceImage]) -> Self | None:
-        """Returns the source of these validation images, None for none; warns where synsets contradict ImageNet's."""
+        """Returns the source of these validation images, None without any; warns if synsets contradict ImageNet's."""
         if not images:
             return None
         given = ((image.name, image.wnid) for image in images.values())
@@ -195,17 +195,17 @@ class ArchiveSource(Source):
 
 
 def refuse_outside(member: str, where: str) -> None:
-    """Raises SourceError for an archive's member whose name leads out of the folder that it would be unpacked in."""
+    """Raises SourceError for an archive's member whose name leads out of the folder to unpack it in."""
     if ".." in member.replace("\\", "/").split("/"):
         raise SourceError(f"{where} holds {member!r}, whose name leads out of the archive; make it without such names")
 
 
 def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Returns a warning that names images to which a layout gives another synset than ImageNet does; none without such.
+    """Returns a warning about images whose synset in the layout is not ImageNet's; none if there are no such images.
 
     Args:
-        collection: Whose synsets are taken.
-        given: Image name and the layout's synset, "" if it gives none.
+        collection: The collection with the right synsets.
+        given: Image name and the layout's synset, "" if it has none.
     """
     wrong = sorted(
         (name, wnid, known) for name, wnid in given if wnid and (known := collection.wnid(name)) not in ("", wnid)
@@ -218,7 +218,7 @@ def contradictions(collection: ImageCollection, given: Iterable[tuple[str, str]]
 
 
 def by_name(found: Iterable[tuple[str, SourceImage]], where: str) -> dict[str, SourceImage]:
-    """Returns a dictionary of images by name; SourceError when a name occurs twice with different bytes."""
+    """Returns a dictionary of images by name. Raises SourceError if a name occurs twice with different bytes."""
     images: dict[str, SourceImage] = {}
     for name, image in found:
         if name not in images:

@@ -1,4 +1,4 @@
-"""Says of files with ImageNet's names that they are copies of its images, resized or encoded again."""
+"""Warns of files with ImageNet's names that are resized or encoded again."""
 
 import io
 from contextlib import suppress
@@ -13,13 +13,13 @@ from qi_datasets.pixels.decoding import FORMATS
 from qi_datasets.sources.base import Source
 
 _LOOKED_AT = 16
-"""Images by which all are judged. One in five of ImageNet's is of the commonest size."""
+"""Number of images that are inspected. One in five of ImageNet's has the commonest size."""
 
 _FEWEST = 8
 
 
 def with_warnings_of_copies(source: Source) -> Source:
-    """Returns the source, with a warning if its first images are all of one size, or none of them is a JPEG."""
+    """Returns the source, with a warning if all of its first images have one size, or none is a JPEG."""
     names = list(islice(source.names, _LOOKED_AT))
     if source.collection != IMAGENET_VAL or len(names) < _FEWEST:
         return source
@@ -28,7 +28,7 @@ def with_warnings_of_copies(source: Source) -> Source:
         for _, data in source.contents(list(map(source.image, names))):
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 found.append((image.size, image.format))
-    if len(found) < len(names):  # What is damaged gets its error when it is used.
+    if len(found) < len(names):  # A damaged image gets its error when it is used.
         return source
     (width, height), kind = found[0]
     lines = []

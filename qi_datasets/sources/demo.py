@@ -1,4 +1,4 @@
-"""Built-in pictures in place of ImageNet: "dead leaves", discs of power-law sizes that hide one another.
+"""Built-in pictures in place of ImageNet: "dead leaves", discs of power-law sizes that occlude each other.
 
 Such pictures share with photographs what matters here: edges at every scale, a spectrum falling with frequency, no
 preferred place (Lee, Mumford & Huang 2001, "Occlusion models for natural images"). All arithmetic is on integers or
@@ -18,7 +18,7 @@ from qi_datasets.pixels.geometry import Pixels
 from qi_datasets.sources.base import Source, SourceImage
 
 SIZES = ((500, 375), (375, 500), (500, 333), (333, 500), (400, 400), (640, 480), (321, 243), (257, 389), (150, 113))
-"""Width and height in pixels; a picture takes one of them."""
+"""Width and height in pixels; a picture has one of these sizes."""
 
 LEAVES, BACKGROUND_LEAVES = 400, 12
 SMALLEST, LARGEST = 4, 160
@@ -29,7 +29,7 @@ WORDS_PER_LEAF = 8
 
 
 def words(name: str, count: int) -> npt.NDArray[np.int64]:
-    """Returns `count` numbers in [0, 65535], drawn for what `name` says."""
+    """Returns `count` numbers in [0, 65535], drawn by the hash of `name`."""
     blocks = range(-(-count // WORDS_PER_DRAW))
     data = b"".join(draw(f"{name}/{block}") for block in blocks)
     return np.frombuffer(data, ">u2")[:count].astype(np.int64)
@@ -41,7 +41,7 @@ def picture(number: int) -> Pixels:
     width, height = SIZES[words(name, 1)[0] % len(SIZES)]
     leaves = words(f"{name}/leaves", LEAVES * WORDS_PER_LEAF).reshape(LEAVES, WORDS_PER_LEAF)
     canvas = np.full((height, width, 3), 110, np.int32)
-    # A density of r^-3 makes the picture look alike at every scale: inverse of its cumulative distribution.
+    # With a density of r^-3 the picture looks alike at every scale: this is the inverse of the cumulative distribution.
     share = leaves[:, 0] / 65536 * (1 - (SMALLEST / LARGEST) ** 2)
     radii = (SMALLEST / np.sqrt(1 - share)).astype(np.int64)
     radii[:BACKGROUND_LEAVES] = LARGEST
@@ -60,7 +60,7 @@ def picture(number: int) -> Pixels:
 
 @dataclass(frozen=True)
 class DemoPicture:
-    """A demo picture, drawn when it is read."""
+    """A demo picture, which is drawn when it is read."""
 
     number: int
 
@@ -85,7 +85,7 @@ class DemoSource(Source):
 
     @classmethod
     def of(cls, count: int) -> Self:
-        """Returns the first `count` demo pictures."""
+        """Returns a source of the first `count` demo pictures."""
         return cls("the built-in generator", {f"demo_{number:05d}": number for number in range(count)})
 
     def located(self, name: str) -> SourceImage:

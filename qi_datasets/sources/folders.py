@@ -1,4 +1,4 @@
-"""ImageNet's validation files in a folder, flat or by class, Kaggle's download, and any other folder of images."""
+"""ImageNet's validation files in folders (flat, by class, Kaggle's download), and any other folder of images."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ KAGGLE_VAL = Path("ILSVRC/Data/CLS-LOC/val")
 
 
 def listing(folder: str | Path) -> list[str]:
-    """Returns the names in a folder; SourceError when it can't be read."""
+    """Returns the names in a folder. Raises SourceError if it can't be read."""
     try:
         return os.listdir(folder)
     except OSError as error:
@@ -53,18 +53,18 @@ def _ending(name: str) -> str:
 class _FoldersByName(Mapping[str, str]):
     """The folder of each validation image, by its id, in the order of their numbers.
 
-    There may be 50,000 images: one array of numbers takes a tenth of the time and memory of a dictionary.
+    There are up to 50,000 images: one array of numbers takes a tenth of the time and memory of a dictionary.
 
     Args:
-        numbers: Of the images, 1 to 50,000, folder after folder.
+        numbers: Numbers of the images, 1 to 50,000, folder after folder.
         folders: Paths of the folders below the source.
-        counts: How many of the images each folder holds.
+        counts: Number of images in each folder.
     """
 
     def __init__(self, numbers: npt.NDArray[np.int64], folders: Sequence[str], counts: Sequence[int]) -> None:
         self._folders = folders
         self._place = np.full(IMAGENET_VAL.images + 1, -1, np.int32)
-        """The place in `folders` of each image's folder, by the image's number; -1 for those that are not here."""
+        """The index in `folders` of each image's folder, by the image's number; -1 for missing images."""
         self._place[numbers] = np.repeat(np.arange(len(folders)), counts)
 
     def __getitem__(self, name: str) -> str:
@@ -87,9 +87,9 @@ class _Listed(NamedTuple):
 
     Fields:
         inside: Its path below the source.
-        files: Names of the files, a null byte behind each.
-        number: How many files there are.
-        wnid: The synset that the folder's name gives, "" if none.
+        files: Names of the files, each followed by a null byte.
+        number: Number of files.
+        wnid: The synset in the folder's name, "" if there is none.
     """
 
     inside: str
@@ -103,9 +103,9 @@ class _Validation:
     """The files of ImageNet's validation images in folders, and pictures of other names beside them.
 
     Attributes:
-        folders: Those that hold any.
+        folders: The folders with any of them.
         found: ImageNet's files, once `sort_out` was called.
-        others: Paths of the pictures besides.
+        others: Paths of the other pictures.
     """
 
     folders: list[_Listed] = field(default_factory=list)
@@ -113,13 +113,13 @@ class _Validation:
     others: list[str] = field(default_factory=list)
 
     def add(self, inside: str, files: Sequence[str], wnid: str = "") -> None:
-        """Notes the files of one folder."""
+        """Adds the files of one folder."""
         if files:
-            # One text a folder, not one a file: 50,000 texts that are kept take longer to make.
+            # One string a folder, not one a file: it takes longer to make 50,000 strings and keep them.
             self.folders.append(_Listed(inside, "\0".join(files) + "\0", len(files), wnid))
 
     def all_usual(self) -> Mapping[str, str] | None:
-        """Returns id -> folder if all files have ImageNet's names, each once and in its class; else None."""
+        """Returns id -> folder if all files have ImageNet's names, each once and in its class's folder; else None."""
         numbers = numbers_in("".join(folder.files for folder in self.folders))
         if numbers is None:
             return None
@@ -146,7 +146,7 @@ class _Validation:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line on the pictures that are ignored, and one on files of ImageNet's names that are no JPEGs."""
+        """A line about pictures that are ignored, and one about files with ImageNet's names that are no JPEGs."""
         lines = []
         if self.others:
             lines.append(f"{counted(self.others, 'other picture')} here ignored: without a name of {IMAGENET_VAL}'s")
@@ -160,7 +160,7 @@ class _Validation:
 class _FileSource(Source):
     """Image files below a folder.
 
-    names: image name -> (path below the folder, synset), or the folder of a file that is named as ImageNet does.
+    names: image name -> (path below the folder, synset), or the folder of a file with ImageNet's name.
     """
 
     def located(self, name: str) -> SourceImage:
@@ -180,10 +180,10 @@ class _FileSource(Source):
         collection: ImageCollection | None = IMAGENET_VAL,
         warnings: tuple[str, ...] = (),
     ) -> Self | None:
-        """Returns the source of these files, None without any; SourceError for two of a name with different bytes."""
+        """Returns the source of these files; None if there are none. Raises SourceError if two of a name differ."""
         names = {name: (path, wnid) for name, path, wnid in found}
         if len(names) < len(found):
-            # The first by path counts, whatever order the folder lists them in.
+            # The first by path is used, whatever the order of the folder's listing.
             names = {name: (path, wnid) for name, path, wnid in sorted(found, reverse=True)}
             for name, path, _ in found:
                 one, other = (FileLocation(str(folder / twin)) for twin in (names[name][0], path))
@@ -200,7 +200,7 @@ class _FileSource(Source):
 
     @classmethod
     def of_validation(cls, folder: Path, files: _Validation) -> Self | None:
-        """Returns the source of ImageNet's validation files, None if there are none."""
+        """Returns the source of ImageNet's validation files; None if there are none."""
         if usual := files.all_usual():
             return cls(str(folder), usual, IMAGENET_VAL)
         files.sort_out()
@@ -208,7 +208,7 @@ class _FileSource(Source):
 
 
 def _are_same(name: str, one: FileLocation, other: FileLocation) -> bool:
-    """Returns whether two paths lead to one file, or to the same bytes."""
+    """Returns whether two paths are one file, or files with the same bytes."""
     with suppress(OSError):
         if os.path.samefile(one.path, other.path):  # noqa: PTH121
             return True
@@ -222,7 +222,7 @@ class FlatFolder(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """Returns the source, or None if the folder holds no such file."""
+        """Returns the source; None if the folder has no such file."""
         files = _Validation()
         files.add("", listing(folder))
         return cls.of_validation(folder, files)
@@ -235,7 +235,7 @@ class ClassFolders(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """Returns the source, or None if no class folder holds such a file."""
+        """Returns the source; None if no class folder has such a file."""
         files = _Validation()
         top = str(folder)
         for wnid in filter(WNID.fullmatch, folders_in(top)):
@@ -250,7 +250,7 @@ class ImageNetRoot(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """Returns the source, or None for a folder without `val/`, or without validation files there."""
+        """Returns the source; None for a folder without `val/`, or without validation files there."""
         val = folder / "val"
         inner = (FlatFolder.find(val) or ClassFolders.find(val)) if val.is_dir() else None
         return None if inner is None else cls(inner.where, inner.names, inner.collection, inner.warnings)
@@ -263,7 +263,7 @@ class Kaggle(_FileSource):
 
     @classmethod
     def find(cls, root: Path) -> Self | None:
-        """Returns the source, or None if `root` is not the root of Kaggle's download."""
+        """Returns the source; None if `root` is not the root of Kaggle's download."""
         val = root / KAGGLE_VAL
         if not val.is_dir():
             return None
@@ -279,7 +279,7 @@ class NestedFolders(_FileSource):
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """Returns the source, or None if no folder outside of `train/` holds such a file."""
+        """Returns the source; None if no folder outside of `train/` has such a file."""
         files = _Validation()
         for inside, names in walk(str(folder), TRAINING):
             last = inside.rpartition("/")[2]
@@ -288,7 +288,7 @@ class NestedFolders(_FileSource):
 
 
 def _checked_name(path: str) -> str:
-    """Returns a path to be used as an image's name; SourceError for one that is not UTF-8."""
+    """Returns a path as an image's name. Raises SourceError if it is not UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -297,7 +297,7 @@ def _checked_name(path: str) -> str:
 
 
 def is_built_set(folder: Path) -> bool:
-    """Returns whether a folder holds a set that this package wrote, whose images are no sources."""
+    """Returns whether a folder has a set that this package wrote, whose images are not sources."""
     try:
         with open_regular(str(folder / "manifest.json")) as file:
             return b'"spec_version"' in file.read(1000)
@@ -307,18 +307,18 @@ def is_built_set(folder: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def image_suffixes() -> frozenset[str]:
-    """Returns the endings of the image files that are read."""
+    """Returns the extensions of the image files that are read."""
     return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
 class AnyFolder(_FileSource):
-    """Any folder of images, at any depth, named by their relative POSIX path: ImageNet's training images, or others."""
+    """Any folder of images, at any depth, named by relative POSIX path: ImageNet's training images, or others."""
 
     layout: ClassVar[str] = "folder of images"
 
     @classmethod
     def find(cls, folder: Path) -> Self | None:
-        """Returns the source, or None for a folder without images at any depth."""
+        """Returns the source; None for a folder without images at any depth."""
         found: list[_Found] = []
         unread: list[str] = []
         training = True

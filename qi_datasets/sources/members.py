@@ -11,13 +11,13 @@ from qi_datasets.sources.zip import ZipLocation, zip_members
 
 
 def is_tfrecord(file: str) -> bool:
-    """Returns whether a file is called as TFRecords are: `imagenet2012-validation.tfrecord-00000-of-00064`."""
+    """Returns whether a file has the name of a TFRecord: `imagenet2012-validation.tfrecord-00000-of-00064`."""
     return "tfrecord" in os.path.basename(file).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file inside a larger file: its name there, its size in bytes, and where its bytes are read."""
+    """A file inside a larger file: its name there, its size in bytes, and the location of its bytes."""
 
     name: str
     size: int
@@ -28,11 +28,11 @@ def list_members(archive: str) -> Iterator[Member]:
     """Yields the files in an archive, in its order; reads names and sizes, not the files themselves.
 
     Args:
-        archive: path of a tar (a webdataset's shard is one), a zip, a Parquet or Arrow file with a column `image`, or
+        archive: Path of a tar (a webdataset's shard is one), a zip, a Parquet or Arrow file with a column `image`, or
             TFRecords of images.
 
     Raises:
-        SourceError: The archive is damaged, or can't be read.
+        SourceError: If the archive is damaged, or can't be read.
     """
     if archive.lower().endswith(".arrow"):
         from qi_datasets.sources.arrow import image_spans

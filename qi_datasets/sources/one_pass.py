@@ -28,10 +28,10 @@ from qi_datasets.sources.webdataset import named_images
 from qi_datasets.sources.zip import ZipMember, member_pieces, zip_members
 
 MOST_EXPANSION = 20
-"""Times the bytes of a compressed archive that it may hold; photographs hardly shrink."""
+"""Largest ratio of a compressed archive's content to its size; photographs hardly shrink."""
 
 _FREE = 100_000_000
-"""Bytes that any archive may hold, whatever it shrinks to."""
+"""Size in bytes that the content of any archive may have, whatever the ratio."""
 
 _COMPRESSED = re.compile(rb"\.(?:tar\.gz|tgz|tar\.bz2|tar\.xz)\Z", re.IGNORECASE)
 _PIECE = 1 << 20
@@ -43,7 +43,7 @@ _OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-"""The beginning of compressed files -> the function that reads them."""
+"""The first bytes of compressed files -> the function that reads them."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class WantedImages:
     """The images that a pass copies.
 
     Attributes:
-        names: These; None for the first ones by `order`.
-        most: How many, where no names are given.
-        order: The place of a name in the order that selections follow.
-        contents: Bytes and SHA-256 (hex) of images that are copied if nothing names them.
+        names: Their names; None for the first ones by `order`.
+        most: Their number, if no names are given.
+        order: The sort key of a name in the order of selections.
+        contents: Size and SHA-256 (hex) of images that are copied if they have no names.
     """
 
     names: frozenset[str] | None
@@ -72,23 +72,23 @@ class Part(Protocol):
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
 
     def open(self) -> AbstractContextManager[BinaryIO]:
-        """Returns the file, open for reading; it need not be able to seek."""
+        """Opens the file for reading; it need not be able to seek."""
 
     def in_ranges(self, share: float) -> Any:
-        """The file to be read in ranges where that fetches fewer bytes, else None; share: how much is wanted."""
+        """Returns the file for reading in ranges if that fetches fewer bytes, else None; share: the wanted share."""
 
 
 @dataclass(frozen=True)
 class OnePassSource(Source):
-    """An archive whose images are known after a pass over it. names: empty until then.
+    """An archive whose images are only known after a pass over it. names: empty until then.
 
     Attributes:
         parts: Its files.
-        lasting: Whether what was copied of a part is worth keeping when the pass is stopped, since it came from
-            afar.
+        lasting: Whether copies are worth keeping when the pass is interrupted, since they came from
+            a network.
         kind: The layout.
     """
 
@@ -103,21 +103,21 @@ class OnePassSource(Source):
 
     @property
     def size(self) -> int:
-        """Bytes of the archive."""
+        """Size of the archive in bytes."""
         return sum(part.size for part in self.parts)
 
     def copied(self, wanted: WantedImages, folder: Path, progress: bool) -> "CopiedSource":
-        """Returns the source of the wanted images, copied below a folder in one pass over the archive.
+        """Copies the wanted images below a folder in one pass over the archive, and returns their source.
 
-        What an earlier pass over the same archive has finished in that folder is taken as it is.
+        Parts that an earlier pass over the same archive has finished in that folder are reused.
 
         Args:
-            wanted: which images.
-            folder: where the copies go; they must stay until the images have been read.
-            progress: whether a bar is shown.
+            wanted: The wanted images.
+            folder: Folder for the copies, which must stay until the images have been read.
+            progress: Whether to show a bar.
 
         Raises:
-            SourceError: The archive is damaged, can't be read, or holds no validation image; or a name occurs twice
+            SourceError: If the archive is damaged, can't be read, or has no validation image; or a name occurs twice
                 with different bytes.
         """
         kept = _Kept(wanted)
@@ -137,7 +137,7 @@ class OnePassSource(Source):
         return CopiedSource(self.where, images, IMAGENET_VAL, warnings, origin=self.kind)
 
     def first_images(self) -> Iterator[tuple[SourceImage, bytes, int]]:
-        """Yields the first validation images, their bytes, and how many bytes of the archive were read until then."""
+        """Yields the first validation images, their bytes, and the number of bytes of the archive read so far."""
         with self.parts[0].open() as raw:
             counter = _Counter(raw, lambda count: None)
             for names, member, read in _passing_images(counter, self.parts[0]):
@@ -149,21 +149,21 @@ class OnePassSource(Source):
 
 @dataclass(frozen=True)
 class CopiedSource(ArchiveSource):
-    """Images that a pass has copied. names: image name -> SourceImage. origin: the layout that they had before."""
+    """Images that a pass has copied. names: image name -> SourceImage. origin: their original layout."""
 
     origin: str = field(kw_only=True)
 
     @property
     def layout(self) -> str:  # type: ignore[override]
-        """The layout that the images were copied from."""
+        """The original layout of the images."""
         return self.origin
 
 
 class _Kept:
     """The images that a pass has copied so far, never more than are wanted.
 
-    paths: image name, or SHA-256 of an image that nothing names, -> its copy.
-    wnids: the same -> the synset that the archive gives it.
+    paths: image name, or SHA-256 of an image without name, -> its copy.
+    wnids: the same -> its synset in the archive.
     """
 
     def __init__(self, wanted: WantedImages) -> None:
@@ -177,21 +177,21 @@ class _Kept:
 
     @property
     def seen_all(self) -> bool:
-        """True if every image that there can be was seen."""
+        """True if every wanted image was seen."""
         return len(self._seen) >= IMAGENET_VAL.images
 
     @property
     def takes_unnamed(self) -> bool:
-        """True if images that nothing names may be wanted."""
+        """True if images without names may be wanted."""
         return bool(self._sizes)
 
     def digest_of(self, size: int, read: Callable[[], bytes]) -> str:
-        """Returns the SHA-256 of an image that nothing names, if its bytes are wanted, else ""."""
+        """Returns the SHA-256 of an image without name, if its content is wanted, else ""."""
         digest = sha256_hex(read()) if size in self._sizes else ""
         return digest if digest in self._digests else ""
 
     def see(self, name: str, wnid: str) -> bool:
-        """Notes an image of the archive; whether it is to be copied. Removes the copy whose place it takes."""
+        """Registers an image of the archive; returns whether to copy it. Removes the copy that it replaces."""
         if name in self._digests:
             self.wnids[name] = wnid
             return True
@@ -215,7 +215,7 @@ class _Kept:
 
 
 class _Reversed:
-    """A key that sorts the other way round."""
+    """A key that sorts in reverse."""
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -225,14 +225,14 @@ class _Reversed:
 
 
 def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], object], share: float) -> None:
-    """Copies what is to be kept of one part into a folder, or takes what is there if an earlier pass finished it.
+    """Copies the wanted images of one part into a folder, unless an earlier pass has finished it.
 
     Args:
-        part: What is read.
-        folder: Where the images go.
-        kept: What is to be kept, and what is there already.
-        update: Takes the number of bytes that were read, for a bar.
-        share: How much of all images is wanted, from 0 to 1.
+        part: The part.
+        folder: Folder for the images.
+        kept: The wanted images, and those that are copied already.
+        update: Called with the number of bytes that were read, for a bar.
+        share: The wanted share of all images, from 0 to 1.
     """
     if (folder / _DONE).exists():
         for name, wnid in json.loads((folder / _DONE).read_text(encoding="utf-8")):
@@ -271,7 +271,7 @@ def _copy_part(part: Part, folder: Path, kept: _Kept, update: Callable[[int], ob
 
 
 _Images: TypeAlias = Iterator[tuple[tuple[str, str], TarMember, Callable[[], bytes]]]
-"""Name and synset, member, and what reads its bytes, of each validation image of a tar."""
+"""Name and synset, member, and the function that reads its bytes, of each validation image of a tar."""
 
 
 def _images(part: Part, update: Callable[[int], object], share: float, unnamed: bool) -> _Images:
@@ -295,7 +295,7 @@ def _images(part: Part, update: Callable[[int], object], share: float, unnamed: 
 
 
 def _passing_images(raw: "_Counter", part: Part, unnamed: bool = False) -> _Images:
-    """Yields what `named_images` does of a tar as it passes."""
+    """Yields the results of `named_images` for a tar that is read from front to back."""
     with _as_source_errors(part):
         buffered = io.BufferedReader(raw, _PIECE)
         begin = buffered.peek(8)[:8]
@@ -317,7 +317,7 @@ def _passing_images(raw: "_Counter", part: Part, unnamed: bool = False) -> _Imag
 
 @contextmanager
 def _as_source_errors(part: Part) -> Iterator[None]:
-    """Turns what is raised over a damaged archive, or one that can't be read, into SourceError."""
+    """Turns errors about an archive that is damaged or can't be read into SourceError."""
     try:
         yield
     except _DAMAGE as error:
@@ -332,17 +332,17 @@ def _as_source_errors(part: Part) -> Iterator[None]:
 
 
 class _Counter(io.RawIOBase):
-    """A file that counts the bytes that are read of it, and reports them."""
+    """A file that counts the bytes that are read from it, and reports them."""
 
     def __init__(self, file: BinaryIO, update: Callable[[int], object]) -> None:
         self._file, self._update, self.total = file, update, 0
 
     def readable(self) -> bool:
-        """True."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads into a buffer, and returns how many bytes."""
+        """Reads into a buffer, and returns the number of bytes."""
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         self.total += len(data)
@@ -351,11 +351,11 @@ class _Counter(io.RawIOBase):
 
 
 class ForwardFile:
-    """A stream that seeks forwards by reading, and back by a block at most: all that `tarfile` needs.
+    """A stream that seeks forwards by reading, and back by a block at most: `tarfile` needs no more.
 
     file: the stream, at its beginning.
-    label: what messages call it.
-    most: bytes that it may have.
+    label: its name in messages.
+    most: its largest size in bytes.
     """
 
     def __init__(self, file: BinaryIO, label: str, most: int) -> None:
@@ -363,11 +363,11 @@ class ForwardFile:
         self._read, self._tail, self._back = 0, b"", 0
 
     def tell(self) -> int:
-        """Returns the place of the next byte."""
+        """Returns the position of the next byte."""
         return self._read - self._back
 
     def seek(self, place: int) -> int:
-        """Goes to a place that was not read yet, or that passed no more than a block ago; ValueError for others."""
+        """Moves to a position ahead, or at most a block back. Raises ValueError for others."""
         if place < self._read - len(self._tail):
             raise ValueError(f"byte {place} has passed")
         self._back = max(0, self._read - place)
@@ -399,22 +399,22 @@ class ForwardFile:
 
 
 class _Local:
-    """A part on this machine, of which reading all is as good."""
+    """A part on this machine, which is read whole."""
 
     def in_ranges(self, share: float) -> None:
-        """None."""
+        """Returns None."""
 
 
 @dataclass(frozen=True)
 class FilePart(_Local):
-    """A file of this machine."""
+    """A file on this machine."""
 
     label: str
     size: int
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Yields the file, open for reading."""
+        """Opens the file for reading."""
         with open_regular(self.label) as file:
             yield file
 
@@ -433,31 +433,31 @@ class ZipPart(_Local):
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
         return self.member.size
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Yields the file, open for reading once from front to back."""
+        """Opens the file for reading once from front to back."""
         with open_archive(self.path) as file:
             yield cast("BinaryIO", _Pieces(member_pieces(file, self.member, self.label)))
 
 
 class _Pieces:
-    """Pieces of bytes as a file."""
+    """A file made of pieces of bytes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest = pieces, b""
 
     def read(self, size: int) -> bytes:
-        """Returns at most `size` bytes, fewer before the end too."""
+        """Returns at most `size` bytes, and fewer also before the end."""
         self._rest = self._rest or next(self._pieces, b"")
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
 
 def is_compressed(path: str) -> bool:
-    """Returns whether a file begins as a compressed one of a kind that is read."""
+    """Returns whether a file begins like a compressed file of a kind that is read."""
     try:
         with open_regular(path) as file:
             return file.read(6).startswith(tuple(_OPENERS))
@@ -466,7 +466,7 @@ def is_compressed(path: str) -> bool:
 
 
 def find_compressed(path: str) -> OnePassSource | None:
-    """Returns the source of a compressed tar, or of a zip that holds some; None for others; reads no member yet."""
+    """Returns the source of a compressed tar, or of a zip of such; None for other files; reads no member yet."""
     if is_compressed(path):
         return OnePassSource(path, {}, IMAGENET_VAL, parts=(FilePart(path, os.path.getsize(path)),))  # noqa: PTH202
     with open_archive(path) as file:

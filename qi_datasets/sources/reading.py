@@ -1,4 +1,4 @@
-"""The one place where files of a source are opened: regular files alone, and of an image no more than a cap."""
+"""Opens all files of sources: only regular files, and images up to a largest size."""
 
 import errno
 import io
@@ -13,22 +13,22 @@ from qi_datasets.errors import SourceError, one_line
 from qi_datasets.pixels.decoding import FORMATS, TooManyPixelsError, decode_file
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""The beginning of a file that git-lfs has left in the place of a large one."""
+"""The first bytes of a file that git-lfs has left in place of a large one."""
 
 POINTER_REMEDY = "it is a pointer of git-lfs, not the file itself; run git lfs pull where it was cloned"
 
 _BITS = 8
 
 _LONGEST_POINTER = 1024
-"""Bytes that such a file may have (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+"""The largest size of such a file in bytes (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
 
 LARGEST_IMAGE = 50_000_000
-"""Bytes of an image file, at most."""
+"""The largest size of an image file in bytes."""
 
 
 def open_regular(path: str) -> io.BufferedReader:
-    """Returns a file, open for reading; OSError for a pointer of git-lfs, and for what leads to no regular file."""
-    # A pipe or a device may give no end, or wait for ever; opening some of them does something already.
+    """Opens a file for reading. Raises OSError for a pointer of git-lfs, and for anything but a regular file."""
+    # A pipe or a device may never end, or wait for ever, and opening some of them has effects.
     if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
         found = os.fstat(file.fileno())
@@ -42,7 +42,7 @@ def open_regular(path: str) -> io.BufferedReader:
 
 
 def open_archive(path: str) -> BinaryIO:
-    """Returns an archive, open for reading; SourceError when it can't be read."""
+    """Opens an archive for reading. Raises SourceError if it can't be read."""
     try:
         return open_regular(path)
     except OSError as error:
@@ -52,21 +52,21 @@ def open_archive(path: str) -> BinaryIO:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file, and doesn't wait for a writer where a pipe has taken its place."""
+    """Opens a file, without waiting for a writer if it has become a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_image(path: str, where: object, offset: int = 0, size: int | None = None) -> bytes:
-    """Returns the bytes of an image file, or of one inside a larger file.
+    """Reads an image file, or one inside a larger file.
 
     Args:
-        path: Of the file.
-        where: What messages call the image.
-        offset: Its first byte inside a larger file.
-        size: Its bytes; None for all the rest of the file.
+        path: Path of the file.
+        where: The image's name in messages.
+        offset: Offset inside a larger file.
+        size: Its size in bytes; None for the rest of the file.
 
     Raises:
-        SourceError: For too large a file, and for one that ends too early.
+        SourceError: If the file is too large, or ends too early.
     """
     with open_regular(path) as file:
         held = os.fstat(file.fileno()).st_size
@@ -84,7 +84,7 @@ def read_image(path: str, where: object, offset: int = 0, size: int | None = Non
 
 
 def check_image_size(size: int, where: object) -> None:
-    """Raises SourceError for an image file of more bytes than the cap."""
+    """Raises SourceError for an image file that is too large."""
     if size > LARGEST_IMAGE:
         raise SourceError(
             f"{where} has {size} bytes, more than the {LARGEST_IMAGE // 1_000_000} MB that an image may have; "
@@ -94,17 +94,17 @@ def check_image_size(size: int, where: object) -> None:
 
 
 def decode_image(data: bytes, where: object) -> Image.Image:
-    """Returns the RGB picture in an image file, without EXIF rotation; SourceError for any other, or too large a file.
+    """Decodes the RGB picture in an image file without EXIF rotation. Raises SourceError for other or too large files.
 
     Args:
         data: The bytes of the file.
-        where: What messages call the image.
+        where: The image's name in messages.
     """
     return decode_with_remark(data, where)[0]
 
 
 def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
-    """As `decode_image`, and a line on what the file holds and the picture does not; "" if all of it was taken."""
+    """Decodes as `decode_image` does; adds a remark on what the file has and the picture lacks, "" if nothing."""
     check_image_size(len(data), where)
     try:
         image = decode_file(data)
@@ -122,7 +122,7 @@ def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
         raise SourceError(
             f"{where} is no image file{kind} ({', '.join(FORMATS)} are read); {remedy}, or remove it", code="bad-image"
         ) from error
-    except Exception as error:  # Pillow's decoders raise anything over damaged bytes, RuntimeError among it
+    except Exception as error:  # Pillow's decoders raise any exception for damaged bytes, also RuntimeError
         raise SourceError(
             f"{where} cannot be decoded as an image ({one_line(error)}); replace the file with an intact copy",
             code="bad-image",
@@ -135,7 +135,7 @@ def decode_with_remark(data: bytes, where: object) -> tuple[Image.Image, str]:
 
 
 def _lost(data: bytes, image: Image.Image) -> str:
-    """Returns what becomes of a picture that RGB of 8 bits can't hold; "" if nothing is lost."""
+    """Returns a remark on what RGB of 8 bits can't keep of a picture; "" if nothing is lost."""
     if image.has_transparency_data:
         clear = np.asarray(image.convert("RGBA"))
         if (clear[..., :3][clear[..., 3] == 0] != 0).any():

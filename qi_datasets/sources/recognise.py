@@ -42,13 +42,13 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
     files in other folders, tar, archives, any folder of images. Raises SourceError for a path without images that can
     be used.
 
-    unnamed: also take images whose names do not identify them, to be found by their content.
+    unnamed: also accept images whose names do not identify them, to be found by their content.
     """
     url = str(place)
     if url.startswith("file://"):
         place = url2pathname(urlsplit(url).path)
     elif "://" in url:
-        # Parquet takes a while to import, and every worker that opens another layout would pay for it.
+        # Parquet takes a while to import, and every worker that opens another layout would have to wait for it.
         from qi_datasets.sources.remote import find_remote
         from qi_datasets.sources.shards import ShardSource
 
@@ -80,7 +80,7 @@ def open_source(place: str | Path, *, unnamed: bool = False) -> Source:
 
 
 def _in_file(path: Path) -> Source | None:
-    """Returns the source in a single file, None if it holds no images."""
+    """Returns the source in a single file; None if it has no images."""
     place, ending = str(path), path.suffix.lower()
     refuse([place])
     if ending in image_suffixes():
@@ -95,7 +95,7 @@ def _in_file(path: Path) -> Source | None:
 
 
 def _in_folder(path: Path) -> Source | None:
-    """Returns the source in a folder, of the first layout that is there; None if there are no images."""
+    """Returns the source in a folder, of the first layout that fits; None if there are no images."""
     source: Source | None = (
         FlatFolder.find(path)
         or ClassFolders.find(path)
@@ -117,13 +117,13 @@ def _in_folder(path: Path) -> Source | None:
 
 
 def _files_below(top: str) -> Iterator[str]:
-    """Yields the files below a folder, those of training folders aside."""
+    """Yields the files below a folder, except those in training folders."""
     for inside, names in walk(top, TRAINING):
         yield from (os.path.join(top, inside, name) for name in names if not name.startswith("."))
 
 
 def _in_archives(files: Sequence[str], top: str) -> Source | None:
-    """Returns the source in archives, those of the validation split where their names say so; None without any."""
+    """Returns the source in archives, those of the validation split if their names say so; None if there are none."""
     zips = [file for file in files if file.lower().endswith(".zip")]
     tars = _of_split((file for file in files if file.lower().endswith(".tar")), top)
     packed = _of_split((file for file in files if file.lower().endswith((".tar.gz", ".tgz"))), top)
@@ -136,12 +136,12 @@ def _in_archives(files: Sequence[str], top: str) -> Source | None:
 
 
 def _in_tables(files: Sequence[str], top: str) -> Source | None:
-    """Returns the source in Parquet, Arrow or TFRecord files, None without."""
+    """Returns the source in Parquet, Arrow or TFRecord files; None if there are none."""
     records = _of_split(filter(is_tfrecord, files), top)
     parquet = [file for file in files if file.endswith(".parquet")]
     arrow = [file for file in files if file.endswith(".arrow")]
     source: Source | None = None
-    # Each takes a while to import, and every worker that opens another layout would pay for it.
+    # Each takes a while to import, and every worker that opens another layout would have to wait for it.
     if parquet:
         from qi_datasets.sources.shards import ShardSource
 
@@ -158,6 +158,6 @@ def _in_tables(files: Sequence[str], top: str) -> Source | None:
 
 
 def _of_split(files: Iterable[str], top: str, is_right: Callable[[str], bool] = bool) -> list[str]:
-    """Returns the files of the validation split; where names contain no split, those for which `is_right` is true."""
+    """Returns the files of the validation split; if names contain no split, those for which `is_right` is true."""
     validation, unnamed = of_validation(list(files), top)
     return validation or list(filter(is_right, unnamed))

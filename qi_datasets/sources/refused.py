@@ -1,4 +1,4 @@
-"""Copies of ImageNet of which no set can be made, and why."""
+"""Copies of ImageNet from which no set can be made, with the reasons."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -16,7 +16,7 @@ REASONS = {
     ".npz": "is an archive of arrays, such as downsampled ImageNet: pixels of 64 x 64 or fewer, without names",
     ".lmdb": "is a database whose keys tell no names of ImageNet's files",
 }
-"""Ending of a file -> what it is, and what is missing in it."""
+"""File name extension -> its format, and what that format lacks."""
 
 UNREAD = frozenset(
     (
@@ -24,21 +24,21 @@ UNREAD = frozenset(
         *(".exr", ".hdr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw"),
     )
 )
-"""Endings of pictures of which none is read."""
+"""Extensions of picture formats that are not read."""
 
 REMEDY = f"{', '.join(FORMATS)} are read; convert them"
 
 
 def counted(names: Sequence[str], noun: str) -> str:
-    """Returns how many there are, and examples: "2 files (a.png, b.png) are"."""
+    """Returns a number of files with examples: "2 files (a.png, b.png) are"."""
     examples = ", ".join(sorted(names)[:NAMED]) + (", ..." if len(names) > NAMED else "")
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'} ({examples}) {'is' if len(names) == 1 else 'are'}"
 
 
 def refuse(files: Sequence[str]) -> None:
-    """Raises SourceError for the first of these files that is a copy of which no set can be made.
+    """Raises SourceError for the first of these files that is a copy from which no set can be made.
 
-    Without any, it is raised for pictures of kinds that are not read.
+    If there is none, it is raised for pictures of kinds that are not read.
     """
     for file in files:
         reason = REASONS.get(PurePath(file).suffix.lower())

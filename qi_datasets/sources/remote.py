@@ -17,23 +17,23 @@ from qi_datasets.sources.splits import of_validation
 from qi_datasets.sources.tar import tar_members
 
 MOST_REQUESTS = 3000
-"""Requests that a source may take in ranges: about as many as the Hub answers within five minutes."""
+"""Largest number of requests for ranges of a source: about as many as the Hub answers within five minutes."""
 
 _WINDOW = 4096
-"""Bytes that are fetched where a header is expected: those of a sample's small files, and the next sample's."""
+"""Bytes that are fetched at an expected header: those of a sample's small files and the next sample's header."""
 
 _PIECE = 8_000_000
-"""Bytes that are fetched at a time of a file that is read whole."""
+"""Bytes that are fetched at a time from a file that is read whole."""
 
 _PROBED = 24
-"""Members by which the size of all is judged."""
+"""Number of members from which the size of all is estimated."""
 
 _PLAIN, _PACKED = (".tar",), (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
 @dataclass(frozen=True)
 class RemotePart:
-    """A file behind a URL. label: the URL. size: its bytes. parts: how many such files are read."""
+    """A file behind a URL. label: the URL. size: its size in bytes. parts: number of such files of the source."""
 
     label: str
     size: int
@@ -41,16 +41,16 @@ class RemotePart:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """Yields the file, open for reading from front to back."""
+        """Opens the file for reading from front to back."""
         fs, path = fsspec.url_to_fs(self.label)
         with fs.open(path, "rb", block_size=_PIECE, cache_type="readahead") as file:
             yield file
 
     def in_ranges(self, share: float) -> "RangeFile | None":
-        """Returns the file to be read in ranges where that fetches fewer bytes, else None.
+        """Returns the file for reading in ranges if that fetches fewer bytes, else None.
 
         Args:
-            share: How much of the images is wanted, from 0 to 1.
+            share: The wanted share of the images, from 0 to 1.
         """
         if not self.label.endswith(_PLAIN):
             return None
@@ -65,24 +65,24 @@ class RemotePart:
 
 
 class RangeFile(io.RawIOBase):
-    """A file behind a URL that fetches what is read of it, a few kilobytes at least.
+    """A file behind a URL that fetches the bytes that are read, a few kilobytes at least.
 
-    requests: how often something was fetched.
+    requests: number of requests.
     """
 
     def __init__(self, url: str, size: int) -> None:
         fs, path = fsspec.url_to_fs(url)
-        # Without a cache, of which the Hub's file system fills five megabytes at a time.
+        # Without a cache: that of the Hub's file system fetches five megabytes at a time.
         self._file = fs.open(path, "rb", cache_type="none")
         self._size, self._at, self._start, self._held = size, 0, 0, b""
         self.requests = 0
 
     def tell(self) -> int:
-        """Returns the place of the next byte."""
+        """Returns the position of the next byte."""
         return self._at
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        """Goes to a place."""
+        """Moves to a position."""
         self._at = place
         return place
 
@@ -102,11 +102,11 @@ class RangeFile(io.RawIOBase):
 
 
 def find_remote(url: str) -> Source | None:
-    """Returns the source of the validation tars at or below a URL; None without any; reads none of them yet."""
+    """Returns the source of the validation tars at or below a URL; None if there are none; reads none of them yet."""
     try:
         fs, path = fsspec.url_to_fs(url)
         found: dict[str, Any] = fs.find(path, detail=True) if not fs.isfile(path) else {path: fs.info(path)}
-    except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
+    except Exception as error:  # a file system of fsspec may raise any exception, also those of its HTTP client
         raise SourceError(
             f"cannot list {url}: {one_line(error)}; check the URL and your access to it", code="cannot-read"
         ) from error

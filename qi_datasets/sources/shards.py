@@ -1,4 +1,4 @@
-"""The Hub's `imagenet-1k` Parquet shards, local or behind any fsspec URL: raw bytes, each shard read once in order."""
+"""The Hub's `imagenet-1k` Parquet shards, local or behind any fsspec URL, each read once in order."""
 
 import posixpath
 from collections import defaultdict
@@ -25,7 +25,7 @@ TEXT = (pa.string(), pa.large_string(), pa.string_view())
 """Types of the two fields of images; polars writes views."""
 
 MOST_ROWS, MOST_BYTES = 1_000_000, 2_000_000_000
-"""Rows and unpacked bytes of a row group, which is read whole: those of `imagenet-1k` have 100 images."""
+"""Largest row group in rows and unpacked bytes, since it is read whole: those of `imagenet-1k` have 100 images."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class CellLocation:
     """One cell of the image column of a Parquet file.
 
     Attributes:
-        url: Of the file.
-        row_group: Its number.
-        row: The cell's number within that.
+        url: URL of the file.
+        row_group: Number of the row group.
+        row: The cell's number in the row group.
         member: The name of the image file.
     """
 
@@ -77,7 +77,7 @@ class ShardSource(ArchiveSource):
 
     @contextmanager
     def at_hand(self, images: Sequence[SourceImage], folder: Path) -> Iterator[list[SourceImage]]:
-        """Yields the images copied into one file below `folder`, since a shard is read in its own order or slowly."""
+        """Yields the images copied into one file below `folder`: a shard is only fast to read in its own order."""
         spool = folder / "images.spool"
         spans: dict[str, SpanLocation] = {}
         with spool.open("wb") as file:
@@ -91,11 +91,11 @@ class ShardSource(ArchiveSource):
 
     @classmethod
     def find(cls, url: str) -> Self | None:
-        """Returns the source, or None without Parquet files of a validation split at or below a URL."""
+        """Returns the source; None without Parquet files of a validation split at or below a URL."""
         try:
             fs, path = fsspec.url_to_fs(url)
             found = [path] if fs.isfile(path) else sorted(fs.find(path))
-        except Exception as error:  # a file system of fsspec's may raise anything, its HTTP client's errors among it
+        except Exception as error:  # a file system of fsspec may raise any exception, also those of its HTTP client
             raise SourceError(
                 f"cannot list {url}: {one_line(error)}; check the URL and your access to it", code="cannot-read"
             ) from error
@@ -104,9 +104,9 @@ class ShardSource(ArchiveSource):
 
     @classmethod
     def of_files(cls, files: Sequence[str], top: str) -> Self | None:
-        """Returns the source of the validation split among Parquet files at or below `top`, None without.
+        """Returns the source of the validation split among Parquet files at or below `top`; None if there is none.
 
-        Their names, or their folders' names, say so; where no name mentions any split, their columns do.
+        The names of files or folders show the split; if no name mentions a split, the columns do.
         """
         if list(files) == [top]:
             shards = [top]
@@ -118,7 +118,7 @@ class ShardSource(ArchiveSource):
 
 @contextmanager
 def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """Yields a Parquet file behind a URL; SourceError when it can't be read or is no Parquet."""
+    """Opens a Parquet file behind a URL. Raises SourceError if it can't be read or is not Parquet."""
     try:
         fs, path = fsspec.url_to_fs(url)
         with open_regular(path) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb") as file:
@@ -130,7 +130,7 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
 
 
 def cells(shard: pq.ParquetFile, group: int, name: str) -> list[Any]:
-    """Returns one field of the image column, "bytes" or "path", in one row group; reads nothing of the other."""
+    """Returns one field of the image column, "bytes" or "path", in one row group, without reading the other."""
     return list(_field(shard, group, name).to_pylist())
 
 
@@ -141,7 +141,7 @@ def _field(shard: pq.ParquetFile, group: int, name: str) -> pa.ChunkedArray:
         raise ValueError(f"row group {group} claims {facts.num_rows} rows in {size} bytes")
     column = shard.read_row_group(group, columns=[f"image.{name}"]).column("image")
     field = pa.chunked_array([chunk.field(name) for chunk in column.chunks], column.type.field(name).type)
-    # pyarrow computes nothing on views, not even their lengths.
+    # pyarrow has no functions for views, not even for their lengths
     return field.cast(pa.large_binary() if name == "bytes" else pa.large_string())
 
 
@@ -154,10 +154,10 @@ def has_image_column(schema: pa.Schema) -> bool:
 
 
 def image_of_row(path: str | None, where: str) -> tuple[str, str, str]:
-    """Returns the name, the synset ("" if there is none) and the file's name of an image, by the path that its row has.
+    """Returns name, synset ("" if there is none) and file name of an image, from the path in its row.
 
     Raises:
-        UnnamedError: For a path that is empty, or no name of ImageNet's.
+        UnnamedError: If the path is empty, or not a name of ImageNet's.
     """
     file = posixpath.basename(path or "")
     names = IMAGENET_VAL.named(file)
@@ -182,7 +182,7 @@ def image_cells(url: str) -> Iterator[tuple[int, int, str, int]]:
     """Yields row group, row, name ("" if there is none) and number of bytes of each image of a shard.
 
     Raises:
-        SourceError: For a shard without images.
+        SourceError: If the shard has no images.
     """
     with open_parquet(url) as shard:
         require_images(shard, url)

@@ -7,9 +7,9 @@ _VALIDATION, _OTHERS = re.compile(r"(?:^|[^a-z])val", re.IGNORECASE), re.compile
 
 
 def of_validation(files: Sequence[str], top: str) -> tuple[list[str], list[str]]:
-    """Returns the files of the validation split, as their names or their folders' names below `top` say.
+    """Returns the files of the validation split, by their names or the names of their folders below `top`.
 
-    The second list has all files if no name mentions any split, so that what is in them decides; else it is empty.
+    The second list has all files if no name mentions any split, so that their content decides; else it is empty.
     """
     below = {file: file.removeprefix(top) for file in files}
     validation = [file for file, name in below.items() if _VALIDATION.search(name)]

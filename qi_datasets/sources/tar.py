@@ -1,4 +1,4 @@
-"""Tar archives: what they hold, and the untouched `ILSVRC2012_img_val.tar`; nothing is unpacked."""
+"""Tar archives: their members, and `ILSVRC2012_img_val.tar` as it is; nothing is unpacked."""
 
 import os
 import tarfile
@@ -16,15 +16,15 @@ TAR_NAME = "ILSVRC2012_img_val.tar"
 _END_OF_ARCHIVE = bytes(2 * tarfile.BLOCKSIZE)
 
 _LONGEST_HEADER = 1_000_000
-"""Bytes that a header may ask for; real ones, of long names, are of a few hundred."""
+"""Largest number of bytes that a header may ask for; real headers with long names need a few hundred."""
 
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError, KeyError, IndexError)
-"""Errors that `tarfile` raises over headers whose checksum is right and whose fields are not."""
+"""Errors of `tarfile` about headers with a right checksum and wrong fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A regular file in a tar: its name there, and where its bytes begin and how many they are."""
+    """A regular file in a tar: its name, offset and size."""
 
     name: str
     offset: int
@@ -39,7 +39,7 @@ class TarSource(ArchiveSource):
 
     @classmethod
     def find(cls, path: Path) -> Self | None:
-        """Returns the source of a tar, or of a folder of tars, else None; SourceError for one that is cut off."""
+        """Returns the source of a tar, or of a folder of tars, else None. Raises SourceError for a truncated tar."""
         archive = path / TAR_NAME if path.is_dir() else path
         if not archive.is_file():
             return None
@@ -63,12 +63,12 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
     """Yields the regular files in a tar, in its order; reads their headers, and seeks past their bytes.
 
     Args:
-        file: the tar; it may be read from its beginning to its end only, if `seek` skips forward there.
-        where: what messages call it.
+        file: The tar; a stream will do whose `seek` only skips forward.
+        where: Its name in messages.
 
     Raises:
-        SourceError: The tar is damaged, cut off (the blocks that end it are missing), or can't be read; a member leads
-            out of the folder that it would be unpacked in.
+        SourceError: If the tar is damaged, truncated (the blocks that end it are missing), or can't be read; a member
+            leads out of the folder to unpack it in.
     """
     try:
         with tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:") as tar:
@@ -80,9 +80,9 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
                 if member.isfile() and not member.issparse():
                     refuse_outside(member.name, where)
                     yield TarMember(member.name, member.offset_data, member.size)
-                # Else the archive would keep what it has read: gigabytes for ImageNet's training images.
+                # Otherwise `tarfile` would keep all that it has read: gigabytes for ImageNet's training images.
                 tar.members = []  # type: ignore[attr-defined]
-            # tarfile takes a missing or damaged header for the end; only these zeros say that nothing was cut off.
+            # tarfile takes a missing or damaged header for the end; only these zeros show that the tar is complete.
             end = tar.offset
             file.seek(end)
             if file.read(len(_END_OF_ARCHIVE)) != _END_OF_ARCHIVE:
@@ -98,7 +98,7 @@ def tar_members(file: BinaryIO, where: str) -> Iterator[TarMember]:
 
 
 class _Headers:
-    """A tar as `tarfile` reads its headers: one that asks for too many bytes at once counts as damaged."""
+    """A tar for `tarfile` to read its headers from: a header that asks for too many bytes counts as damaged."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

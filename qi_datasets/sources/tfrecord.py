@@ -1,4 +1,4 @@
-"""TFRecord files as TensorFlow Datasets writes ImageNet; read without TensorFlow, checksums checked.
+"""TFRecord files as TensorFlow Datasets writes ImageNet; read without TensorFlow, with their checksums checked.
 
 A record is its length (8 bytes), a checksum of that (4), a `tf.train.Example`, and a checksum of it (4), numbers
 little-endian (tensorflow/core/lib/io/record_writer.h). The checksums are CRC-32C, rotated and shifted. An Example is a
@@ -19,12 +19,12 @@ from qi_datasets.sources.shards import image_of_row
 
 _LENGTH, _CRC = struct.Struct("<Q"), struct.Struct("<I")
 _BYTES_FIELD = 2
-"""The wire type of protobuf for what has a length."""
+"""The wire type of protobuf for values with a length."""
 
 
 @dataclass(frozen=True)
 class RecordLocation:
-    """The image in a record: the record's place in its file, that of the image within it, and the image's name."""
+    """The image in a record: offsets of the record in its file and of the image in the record, and the image's name."""
 
     path: str
     offset: int
@@ -33,7 +33,7 @@ class RecordLocation:
     name: str
 
     def read(self) -> bytes:
-        """Returns the image's bytes; SourceError when the record's checksum is wrong."""
+        """Returns the image's bytes. Raises SourceError if the record's checksum is wrong."""
         check_image_size(self.image[1], self)
         record = read_image(self.path, self, self.offset, self.size + _CRC.size)
         if masked_crc(record[: self.size]) != _CRC.unpack_from(record, self.size)[0]:
@@ -52,11 +52,11 @@ class TFRecordSource(ArchiveSource):
 
     @classmethod
     def find(cls, files: Sequence[str], where: str) -> Self | None:
-        """Returns the source of these files; None for none.
+        """Returns the source of these files; None if there are none.
 
         Raises:
-            SourceError: For damaged ones, and for those of others.
-            UnnamedError: For images without names.
+            SourceError: If a file is damaged, or of another data set.
+            UnnamedError: If images have no names.
         """
         return cls.of_images(where, by_name((pair for file in files for pair in _named(file)), where))
 
@@ -71,7 +71,7 @@ def _named(file: str) -> Iterator[tuple[str, SourceImage]]:
 
 
 def masked_crc(data: bytes) -> int:
-    """Returns the checksum that TFRecords have: CRC-32C, rotated by 15 bits, plus a constant."""
+    """Returns the checksum of TFRecords: CRC-32C, rotated by 15 bits, plus a constant."""
     import google_crc32c
 
     crc = int(google_crc32c.value(data))
@@ -79,10 +79,10 @@ def masked_crc(data: bytes) -> int:
 
 
 def image_records(path: str) -> Iterator[RecordLocation]:
-    """Yields where the image of each record is, its name empty where the record has none; reads names and lengths.
+    """Yields the location of each record's image, with an empty name if it has none; reads names and lengths.
 
     Raises:
-        SourceError: For a damaged file.
+        SourceError: If the file is damaged.
     """
     with open_archive(path) as file:
         size, at = os.fstat(file.fileno()).st_size, 0
@@ -107,7 +107,7 @@ def image_records(path: str) -> Iterator[RecordLocation]:
 
 
 def _features(data: mmap.mmap | bytes, start: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yields name, and place of the first value, of each feature of an Example that holds bytes."""
+    """Yields name and position of the first value of each feature of an Example that holds bytes."""
     for features in _fields(data, start, stop, 1):
         for entry in _fields(data, *features, 1):
             name = next(_fields(data, *entry, 1))
@@ -130,7 +130,7 @@ def _fields(data: mmap.mmap | bytes, start: int, stop: int, wanted: int) -> Iter
 
 
 def _varint(data: mmap.mmap | bytes, at: int) -> tuple[int, int]:
-    """Returns a number of protobuf, and where it ends."""
+    """Returns a number of protobuf, and the position after it."""
     number = shift = 0
     while shift < 64:
         byte = data[at]

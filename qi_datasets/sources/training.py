@@ -1,4 +1,4 @@
-"""ImageNet's training images, whatever their layout: only names are read, and an image when it is asked for."""
+"""ImageNet's training images in any layout: only their names are read, and an image when it is requested."""
 
 import os
 import re
@@ -17,12 +17,12 @@ from qi_datasets.sources.zip import ZipLocation, zip_members
 
 KAGGLE_TRAIN = "ILSVRC/Data/CLS-LOC/train"
 BELOW = ("", "train", KAGGLE_TRAIN)
-"""Folders below a path in which class folders may be."""
+"""Folders below a path that may have class folders."""
 
 CLASS_FOLDERS = "class folders"
 
 NAMED = 5
-"""The number of names that a message gives before it counts the rest."""
+"""Number of names that a message lists before it counts the rest."""
 
 # The Hub's copy appends the synset.
 TRAIN_FILE = re.compile(r"(?P<name>(?P<wnid>n\d{8})_\d+)(?:_n\d{8})?\.(?:jpe?g)", re.ASCII | re.IGNORECASE)
@@ -32,7 +32,7 @@ TRAIN_FILE = re.compile(r"(?P<name>(?P<wnid>n\d{8})_\d+)(?:_n\d{8})?\.(?:jpe?g)"
 class TrainingImages:
     """Training images at a path.
 
-    where: what messages call it.
+    where: its name in messages.
     layout: their arrangement.
     places: image name -> its path below `where`, or its location in an archive.
     """
@@ -42,7 +42,7 @@ class TrainingImages:
     places: Mapping[str, str | Location] = field(repr=False)
 
     def location(self, name: str) -> Location:
-        """Returns the place of an image's bytes. Raises SourceError for one that is not there."""
+        """Returns the location of an image's bytes. Raises SourceError if there is no such image."""
         if name not in self.places:
             raise SourceError(
                 f"{self.where} lacks {name}; give the whole of ImageNet's training images", code="no-images"
@@ -52,7 +52,7 @@ class TrainingImages:
 
     @property
     def has_files(self) -> bool:
-        """True if each image is a file of its own."""
+        """True if each image is a separate file."""
         return self.layout == CLASS_FOLDERS
 
     def __str__(self) -> str:
@@ -60,14 +60,14 @@ class TrainingImages:
 
 
 def open_training(place: str | Path) -> TrainingImages:
-    """Returns the training images at a path; reads their names.
+    """Opens the training images at a path, and reads their names.
 
     Args:
-        place: class folders, a folder whose `train/` has them, Kaggle's root or zip, `ILSVRC2012_img_train.tar` (a tar
+        place: Class folders, a folder whose `train/` has them, Kaggle's root or zip, `ILSVRC2012_img_train.tar` (a tar
             of tars), webdataset shards, or the Hub's Parquet shards.
 
     Raises:
-        SourceError: for a path without training images, without some of the 1000 classes, or of validation images.
+        SourceError: If the path has no training images, lacks some of the 1000 classes, or has validation images.
     """
     path = Path(place).expanduser()
     if not path.exists():
@@ -83,7 +83,7 @@ def open_training(place: str | Path) -> TrainingImages:
 
 
 def images_in_class_folders(path: Path) -> TrainingImages | None:
-    """Returns the images in folders named for their classes, None where there are none; names alone are read."""
+    """Returns the images in folders named after their classes; None if there are none. Only names are read."""
     for below in BELOW:
         top = path / below
         folders = [name for name in folders_in(str(top)) if WNID.fullmatch(name)] if top.is_dir() else []
@@ -104,14 +104,14 @@ def images_in_class_folders(path: Path) -> TrainingImages | None:
 
 
 def archives_below(path: Path) -> Iterator[Path]:
-    """Returns archives in a folder or right below it; of Parquet and tars, where names say so, the training split's."""
+    """Returns archives in a folder or right below it; of Parquet and tars, those named as training, if any are."""
     found = [each for each in (*path.glob("*"), *path.glob("*/*")) if each.suffix in (".tar", ".zip", ".parquet")]
     named = [each for each in found if "train" in each.name]
     return iter(named or found)
 
 
 def images_in_archives(archives: Iterable[str], where: str) -> TrainingImages:
-    """Returns the images in tars (of tars, too), zips and Parquet shards."""
+    """Returns the images in tars (also tars of tars), zips and Parquet shards."""
     places: dict[str, str | Location] = {}
     strange, kinds = UnexpectedNames(), dict[str, None]()
     for archive in archives:
@@ -127,7 +127,7 @@ def images_in_archives(archives: Iterable[str], where: str) -> TrainingImages:
 
 
 def members(archive: str) -> Iterator[tuple[str, Location]]:
-    """Yields name and location of each file in an archive, those of tars inside of it in place of these."""
+    """Yields name and location of each file in an archive; a tar inside it is replaced by its files."""
     if archive.endswith(".parquet"):
         # Parquet takes a while to import.
         from qi_datasets.sources.shards import CellLocation, cells, open_parquet, require_images
@@ -160,13 +160,13 @@ def members(archive: str) -> Iterator[tuple[str, Location]]:
 
 
 class Part:
-    """A stretch of a file, read as a file of its own."""
+    """A part of a file, which is read like a separate file."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
 
     def read(self, size: int = -1) -> bytes:
-        """Returns at most `size` bytes from the present position."""
+        """Returns at most `size` bytes from the current position."""
         left = max(0, self._size - self._at)
         self._file.seek(self._start + self._at)
         data = self._file.read(left if size < 0 else min(size, left))
@@ -174,17 +174,17 @@ class Part:
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Moves to a place, counted from the beginning, from here or from the end; returns it."""
+        """Moves to a position, counted from the beginning, the current position or the end; returns it."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         return self._at
 
     def tell(self) -> int:
-        """Returns the present position."""
+        """Returns the current position."""
         return self._at
 
 
 class UnexpectedNames:
-    """Names that are no training images': they are counted, and some are kept for the message."""
+    """Names that are not those of training images: they are counted, and some are kept for the message."""
 
     def __init__(self) -> None:
         self.count, self.examples = 0, list[str]()
@@ -196,7 +196,7 @@ class UnexpectedNames:
             self.examples.append(name)
 
     def check(self, places: Mapping[str, str | Location], where: str) -> None:
-        """Raises SourceError if there was any, or if there is no training image at all."""
+        """Raises SourceError if there were any, or if there is no training image at all."""
         if any(IMAGENET_VAL.file.fullmatch(name.rpartition("/")[2]) for name in self.examples):
             raise SourceError(
                 f"{where} holds validation images ({self.examples[0]}): give them as ",
@@ -215,7 +215,7 @@ class UnexpectedNames:
 
 
 def check_classes(found: TrainingImages) -> None:
-    """Raises SourceError where classes of the 1000 have no image, or images are of a class that is not among them."""
+    """Raises SourceError if one of the 1000 classes has no image, or images are of another class."""
     there = {name.partition("_")[0] for name in found.places}
     if unknown := sorted(wnid for wnid in there if label_of(wnid) < 0):
         raise SourceError(f"{found.where}: {', '.join(unknown[:NAMED])} are not among the 1000 classes; take them away")

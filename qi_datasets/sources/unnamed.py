@@ -12,13 +12,13 @@ _ARCHIVES = (".tar", ".zip", ".parquet", ".arrow")
 
 
 class UnnamedSource(ArchiveSource):
-    """Images under names of the archives' own. names: name -> SourceImage."""
+    """Images under the archives' own names. names: name -> SourceImage."""
 
     layout: ClassVar[str] = "images without names"
 
 
 def find_unnamed(files: Sequence[str], where: str) -> UnnamedSource | None:
-    """Returns the source of all images in these archives, None for none; what is no archive is left out."""
+    """Returns the source of all images in these archives; None if there are none; other files are ignored."""
     images: dict[str, SourceImage] = {}
     for file in files:
         if not (file.lower().endswith(_ARCHIVES) or is_tfrecord(file)):

@@ -1,4 +1,4 @@
-"""Walks a folder as `os.walk(followlinks=True)` does, but ends where links lead in circles, and names broken links."""
+"""Walks a folder as `os.walk(followlinks=True)` does, but does not follow circular links, and names broken ones."""
 
 import os
 import re
@@ -11,15 +11,15 @@ TRAINING = re.compile(r"(ILSVRC2012_img_)?train(ing)?", re.IGNORECASE)
 
 
 def folders_in(folder: str) -> list[str]:
-    """Returns the sorted names of the folders in a folder, links followed; SourceError as of `scan`."""
+    """Returns the sorted names of the folders in a folder, also through links. Raises SourceError as `scan`."""
     return sorted(entry.name for entry in scan(folder)[0])
 
 
 def scan(folder: str) -> tuple[list["os.DirEntry[str]"], list[str]]:
-    """Returns the folders in a folder, links followed, and the names of its files.
+    """Returns the folders in a folder, also through links, and the names of its files.
 
     Raises:
-        SourceError: For a folder that can't be read, and for a link that can't be followed.
+        SourceError: If the folder can't be read, or a link can't be followed.
     """
     try:
         with os.scandir(folder) as found:
@@ -37,7 +37,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
     """Returns whether an entry is a folder, or a link to one.
 
     Raises:
-        SourceError: For a link that leads nowhere.
+        SourceError: If the link is broken.
     """
     if not entry.is_symlink():
         return entry.is_dir()
@@ -62,15 +62,15 @@ def unreadable(path: object, reason: str | None) -> SourceError:
 def walk(top: str, skipped: "re.Pattern[str] | None" = None) -> Iterator[tuple[str, list[str]]]:
     """Yields each folder, as a POSIX path relative to `top` ("" for itself), and the sorted names of its files.
 
-    Hidden folders are left out. A folder that two links name is seen twice; a link to a folder that holds it is not
+    Hidden folders are left out. A folder behind two links is seen twice; a link to one of its own parents is not
     followed.
 
     Args:
-        top: where to begin.
-        skipped: pattern of names of folders that are left out.
+        top: The folder to begin with.
+        skipped: Pattern of the names of folders to leave out.
 
     Raises:
-        SourceError: A folder can't be read, or a link can't be followed.
+        SourceError: If a folder can't be read, or a link can't be followed.
     """
     pending = [("", False)]
     while pending:
@@ -87,7 +87,7 @@ def walk(top: str, skipped: "re.Pattern[str] | None" = None) -> Iterator[tuple[s
 
 
 def _is_inside_itself(top: str, inside: str) -> bool:
-    """Returns whether the folder at `inside` is one of those through which that path leads."""
+    """Returns whether the folder at `inside` is one of the folders in that path."""
     parts = inside.split("/")
     above = (os.path.join(top, *parts[:depth]) for depth in range(len(parts)))
     try:

@@ -1,4 +1,4 @@
-"""Webdataset shards, such as `timm/imagenet-1k-wds`: tars whose samples are files of one key, JPEG beside JSON.
+"""Webdataset shards, such as `timm/imagenet-1k-wds`: tars whose samples are files with a common key, JPEG and JSON.
 
 Format: https://github.com/webdataset/webdataset; a key is a member's path up to the first dot of its last part. The key
 of an image, `ILSVRC2012_val_00000293`, or the `filename` in the JSON of its sample identifies it, never its rank.
@@ -19,30 +19,30 @@ from qi_datasets.sources.reading import open_archive
 from qi_datasets.sources.tar import TarMember, tar_members
 
 LARGEST_JSON = 1_000_000
-"""Bytes of a sample's JSON, at most; that of timm's copy has about a hundred."""
+"""Largest size of a sample's JSON in bytes; that of timm's copy has about a hundred."""
 
 _IMAGES = frozenset(("jpg", "jpeg", "png", "webp"))
 _BESIDE = frozenset(("json", "cls", "txt"))
 _FIRST = 8
-"""Members by which a tar is recognised as a shard."""
+"""Number of members by which a tar is recognised as a shard."""
 
 
 @dataclass(frozen=True)
 class WebdatasetSource(ArchiveSource):
-    """Webdataset shards on a disk. names: image name -> SourceImage."""
+    """Local webdataset shards. names: image name -> SourceImage."""
 
     layout: ClassVar[str] = "webdataset shards"
 
     @classmethod
     def find(cls, shards: Sequence[str], where: str) -> Self | None:
-        """Returns the source of these shards; None if none is a webdataset's or holds a validation image."""
+        """Returns the source of these shards; None if none is a webdataset's or has a validation image."""
         if len(shards) == 1 and not is_shard(shards[0]):
             return None
         return cls.of_images(where, by_name((pair for shard in shards for pair in _listed(shard)), where))
 
 
 def _listed(shard: str) -> Iterator[tuple[str, SourceImage]]:
-    """Yields name and image of each sample of a shard; reads headers, and JSON where a key has no name."""
+    """Yields name and image of each sample of a shard; reads headers, and the JSON if a key is no name."""
     with open_archive(shard) as file:
 
         def read(member: TarMember) -> bytes:
@@ -58,7 +58,7 @@ def _listed(shard: str) -> Iterator[tuple[str, SourceImage]]:
 
 
 def is_shard(path: str) -> bool:
-    """Returns whether a tar begins as a webdataset's shard does: an image, and something else of the same key."""
+    """Returns whether a tar begins like a webdataset's shard: with an image, and another file of the same key."""
     with open_archive(path) as file:
         try:
             first = [split_key(member.name) for member in islice(tar_members(file, path), _FIRST)]
@@ -69,7 +69,7 @@ def is_shard(path: str) -> bool:
 
 
 def split_key(member: str) -> tuple[str, str]:
-    """Returns the key and the ending, in small letters, of a shard's member."""
+    """Returns the key and the extension, in lower case, of a shard's member."""
     folder, _, file = member.rpartition("/")
     key, _, ending = file.partition(".")
     return f"{folder}/{key}", ending.lower()
@@ -83,18 +83,18 @@ def named_images(
     collection: ImageCollection = IMAGENET_VAL,
     unnamed: bool = False,
 ) -> Iterator[tuple[tuple[str, str], TarMember, Callable[[], bytes]]]:
-    """Yields name and synset, member, and what reads its bytes, of each image of a tar.
+    """Yields name and synset, member, and a function that reads its bytes, of each image of a tar.
 
     Args:
-        members: of the tar, in its order.
-        read: reads a member's bytes.
-        where: what messages call the tar.
-        passing: whether a member can be read only before the next one is asked for.
-        collection: what the images belong to; others are left out.
-        unnamed: whether images are yielded too that nothing names, with an empty name.
+        members: The tar's members, in its order.
+        read: Reads a member's bytes.
+        where: The tar's name in messages.
+        passing: Whether a member can only be read before the next one is requested.
+        collection: The collection of the images; others are left out.
+        unnamed: Whether to yield images without names too, with an empty name.
 
     Raises:
-        SourceError: A sample's JSON is too large, or no JSON.
+        SourceError: If a sample's JSON is too large, or not JSON.
     """
     images: list[tuple[TarMember, Callable[[], bytes]]] = []
     last, filename = "", ""
@@ -109,7 +109,7 @@ def named_images(
                 yield from ((("", ""), *image) for image in images)
             last, filename, images = key, "", []
         if ending in _IMAGES:
-            # What has passed can't be read again once the name is known.
+            # In a stream, an image can't be read again once the name is known.
             images.append((member, partial(bytes, read(member)) if passing else partial(read, member)))
         elif ending == "json":
             filename = _filename(member, read, where)
@@ -125,7 +125,7 @@ def named_images(
 
 
 def _filename(member: TarMember, read: Callable[[TarMember], bytes], where: str) -> str:
-    """Returns the name that a sample's JSON gives its image, "" if none."""
+    """Returns the image's name in a sample's JSON, "" if it has none."""
     if member.size > LARGEST_JSON:
         raise SourceError(
             f"{member.name} in {where} has {member.size} bytes, more than JSON of a sample may have", code="too-large"

@@ -1,7 +1,7 @@
-"""Zip archives: what they hold, and Kaggle's download of ImageNet as it is; nothing is unpacked.
+"""Zip archives: their members, and Kaggle's download of ImageNet as it is; nothing is unpacked.
 
 `zipfile` makes an object of every entry: gigabytes for the two million of Kaggle's archive. Here the directory is read
-as it lies on the disk, and of each entry nothing but what is asked for is kept (APPNOTE.TXT of PKWARE, 4.3 and 4.5).
+from the disk piece by piece, and only requested entries are kept (APPNOTE.TXT of PKWARE, 4.3 and 4.5).
 """
 
 import os
@@ -27,7 +27,7 @@ _LONGEST_ENTRY = _ENTRY.size + 3 * 0xFFFF
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 65_535
 _FULL = 0xFFFFFFFF
-"""In a field of 32 bits: the number is in the entry's zip64 field."""
+"""Value of a 32-bit field whose number is in the entry's zip64 field."""
 
 _PIECE = 1 << 20
 _STORED, _DEFLATED = 0, 8
@@ -37,12 +37,12 @@ _UTF8 = 0x800
 
 @dataclass(frozen=True, slots=True)
 class ZipMember:
-    """A file in a zip: its name there, and what is needed to read it.
+    """A file in a zip: its name, and what is needed to read it.
 
-    offset: of its header, in bytes.
-    packed: bytes that it takes in the archive.
-    size: bytes that it has.
-    method: of compression, 0 for none, 8 for deflate.
+    offset: offset of its header in bytes.
+    packed: compressed size in bytes.
+    size: size in bytes.
+    method: compression method, 0 for none, 8 for deflate.
     crc: CRC-32 of its bytes.
     """
 
@@ -62,7 +62,7 @@ class ZipLocation:
     member: ZipMember
 
     def read(self) -> bytes:
-        """Returns the file's bytes; SourceError when they are damaged, or more than an image may have."""
+        """Returns the file's bytes. Raises SourceError if they are damaged, or too many for an image."""
         check_image_size(self.member.size, self)
         with open_regular(self.path) as file:
             return b"".join(member_pieces(file, self.member, str(self)))
@@ -79,7 +79,7 @@ class ZipSource(ArchiveSource):
 
     @classmethod
     def find(cls, where: str) -> Self | None:
-        """Returns the source, or None if the zip holds no validation files."""
+        """Returns the source; None if the zip has no validation files."""
         with open_archive(where) as file:
             found = sorted(zip_members(file, where, _VALIDATION), key=lambda member: member.offset)
         for before, member in pairwise(found):
@@ -99,20 +99,20 @@ def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" =
     """Yields the files in a zip, in the order of its directory, which is read piece by piece.
 
     Args:
-        file: the zip, which can be sought.
-        where: what messages call it.
-        wanted: pattern that is looked for in the names, as they are stored; those without are left out.
+        file: The zip, which must be seekable.
+        where: Its name in messages.
+        wanted: Pattern to find in the stored names; other entries are left out.
 
     Raises:
-        SourceError: The directory is missing or damaged; an entry lies outside of the archive, is encrypted, or leads
-            out of the folder that it would be unpacked in.
+        SourceError: If the directory is missing or damaged; an entry is outside of the archive, is encrypted, or leads
+            out of the folder to unpack it in.
     """
     try:
         entries, size, start = _directory(file)
         file.seek(start)
         data, at, left = b"", 0, size
         for _ in range(entries):
-            # No entry is longer, name, extra fields and comment included.
+            # No entry is longer, with name, extra fields and comment.
             if len(data) - at < _LONGEST_ENTRY and left:
                 piece = file.read(min(_PIECE, left))
                 if not piece:
@@ -138,7 +138,7 @@ def zip_members(file: BinaryIO, where: str, wanted: "re.Pattern[bytes] | None" =
 
 
 def _directory(file: BinaryIO) -> tuple[int, int, int]:
-    """Returns the number of a zip's entries, and the size and the place of its directory; ValueError without one."""
+    """Returns the number of a zip's entries, and size and offset of its directory. Raises ValueError without one."""
     total = file.seek(0, os.SEEK_END)
     tail_at = max(0, total - _END.size - _LONGEST_COMMENT)
     file.seek(tail_at)
@@ -162,7 +162,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
 
 
 def _member(data: bytes, at: int) -> ZipMember:
-    """Returns one entry of a directory; ValueError for a damaged one."""
+    """Returns one entry of a directory. Raises ValueError if it is damaged."""
     fields: tuple[Any, ...] = _ENTRY.unpack_from(data, at)
     signature, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = fields[:12]
     offset = fields[-1]
@@ -188,16 +188,16 @@ def _member(data: bytes, at: int) -> ZipMember:
 
 
 def member_pieces(file: BinaryIO, member: ZipMember, where: str) -> Iterator[bytes]:
-    """Yields the bytes of a file in a zip, piece by piece, and never more than its entry says.
+    """Yields the bytes of a file in a zip, piece by piece, and never more than its entry announces.
 
     Args:
-        file: the zip, which can be sought.
-        member: the file.
-        where: what messages call it.
+        file: The zip, which must be seekable.
+        member: The file.
+        where: Its name in messages.
 
     Raises:
-        SourceError: The bytes are damaged: cut off, more or fewer than said, of another checksum, or compressed in a
-            way that is not read.
+        SourceError: If the bytes are damaged: truncated, more or fewer than announced, of another checksum, or
+            compressed in a way that is not supported.
     """
     if member.method not in (_STORED, _DEFLATED):
         raise SourceError(

@@ -1,9 +1,9 @@
-"""The sets as torchvision knows data sets, transforms that keep black at zero, padded batches (extra `torch`).
+"""The sets as torchvision's data sets, transforms that keep black at zero, padded batches (extra `torch`).
 
     from qi_datasets.torch import QuadrantImageNet, ZeroBackgroundNormalize
     QuadrantImageNet(root, split="test", border=64, transform=ZeroBackgroundNormalize())
 
-A set that another package brings has its class here too, named for its title.
+A set of another package has its class here too, named after its title.
 """
 
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> "type[StoredSet]":
-    """Returns the class of a set that another package brings."""
+    """Returns the class of a set of another package."""
     if name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return sets.__getattr__(name)

@@ -1,4 +1,4 @@
-"""The transform that normalises the patch of a QI image and keeps its black background exactly 0."""
+"""A transform that normalises the patch of a QI image and keeps its black background exactly 0."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ from qi_datasets.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from qi_datasets.torch.patch import Patch, PatchTransform, Picture
 
 OVERSHOOT = 0.5
-"""By how much interpolation may leave [0, 1]: more than that is another range."""
+"""Interpolation may leave [0, 1] by this much; a value farther out means that the images have another range."""
 
 
 class ZeroBackgroundNormalize(PatchTransform):
-    """Normalises the patch of a QI image, and leaves everything outside it exactly 0: float32, (C, H, W).
+    """Normalises the patch of a QI image, and keeps everything outside of it exactly 0: float32, (C, H, W).
 
     Plain normalisation turns black into -2.1 and paints a visible frame where zero padding begins: see
     cards/specification.md, "Zero background".
 
-    Before it may come what leaves the patch where it is and black at 0: `ToImage`, `ToDtype(float32, scale=True)`,
-    `PILToTensor`, and transforms of colour inside of `OnPatch`. It raises OptionError when something outside the patch
-    is not black, rather than normalise the wrong place; so a flip, a rotation or a jitter of the whole image that comes
-    before it is found. It cannot see what comes after: a flip there moves the patch into a corner of the other label.
+    Transforms before it must keep the patch where it is and black at 0: `ToImage`, `ToDtype(float32, scale=True)`,
+    `PILToTensor`, and transforms of colour inside of `OnPatch`. It raises OptionError if something outside of the patch
+    is not black, rather than normalise the wrong place, and so it finds a flip, a rotation or a jitter of the whole
+    image before it. It can't see later transforms: a flip there moves the patch into the corner of the other label.
 
     mean, std: one for each channel, of images in [0, 1].
     """
@@ -46,7 +46,7 @@ class ZeroBackgroundNormalize(PatchTransform):
         if not len(images):
             return result
         content = torch.stack([image[patch.inside] for image, patch in zip(images, patches, strict=True)])
-        # One number for the whole batch, since each that is read waits for the device.
+        # One number for the whole batch, since reading a number waits for the device.
         if torch.count_nonzero(images) != torch.count_nonzero(content):
             raise OptionError(
                 "an image is not black outside its patch; put ZeroBackgroundNormalize before what moves pixels, "

@@ -21,7 +21,7 @@ from qi_datasets.torch.sets import StoredSet
 Batch: TypeAlias = dict[str, Any]
 
 _SET_HERE = ("dataset", "collate_fn", "batch_sampler")
-"""Arguments of DataLoader that padding whole batches takes for itself."""
+"""Arguments of DataLoader that `padded_batches` sets itself."""
 
 
 def padded_batches(
@@ -35,17 +35,17 @@ def padded_batches(
     device: torch.device | str | None = None,
     **loader: object,
 ) -> "PaddedBatches":
-    """Returns batches of a split whose borders are added on the device: no black is decoded, copied or sent there.
+    """Returns batches of a split whose borders are added on the device; no black is decoded, copied or sent.
 
     Args:
-        rows: A split as `load_dataset(..., split=...)` gives it, of any border or none, also one that was filtered,
+        rows: A split from `load_dataset(..., split=...)`, of any border or none, also one that was filtered,
             shuffled or selected from; or a set of this package such as QuadrantImageNet, without transforms.
-        batch_size: As for `torch.utils.data.DataLoader`.
-        shuffle: As for `torch.utils.data.DataLoader`.
-        num_workers: As for `torch.utils.data.DataLoader`.
-        drop_last: As for `torch.utils.data.DataLoader`.
-        generator: As for `torch.utils.data.DataLoader`.
-        device: Where batches of images are padded and yielded, default the CPU.
+        batch_size: As in `torch.utils.data.DataLoader`.
+        shuffle: As in `torch.utils.data.DataLoader`.
+        num_workers: As in `torch.utils.data.DataLoader`.
+        drop_last: As in `torch.utils.data.DataLoader`.
+        generator: As in `torch.utils.data.DataLoader`.
+        device: Device on which batches are padded and yielded, default the CPU.
         **loader: Further arguments of DataLoader (`sampler`, `pin_memory`, `persistent_workers`, ...).
 
     Returns a DataLoader of dictionaries. `image` is a uint8 tensor (n, c, h, w) on `device`. Columns of integers are
@@ -78,7 +78,7 @@ def padded_batches(
 
 
 class PaddedBatches(DataLoader[Batch]):
-    """A DataLoader of undecorated images that pads each batch on a device: see `padded_batches`."""
+    """A DataLoader of images without borders that pads each batch on a device: see `padded_batches`."""
 
     def __init__(self, rows: "_StoredRows", device: torch.device | str | None, **loader: Any) -> None:
         super().__init__(rows, collate_fn=_as_it_is, **loader)
@@ -93,7 +93,7 @@ class PaddedBatches(DataLoader[Batch]):
 
 @dataclass(frozen=True)
 class _StoredRows(Dataset[Batch]):
-    """Rows whose images have no border yet, fetched a batch at a time."""
+    """Rows whose images have no border yet, read a batch at a time."""
 
     table: datasets.Dataset
     image: datasets.Image | ComputedImage
@@ -103,7 +103,7 @@ class _StoredRows(Dataset[Batch]):
         return len(self.table)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Returns the rows at `indices`: images as their rectangles, (n, c, h, w) uint8, and the places of these."""
+        """Returns the rows at `indices`: images as their rectangles, (n, c, h, w) uint8, and their positions."""
         rows = self.table[indices]
         return {
             name: self._rectangles(rows.column(name)) if name == "image" else _column(rows.column(name))
@@ -137,7 +137,7 @@ class _StoredRows(Dataset[Batch]):
 
 
 def _column(values: pa.ChunkedArray) -> torch.Tensor | list[object]:
-    """Returns a tensor of numbers that are all there, else a list."""
+    """Returns a tensor for numbers without missing values, else a list."""
     kind = values.type
     if values.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         there: list[object] = values.to_pylist()

@@ -1,4 +1,4 @@
-"""Finds the patch of a QI image wherever its image comes from, and transforms that act on the patch alone."""
+"""Finds the patch of a QI image in images of any kind, and applies transforms to the patch alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +15,13 @@ from qi_datasets.errors import OptionError
 from qi_datasets.specs import QUADRANT
 
 Transform: TypeAlias = Callable[..., object]
-"""Makes something else of an image, or of a label."""
+"""Changes an image or a label."""
 
 Picture: TypeAlias = Image.Image | torch.Tensor
-"""PIL, or (C, H, W)."""
+"""A PIL image, or a tensor (C, H, W)."""
 
 Coordinate: TypeAlias = int | Sequence[int] | torch.Tensor | NDArray[np.integer] | None
-"""Of a patch's first pixel: one for all images, or one for each; None where the images know it."""
+"""Row or column of a patch's first pixel: one for all images, or one for each; None if the images have it."""
 
 INFO = "patch"
 """Key of a PIL image's `info` with its patch: (x, y, width, height) in pixels."""
@@ -50,7 +50,7 @@ _CURRENT: ContextVar[Patch | None] = ContextVar("patch", default=None)
 
 @contextmanager
 def transforming(patch: Patch) -> Iterator[None]:
-    """Within, an image that says nothing of its patch has this one: tensors carry no `info`."""
+    """Sets the patch of images without one of their own in the block: tensors have no `info`."""
     token = _CURRENT.set(patch)
     try:
         yield
@@ -59,21 +59,21 @@ def transforming(patch: Patch) -> Iterator[None]:
 
 
 class PatchTransform(torch.nn.Module):
-    """A transform of QI images that knows where the patch is: what the two below share."""
+    """Base of transforms of QI images that use the position of the patch."""
 
     def forward(self, image: Any, x: Coordinate = None, y: Coordinate = None) -> Any:
         """Returns the transformed image, images, batch, or row.
 
         Args:
             image: PIL; or a tensor (C, H, W), or (B, C, H, W) with `x` and `y`; or a list of these; or a mapping,
-                such as a row, or a batch of `padded_batches` or `set_transform`, whose `image`, `x` and `y` are meant.
+                such as a row, or a batch of `padded_batches` or `set_transform`, whose `image`, `x` and `y` are used.
             x: The patch's top-left pixel, an integer or one for each image, as in the columns of those names. They
                 may be left out for images of QuadrantImageNet, and in its `transform`.
             y: The patch's top-left pixel, an integer or one for each image, as in the columns of those names. They
                 may be left out for images of QuadrantImageNet, and in its `transform`.
 
         Raises:
-            OptionError: When nothing says where the patch is, or the image can't have it there.
+            OptionError: If the patch's position is not known, or not inside the image.
         """
         if isinstance(image, Mapping):
             if x is not None or y is not None:
@@ -104,12 +104,12 @@ class PatchTransform(torch.nn.Module):
 
 
 class OnPatch(PatchTransform):
-    """Applies a transform to the patch of a QI image, and leaves the black around it as it is.
+    """Applies a transform to the patch of a QI image, and keeps the black around it.
 
-    Transforms of colour belong in here: brightness or contrast of a whole image lift its black, which then shows every
+    Use it for transforms of colour: brightness or contrast of a whole image lift its black, which then shows every
     network where the image ends. A transform that moves pixels stays inside the patch, so that the label holds.
 
-    transform: takes the patch, 56x56, as an image of the kind that it is cut from, and gives one of the same size.
+    transform: takes the patch, 56x56, as an image of the same kind as the whole, and returns one of the same size.
     """
 
     def __init__(self, transform: Transform) -> None:
@@ -147,7 +147,7 @@ class OnPatch(PatchTransform):
 
 
 def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordinate) -> list[Patch]:
-    """Returns the patch of each image, checked to be inside it."""
+    """Returns the patch of each image, after checking that it is inside."""
     if x is None:
         found = [own_patch(image) for image in images]
     else:
@@ -171,7 +171,7 @@ def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordina
 
 
 def own_patch(image: Picture) -> Patch:
-    """Returns the patch that the image itself names, or the set that is transforming it; OptionError without either."""
+    """Returns the patch that the image has, or the set that transforms it. Raises OptionError without either."""
     info = getattr(image, "info", {})
     if INFO in info:
         x, y, width, height = info[INFO]
@@ -186,14 +186,14 @@ def own_patch(image: Picture) -> Patch:
 
 
 def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int) -> Image.Image:
-    """Returns a rectangle of an image, which says where the patch is in it if the image does.
+    """Returns a rectangle of an image, with the position of the patch in it if the image has one.
 
     Args:
         image: PIL, with or without a patch in its `info`.
         y: Row of the rectangle's top-left pixel.
         x: Column of the rectangle's top-left pixel.
-        height: Of the rectangle, in pixels.
-        width: Of the rectangle, in pixels.
+        height: Rows of the rectangle.
+        width: Columns of the rectangle.
     """
     part = image.crop((x, y, x + width, y + height))
     if INFO in image.info:
@@ -203,7 +203,7 @@ def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int)
 
 
 def _size_of(image: Picture) -> tuple[int, int]:
-    """Returns the width and the height of a PIL image or a tensor (C, H, W); OptionError for anything else."""
+    """Returns the width and the height of a PIL image or a tensor (C, H, W). Raises OptionError for anything else."""
     if isinstance(image, Image.Image):
         return image.size
     if not isinstance(image, torch.Tensor) or image.ndim != 3:
@@ -213,7 +213,7 @@ def _size_of(image: Picture) -> tuple[int, int]:
 
 
 def integers(count: int, *axes: Coordinate) -> list[list[int]]:
-    """For each axis the integers of `count` images, from one for all or one for each."""
+    """Returns for each axis the integers of `count` images, from one for all or one for each."""
     spread = []
     for axis in map(torch.as_tensor, axes):
         if (axis.is_floating_point() and axis.numel()) or axis.ndim > 1 or axis.numel() not in (1, count):

@@ -28,22 +28,22 @@ from qi_datasets.torch.patch import OnPatch
 CollateMap: TypeAlias = Mapping[type | tuple[type, ...], Callable[..., object]]
 
 CONTAINERS = (v1.Compose, v2.Compose, torch.nn.Sequential)
-"""Transforms that apply others in a row."""
+"""Transforms that apply other transforms one after another."""
 
 POINTWISE = (
     *(v1.PILToTensor, v1.ToTensor, v1.ConvertImageDtype),
     *(v2.Identity, v2.ToImage, v2.PILToTensor, v2.ToDtype, v2.ToPureTensor),
     *(OnPatch, ZeroBackgroundNormalize),
 )
-"""Transforms that leave black at 0 and pixels where they are: they may see an image without its border."""
+"""Transforms that keep black at 0 and pixels where they are: they may get an image without its border."""
 
 
 MAKES_TENSORS = (v1.PILToTensor, v1.ToTensor, v2.ToImage, v2.PILToTensor, ZeroBackgroundNormalize)
-"""Pointwise transforms that make a tensor of a PIL image."""
+"""Pointwise transforms that make a tensor from a PIL image."""
 
 
 def can_precede_border(transform: object) -> bool:
-    """Returns whether a transform gives the same tensor for an image whose border is added before or after it.
+    """Returns whether a transform gives the same tensor if the border is added before or after it.
 
     Subclasses are not taken for the class that they inherit from, since they may do anything.
     """

@@ -1,4 +1,4 @@
-"""The sets as torchvision knows data sets: one class per set, with the arguments of its row of the spec table."""
+"""The sets as torchvision's data sets: one class per set, with the arguments of its row of the spec table."""
 
 import gc
 import inspect
@@ -28,7 +28,7 @@ from qi_datasets.torch.placed import Item, can_precede_border
 
 
 class ImageRow(TypedDict):
-    """A row as a set's class reads it; `x` and `y` of `qi` alone."""
+    """A row as a set's class reads it; only `qi` has `x` and `y`."""
 
     image: Image.Image
     label: int
@@ -40,11 +40,11 @@ class ImageRow(TypedDict):
 class Argument:
     """An argument of a set's class.
 
-    name: of the argument.
-    default: its value where none is given.
+    name: its name.
+    default: its default value.
     kind: its type.
-    meaning: what it says, for the docstring.
-    keyword_only: whether it is given by name alone.
+    meaning: its description, for the docstring.
+    keyword_only: whether it can only be given by name.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Argument:
 
     @property
     def parameter(self) -> inspect.Parameter:
-        """As a signature shows it."""
+        """The argument as a parameter of a signature."""
         where = inspect.Parameter.KEYWORD_ONLY if self.keyword_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
         return inspect.Parameter(self.name, where, default=self.default, annotation=self.kind)
 
@@ -81,7 +81,7 @@ def arguments_of(spec: SetSpec) -> Iterator[Argument]:
 
 
 def quote_names(names: Iterable[str]) -> str:
-    """Returns names as a sentence lists them."""
+    """Returns names as a list in a sentence."""
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -102,16 +102,16 @@ Raises what `load_dataset` raises."""
 
 @cache
 def _keep_inherited_memory() -> None:
-    """Keeps Python from looking for garbage among the objects that a worker inherited, once a worker.
+    """Stops Python's garbage collector from visiting the objects that a worker inherited, once a worker.
 
-    Looking writes to each of them, so that a forked worker would copy nearly all memory of the main process: 100 MB and
-    half a second, often in each worker of each epoch, since workers also inherit that the next search is due.
+    A visit writes to each of them, so that a forked worker would copy nearly all memory of the main process: 100 MB and
+    half a second, often in each worker of each epoch, since workers also inherit the counts that start a collection.
     """
     gc.freeze()
 
 
 class StoredSet(VisionDataset):  # type: ignore[misc]
-    """One split of a set: what the classes of all sets share. A subclass names its row of the spec table: `of=ROW`."""
+    """Base of the sets' classes: one split of a set. A subclass names its row of the spec table: `of=ROW`."""
 
     spec: ClassVar[SetSpec]
     signature: ClassVar[inspect.Signature]
@@ -171,19 +171,19 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
 
     @cached_property
     def targets(self) -> list[int]:
-        """The labels of all rows, -1 where unknown."""
+        """The labels of all rows, -1 if unknown."""
         return list(self.rows["label"][:])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index_: int) -> tuple[Any, Any]:
-        """Returns the image and the label of a row, transformed. IndexError beyond the last row."""
+        """Returns the image and the label of a row, transformed. Raises IndexError beyond the last row."""
         item = self.item(self.rows[index(index_)])
         return item.pair() if isinstance(item, Item) else item
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[object, object] | Item]:
-        """Items of several rows, which a DataLoader asks for at once."""
+        """Returns the items of several rows, which a DataLoader requests at once."""
         if get_worker_info() is not None:
             _keep_inherited_memory()
         if type(self).__getitem__ is not StoredSet.__getitem__:
@@ -291,13 +291,13 @@ class QuadrantImageNet(StoredSet, of=QI):
         ) -> None: ...
 
     def picture(self, row: ImageRow) -> Image.Image:
-        """Returns the image of a row, which knows where its patch is."""
+        """Returns the image of a row, with the position of its patch."""
         image = super().picture(row)
         image.info |= {INFO: (row["x"], row["y"], QUADRANT.patch, QUADRANT.patch), INFO_SIZE: image.size}
         return image
 
     def transformed(self, image: Image.Image, label: int) -> tuple[object, object]:
-        """Returns an item; its transforms know the patch of each image that they make."""
+        """Returns an item; its transforms know the patch of each of their images."""
         with transforming(own_patch(image)):
             return super().transformed(image, label)
 
@@ -319,7 +319,7 @@ class ShiftedImageNet(StoredSet, of=SHIFTED):
 
 
 def __getattr__(name: str) -> type[StoredSet]:
-    """Returns the class of a set that another package brings, named for its title: "Red-green" would give RedGreen."""
+    """Returns the class of a set of another package, named after its title: "Red-green" would give RedGreen."""
     for spec in specs().values():
         if "".join(word[0].upper() + word[1:] for word in re.findall(r"\w+", spec.title)) == name:
             # Kept, so that there is one class, which pickle finds.

@@ -1,4 +1,4 @@
-"""`subset` as torchvision knows data sets."""
+"""`subset` as torchvision's data set."""
 
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,18 @@ from qi_datasets.torch.patch import Transform
 class ImageNetSubset(VisionDataset):  # type: ignore[misc]
     """The first images of each class of ImageNet's training images, in the order of `subset`.
 
-    Each item is (image, label): a PIL image of mode RGB unless `transform` makes something else of it, and the place of
+    Each item is (image, label): a PIL image of mode RGB, unless `transform` changes it, and the index of
     its synset among the 1000 sorted ones.
 
     Args:
-        root: where the training images are, in any layout of `qi-build --imagenet-train`.
-        per_class: images of each class.
-        transform: makes something else of an image.
-        target_transform: makes something else of a label.
-        output: folder of sets, where the list is, or goes; default as for `load_dataset`.
+        root: Path of the training images, in any layout of `qi-build --imagenet-train`.
+        per_class: Images of each class.
+        transform: Changes an image.
+        target_transform: Changes a label.
+        output: Folder of sets with the list, which is made if it is missing; default as in `load_dataset`.
 
     Raises:
-        OptionError: for a number above that of some classes; SourceError: for other images.
+        OptionError: If some classes have fewer images. SourceError: If the images are others.
     """
 
     def __init__(

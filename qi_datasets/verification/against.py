@@ -13,14 +13,14 @@ NAME = "against"
 
 
 def other_build(against: str | Path, name: str) -> Manifest | None:
-    """Returns the manifest that `against` has of the set in a folder called `name`; None if it has none of that set.
+    """Returns the manifest in `against` of the set in a folder called `name`; None if it has no such set.
 
     Args:
         against: A manifest, a set's folder, or a folder or URL of sets.
-        name: Of the folder, such as "qi".
+        name: The folder's name, such as "qi".
 
     Raises:
-        OptionError: When `against` is none of these.
+        OptionError: If `against` is none of these.
     """
     place = place_of(against)
     try:
@@ -34,9 +34,9 @@ def other_build(against: str | Path, name: str) -> Manifest | None:
 
 
 def check_against(folder: Place, against: str | Path) -> CheckResults:
-    """Returns whether the set in a folder is the one that another build holds; every difference is a row of a table.
+    """Compares the set in a folder with another build: a check, and a table with a row for each difference.
 
-    Files that differ but decode to the same pixels are a warning.
+    Files that differ but decode to the same pixels give a warning.
     """
     name, meaning = folder_name(folder), f"it is the set that {against} holds"
     try:

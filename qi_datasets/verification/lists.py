@@ -1,4 +1,4 @@
-"""The lists of `subset` are proved: names alone decide them, so every row of them is computed again."""
+"""Checks the lists of `subset`: names alone decide them, so every row is computed again."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ CLASSES = "all 1000 classes are there, and only they"
 
 
 def has_lists(root: Place) -> bool:
-    """Returns whether a folder of sets holds the lists."""
+    """Returns whether a folder of sets has the lists."""
     return isinstance(root, Path) and (subset_folder(root) / FACTS).is_file()
 
 

@@ -1,6 +1,6 @@
-"""Reads stored sets for verification: the manifest, and rows straight from Parquet, without the library `datasets`.
+"""Reads stored sets for verification: the manifest, and rows directly from Parquet, without the library `datasets`.
 
-A set that is being verified may be damaged in any way, so nothing here trusts the manifest further than its types.
+A set under verification may be damaged in any way, so nothing here trusts the manifest beyond its types.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class StoredFolder:
 
     @classmethod
     def open(cls, folder: Place) -> Self:
-        """Returns the set in a folder; StoredSetError or UnknownSetError when its manifest can't be used."""
+        """Opens the set in a folder. Raises StoredSetError or UnknownSetError if its manifest can't be used."""
         manifest = Manifest.read(folder)
         return cls(folder, look_up_spec(manifest.name), manifest)
 
@@ -68,12 +68,12 @@ class StoredFolder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[Any]:
-        """Yields a file of the set, open for reading; OSError for one that is not there."""
+        """Opens a file of the set for reading. Raises OSError if it does not exist."""
         with open_file(join_place(self.folder, name)) as file:
             yield file
 
     def file_record(self, name: str) -> FileRecord:
-        """Returns size and SHA-256 of a file of the set; OSError when it can't be read."""
+        """Returns size and SHA-256 of a file of the set. Raises OSError if it can't be read."""
         with self.file(name) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileRecord(file.seek(0, io.SEEK_END), digest)
@@ -93,7 +93,7 @@ class StoredFolder:
     @contextmanager
     def _parquet(self, name: str) -> Iterator[pq.ParquetFile]:
         with ExitStack() as stack:
-            # Arrow reads files of this machine without holding the interpreter.
+            # Arrow reads local files without holding the GIL.
             place = join_place(self.folder, name)
             if isinstance(place, Path):
                 open_file(place).close()  # Arrow would wait for ever at a pipe.
@@ -103,20 +103,20 @@ class StoredFolder:
             yield file
 
     def count(self, config: str, split: str) -> int:
-        """Returns the number of rows in the files of a split; StoredSetError when a file can't be opened."""
+        """Returns the number of rows in the files of a split. Raises StoredSetError if a file can't be opened."""
         try:
             return sum(rows for _, _, rows in self.row_groups(config, split))
         except UNREADABLE as error:
             raise StoredSetError(f"{self.name}/{config}/{split}: {one_line(error)}") from error
 
     def rows(self, config: str, split: str, start: int, stop: int) -> list[dict[str, Any]]:
-        """Returns the rows of a split in a range, as far as they exist; StoredSetError when they can't be read.
+        """Reads the rows of a split in a range, as far as they exist. Raises StoredSetError if they can't be read.
 
         `image` is the struct as it is stored: `bytes` and `path`. Reads no more than the row groups it needs.
 
         Args:
-            config: Of the rows.
-            split: Of the rows.
+            config: The rows' config.
+            split: The rows' split.
             start: The first row.
             stop: The row after the last.
         """
@@ -139,20 +139,20 @@ class StoredFolder:
         return rows
 
     def images(self, config: str, split: str, start: int, stop: int) -> Pixels:
-        """Returns images of a split, (rows, c, h, w) uint8; StoredSetError when one can't be read.
+        """Reads images of a split, (rows, c, h, w) uint8. Raises StoredSetError if one can't be read.
 
         Args:
-            config: As for `rows`.
-            split: As for `rows`.
-            start: As for `rows`.
-            stop: As for `rows`.
+            config: As in `rows`.
+            split: As in `rows`.
+            start: As in `rows`.
+            stop: As in `rows`.
         """
         return self.rows_and_images(config, split, start, stop)[1]
 
     def rows_and_images(
         self, config: str, split: str, start: int, stop: int
     ) -> tuple[list[dict[str, Any]], npt.NDArray[np.uint8]]:
-        """Returns rows of a split, and their images as of `images`; arguments and errors as of `images`."""
+        """Reads rows of a split with their images; arguments and errors as in `images`."""
         rows = self.rows(config, split, start, stop)
         try:
             images = [np.asarray(open_image(row["image"])) for row in rows]
@@ -167,7 +167,7 @@ class StoredFolder:
 
 
 def open_image(stored: object) -> Image.Image:
-    """Returns the decoded image behind a stored image struct; one of UNDECODABLE for a struct without one."""
+    """Decodes the image in a stored image struct. Raises one of UNDECODABLE for a struct without one."""
     data = stored.get("bytes") if isinstance(stored, dict) else None
     if data is None:
         raise ValueError("no image is stored")

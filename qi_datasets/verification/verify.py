@@ -1,4 +1,4 @@
-"""`verify` runs every check on the sets of a folder, or on the toy sets where nothing is built."""
+"""`verify` runs every check on the sets of a folder, or on the toy sets if nothing is built."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ INTEGRITY, SEPARABILITY = "integrity", "separability"
 PARTS = (INTEGRITY, SEPARABILITY)
 
 LARGEST_PREVIEW = 2_000_000
-"""Bytes of a preview that a report shows."""
+"""Largest size in bytes of a preview in a report."""
 
 NEEDS_TORCH = "torch is not installed: in a checkout of qi-datasets run python -m pip install '.[torch]'"
 BASIC = ("manifest", "readable", "counts", "images")
@@ -61,33 +61,33 @@ def verify(
     against: str | Path | None = None,
     processes: bool = False,
 ) -> Report:
-    """Proves that stored sets are what the specification says, and that they measure what they claim.
+    """Checks that stored sets are as specified, and that they measure what they claim.
 
     Args:
         out: The folder that `qi-build` wrote, or the folder of one set; default `$QI_DATASETS_HOME` or the
-            platform's cache. Where nothing is built there, the sets that need no images are made in a temporary
+            platform's cache. If nothing is built there, the sets that need no images are made in a temporary
             folder and verified.
-        sets: Folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every set that is there in its
+        sets: Folder names, e.g. "qi" or ["rook", "qi-canvas_N"]; default every built set of
             official size, and the lists of `subset`.
         only: "integrity" (no torch needed) or "separability".
-        seeds: Trained nets per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
-        full: The paper's protocol (red_green is trained, minutes per seed on a CPU), every source, every stored
-            byte decoded.
-        device: Of torch, default a GPU if there is one.
+        seeds: Number of trained networks per padding; default 20 of rook, with `full` 200 of rook and 10 of red_green.
+        full: Run the paper's protocol (red_green is trained, minutes per seed on a CPU), on every source, with every
+            stored byte decoded.
+        device: Device of torch, default a GPU if there is one.
         progress: Show bars on a terminal.
-        against: Another build to compare with: a manifest, a set's folder, or a folder or URL of sets. Names
+        against: Another build to compare with: a manifest, a set's folder, or a folder or URL of sets. The report names
             each image that differs, and whether its file or the decoder does.
         processes: Read large sets in processes, one per core. On two cores the checks of integrity then take about half
-            of the time that building the set took; without, in threads, 0.7 of it. A script that does so must guard
+            of the time that building the set took; in threads 0.7 of it. A script that does so must guard
             what it runs by `if __name__ == "__main__"`; the command `qi-verify` does.
 
     Returns:
         A Report; its `exit_status` is 1 if a check failed, 3 if one could not be made (no torch), else 0.
 
     Raises:
-        OptionError: For a wrong argument.
-        UnknownSetError: For a name that is no set's.
-        NotBuiltError: For a set that is not there.
+        OptionError: If an argument is wrong.
+        UnknownSetError: If there is no set of that name.
+        NotBuiltError: If a set is not there.
     """
     start = time.perf_counter()
     if only is not None and only not in PARTS:
@@ -142,9 +142,9 @@ def verify(
 
 
 def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None:
-    """Returns the folder of sets that holds the lists of `subset` which are asked for; None where none are.
+    """Returns the folder of sets with the requested lists of `subset`; None if none are requested.
 
-    Raises NotBuiltError for lists that are asked for by name and not there.
+    Raises NotBuiltError if lists are requested by name and not there.
     """
     if asked is not None and SUBSET not in asked:
         return None
@@ -159,26 +159,26 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
 def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
     """Yields warnings about the sets: pictures that have several names."""
     for folder in folders:
-        with suppress(StoredSetError):  # its own check of the manifest says so
+        with suppress(StoredSetError):  # the set's own check of its manifest reports this
             if repeats := Manifest.read(folder).repeats:
                 yield repeats
 
 
 def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
-    """Yields what each set says of itself; its preview only if anybody may see its pixels."""
+    """Yields each set's description of itself; its preview only if anybody may see its pixels."""
     for folder in folders:
-        with suppress(StoredSetError, UnknownSetError):  # its own check of the manifest says so
+        with suppress(StoredSetError, UnknownSetError):  # the set's own check of its manifest reports this
             manifest = Manifest.read(folder)
             public = manifest.publishable(look_up_spec(manifest.name)) and PREVIEW in manifest.files
             picture = b""
-            with suppress(OSError):  # the check of the files says so
+            with suppress(OSError):  # the check of the files reports this
                 picture = read_bytes(join_place(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
             yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
 
 
 @contextmanager
 def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tuple[str, list[Place], tuple[str, ...]]]:
-    """Yields what is verified in words, the folders of the sets, and notes; toy sets exist only inside the block."""
+    """Yields a description of what is verified, the sets' folders, and notes; toy sets exist only inside the block."""
     published = HubPlace.parse(out)
     if published is not None:
         with whole_copy(published) as folder:
@@ -234,7 +234,7 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
 
 
 def names_in(root: Place) -> list[str]:
-    """Returns the names of the folders that hold a set."""
+    """Returns the names of the folders with sets."""
     fs, path = file_system(root)
     try:
         folders = [str(found).rstrip("/") for found in fs.ls(path, detail=False)]
@@ -246,19 +246,19 @@ def names_in(root: Place) -> list[str]:
 
 
 def is_toy(name: str) -> bool:
-    """Returns whether a set can be made on the spot."""
+    """Returns whether a set is made on first use."""
     return name in SPECS and not SPECS[name].needs_images
 
 
 def measure_set(
     folder: Place, engine: Engine, options: NetworkOptions, *, only: str | None, torch_is_there: bool
 ) -> list[CheckResults]:
-    """Returns the checks of one set: integrity, then networks where integrity leaves something to measure.
+    """Returns the checks of one set: integrity, then networks if integrity leaves something to measure.
 
     Args:
-        folder: Of the set.
-        engine: Where its rows are read.
-        options: For networks.
+        folder: The set's folder.
+        engine: Reads its rows.
+        options: Options of network checks.
         only: "integrity", "separability", or None for both.
         torch_is_there: Whether networks can be run.
     """
@@ -286,11 +286,11 @@ def is_broken(check: Check) -> bool:
 def check_networks(
     stored: StoredFolder, options: NetworkOptions, broken: Sequence[str], torch_is_there: bool
 ) -> CheckResults:
-    """Returns the set's network checks, or the line that says why they could not be made.
+    """Returns the set's network checks, or a check that says why they could not be run.
 
     Args:
         stored: The set.
-        options: For networks.
+        options: Options of network checks.
         broken: The checks whose failure leaves nothing to measure.
         torch_is_there: Whether networks can be run.
     """
@@ -309,13 +309,13 @@ def check_networks(
 
 
 def not_checked(stored: StoredFolder, cause: str) -> CheckResults:
-    """Returns the line that says why a set's network checks were not made."""
+    """Returns the check that says why a set's network checks were not run."""
     meaning = "whether networks read location from it as claimed"
     return CheckResults((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
 
 
 def missing_for_networks(stored: StoredFolder) -> str:
-    """Returns what a manifest lacks without which networks have nothing to look at; "" if nothing."""
+    """Returns what a manifest lacks that networks need to look at; "" if nothing."""
     config = stored.manifest.configs.get(stored.default_config)
     if config is None:
         return f"the manifest has no config {stored.default_config}"

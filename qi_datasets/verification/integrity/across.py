@@ -1,4 +1,4 @@
-"""Checks on several sets of one folder: that sets which share one order of images share no image."""
+"""Checks on several sets of one folder: sets that share one order of images must share no image."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ NAME = "disjoint"
 
 
 def check_across(folders: Sequence[Place]) -> CheckResults:
-    """For every set that takes the images after those of another: no source of both, by name or by file."""
+    """Checks that no set has a source of the set whose images come before it, by name or by file."""
     sets = {}
     for folder in folders:
         try:
             stored = StoredFolder.open(folder)
         except QIDatasetsError:
-            continue  # its own check of the manifest says so
+            continue  # the set's own check of its manifest reports this
         sets[stored.name] = stored
     checks = [
         disjoint(stored, sets[stored.spec.first_rank_after])

@@ -1,4 +1,4 @@
-"""Every config with a border against the one without: the same centre, black around it, columns that say so.
+"""Compares every config with a border to the one without: the same centre, black around it, adapted columns.
 
 Black is looked for in the decoder's own buffer, and only the centre is ever copied: that makes wide borders cheap.
 """
@@ -29,7 +29,7 @@ NAME = "borders"
 
 
 class Borders:
-    """A stretch of rows in every further config, compared with the rows without border; findings go to `seen`."""
+    """Compares a chunk of rows in every config with a border to the rows without; findings go to `seen`."""
 
     def __init__(self, stored: StoredFolder, stretch: Stretch, seen: ExaminedRows) -> None:
         self.seen = seen
@@ -41,12 +41,12 @@ class Borders:
         self.digests: dict[str, dict[int, bytes]] = {config: {} for config in self.rows}
 
     def compare_files(self, chunk: Chunk, number: int, row: DecodedRow | None) -> None:
-        """Compares rows with the one without border, as far as their bytes prove what they show.
+        """Compares rows with the one without border, as far as equal bytes prove equal pixels.
 
         Args:
-            chunk: Of the row.
-            number: Of the row.
-            row: The one without border; None if it is lost.
+            chunk: The row's chunk.
+            number: The row's number.
+            row: The row without border; None if it is lost.
         """
         stored = chunk.stored
         image = row_as_built(stored, row) if row is not None else None
@@ -64,7 +64,7 @@ class Borders:
                 self.digests[config][number] = digest_of(stored, number, values, shown, row.box)
 
     def compare_images(self, chunk: Chunk) -> None:
-        """Decodes and compares all other rows; then the digests of all go to `seen`."""
+        """Decodes and compares all other rows; then adds the digests of all to `seen`."""
         unbordered = {row.number: row for row in chunk.rows}
         for config, rows in self.rows.items():
             digests = self.digests[config]
@@ -76,14 +76,14 @@ class Borders:
     def compare_image(
         self, chunk: Chunk, config: str, number: int, row: DecodedRow | None, values: dict[str, Any]
     ) -> bytes:
-        """Returns the digest of a row, whose image is decoded and compared with the one without border.
+        """Decodes a row's image, compares it with the one without border, and returns the row's digest.
 
         Args:
-            chunk: Of the row.
-            config: Of the row.
-            number: Of the row.
-            row: The one without border; None if it is lost.
-            values: Of the row.
+            chunk: The row's chunk.
+            config: The row's config.
+            number: The row's number.
+            row: The row without border; None if it is lost.
+            values: The row's values.
         """
         stored, border = chunk.stored, chunk.stored.border(config)
         image = usable_image(stored, config, chunk.split, number, values, self.seen.findings)
@@ -94,12 +94,12 @@ class Borders:
         return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
 
     def find(self, chunk: Chunk, config: str, number: int, differences: Iterator[str]) -> bool:
-        """Notes what differs in a row; whether anything does.
+        """Records the differences of a row; returns whether there are any.
 
         Args:
-            chunk: Of the row.
-            config: Of the row.
-            number: Of the row.
+            chunk: The row's chunk.
+            config: The row's config.
+            number: The row's number.
             differences: One line each.
         """
         found = list(differences)
@@ -113,9 +113,9 @@ def differing_columns(stored: StoredFolder, row: DecodedRow, border: int, values
 
     Args:
         stored: The set.
-        row: The one without border.
-        border: Of the other one, in pixels.
-        values: Of the other one.
+        row: The row without border.
+        border: Border of the other row, in pixels.
+        values: Values of the other row.
     """
     for name in ("label", *stored.spec.columns):
         wanted = row.values[name] + border if name in BORDER_COLUMNS else row.values[name]
@@ -130,10 +130,10 @@ def differing(
 
     Args:
         stored: The set.
-        row: The one without border; None if it is lost.
-        border: Of the other one, in pixels.
-        image: Of the other one, decoded.
-        values: Of the other one.
+        row: The row without border; None if it is lost.
+        border: Border of the other row, in pixels.
+        image: Decoded image of the other row.
+        values: Values of the other row.
     """
     base, side = stored.default_config, stored.manifest.size
     if row is None:
@@ -153,7 +153,7 @@ def differing(
 
 
 def place_difference(found: Box, wanted: Box, base: str) -> str:
-    """Returns how two bounding boxes of what is not black differ."""
+    """Returns how two bounding boxes of non-black pixels differ."""
     if NOTHING in (found, wanted):
         return f"the image is {'all' if found == NOTHING else 'not all'} black, unlike in {base}"
     (top, left, bottom, right), (top0, left0, bottom0, right0) = found, wanted

@@ -1,4 +1,4 @@
-"""A stretch of rows of one split with its images decoded, and what is noted of every row for the checks on the whole.
+"""Reads chunks of a split's rows with their images, and collects facts about every row for the checks on the whole set.
 
 Workers take one chunk at a time, so that memory stays flat whatever the set's size.
 """
@@ -35,10 +35,10 @@ class Stretch:
     """Rows of a split that are still to be read.
 
     Attributes:
-        split: Its name.
+        split: The split's name.
         start: The first row.
         stop: The row after the last.
-        expected: What the builder of a set that needs no input makes of them, by row number; {} for other sets.
+        expected: The builder's rows of a generated set, by row number; {} for other sets.
     """
 
     split: str
@@ -48,17 +48,17 @@ class Stretch:
 
 
 def stretches(stored: StoredFolder, split: str, rows: int, step: int) -> Iterator[Stretch]:
-    """Yields all of a split's rows, in stretches. A builder makes its rows once, in order, as they are asked for.
+    """Yields all of a split's rows, in stretches. A builder makes its rows once, in order, when they are needed.
 
     Args:
         stored: The set.
         split: Its split.
-        rows: How many there are.
-        step: Rows of a stretch.
+        rows: Number of rows.
+        step: Number of rows of a stretch.
     """
     made: Iterator[tuple[int, Row]] = iter(())
     if not stored.spec.needs_images and split in stored.spec.splits:
-        with suppress(OptionError):  # the check `manifest` reports a size that can't be
+        with suppress(OptionError):  # the check `manifest` reports an impossible size
             builder = builder_of(stored.spec, stored.manifest.size)
             made = enumerate(builder(split)) if isinstance(builder, GeneratedSet) else made
     for start in range(0, rows, step):
@@ -67,16 +67,16 @@ def stretches(stored: StoredFolder, split: str, rows: int, step: int) -> Iterato
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of rows that are read.
+    """A stretch of rows that have been read.
 
     Attributes:
         stored: The set.
         split: Its split.
         start: The first row.
         stop: The row after the last.
-        rows: In order, without those that can't be decoded.
-        expected: As of `Stretch`.
-        files: Of contents that were decoded.
+        rows: The rows in order, without those that can't be decoded.
+        expected: As in `Stretch`.
+        files: Files of contents that were decoded.
     """
 
     stored: StoredFolder
@@ -94,15 +94,15 @@ class Chunk:
 
 @dataclass
 class ExaminedRows:
-    """Notes of the rows that were read: of one chunk, or merged in row order of all.
+    """Facts about the rows that were read: of one chunk, or of all, merged in row order.
 
     Attributes:
-        findings: What is wrong.
-        files: What there is of each file that the manifest lists, or why it can't be read.
+        findings: Everything that is wrong.
+        files: Size and SHA-256 of each listed file, or why it can't be read.
         digests: Config and split -> row digests, one after another.
-        labels, sources, wnids, numbers: By split, one per row.
-        images: By split, digests of whole images.
-        contents: By split, digests of what is not black, whatever its place.
+        labels, sources, wnids, numbers: One per row, by split.
+        images: Digests of whole images, by split.
+        contents: Digests of the non-black part, whatever its position, by split.
     """
 
     findings: Findings = field(default_factory=Findings)
@@ -130,7 +130,7 @@ class ExaminedRows:
         return split_digest([bytes(self.digests.get((config, split), b""))])
 
     def note(self, split: str, row: DecodedRow) -> None:
-        """Notes a row of the config without border."""
+        """Adds a row of the config without border."""
         y0, x0, y1, x1 = row.box
         shape = f"{y1 - y0}x{x1 - x0}|".encode()
         content = hashlib.sha256(shape + row.image[y0:y1, x0:x1].tobytes()).digest()
@@ -152,21 +152,21 @@ def read_chunk(
     full: bool = True,
     then: Callable[[Chunk, int, DecodedRow | None], None] | None = None,
 ) -> Chunk:
-    """Returns the rows of the config without border.
+    """Reads the rows of the config without border.
 
     Args:
         stored: The set.
-        stretch: Which rows.
-        seen: Gets a note of each row, and of those that can't be decoded.
+        stretch: The rows to read.
+        seen: Gets the facts about each row, also about those that can't be decoded.
         full: Decode every image, also those whose bytes prove that they show what another row of their source
             shows.
-        then: Called for every number of the stretch with its row, None if it is lost, while its content is at
-            hand.
+        then: Called for every number of the stretch with its row, None if it is lost, while its content is in
+            the cache.
     """
     chunk = Chunk(stored, stretch.split, stretch.start, stretch.stop, [], stretch.expected, KnownFiles(stored))
     digests = seen.digests.setdefault((stored.default_config, chunk.split), bytearray())
     rows = dict(numbered_rows(stored, stored.default_config, chunk.split, chunk.start, chunk.stop, seen.findings))
-    # Decoding and encoding by turns, each would throw the other's code out of the processor's caches.
+    # Decoding and encoding in turn would evict each other's code from the CPU's caches.
     decoded = {
         number: decoded_row(chunk, number, values, seen)
         for number, values in rows.items()
@@ -193,9 +193,9 @@ def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examine
     """Returns a row without border; None, and a finding, if its image can't be decoded.
 
     Args:
-        chunk: Of the row.
-        number: Of the row.
-        values: Of the row.
+        chunk: The row's chunk.
+        number: The row's number.
+        values: The row's values.
         seen: Gets the finding.
     """
     config = chunk.stored.default_config
@@ -206,15 +206,15 @@ def decoded_row(chunk: Chunk, number: int, values: dict[str, Any], seen: Examine
 def numbered_rows(
     stored: StoredFolder, config: str, split: str, start: int, stop: int, findings: Findings
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields row numbers and rows; none, and a finding, when the file can't be read.
+    """Yields row numbers and rows; none, and a finding, if the file can't be read.
 
     Args:
         stored: The set.
-        config: Of the rows.
-        split: Of the rows.
+        config: The rows' config.
+        split: The rows' split.
         start: The first row.
         stop: The row after the last.
-        findings: Get what is wrong.
+        findings: Get the finding.
     """
     try:
         rows = stored.rows(config, split, start, stop)
@@ -236,15 +236,15 @@ def numbered_rows(
 def usable_image(
     stored: StoredFolder, config: str, split: str, number: int, values: dict[str, Any], findings: Findings
 ) -> Image.Image | None:
-    """Returns a row's image, decoded; None, and a finding, when it can't be or has another size or mode than specified.
+    """Returns a row's decoded image; None, and a finding, if it can't be decoded or has a wrong size or mode.
 
     Args:
         stored: The set.
-        config: Of the row.
-        split: Of the row.
-        number: Of the row.
-        values: Of the row.
-        findings: Get what is wrong.
+        config: The row's config.
+        split: The row's split.
+        number: The row's number.
+        values: The row's values.
+        findings: Get the finding.
     """
     where = f"{config}/{split} row {number}"
     side = stored.manifest.size + 2 * stored.border(config)
@@ -265,7 +265,7 @@ def usable_image(
 
 
 def box_of(image: Image.Image) -> Box:
-    """Returns the bounding box of what is not black."""
+    """Returns the bounding box of the non-black pixels."""
     found = image.getbbox()
     return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
@@ -275,10 +275,10 @@ def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], image: 
 
     Args:
         stored: The set.
-        number: Of the row.
-        values: Of the row.
-        image: Of the row.
-        box: Of what is not black in the image's content.
+        number: The row's number.
+        values: The row's values.
+        image: The row's image.
+        box: Bounding box of the non-black pixels in the image's content.
     """
     label = values["label"] if stored.spec.label_in_digest else ""
     source = values["source"] if "source" in stored.spec.columns else str(number)

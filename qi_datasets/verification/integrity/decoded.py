@@ -1,8 +1,8 @@
-"""Rows whose pixels are known, and the files that need no decoding, since they are what this package writes for them.
+"""Rows with known pixels, and files that need no decoding because they are the bytes that this package writes.
 
 Writing a file again and comparing bytes takes a fraction of the time that decoding it does. Bytes that differ prove
 nothing, for other bytes can give the same pixels: then the file is decoded. A fixed sample is decoded whatever its
-bytes are, so that nothing rests on the writer alone.
+bytes are, so that nothing depends on the writer alone.
 """
 
 import zlib
@@ -20,7 +20,7 @@ NOTHING: Box = (0, 0, 0, 0)
 """The bounding box of an image that is all black."""
 
 SAMPLE = 100
-"""One in so many images is decoded whatever its bytes are."""
+"""One in this many images is decoded whatever its bytes are."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class DecodedRow:
     Attributes:
         number: Its number in the split.
         image: (h, w, c) uint8.
-        box: Of what is not black.
-        values: As they are stored, by column.
+        box: Bounding box of the non-black pixels.
+        values: The stored values, by column.
     """
 
     number: int
@@ -51,13 +51,13 @@ def is_sampled(config: str, split: str, number: int) -> bool:
 
 
 def stored_bytes(values: dict[str, Any]) -> Any:
-    """Returns the file of a row's image; None in a row without one."""
+    """Returns the file of a row's image; None for a row without one."""
     image = values["image"]
     return image.get("bytes") if isinstance(image, dict) else None
 
 
 def patch_of(row: DecodedRow) -> Pixels | None:
-    """Returns the patch of a row of `qi` at x, y, (h, w, 3); None where it would not fit at x, y."""
+    """Returns the patch of a row of `qi` at x, y, (h, w, 3); None if it does not fit there."""
     y, x = row.values["y"], row.values["x"]
     height, width, _ = row.image.shape
     if not (0 <= y <= height - QUADRANT.patch and 0 <= x <= width - QUADRANT.patch):
@@ -68,7 +68,7 @@ def patch_of(row: DecodedRow) -> Pixels | None:
 def row_as_built(stored: StoredFolder, row: DecodedRow) -> Placed | None:
     """Returns a row's image as its builder placed it, which decides the bytes of its files; None if all is black.
 
-    Where the builder's content is not known, what is not black is taken for it.
+    If the builder's content is not known, the non-black part is used.
     """
     height, width, _ = row.image.shape
     y0, x0, y1, x1 = row.box
@@ -81,7 +81,7 @@ def row_as_built(stored: StoredFolder, row: DecodedRow) -> Placed | None:
 
 
 class KnownFiles:
-    """The files of contents that were decoded already. The rows of a source show one content, which is coded once."""
+    """The files of contents that were decoded already. All rows of a source have one content, which is encoded once."""
 
     def __init__(self, stored: StoredFolder) -> None:
         self.stored = stored
@@ -97,11 +97,11 @@ class KnownFiles:
         return self.encoder.png(image.y, image.x, image.height, image.width)
 
     def may_know(self, number: int) -> bool:
-        """Returns whether the row of that number shows the content of the row before it, at another place."""
+        """Returns whether a row has the content of the row before it, at another position."""
         return self.stored.spec.name == QI.name and number % self.stored.spec.rows_per_source > 0
 
     def sibling(self, before: DecodedRow | None, number: int, values: dict[str, Any]) -> DecodedRow | None:
-        """Returns the row of that number, if its file has the content of the row before at its own x, y; else None."""
+        """Returns the row of that number if its file has the content of the row before, at its own x, y; else None."""
         side = self.stored.manifest.size
         shown = row_as_built(self.stored, before) if before is not None else None
         if shown is None:

@@ -1,4 +1,4 @@
-"""Errors that integrity checks found: their number, and the first few, each in one line."""
+"""Errors that integrity checks found: their number, and the first few, one line each."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from qi_datasets.errors import one_line
 
 NAMED = 3
-"""The number of findings that a message names before it counts the rest."""
+"""Number of findings that a message names before it counts the rest."""
 
 
 @dataclass
 class Findings:
-    """Findings by the name of their check."""
+    """Findings by the names of their checks."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, check: str, what: str) -> None:
-        """Adds one finding: what is wrong, and where."""
+        """Adds one finding: an error, and where it is."""
         self.counts[check] += 1
         known = self.first.setdefault(check, [])
         if len(known) < NAMED:
             known.append(what)
 
     def gather(self, check: str, found: Iterable[str]) -> None:
-        """Adds all that a check finds; its exception, if it ends in one, is a finding too: a set can be anything."""
+        """Adds all findings of a check. An exception of the check is a finding too: a set can be damaged in any way."""
         try:
             for what in found:
                 self.add(check, what)
@@ -40,7 +40,7 @@ class Findings:
             known.extend(found[: NAMED - len(known)])
 
     def cause(self, check: str) -> str:
-        """Returns all that was found by a check, in one line; "" if nothing."""
+        """Returns all findings of a check in one line; "" if there are none."""
         named = self.first.get(check, [])
         more = self.counts[check] - len(named)
         return "; ".join(named) + (f"; and {more} more" if more else "")

@@ -1,4 +1,4 @@
-"""Integrity: whether the files hold what the specification says. Needs no torch, reads every row, keeps memory flat."""
+"""Integrity: checks whether the files are as specified. Needs no torch, reads every row, keeps memory small."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from qi_datasets.verification.stored_folder import StoredFolder
 
 
 def applies_always(stored: StoredFolder) -> bool:
-    """For checks that every set gets, another package's too."""
+    """Returns True, for checks of every set, also another package's."""
     return True
 
 
 def from_images(stored: StoredFolder) -> bool:
-    """For checks of sets that are made from images and say of which."""
+    """Returns True for sets that are made from images and record which."""
     return stored.spec.needs_images and "source" in stored.spec.columns
 
 
 def applies_to_generated(stored: StoredFolder) -> bool:
-    """For checks of sets that need no input, which can be made again and compared."""
+    """Returns True for generated sets, which can be made again and compared."""
     return not stored.spec.needs_images
 
 
 def applies_to_bordered(stored: StoredFolder) -> bool:
-    """For checks of sets with configs that have a border."""
+    """Returns True for sets with configs that have a border."""
     return bool(stored.spec.borders)
 
 
@@ -41,14 +41,14 @@ class IntegrityCheck:
     """One row of the table of checks.
 
     Attributes:
-        name: Of the check.
-        meaning: What it shows, in one sentence.
-        applies: For which sets; None for those whose row of the spec table names the check.
-        on_rows: Yields what is wrong with a chunk's rows; runs in the workers.
-        on_set: Yields what is wrong with the set, once all rows are read. Without it and without `on_rows`,
+        name: The check's name.
+        meaning: One sentence on what it shows.
+        applies: Says which sets it is for; None for those whose row of the spec table names the check.
+        on_rows: Yields faults of a chunk's rows; runs in the workers.
+        on_set: Yields faults of the set, once all rows are read. Without it and without `on_rows`,
             reading itself makes the findings of that name.
-        figure: What was measured, for a reader.
-        otherwise: How the check ends when something is found.
+        figure: Returns what was measured, for a reader.
+        otherwise: The check's status if something is found.
     """
 
     name: str
@@ -139,11 +139,11 @@ CHECKS = (
         figure=whole_set.pinned_figure,
     ),
 )
-"""Every integrity check, in the order of the report: a new one is a new row."""
+"""Every integrity check, in the order of the report: a new check is a new row."""
 
 
 WORTH_PROCESSES = 10_000
-"""Images from which on processes gain more than starting them takes."""
+"""Number of images from which processes gain more time than starting them takes."""
 
 
 def check_integrity(
@@ -153,8 +153,8 @@ def check_integrity(
 
     Args:
         stored: The set.
-        engine: Where rows are read, default one thread per core.
-        full: Decode every image, also those whose bytes are what this package writes for pixels that are known
+        engine: Reads the rows, by default in one thread per core.
+        full: Decode every image, also those with the bytes that this package writes for pixels that are known
             already.
         progress: Show a bar, if standard error is a terminal.
     """
@@ -173,11 +173,11 @@ def check_integrity(
 
 
 def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) -> ExaminedRows:
-    """Returns the notes of all rows, read chunk by chunk.
+    """Reads all rows, chunk by chunk, and returns the facts about them.
 
     Args:
         stored: The set.
-        engine: Where rows are read.
+        engine: Reads the rows.
         full: Decode every image.
         progress: Show a bar, if standard error is a terminal.
     """
@@ -213,7 +213,7 @@ def measure_file(stored: StoredFolder, name: str) -> FileRecord | str:
 
 
 def examine_chunk(stored: StoredFolder, full: bool, stretch: Stretch) -> ExaminedRows:
-    """Returns the notes of a stretch of rows, in every config."""
+    """Returns the facts about a stretch of rows, in every config."""
     seen = ExaminedRows()
     borders = Borders(stored, stretch, seen)
     chunk = read_chunk(stored, stretch, seen, full, None if full else borders.compare_files)

@@ -13,7 +13,7 @@ from qi_datasets.verification.stored_folder import StoredFolder
 
 
 def place(chunk: Chunk) -> Iterator[str]:
-    """Yields rows whose x, y, border are not those of the corner that the row's number means."""
+    """Yields rows whose x, y, border don't fit the corner that follows from the row's number."""
     far = chunk.stored.manifest.size - QUADRANT.patch
     for row in chunk.rows:
         corner = row.number % len(CORNERS)
@@ -23,7 +23,7 @@ def place(chunk: Chunk) -> Iterator[str]:
 
 
 def background(chunk: Chunk) -> Iterator[str]:
-    """Yields rows with a pixel that is not black outside the patch at x, y."""
+    """Yields rows with a pixel outside of the patch at x, y that is not black."""
     for row in chunk.rows:
         y, x = row.values["y"], row.values["x"]
         y0, x0, y1, x1 = row.box
@@ -37,7 +37,7 @@ def background(chunk: Chunk) -> Iterator[str]:
 
 
 def same_patch(chunk: Chunk) -> Iterator[str]:
-    """Yields sources whose patch is not the same in both corners, or not the one that the manifest recorded."""
+    """Yields sources whose patch differs between the corners, or from the one in the manifest."""
     rows = {row.number: row for row in chunk.rows}
     recorded = chunk.stored.manifest.sources.get(chunk.split, [])
     for number in range(chunk.start, chunk.stop, len(CORNERS)):
@@ -56,7 +56,7 @@ def same_patch(chunk: Chunk) -> Iterator[str]:
 
 
 def constant(chunk: Chunk) -> Iterator[str]:
-    """Yields sources of one colour all over, such as those of a camera with its cap on: they show nothing."""
+    """Yields sources of a single colour, such as those of a camera with its cap on: they show nothing."""
     pictures = patch_of if chunk.stored.spec.name == QI.name else lambda row: row.image
     for row in chunk.rows:
         if row.number % chunk.stored.spec.rows_per_source == 0:
@@ -89,5 +89,5 @@ def displacement_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
 
 
 def sources_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """Returns how many sources were compared."""
+    """Returns the number of compared sources."""
     return f"{sum(map(len, seen.sources.values())) // len(CORNERS)} sources"

@@ -1,4 +1,4 @@
-"""Integrity checks on rows, for any set: each yields what is wrong with a chunk's rows, one line apiece."""
+"""Integrity checks on rows of any set: each yields the faults of a chunk's rows, one line each."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from qi_datasets.verification.integrity.chunk import Chunk
 
 
 def labels(chunk: Chunk) -> Iterator[str]:
-    """Yields labels out of range, other than the builder's, or other than the row's number decides."""
+    """Yields labels that are out of range, or differ from the builder's or from that of the row's number."""
     spec = chunk.stored.spec
     for row in chunk.rows:
         wanted = range(-1, len(spec.labels))
@@ -29,7 +29,7 @@ def labels(chunk: Chunk) -> Iterator[str]:
 
 
 def pixels(chunk: Chunk) -> Iterator[str]:
-    """Yields images that differ from what the builder of a set that needs no input makes."""
+    """Yields images of a generated set that differ from the builder's."""
     for row in chunk.rows:
         if row.number in chunk.expected:
             wanted = chunk.expected[row.number].image.pixels()
@@ -38,7 +38,7 @@ def pixels(chunk: Chunk) -> Iterator[str]:
 
 
 def columns(chunk: Chunk) -> Iterator[str]:
-    """Yields further columns that differ from what the builder of a set that needs no input says."""
+    """Yields further columns of a generated set that differ from the builder's."""
     for row in chunk.rows:
         if row.number in chunk.expected:
             for name, wanted in chunk.expected[row.number].columns.items():
@@ -47,7 +47,7 @@ def columns(chunk: Chunk) -> Iterator[str]:
 
 
 def first_difference(found: Pixels, wanted: Pixels) -> str:
-    """Returns where two (h, w, c) images of one shape first differ, and their values there: "... is 17, but 18"."""
+    """Returns where two (h, w, c) images of one shape first differ, with their values there: "... is 17, but 18"."""
     different = found != wanted
     y, x, c = (int(place[0]) for place in np.nonzero(different))
     count = int(different.any(axis=2).sum())

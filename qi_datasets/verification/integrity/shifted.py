@@ -1,4 +1,4 @@
-"""Integrity checks on the rows of `shifted`: the recorded photograph, the pairs and the label that its names decide."""
+"""Integrity checks on the rows of `shifted`: the recorded photograph, and the pairs and label that its name decides."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from qi_datasets.verification.integrity.chunk import Chunk
 
 
 def base(chunk: Chunk) -> Iterator[str]:
-    """Yields images whose pixels are not the ones that the manifest recorded for their source."""
+    """Yields images whose pixels differ from those that the manifest recorded for their source."""
     recorded = chunk.stored.manifest.sources.get(chunk.split, [])
     for row in chunk.rows:
         if row.number < len(recorded) and sha256_hex(row.image.tobytes()) != recorded[row.number].patch_sha256:
@@ -18,7 +18,7 @@ def base(chunk: Chunk) -> Iterator[str]:
 
 
 def check_drawn_pairs(chunk: Chunk) -> Iterator[str]:
-    """Yields pairs of windows that are not those that the source's name draws, and labels that are not the synset's."""
+    """Yields pairs of windows that differ from the draws of the source's name, and labels that are not the synset's."""
     builder = builder_of(chunk.stored.spec, chunk.stored.manifest.size)
     if not isinstance(builder, ImageSet):
         return

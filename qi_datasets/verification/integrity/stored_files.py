@@ -1,4 +1,4 @@
-"""Integrity checks on a set's files: the files in its folder, the card's head and text, the types of columns."""
+"""Integrity checks on a set's files: the folder's listing, the card, the types of columns."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from qi_datasets.verification.integrity.chunk import ExaminedRows
 from qi_datasets.verification.stored_folder import UNDECODABLE, UNREADABLE, StoredFolder, open_image
 
 SHORT = 12
-"""Hex digits of a digest that a message shows."""
+"""Hex digits of a digest in a message."""
 
 HUBS_OWN = (".gitattributes", ".git", ".cache", BENCHMARK)
 """Files that the Hub, its clients and publishing put beside a set; no loader reads them."""
@@ -31,11 +31,11 @@ LARGEST_CROISSANT = 100_000_000
 FENCE = "---\n"
 
 TEXTS = (".md", ".json", ".yaml")
-"""Ends of names of files that hold text."""
+"""File name extensions of text files."""
 
 
 def files(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields files that are missing, cut off or changed."""
+    """Yields files that are missing, truncated or changed."""
     for name, record in stored.manifest.files.items():
         found = seen.files[name]
         if isinstance(found, str):
@@ -49,7 +49,7 @@ def files(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def line_ends(stored: StoredFolder, name: str, record: FileRecord) -> str:
-    """Returns what to do about a text file that has Windows' line ends and is right otherwise; "" for other files."""
+    """Returns what to do about a text file that is right except for Windows' line ends; "" for other files."""
     if not name.endswith(TEXTS):
         return ""
     try:
@@ -63,7 +63,7 @@ def line_ends(stored: StoredFolder, name: str, record: FileRecord) -> str:
 
 
 def listed(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields files that the manifest doesn't list, lists wrongly, or would have to list."""
+    """Yields files that the manifest doesn't list, lists wrongly, or should list."""
     record = stored.manifest
     known = {MANIFEST, *record.files}
     folders = {name.rpartition("/")[0] for name in record.files}
@@ -100,12 +100,12 @@ def pictures(stored: StoredFolder) -> set[str]:
             (row,) = stored.rows(stored.default_config, split, 0, 1)
             return set(builder_of(stored.spec, stored.manifest.size).pictures(open_image(row["image"])))
         except (*UNDECODABLE, ValueError):
-            break  # the check `readable` says so
+            break  # the check `readable` reports this
     return set()
 
 
 def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields differences of the card from the spec table and the manifest, in its text too if this package wrote it."""
+    """Yields differences of the card from spec table and manifest; also of its text, if this version wrote it."""
     try:
         text = read_bytes(join_place(stored.folder, CARD), LARGEST_CARD).decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -114,7 +114,7 @@ def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
     head, closed, body = text.removeprefix(FENCE).partition(f"\n{FENCE}")
     if not (text.startswith(FENCE) and closed and len(text) <= LARGEST_CARD):
         if b"\r\n" in text.encode():
-            return  # the check `files` says so
+            return  # the check `files` reports this
         yield f"{CARD} has no head between two lines of dashes, so stock loaders guess what is where"
         return
     difference = first_other_token(head, front_matter(stored.spec, stored.manifest).to_yaml())
@@ -129,7 +129,7 @@ def card(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def croissant(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields a description for search and reviewers that is not the one that this package writes of the manifest."""
+    """Yields differences of `croissant.json` from the one that this package writes for the manifest."""
     record = stored.manifest
     if CROISSANT not in record.files or record.package_version != version("qi-datasets"):
         return
@@ -147,7 +147,7 @@ def croissant(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def first_other_token(found: str, wanted: str) -> str:
-    """Returns the first place where two YAML texts differ in meaning, "" if none; line breaks do not count."""
+    """Returns the first place where two YAML texts differ in meaning; "" if none; line breaks do not count."""
     try:
         tokens = list(tokens_of(found))
     except (yaml.YAMLError, RecursionError, ValueError):
@@ -160,13 +160,13 @@ def first_other_token(found: str, wanted: str) -> str:
 
 
 def tokens_of(text: str) -> Iterator[tuple[str, str, bool]]:
-    """Yields kind, value, and whether it is without quotation marks, of each token of a YAML text."""
+    """Yields kind, value, and whether it is unquoted, of each token of a YAML text."""
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         yield type(token).__name__, str(getattr(token, "value", "")), bool(getattr(token, "plain", True))
 
 
 def schema(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields files whose columns, types or feature names (such as those of labels) are not the specification's."""
+    """Yields files whose columns, types or feature names (such as those of labels) are not as specified."""
     wanted = schema_of(stored.spec)
     features = json.loads(wanted.metadata[HUB_METADATA.encode()])
     for config, record in stored.manifest.configs.items():
@@ -182,11 +182,11 @@ def schema(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
                     elif features_of(found.metadata) != features:
                         yield f"{config}/{split}: stock loaders take other features (label names, types) from the file"
             except UNREADABLE:
-                continue  # the check `readable` says so
+                continue  # the check `readable` reports this
 
 
 def features_of(metadata: dict[bytes, bytes] | None) -> object:
-    """Returns the Hub's features in the metadata of a Parquet file; None without any, and for anything beside them."""
+    """Returns the Hub's features in the metadata of a Parquet file; None if there are none, or other metadata too."""
     if not metadata or set(metadata) != {HUB_METADATA.encode()}:
         return None
     try:

@@ -18,7 +18,7 @@ from qi_datasets.verification.stored_folder import StoredFolder
 DEMO_NAME = re.compile(r"demo_\d{5,}", re.ASCII)
 
 SHORT = 12
-"""Hex digits of a digest that a message shows."""
+"""Hex digits of a digest in a message."""
 
 
 def manifest(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
@@ -50,7 +50,7 @@ def manifest(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def claims(stored: StoredFolder) -> Iterator[str]:
-    """Yields what a manifest claims that can be worked out from the rest of it, and is otherwise."""
+    """Yields claims of a manifest that differ from what follows from the rest of it."""
     spec, record = stored.spec, stored.manifest
     name = set_name(spec, record.size)
     if stored.name not in ("", name) and stored.name.partition("-")[0] in specs():
@@ -71,14 +71,14 @@ def claims(stored: StoredFolder) -> Iterator[str]:
 
 
 def counts(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Splits with more or fewer rows than the manifest, the specification or the manifest's list of sources says."""
+    """Yields splits whose number of rows differs from that of manifest, specification or the manifest's sources."""
     spec = stored.spec
     for config, record in stored.manifest.configs.items():
         for split, part in record.splits.items():
             try:
                 found = stored.count(config, split)
             except StoredSetError:
-                continue  # the check `readable` says so
+                continue  # the check `readable` reports this
             wanted = {"the manifest": part.rows}
             if not spec.needs_images and split in spec.splits:
                 wanted["the specification"] = spec.rows(split)
@@ -115,7 +115,7 @@ def sources(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
         for number, name, wnid in zip(seen.numbers[split], names, seen.wnids[split], strict=True):
             where = f"{stored.default_config}/{split} row {number}"
             if number // per_source >= len(recorded):
-                continue  # the check `counts` says so
+                continue  # the check `counts` reports this
             source = recorded[number // per_source]
             if name != source.name:
                 yield f"{where} has the source {name}, the manifest says {source.name}"
@@ -146,34 +146,34 @@ def digests(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def digests_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """Returns how many digests were computed."""
+    """Returns the number of computed digests."""
     return f"{len(seen.digests)} splits"
 
 
 def pinned_digests(stored: StoredFolder) -> Mapping[str, str]:
     """Returns the split digests that this package pins for such a set, by split; none for most sets of photographs.
 
-    A set of demo pictures is held to its pinned digests when its manifest says that its pixels agree with them.
+    A set of demo pictures must have its pinned digests if its manifest says that its pixels agree with them.
     """
     spec, record = stored.spec, stored.manifest
     if record.demo:
         return spec.demo_digests if record.pixels == VERIFIED else {}
-    # A set of other photographs under the official names is not damaged: its track says what it is.
+    # A set of other photographs under the official names is not damaged: its track says so.
     return spec.digests if record.size == spec.size and (not spec.needs_images or record.pixels == PINNED) else {}
 
 
 def selects_officially(stored: StoredFolder) -> bool:
-    """Returns whether the set says that it took the official selection, whose digest the package knows."""
+    """Returns whether the set claims to be the official selection, whose digest the package pins."""
     return bool(stored.spec.selection_digest) and stored.manifest.canonical
 
 
 def is_pinned(stored: StoredFolder) -> bool:
-    """Returns whether the package knows this set's digests, or its selection, beforehand."""
+    """Returns whether the package pins this set's digests, or its selection's."""
     return bool(pinned_digests(stored)) or selects_officially(stored)
 
 
 def pinned(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields splits whose digest, or selections whose digest, is not the one that this package pins."""
+    """Yields splits, or selections, whose digest is not the one that this package pins."""
     spec = stored.spec
     for split, wanted in pinned_digests(stored).items():
         found = seen.split_digest(stored.default_config, split)
@@ -192,7 +192,7 @@ def pinned_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
 
 
 def duplicates(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
-    """Yields pictures that occur under several sources in different splits."""
+    """Yields pictures that occur under several source names in different splits."""
     homes: dict[bytes, dict[str, str]] = {}
     for split, contents in seen.contents.items():
         for content, source in zip(contents, seen.sources[split], strict=True):
@@ -203,5 +203,5 @@ def duplicates(stored: StoredFolder, seen: ExaminedRows) -> Iterator[str]:
 
 
 def duplicates_figure(stored: StoredFolder, seen: ExaminedRows) -> str:
-    """Returns how many pictures are in several splits."""
+    """Returns the number of pictures that are in several splits."""
     return f"{seen.findings.counts['duplicates']} pictures"

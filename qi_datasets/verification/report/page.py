@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: style and figures are inside it."""
+"""Renders the report as one self-contained HTML page."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,20 +13,20 @@ TEMPLATE = "verification.html.jinja"
 
 
 def require_drawing() -> None:
-    """missing_extra when figures will be measured that can't be drawn."""
+    """Raises MissingExtraError if figures will be measured that can't be drawn."""
     if find_spec("torch") is not None and find_spec("matplotlib") is None:
         raise missing_extra("a report is drawn with matplotlib, which is missing", "torch")
 
 
 def write_page(report: Report, folder: Path) -> Path:
-    """Writes the page into a folder, made if need be; the page's path. OutputError when it can't be written."""
+    """Writes the page into a folder, which is made, and returns its path. Raises OutputError if it can't be written."""
     path = folder / PAGE
     write_text(path, render(report))
     return path
 
 
 def render(report: Report) -> str:
-    """Returns the page as text; figures are SVG within it."""
+    """Returns the page as text; its figures are inline SVG."""
     drawn = [(figure, drawing(figure)) for figure in report.figures]
     by_set = {check.set: [one for one in report.checks if one.set == check.set] for check in report.checks}
     text: str = template(TEMPLATE).render(report=report, by_set=by_set, drawn=drawn, spec_version=SPEC_VERSION)

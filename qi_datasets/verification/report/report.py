@@ -16,7 +16,7 @@ from qi_datasets.specs import SPEC_VERSION
 from qi_datasets.storage.writing import output_errors
 
 FAILED, NOT_ALL_CHECKED = 1, 3
-"""Exit statuses: a check failed; none failed, but some could not be made."""
+"""Exit statuses: a check failed; none failed, but some could not be run."""
 
 
 class Status(StrEnum):
@@ -24,9 +24,9 @@ class Status(StrEnum):
 
     PASS = "pass"  # noqa: S105 (no password)  # nosec B105
     SHOWN = "shown"
-    """Reported for the reader; nothing is required of it."""
+    """Reported for the reader, but not required."""
     LEFT_OUT = "left out"
-    """Not part of what was asked for; the meaning says how to ask for it."""
+    """Not requested; the meaning says how to request it."""
     WARN = "warn"
     FAIL = "fail"
     NOT_CHECKED = "not checked"
@@ -37,7 +37,7 @@ Number = bool | int | float | None
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as a reader sees it, and the numbers in it by name, for programs."""
+    """A figure as a reader sees it, with its numbers by name, for programs."""
 
     text: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
@@ -52,13 +52,13 @@ class Check:
 
     Attributes:
         set: The set's folder, e.g. "qi".
-        name: Of the check.
-        status: How it ended.
+        name: The check's name.
+        status: Its outcome.
         figure: What was measured, for a reader.
-        meaning: What the check shows, one sentence.
+        meaning: One sentence on what the check shows.
         interval: The figure's two-sided 95 % interval, if it is a share.
-        cause: Of a warning or failure, and where: one line.
-        numbers: What was measured, by name.
+        cause: The cause of a warning or failure, and where, in one line.
+        numbers: The measured numbers, by name.
     """
 
     set: str
@@ -75,7 +75,7 @@ class Check:
 
     @property
     def line(self) -> str:
-        """A check that did not pass, in one line: how it ended, which set, which check, why."""
+        """A line on a check that did not pass: outcome, set, name and cause."""
         return f"{self.status}: {self.set}, {self.name}: {self.cause}"
 
 
@@ -84,9 +84,9 @@ class Table:
     """Figures that belong together.
 
     Attributes:
-        title, note: Above and below them.
+        title, note: Texts above and below them.
         header: The columns' names.
-        rows: Cells, as many as `header` has.
+        rows: Rows of cells, one for each name in `header`.
     """
 
     title: str
@@ -100,9 +100,9 @@ class Curve:
     """One line of a plot.
 
     Attributes:
-        name: Of the line.
-        x, y: As many of each.
-        low, high: The 95 % interval around each y; empty where there is none.
+        name: The line's name.
+        x, y: Coordinates, equally many.
+        low, high: The 95 % interval around each y; empty if there is none.
     """
 
     name: str
@@ -114,15 +114,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves over one axis.
+    """Curves over a common axis.
 
     Attributes:
-        title, caption: Above and below it.
-        x_label, y_label: Of the axes.
+        title, caption: Texts above and below it.
+        x_label, y_label: Labels of the axes.
         curves: The lines.
-        marks: Positions on the x axis with their names, drawn as upright lines.
-        x_ticks: Positions with a number; empty for the usual ones.
-        first: Whether it is what a reader wants to see first.
+        marks: Positions on the x axis with their names, drawn as vertical lines.
+        x_ticks: Positions of numbers on the x axis; empty for the default ones.
+        first: Whether to show it first.
     """
 
     title: str
@@ -137,7 +137,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Tile:
-    """One small picture: values (h, w), any range, drawn in shades between their own extremes."""
+    """One small picture: values (h, w), of any range, drawn in shades between their extremes."""
 
     name: str
     values: NDArray[np.floating[Any]]
@@ -148,9 +148,9 @@ class Tiles:
     """Small pictures in lines.
 
     Attributes:
-        title, caption: Above and below them.
-        lines: Each with its name.
-        first: Whether they are what a reader wants to see first.
+        title, caption: Texts above and below them.
+        lines: Lines of pictures, each with its name.
+        first: Whether to show them first.
     """
 
     title: str
@@ -182,13 +182,13 @@ class Report:
     """The result of `verify`.
 
     Attributes:
-        where: What was verified.
-        checks, tables, figures: What was found.
-        notes: What a reader should know beforehand, a line each.
-        device: Of the networks.
-        seconds: How long it took.
-        package_version, libraries: With what.
-        sets: What the sets say of themselves.
+        where: The verified folder or URL.
+        checks, tables, figures: The results.
+        notes: Remarks for the reader, a line each.
+        device: The networks' device.
+        seconds: The time that it took.
+        package_version, libraries: Versions of this package and of libraries.
+        sets: Descriptions of the sets.
     """
 
     where: str
@@ -203,11 +203,11 @@ class Report:
     sets: tuple[VerifiedSet, ...] = ()
 
     def having(self, *statuses: Status) -> list[Check]:
-        """Returns the checks that ended so."""
+        """Returns the checks with one of these outcomes."""
         return [check for check in self.checks if check.status in statuses]
 
     def check(self, set_name: str, name: str) -> Check:
-        """Returns the check of that name on that set; KeyError if it was not made."""
+        """Returns the check of that name on that set. Raises KeyError if it was not made."""
         for check in self.checks:
             if (check.set, check.name) == (set_name, name):
                 return check
@@ -228,7 +228,7 @@ class Report:
 
     @property
     def having_cause(self) -> list[Check]:
-        """The checks that did not pass, or passed with a warning."""
+        """The checks with a cause: those that failed, gave a warning or could not be run."""
         return [check for check in self.checks if check.cause]
 
     def of(self, set_name: str) -> list[Check]:
@@ -237,12 +237,12 @@ class Report:
 
     @property
     def caveats(self) -> list[str]:
-        """Reasons not to take the sets for the official ones, a sentence each."""
+        """Reasons why the sets may not be the official ones, a sentence each."""
         return [str(caveat) for one in self.sets if (caveat := one.provenance.get("caveat"))]
 
     @property
     def verdict(self) -> str:
-        """The outcome in words."""
+        """The outcome as a sentence."""
         match self.exit_status:
             case 0:
                 return "; ".join(["Nothing failed", *self.caveats])
@@ -256,7 +256,7 @@ class Report:
         return f"<Report on {self.where}: {self.verdict}; {self.summary}>"
 
     def _repr_html_(self) -> str:
-        """Returns what a notebook shows: the verdict, and a line for each set and for each check that did not pass."""
+        """Returns HTML for a notebook: the verdict, and a line for each set and for each check that did not pass."""
         rows = [
             f"<tr><td>{escape(name)}</td><td>{escape(sum_up(self.of(name)))}</td></tr>"
             for name in dict.fromkeys(check.set for check in self.checks)
@@ -269,7 +269,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line: how many checks ended how."""
+        """A line with the number of checks of each outcome."""
         return f"{len(self.checks)} check{'s' * (len(self.checks) != 1)} in {self.seconds:.0f} s: {sum_up(self.checks)}"
 
     def to_json(self) -> str:
@@ -290,18 +290,18 @@ class Report:
         return json.dumps(content, indent=1, ensure_ascii=False, default=vars) + "\n"
 
     def write_json(self, path: Path) -> None:
-        """Writes the JSON file, and the folders above it; OutputError when that is impossible."""
+        """Writes the JSON file, and makes its folder. Raises OutputError if it can't."""
         write_text(path, self.to_json())
 
 
 def sum_up(checks: Iterable[Check]) -> str:
-    """Returns how many of these checks ended how, such as "12 pass, 1 warn"."""
+    """Returns the number of checks of each outcome, such as "12 pass, 1 warn"."""
     found = Counter(check.status for check in checks)
     return ", ".join(f"{found[status]} {status}" for status in Status if found[status])
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file, and the folders above it; OutputError when that is impossible."""
+    """Writes a file, and makes its folder. Raises OutputError if it can't."""
     with output_errors(path, "choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ CLAIM: Mapping[Padding, tuple[float, float]] = {"valid": (0.0, 1.0), "same": (0.
 
 
 def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Returns all nine filters of a single weight, three paddings, two images: exact numbers, no training."""
+    """Checks all nine filters of a single weight in three paddings on two images: exact numbers, no training."""
     split = next(iter(stored.spec.splits))
     images = as_input(stored.images(stored.default_config, split, 0, 2), device=options.device)
     maxima = {padding: corner_maxima(images, padding).cpu().numpy() for padding in CLAIM}

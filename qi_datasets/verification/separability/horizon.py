@@ -1,7 +1,7 @@
 """Measures up to which border networks of several depths and strides distinguish the corners, beside computed bounds.
 
-A few of the set's sources, with borders added here pixel by pixel, so that the last border is found exactly. (That a
-stored border is the added one is what integrity checks.)
+It takes a few of the set's sources and adds borders pixel by pixel, so that the last border is found exactly. (That a
+stored border is the same is checked by integrity.)
 """
 
 from dataclasses import dataclass
@@ -29,22 +29,22 @@ PADDINGS: tuple[tuple[Padding, bool], ...] = (
     ("valid", True),
     ("full", True),
 )
-"""Paddings, and whether there are biases."""
+"""Paddings, and whether layers have biases."""
 
 SOURCES = 2
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Up to which border one network reads location.
+    """The border up to which one network reads location.
 
     Attributes:
-        strides: Of its layers.
-        padding: Of its layers.
+        strides: Strides of its layers.
+        padding: Padding of its layers.
         biased: Whether they have biases.
         field, total_stride: Receptive field and total stride in pixels.
         horizon: The border from which on, by geometry, the corners' features can't differ.
-        last: The widest border at which they do; None for none.
+        last: The widest border at which they differ; None if there is none.
     """
 
     strides: tuple[int, ...]
@@ -63,12 +63,12 @@ class Reach:
 
     @property
     def name(self) -> str:
-        """The padding, and whether there are biases."""
+        """The padding, and whether layers have biases."""
         return f"{self.padding}, biased" if self.biased else self.padding
 
 
 def check_horizons(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Measures every network; the check fails if one reads location from beyond its bound."""
+    """Measures every network; the check fails if one reads location beyond its bound."""
     split = list(stored.spec.splits)[-1]
     rows = min(SOURCES, len(stored.manifest.sources[split])) * stored.spec.rows_per_source
     images = stored.images(stored.default_config, split, 0, rows)
@@ -91,14 +91,14 @@ def check_horizons(stored: StoredFolder, options: NetworkOptions) -> CheckResult
 
 
 def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bool, device: str) -> Reach:
-    """Tries borders from one beyond the bound inwards, until the corners differ.
+    """Tries borders, from one beyond the bound inwards, until the corners differ.
 
     Args:
-        images: (rows, c, h, w) uint8, both corners of a source after one another.
-        strides: Of the network.
-        padding: Of the network.
-        biased: Of the network.
-        device: Of torch.
+        images: (rows, c, h, w) uint8, the two corners of a source after each other.
+        strides: The network's strides.
+        padding: The network's padding.
+        biased: Whether the network has biases.
+        device: Device of torch.
     """
     channels = (images.shape[1], *[CHANNELS] * len(strides))
     network = QuadrantNet(padding, bias=biased, strides=strides, channels=channels)
@@ -114,7 +114,7 @@ def reach(images: Pixels, strides: tuple[int, ...], padding: Padding, biased: bo
 
 
 def table_of(reaches: list[Reach]) -> Table:
-    """Returns one line per depth and stride, one column per padding."""
+    """Returns a table with a line per depth and stride, and a column per padding."""
     names = list(dict.fromkeys(one.name for one in reaches))
     rows: list[tuple[str | Cell, ...]] = []
     for strides in STRIDES:

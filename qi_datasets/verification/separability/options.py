@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 DEFAULT_SOURCES = 32
-"""Sources per border that network checks use unless all are asked for."""
+"""Number of sources per border in network checks, unless all are requested."""
 
 
 @dataclass(frozen=True)
@@ -11,9 +11,9 @@ class NetworkOptions:
     """The options of checks that run networks.
 
     Attributes:
-        seeds: How many trained nets, None for each check's own default.
-        full: The paper's protocol, on all rows.
-        device: Of torch, "cpu" or "cuda...".
+        seeds: Number of trained networks, None for each check's default.
+        full: Run the paper's protocol, on all rows.
+        device: Device of torch, "cpu" or "cuda...".
         progress: Show bars, if standard error is a terminal.
     """
 
@@ -23,5 +23,5 @@ class NetworkOptions:
     progress: bool = False
 
     def sources(self, there: int) -> int:
-        """Returns how many of a split's sources are used."""
+        """Returns the number of a split's sources to use."""
         return there if self.full else min(there, DEFAULT_SOURCES)

@@ -1,6 +1,6 @@
 """Checks `qi`: with same padding a network reads the corner near the boundary, with full convolution it never does.
 
-Frozen networks with random weights; "equal" is the tolerance of `networks.tolerance`. Where a network's features are
+It uses frozen networks with random weights; "equal" means within `networks.tolerance`. If a network's features are
 equal for the two corners of every source, each of its answers is right for one corner and wrong for the other, so that
 nothing trained on them can beat 50 %.
 """
@@ -29,14 +29,14 @@ from qi_datasets.verification.stored_folder import StoredFolder
 
 CHANCE = 1 / len(CORNERS)
 BATCH = 8
-"""Sources that are in memory at a time."""
+"""Number of sources that are in memory at a time."""
 
 FULL, SAME, BIASED_FULL, EXACT = "full", "same", "full, biased", "exact, biased"
 
 
 @dataclass(frozen=True)
 class Version:
-    """The baseline in one padding. everywhere: measured at every border, not only as far as it can read location."""
+    """The baseline in one padding. everywhere: measure at all borders, not only as far as it can read location."""
 
     name: str
     padding: Padding
@@ -45,7 +45,7 @@ class Version:
     everywhere: bool = False
 
     def network(self) -> nn.Module:
-        """Returns the network, with the weights that all versions of one bias share."""
+        """Returns the network, with weights that all versions with (or without) biases share."""
         net = QuadrantNet(self.padding, bias=self.biased)
         return net.exact() if self.exact else net
 
@@ -56,7 +56,7 @@ class Version:
 
     @property
     def horizon(self) -> int:
-        """Border from which on the corners give equal features, by geometry; of exact, that of what it mends."""
+        """The border from which on the corners have equal features, by geometry; for exact, that of full with biases."""
         return location_horizon(self.field, self.padding, biased=self.biased)
 
 
@@ -72,7 +72,7 @@ VERSIONS = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """One version at one border: largest difference between corners, of scale; accuracy of a probe on test sources."""
+    """One version at one border: largest relative difference between corners; accuracy of a probe on test sources."""
 
     difference: float
     equal: bool
@@ -88,7 +88,7 @@ class Borders:
 
 
 def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Frozen baselines at every stored border, and the borders up to which deeper and shallower ones read location."""
+    """Checks frozen baselines at every stored border, and the borders up to which other depths read location."""
     measured = measure(stored, options)
     horizons = check_horizons(stored, options)
     checks = (
@@ -104,7 +104,7 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def measure(stored: StoredFolder, options: NetworkOptions) -> Borders:
-    """Returns every version at every border where it can differ, and those marked so at all."""
+    """Measures every version at every border where its features can differ, and some versions at all borders."""
     splits = list(stored.spec.splits)
     train, test = splits[0], splits[-1]
     count = options.sources(min(len(stored.manifest.sources[split]) for split in (train, test)))
@@ -135,7 +135,7 @@ def measure(stored: StoredFolder, options: NetworkOptions) -> Borders:
 
 
 def batches(stored: StoredFolder, config: str, split: str, sources: int) -> Iterator[Pixels]:
-    """Yields the images of the first sources, both corners after one another: arrays (2 x sources, c, h, w)."""
+    """Yields the images of the first sources, the two corners after each other: arrays (2 x sources, c, h, w)."""
     rows, step = sources * stored.spec.rows_per_source, BATCH * stored.spec.rows_per_source
     for start in range(0, rows, step):
         yield stored.images(config, split, start, min(start + step, rows))
@@ -162,14 +162,14 @@ def probe_accuracy(train: np.ndarray | None, test: np.ndarray) -> Interval:
 def judge_figure(
     stored: StoredFolder, name: str, cause: str, figure: str, meaning: str, share: Interval | None = None
 ) -> Check:
-    """Returns a check that failed if there is a cause."""
+    """Returns a check, which failed if there is a cause."""
     interval = (share.low, share.high) if share else None
     numbers = {"accuracy": share.mean} if share else {}
     return Check(stored.name, name, Status.FAIL if cause else Status.PASS, figure, meaning, interval, cause, numbers)
 
 
 def unequal(stored: StoredFolder, measured: Borders, version: str) -> tuple[float, str]:
-    """Returns the largest difference of a version over all borders, and where it is beyond rounding and why, or ""."""
+    """Returns a version's largest difference over all borders, and why it is beyond rounding (where), or ""."""
     found = measured.by_version[version]
     worst = max(measurement.difference for measurement in found.values())
     where = [f"{border}" for border, measurement in found.items() if not measurement.equal]
@@ -184,7 +184,7 @@ def unequal(stored: StoredFolder, measured: Borders, version: str) -> tuple[floa
 
 
 def full_is_blind(stored: StoredFolder, measured: Borders) -> Check:
-    """Full convolution without biases: equal features at every border."""
+    """Checks full convolution without biases: equal features at every border."""
     worst, cause = unequal(stored, measured, FULL)
     meaning = "full convolution without biases gives both corners the same features, so nothing on them beats 50 %"
     figure = f"{worst:.1e} of scale, {len(measured.by_version[FULL])} borders"
@@ -192,14 +192,14 @@ def full_is_blind(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def exact_is_blind(stored: StoredFolder, measured: Borders) -> Check:
-    """Exact full convolution with biases: equal features too."""
+    """Checks exact full convolution with biases: equal features too."""
     worst, cause = unequal(stored, measured, EXACT)
     meaning = "exact full convolution is blind with biases too: it pads with what black has become"
     return judge_figure(stored, "exact is blind", cause, f"{worst:.1e} of scale", meaning)
 
 
 def same_reads(stored: StoredFolder, measured: Borders) -> Check:
-    """Returns a probe on same-padded features is better than chance without a border."""
+    """Checks that a probe on same-padded features is better than chance without a border."""
     share = measured.by_version[SAME][0].accuracy
     cause = "" if share.low > CHANCE else f"a probe reaches {share.mean:.1%} at border 0, which chance may as well"
     meaning = f"a linear probe on random same-padded features reads the corner ({measured.sources} test sources)"
@@ -207,7 +207,7 @@ def same_reads(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def same_goes_blind(stored: StoredFolder, measured: Borders) -> Check:
-    """From some border on, not beyond the computed one, same padding is at chance."""
+    """Checks that from some border on, not beyond the computed one, same padding is at chance."""
     found, horizon = measured.by_version[SAME], next(one for one in VERSIONS if one.name == SAME).horizon
     beyond = [border for border in found if border >= horizon]
     name, meaning = "same goes blind", f"beyond the computed horizon, border {horizon}, same padding is at chance"
@@ -226,7 +226,7 @@ def same_goes_blind(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def biased_leaks(stored: StoredFolder, measured: Borders) -> Check:
-    """Full convolution with biases, shown beside the one without: it leaks."""
+    """Shows full convolution with biases beside the one without: it leaks."""
     first = measured.by_version[BIASED_FULL][0]
     meaning = "full convolution is no guarantee: with biases, black changes inside and ends at the zero padding"
     figure = f"{first.accuracy.mean:.1%} at border 0"
@@ -235,7 +235,7 @@ def biased_leaks(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def show_circular(stored: StoredFolder, measured: Borders) -> Check:
-    """Circular padding, of which nothing is required."""
+    """Shows circular padding, of which nothing is required."""
     version = next(one for one in VERSIONS if one.padding == "circular")
     first, stride = measured.by_version[version.name][0], version.field.stride
     meaning = f"reported only: no canvas is a multiple of the total stride {stride}, so the wrapped map has a seam"
@@ -244,7 +244,7 @@ def show_circular(stored: StoredFolder, measured: Borders) -> Check:
 
 
 def by_border(measured: Borders) -> Table:
-    """Differences and accuracies at every border."""
+    """Returns a table of differences and accuracies at every border."""
     borders = sorted(measured.by_version[FULL])
 
     def cell(name: str, border: int) -> Cell:

@@ -17,18 +17,18 @@ TESTS = ("test_similar", "test_dissimilar")
 BLIND: tuple[Padding, ...] = ("circular", "full")
 RANDOM_NETS, FULL_RANDOM_NETS = 1, 3
 ENOUGH = 200
-"""Rows that show that answers differ; that they are alike is shown on all."""
+"""Number of rows that show that answers differ; to show that they are alike, all rows are used."""
 FULL_SEEDS = 10
 
 PAPER = {"valid": (100.0, 0.2), "same": (99.8, 8.4), "circular": (73.7, 73.7), "full": (89.7, 89.7)}
 """Accuracy in % on the similar and on the dissimilar test (arXiv 2003.07064, experiment 2; 10 seeds)."""
 
 REQUIRED = {"valid": (0.99, 0.02), "same": (0.98, 0.20)}
-"""Least accuracy on the similar test, greatest on the dissimilar one, of nets that read location."""
+"""Smallest accuracy on the similar test and largest on the dissimilar one, of networks that read location."""
 
 
 def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Random weights: full and circular answer both tests alike, row by row. With `full`, trained nets too."""
+    """Checks random weights (full and circular answer both tests alike, row by row); with `full`, trained nets too."""
     images = {split: load(stored, split) for split in TESTS}
     checks, rows = [], []
     nets = FULL_RANDOM_NETS if options.full else RANDOM_NETS
@@ -48,7 +48,7 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def load(stored: StoredFolder, split: str) -> LabelledImages:
-    """Returns all rows of a split."""
+    """Reads all rows of a split."""
     rows = stored.count(stored.default_config, split)
     found, images = stored.rows_and_images(stored.default_config, split, 0, rows)
     return LabelledImages(images, np.array([row["label"] for row in found], np.int64))
@@ -58,10 +58,10 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
     """Returns the largest relative difference between the logits of paired rows, and whether all count as equal.
 
     Args:
-        tests: Images of the two tests, row by row the pairs.
-        padding: Of the nets.
-        seeds: Of the nets.
-        device: Of torch.
+        tests: Images of the two tests, paired row by row.
+        padding: The networks' padding.
+        seeds: The networks' seeds.
+        device: Device of torch.
     """
     worst, equal = 0.0, True
     for seed in seeds:
@@ -74,11 +74,11 @@ def random_difference(tests: list[Images], padding: Padding, seeds: range, devic
 
 
 def judge_untrained(stored: StoredFolder, padding: Padding, worst: float, equal: bool) -> Check:
-    """Returns whether random nets of one padding answer the two tests alike exactly if they should.
+    """Checks that random networks of one padding answer the two tests alike exactly if they should.
 
     Args:
         stored: The set.
-        padding: Of the nets.
+        padding: The networks' padding.
         worst: Largest relative difference between the logits of paired rows.
         equal: Whether all count as equal.
     """
@@ -93,13 +93,13 @@ def judge_untrained(stored: StoredFolder, padding: Padding, worst: float, equal:
 
 
 def not_trained(stored: StoredFolder) -> CheckResults:
-    """Returns the line that says that training was left out."""
+    """Returns the check that says that training was left out."""
     meaning = "accuracies of trained nets: add full=True (minutes per seed on a CPU; seeds=N)"
     return CheckResults((Check(stored.name, "trained nets", Status.LEFT_OUT, "", meaning),))
 
 
 def train(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Returns the paper's protocol, for every padding and seed."""
+    """Trains by the paper's protocol, for every padding and seed."""
     data = {split: load(stored, split) for split in stored.spec.splits}
     seeds = range(options.seeds or FULL_SEEDS)
     tests = {split: data[split] for split in TESTS}
@@ -125,13 +125,13 @@ def train(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def accuracies(runs: list[RedGreenRun]) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracies on the similar and on the dissimilar test, one per seed."""
+    """Returns accuracies on the similar and on the dissimilar test, one per seed."""
     similar, dissimilar = (np.array([run.accuracies[split] for run in runs]) for split in TESTS)
     return similar, dissimilar
 
 
 def judge_trained(stored: StoredFolder, padding: Padding, runs: list[RedGreenRun]) -> Check:
-    """Returns whether nets of one padding do what the paper found."""
+    """Checks that networks of one padding behave as in the paper."""
     similar, dissimilar = (float(values.mean()) for values in accuracies(runs))
     figure = f"{similar:.1%} / {dissimilar:.1%}"
     if padding in BLIND:
@@ -149,7 +149,7 @@ def judge_trained(stored: StoredFolder, padding: Padding, runs: list[RedGreenRun
 
 
 def comparison(runs: dict[Padding, list[RedGreenRun]]) -> Table:
-    """Trained accuracies beside the paper's."""
+    """Returns a table of trained accuracies beside the paper's."""
 
     def cell(values: np.ndarray) -> Cell:
         text = f"{100 * values.mean():.1f}" + (f" ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else "")
@@ -171,7 +171,7 @@ def comparison(runs: dict[Padding, list[RedGreenRun]]) -> Table:
 
 
 def training_curves(runs: dict[Padding, list[RedGreenRun]]) -> Plot:
-    """Validation loss by epoch, of each padding's first seed."""
+    """Returns a plot of validation loss by epoch, of each padding's first seed."""
     curves = tuple(
         Curve(
             f"{padding}, seed {of[0].seed}",

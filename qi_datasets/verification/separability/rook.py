@@ -15,11 +15,11 @@ from qi_datasets.verification.stored_folder import StoredFolder
 
 SEEDS, FULL_SEEDS = 20, 200
 SHOWN = 6
-"""Trained nets whose filters and feature maps are drawn."""
+"""Number of trained networks whose filters and feature maps are drawn."""
 
 
 def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
-    """Trains the net from many seeds with both paddings: same must read location in half of them, full in none.
+    """Trains the network from many seeds with both paddings: same must read location in half of them, full in none.
 
     Training is on the CPU whatever the device: a GPU is slower at a single 5x5 filter.
     """
@@ -80,7 +80,7 @@ def check(stored: StoredFolder, options: NetworkOptions) -> CheckResults:
 
 
 def pictures(images: torch.Tensor, runs: RookRuns) -> Tiles:
-    """Filters of the first trained nets, and the response of each to both images."""
+    """Draws filters of the first trained networks, and the response of each to both images."""
     filters = torch.from_numpy(runs.filters[:SHOWN])[:, None]
     maps = responses(images, filters, runs.padding)
     names = [f"seed {seed}: {share:.0%}" for seed, share in zip(runs.seeds, runs.accuracies, strict=True)][:SHOWN]
