@@ -56,7 +56,7 @@ class Version:
 
     @property
     def horizon(self) -> int:
-        """The border from which on the corners have equal features, by geometry; for exact, that of full with biases."""
+        """The border from which on the corners have equal features, by geometry; for exact, that of biased full."""
         return location_horizon(self.field, self.padding, biased=self.biased)
 
 
