@@ -127,8 +127,8 @@ def central_square(image: Image.Image, share: float, side: int) -> Pixels:
 
     The exact, fractional box is resized in one antialiased bilinear step. Before that the image is cropped to the
     smallest integer rectangle that contains the box: Pillow 13 chooses the order of its two passes by the shape of its
-    input, and Pillow 11, 12 and 13 agree in every pixel only on the cropped rectangle (cards/specification.md, "The
-    patch").
+    input, and only on the cropped rectangle do Pillow 11, 12 and 13 agree in every pixel
+    (cards/specification.md, "The patch").
     """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     width, height = rgb.size
