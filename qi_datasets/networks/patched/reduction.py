@@ -149,7 +149,7 @@ def variance(
     correction = int(unbiased) if correction is None else correction
     centred = input - means(input, dims, keepdim=True)
     found = torch.sum(centred * centred, dims, keepdim=keepdim) / max(count - correction, 0)
-    found = found.sqrt() if name.startswith("std") else found
+    found = _root(found) if name.startswith("std") else found
     return (found, torch.mean(input, dims, keepdim=keepdim)) if name.endswith("mean") else found
 
 
@@ -162,7 +162,15 @@ def norm(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     dim, keepdim = given.pop("dim", None), given.pop("keepdim", False)
     if order not in (2, 2.0, "fro", None) or any(value is not None for value in given.values()):
         return NotImplemented
-    return torch.sum(input * input, _dims(input, dim), keepdim=keepdim).sqrt()
+    return _root(torch.sum(input * input, _dims(input, dim), keepdim=keepdim))
+
+
+def _root(x: Any) -> Any:
+    """Returns square roots, whose gradient at 0 is 0, as that of torch's norms and deviations."""
+    if not torch.is_grad_enabled():
+        return x.sqrt()
+    zero = x == 0
+    return x.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
 
 @Patched.rules.register("adaptive_avg_pool2d", "adaptive_max_pool2d")

@@ -229,13 +229,18 @@ def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pa
 
 
 def _endless(x: Patched, fill: float) -> Pair:
-    """Returns what padding is stored as: the row and the column of endless black, if these are `fill` all along."""
+    """Returns what padding is stored as: the row and the column of endless black, if these are `fill` all along.
+
+    A background that wants a gradient is not padding, which has none, whatever its values.
+    """
     rows, columns = x.axes[0].endless, x.axes[1].endless
     if x.is_whole or rows is None or columns is None:
         return OUTSIDE
     with torch.no_grad():
         for one in {id(place.background): place.background for place in x.places}.values():
-            if one is None or not bool((one[..., rows, :] == fill).all() and (one[..., columns] == fill).all()):
+            if one is None or one.requires_grad:
+                return OUTSIDE
+            if not bool((one[..., rows, :] == fill).all() and (one[..., columns] == fill).all()):
                 return OUTSIDE
     return rows, columns
 

@@ -118,6 +118,27 @@ def test_a_residual_network():
     assert check_training(network).local
 
 
+class ChannelNorm(nn.Module):
+    """Divides channels by their norms over all positions, of which one is 0."""
+
+    def forward(self, x):
+        x = torch.cat([x, 0 * x[:, :1]], 1)
+        return x / (x.norm(p=2, dim=(2, 3), keepdim=True) + x.std((2, 3), keepdim=True) + 1)
+
+
+@pytest.mark.parametrize("between", [nn.GELU, ChannelNorm])
+def test_layers_without_bias_at_initialization(between):
+    """Black is 0 in every layer, as padding is, which has no gradient."""
+    torch.manual_seed(0)
+    first, last = nn.Conv2d(3, 4, 3, padding=1), nn.LazyConv2d(4, 5, stride=2, padding=2)
+    body = pooled(first, between(), last, nn.GELU(), nn.Conv2d(4, 4, 3, padding=1), maximum=False)
+    network = nn.Sequential(body, nn.Linear(4, 2))
+    network.double()(patches_of(1))
+    for layer in (first, last):
+        nn.init.zeros_(layer.bias)
+    assert check_training(network).local
+
+
 def test_calibration():
     """Without gradients, running statistics alone change; frozen features then follow them."""
     network, (patches, at, _) = small("residual"), corners()
