@@ -1,15 +1,15 @@
-"""A tensor type for maps on an endless canvas: networks run on it, as they are, in another padding than their own.
+"""A tensor type for maps on an endless canvas: a network runs on it unchanged, with another padding than its own.
 
-A `Plane` knows what each of its positions sees of the image, and with that where it stands on an endless map, and what
-the map is where the canvas is black. Every layer computes the positions that the padding asks for:
+A `Plane` knows which pixels each of its positions sees, and so its place on an endless map, and the map's values
+where the canvas is black. Every layer computes the positions that the padding requires:
 
-- `full`, `exact`: all that see some of the image, with zeros around them, or with the background;
-- `valid`: those that see nothing but the image;
-- `circular`, `reflect`, `replicate`: as many as the network's own padding gives, filled from within the map;
-- `own`: the network's own computation, followed to learn what a position sees.
+- `full`, `exact`: all positions that see a part of the image, with zeros or the background around them;
+- `valid`: the positions that see only the image;
+- `circular`, `reflect`, `replicate`: as many as with the network's own padding, which is filled from within the map;
+- `own`: the network's own computation, traced to find the pixels that a position sees.
 
 Positions are numbered as in the network's own padding, so that a trained network samples the image in the phase that it
-was trained with, and maps that meet are brought to the same positions. `Plane` may hold another tensor type of ours.
+was trained with, and maps are aligned where branches meet. The values of a `Plane` may be a `Patched` tensor.
 """
 
 from qi_datasets.networks.endless_maps import alone, reduction, shapes, sliding  # noqa: F401

@@ -1,4 +1,4 @@
-"""Rules for functions of each position alone: of several maps, of what came of maps, and of constants."""
+"""Rules for elementwise functions of maps, of values computed from maps, and of constants."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from qi_datasets.networks.endless_maps.tensor import (
 
 @Plane.rules.register(*POINTWISE)
 def pointwise(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes each position of maps, what came of maps, constants and numbers alone, on maps brought to one place."""
+    """Computes an elementwise function of maps, values computed from maps, and constants; aligns the maps first."""
     tensors = tensors_in((args, kwargs))
     planes = [one for one in tensors if isinstance(one, Plane)]
     maps = [plane for plane in planes if plane.axes is not None]
@@ -57,7 +57,7 @@ def pointwise(func: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Plane.rules.register("cat")
 def cat(func: Any, tensors: Sequence[Any], dim: int = 0) -> Any:
-    """Joins maps along another dimension than images, rows and columns."""
+    """Concatenates maps along another dimension than images, rows and columns."""
     x = next((one for one in tensors if isinstance(one, Plane) and one.axes is not None), None)
     if x is None or not -x.values.ndim <= dim < x.values.ndim or x.is_spatial(dim) or dim % x.values.ndim == 0:
         return NotImplemented
@@ -66,5 +66,5 @@ def cat(func: Any, tensors: Sequence[Any], dim: int = 0) -> Any:
 
 @Plane.rules.register("dropout", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
 def dropout(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
-    """Drops values; black is not dropped, as it would no longer be one value."""
+    """Drops values of the map; the background is not dropped, since it must stay one value."""
     return input.become(func(input.values, *args, **kwargs), input.background)

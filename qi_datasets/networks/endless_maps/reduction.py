@@ -1,4 +1,4 @@
-"""Rules for poolings over all positions, and for what takes statistics of them."""
+"""Rules for poolings over all positions, and for normalisations by their statistics."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from qi_datasets.networks.endless_maps.tensor import Plane, came_of, name_of
 def pool(name: str, x: Plane, *, keepdim: bool) -> Any:
     """Returns the mean or, for any other name, the maximum over all positions.
 
-    Of an endless map in `exact` padding the mean would be the background: given is the background plus what the image
-    adds to it, divided by the number of positions that the image's area holds; and the background takes part in the
-    maximum. In other paddings they are those of the positions that are computed.
+    The mean of an endless map in `exact` padding would be the background. Returned is the background plus the sum of
+    what the image adds to it, divided by the number of positions that the image's area holds; and the background takes
+    part in the maximum. In other paddings both are taken over the computed positions.
     """
     is_mean, dims = name in ("mean", "avg_pool2d", "adaptive_avg_pool2d"), x.axes or (-2, -1)
     if x.background is None or not is_mean:
@@ -33,7 +33,7 @@ def pool(name: str, x: Plane, *, keepdim: bool) -> Any:
 
 @Plane.rules.register("adaptive_avg_pool2d", "adaptive_max_pool2d")
 def adaptive_pool2d(func: Any, input: Plane, output_size: Any, return_indices: bool = False) -> Any:
-    """Pools over all positions. Several positions reveal where things are, also at sides that need no averages."""
+    """Pools over all positions. Several positions reveal location, also for sides at which no averages are needed."""
     wanted = (output_size, output_size) if output_size is None or isinstance(output_size, int) else output_size
     size = tuple(now if side is None else side for side, now in zip(wanted, input.sides, strict=True))
     if return_indices or not input.is_standard or (size != (1, 1) and input.run.padding != "own"):
@@ -61,7 +61,7 @@ def over_dimensions(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
         if name in ("mean", "amax") and not kwargs.get("dtype"):
             keepdim = kwargs.get("keepdim", next((one for one in options if isinstance(one, bool)), False))
             return pool(name, input, keepdim=keepdim)
-        # Statistics of a norm: of the positions that are computed, which are the same in both corners.
+        # Statistics of a norm are over the computed positions, which are the same in both corners.
         value = func(input.values, *args, **kwargs)
         return came_of([input], name, value, is_pooling=True) if input.run.padding == "own" else value
     mixes = input.is_spatial(*dims) or -input.values.ndim in from_last
@@ -70,7 +70,7 @@ def over_dimensions(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
 
 @Plane.rules.register("batch_norm")
 def batch_norm(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
-    """Normalises by running statistics or, in training, by the batch: by the positions that are computed."""
+    """Normalises by running statistics or, in training, by those of the batch, over the computed positions."""
     names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     given = dict(zip(names, args, strict=False)) | kwargs
     if not given.get("training"):
@@ -95,7 +95,7 @@ def scaled(values: Any, weight: Any, bias: Any) -> Any:
 def group_norm(
     func: Any, input: Plane, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """Normalises by the positions that are computed, which are the same in both corners."""
+    """Normalises by the statistics of the computed positions, which are the same in both corners."""
     if not input.is_standard:
         return NotImplemented
     if input.run.padding == "own":

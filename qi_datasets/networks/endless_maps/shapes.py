@@ -1,4 +1,4 @@
-"""Rules for other shapes of the same values, and for what takes each position of one map alone."""
+"""Rules for functions that index, permute or reshape a map, and for functions of each position of one map."""
 
 import math
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ from qi_datasets.networks.endless_maps.tensor import (
 from qi_datasets.networks.operators import Window
 
 _IMAGES, _ROWS, _COLUMNS = 7919, 7927, 7933
-"""Sizes that no dimension has, so that the place of images, rows and columns is seen in a result's shape."""
+"""Sizes that no dimension has: they show where images, rows and columns are in the shape of a result."""
 
 
 @Plane.rules.register(*ALONE, "layer_norm", "rms_norm")
 def alone(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes what orders dimensions anew, or takes parts or functions of those that are no positions."""
+    """Computes functions of each position of one map, and functions that permute or reduce its other dimensions."""
     if not isinstance(input, Plane) or input.axes is None or planes_in((args, kwargs)):
         return NotImplemented
     sizes = [_IMAGES, *input.values.shape[1:]]
@@ -35,7 +35,7 @@ def alone(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         shapes = [list(one.shape) for one in tensors_in(func(probe, *rest, **options))]
     except (RuntimeError, IndexError) as error:
-        # A list of sizes, weights for each row: what the map itself takes alone.
+        # Arguments such as a list of sizes, or weights for each row, fit the map alone, not the probe.
         raise NotAMapError(str(error)) from error
     if any(shape[:1] != [_IMAGES] or shape.count(_ROWS) != 1 or shape.count(_COLUMNS) != 1 for shape in shapes):
         return NotImplemented
@@ -51,14 +51,14 @@ def alone(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Plane.rules.register("prelu", "local_response_norm", "channel_shuffle")
 def by_channel(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes what takes the second dimension for channels."""
+    """Computes functions whose channels are the second dimension."""
     is_map = isinstance(input, Plane) and not input.is_spatial(1)
     return alone(func, input, *args, **kwargs) if is_map else NotImplemented
 
 
 @Plane.rules.register(*RESHAPED)
 def reshape(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
-    """Divides or joins dimensions beside rows and columns, or divides those into a grid of blocks."""
+    """Divides or joins dimensions other than rows and columns, or divides rows and columns into a grid of blocks."""
     value, old = func(input.values, *values_of(args), **values_of(kwargs)), input.values
     if value.dtype != old.dtype or value.shape[0] != old.shape[0]:
         return NotImplemented
@@ -80,7 +80,7 @@ def reshape(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
 
 
 def _dimension_of(old: Sequence[int], place: int, new: Sequence[int]) -> tuple[int, int | None]:
-    """Returns the dimension of a new shape that goes through an old one, and in which steps; None for no step."""
+    """Returns the dimension of a new shape that replaces an old one, and its step; None for no step."""
     after, size = math.prod(old[place + 1 :]), old[place]
     for index in range(1, len(new)):
         below = math.prod(new[index + 1 :])
@@ -92,7 +92,7 @@ def _dimension_of(old: Sequence[int], place: int, new: Sequence[int]) -> tuple[i
 
 @Plane.rules.register("__getitem__")
 def getitem(func: Any, input: Plane, index: Any) -> Any:
-    """Takes out some channels, every n-th position, or a map without its first or last positions."""
+    """Computes `x[index]` for some channels, for every n-th position, and without the first or last positions."""
     count, axes, run = input.values.ndim, input.axes or (), input.run
     parts = list(index) if isinstance(index, tuple) else [index]
     if not all(isinstance(part, int | slice) or part is ... for part in parts):
@@ -116,13 +116,13 @@ def getitem(func: Any, input: Plane, index: Any) -> Any:
             x.values[only], reaches=tuple(one.through(1, step, 0) for one, step in zip(reaches, steps, strict=True))
         )
     elif steps != [1, 1]:
-        # An endless map goes on where it is cut: its positions are counted otherwise.
+        # An endless map continues where it is cut: only the numbers of its positions change.
         x = x.slide(window, lambda values, _: values[..., :: steps[0], :: steps[1]])
     return x if all(part == slice(None) for part in parts) else alone(func, x, tuple(parts))
 
 
 def _is_cut(part: Any, side: int) -> bool:
-    """Returns whether a slice leaves out so many rows or columns at the start and the end, at any size of the map."""
+    """Returns whether a slice leaves out this many rows or columns at start and end, for every size of the map."""
     if not isinstance(part, slice):
         return False
     first, stop, step = part.start or 0, part.stop, part.step or 1
@@ -131,20 +131,20 @@ def _is_cut(part: Any, side: int) -> bool:
 
 @Plane.rules.register("expand", "repeat", "expand_as")
 def expand(func: Any, input: Plane, *args: Any) -> Any:
-    """Leaves a map as it is where it has that shape already."""
+    """Returns the map unchanged if it has that shape already."""
     return input if func(input.values, *values_of(args)).shape == input.values.shape else NotImplemented
 
 
 @Plane.rules.register("roll", "flip")
 def roll(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
-    """Moves positions around the map: each may then see any."""
+    """Moves positions around the map; each may then see any pixel."""
     own = input.run.padding == "own"
     return input.become(func(input.values, *args, **kwargs), is_bounded=False) if own else NotImplemented
 
 
 @Plane.rules.register("new_empty", "new_zeros", "new_ones", "new_full", "new_tensor")
 def new(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Tensor:
-    """Makes a tensor of a map's type and device."""
+    """Makes a tensor of a map's type, on its device."""
     return func(input.values, *args, **kwargs)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Rules for layers with windows, for padding and for other scales."""
+"""Rules for layers with windows, for padding and for interpolation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ _PARAMETERS = {
 
 @Plane.rules.register(*_PARAMETERS)
 def windows(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Convolves by weights that don't depend on the images, or pools windows; indices of maxima have no rule.
+    """Computes a convolution whose weights don't depend on the images, or a pooling; indices of maxima have no rule.
 
     On an endless map there is no last window to leave out or to round up to, and every position of a mean counts.
     """
@@ -48,13 +48,13 @@ def windows(func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def is_whole(kernel_size: Any) -> bool:
-    """Returns whether a kernel is given as the map's own size, as in `F.avg_pool2d(x, x.shape[-2:])`."""
+    """Returns whether a kernel is the map's own size, as in `F.avg_pool2d(x, x.shape[-2:])`."""
     return all(isinstance(one, Side) for one in (kernel_size if isinstance(kernel_size, Sequence) else [kernel_size]))
 
 
 @Plane.rules.register("pad")
 def pad(func: Any, input: Plane, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Any:
-    """Pads as the network does. An endless map continues there: only its positions are counted from another one."""
+    """Pads as the network does. An endless map continues there, so only the numbers of its positions change."""
     run, others, amounts = input.run, list(pad), []
     for axis in input.axes or ():
         sides = slice(-2 * axis - 2, -2 * axis)
@@ -77,7 +77,7 @@ def pad(func: Any, input: Plane, pad: Sequence[int], mode: str = "constant", val
 
 @Plane.rules.register("interpolate", "upsample")
 def interpolate(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
-    """Follows enlarging by whole numbers."""
+    """Enlarges a map by whole factors."""
     value = func(input.values, *args, **kwargs)
     factors = [new / side for new, side in zip(value.shape[-2:], input.sides, strict=True)]
     divides = all(
@@ -85,7 +85,7 @@ def interpolate(func: Any, input: Plane, *args: Any, **kwargs: Any) -> Any:
     )
     if not input.is_standard or input.run.padding != "own" or not divides:
         return NotImplemented
-    # Nearest neighbours read one position, bicubic ones two on each side, all others the next one at most.
+    # Nearest neighbours read one position, bicubic interpolation two on each side, all others at most the next one.
     more = 2 if "bicubic" in (*args, *kwargs.values()) else 1
     wider = (Reach(one.before + more * one.stride, one.after + more * one.stride, one.stride) for one in input.reaches)
     steps = (int(one.stride // factor) for one, factor in zip(input.reaches, factors, strict=True))

@@ -1,4 +1,4 @@
-"""Maps on an endless canvas: which positions are computed, and what each of them sees of the image."""
+"""Maps on an endless canvas: the computed positions, and the pixels that each of them sees."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from qi_datasets.networks.operators import (
 PaddingVariant = Literal["own", "full", "exact", "valid", "circular", "reflect", "replicate"]
 FROM_WITHIN = ("circular", "reflect", "replicate")
 ENDLESS = ("full", "exact", "valid")
-"""Paddings in which a map is a part of an endless one; in the others it has the network's own positions."""
+"""Paddings in which a map is part of an endless one; in the others it has the network's own positions."""
 POINTWISE = {
     *pointwise_functions(),
     *("clone", "contiguous", "detach", "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda"),
@@ -35,12 +35,12 @@ _TAKE_ANYTHING = frozenset((*POINTWISE, "cat", "stack"))
 _LINEAR = frozenset(
     (*POINTWISE, *ALONE, *RESHAPED, "batch_norm", "layer_norm", "dropout", "prelu", "cat", "__getitem__", "expand")
 ) | {"mean", "sum", "adaptive_avg_pool2d"}
-"""Functions that leave it to linear layers to mix what is no map: a head on places that were kept is made of them."""
+"""Functions that don't mix values other than by linear layers: a head on several positions consists of these."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The pixels that a map's positions see along one axis: j those from `j * stride - before` to `j * stride + after`.
+    """The pixels that a map's positions see along one axis: j sees `j * stride - before` to `j * stride + after`.
 
     Windows of windows are windows, so that three numbers hold for a whole network.
     """
@@ -60,33 +60,33 @@ class Reach:
         return Reach(before, self.after + self.stride * (size - 1 - padding), self.stride * stride)
 
     def joined(self, other: "Reach") -> "Reach":
-        """Returns what a position sees through two branches. Raises `OptionError` if their strides differ."""
+        """Returns the reach of positions that see through two branches. Raises `OptionError` if strides differ."""
         if self.stride != other.stride:
             raise OptionError(f"branches of strides {self.stride} and {other.stride} meet")
         return Reach(max(self.before, other.before), max(self.after, other.after), self.stride)
 
     def positions(self, side: int, *, inside: bool) -> range:
-        """Returns the positions that see some of so many pixels, or `inside`: that see nothing else."""
+        """Returns the positions that see some of `side` pixels, or with `inside`, that see no others."""
         if inside:
             return range(-(-self.before // self.stride), (side - 1 - self.after) // self.stride + 1)
         return range(-(self.after // self.stride), (side - 1 + self.before) // self.stride + 1)
 
 
 Reaches = tuple[Reach, ...]
-"""Along rows and along columns."""
+"""The reaches along rows and along columns."""
 
 
 @dataclass(frozen=True)
 class End:
-    """A call at which a map ceased to be one.
+    """A call whose result is not a map any more.
 
     operator: the name of the function that pooled it, or took its positions for something else
     call: which call of a function of that name it was, from 0, where they were counted
     place: the layer that called it, "" if there is none
     is_pooling: whether it pooled over all positions
-    keeps_dims: whether what came of it has as many dimensions
+    keeps_dims: whether the result has as many dimensions
     axes: which dimensions were rows and columns, counted from the last
-    reaches: what a position saw
+    reaches: the pixels that a position saw
     """
 
     operator: str
@@ -104,13 +104,13 @@ class Run:
 
     padding: one of `PaddingVariant`
     sides: rows and columns of an image
-    maps: those met so far, in `own` padding
+    maps: the maps so far, in `own` padding
     periods: by how many pixels the network's grids of blocks repeat (windows of attention), in `own` padding
     has_padded: whether the network has asked for padding
     running: the layers that are running, outermost first, where that is followed
     layers: layers with weights that were called, in order, where that is followed
     calls: how often functions of each name were called, where that is followed
-    ends: where maps ended, and how many of `layers` had been called then
+    ends: calls at which maps ended, with the number of `layers` called until then
     """
 
     padding: PaddingVariant
@@ -134,7 +134,7 @@ class Run:
         return f"layer {self.running[-1]}: " if self.running and self.running[-1] else ""
 
     def positions(self, reaches: Reaches) -> list[range]:
-        """Returns the rows and columns of an endless map that are computed. Raises `TooSmallError` for none."""
+        """Returns the computed rows and columns of an endless map. Raises `TooSmallError` if there are none."""
         found = [
             one.positions(side, inside=self.padding == "valid") for one, side in zip(reaches, self.sides, strict=True)
         ]
@@ -143,7 +143,7 @@ class Run:
         return found
 
     def check_has_padded(self) -> None:
-        """Raises `OptionError` if the run was to pad from within, and padded nothing."""
+        """Raises `OptionError` if the run should have padded from within, but the network pads nothing."""
         if self.padding in FROM_WITHIN and not self.has_padded:
             raise OptionError(f"the network pads nothing, so that {self.padding} padding would change nothing")
 
@@ -161,15 +161,15 @@ class Side(int):
 class Plane(RuledTensor):
     """A map: `values` at the positions of `run`, `background` at all others.
 
-    values: the positions that are computed, of any tensor type
-    background: the map where the canvas is black, one position, (1 or N, ...); None where that isn't needed
-    axes: which dimensions are rows and columns, counted from the last; None for what came of maps and is none itself
+    values: the computed positions, of any tensor type
+    background: the map where the canvas is black, one position, (1 or N, ...); None if it isn't needed
+    axes: which dimensions are rows and columns, counted from the last; None for values from maps that are no map
         (only in `own` padding)
-    reaches: what a position sees
+    reaches: the pixels that a position sees
     is_bounded: whether it sees nothing else: False after an operation that mixes all positions, and for
         places that were added to a map (coordinates, learned tables) or kept in a vector
-    ends: of what is no map, where the maps that it came of ended
-    is_mixed: of what is no map, whether its positions were mixed otherwise than by linear layers
+    ends: for values that are no map, the calls at which their maps ended
+    is_mixed: for values that are no map, whether positions were mixed other than by linear layers
     """
 
     rules = Rules()
@@ -177,7 +177,7 @@ class Plane(RuledTensor):
 
     @staticmethod
     def __new__(cls, values: Tensor, *_: Any, **__: Any) -> Self:
-        """Makes the tensor; its state is described at the class."""
+        """Makes the tensor; the class describes its state."""
         return cls._make_wrapper_subclass(cls, values.shape, dtype=values.dtype, device=values.device)
 
     def __init__(
@@ -198,7 +198,7 @@ class Plane(RuledTensor):
 
     @classmethod
     def of_images(cls, images: Tensor, run: Run, background: float | Sequence[float] = 0.0) -> "Plane":
-        """Returns images (N, C, H, W) on a canvas of that background, of all channels or of each."""
+        """Returns images (N, C, H, W) on a canvas with this background, for all channels or for each."""
         if run.padding != "exact":
             return cls(images, None, run)
         numbers = list(background) if isinstance(background, Sequence) else [background] * images.shape[1]
@@ -206,12 +206,12 @@ class Plane(RuledTensor):
         return cls(images, black[None, :, None, None], run)
 
     def become(self, values: Tensor, background: Tensor | None = None, **changes: Any) -> "Plane":
-        """Returns a map with other values, and in what is given else, on the same canvas."""
+        """Returns a map on the same canvas with other values, and the changes in `changes`."""
         names = ("axes", "reaches", "is_bounded", "ends", "is_mixed")
         return Plane(values, background, self.run, **{name: getattr(self, name) for name in names} | changes)
 
     def each(self, function: Callable[[Tensor], Tensor], **changes: Any) -> "Plane":
-        """Returns the map after a function that takes each position alone."""
+        """Returns the map after a function of each position."""
         black = None if self.background is None else function(self.background)
         return self.become(function(self.values), black, **changes)
 
@@ -222,7 +222,7 @@ class Plane(RuledTensor):
 
     @property
     def sides(self) -> Pair:
-        """Rows and columns that are computed."""
+        """Number of computed rows and columns."""
         rows, columns = self.axes or (-2, -1)
         return self.values.shape[rows], self.values.shape[columns]
 
@@ -231,13 +231,13 @@ class Plane(RuledTensor):
         return any((dim - self.values.ndim if dim >= 0 else dim) in (self.axes or ()) for dim in dims)
 
     def marked(self, found: Any, dim: int | None = None) -> Any:
-        """Returns sizes of the map with those of rows and columns marked as such; `found` are all sizes, or one."""
+        """Returns sizes of the map with rows and columns marked as such; `found` has all sizes, or one."""
         if dim is not None:
             return Side(found) if self.is_spatial(dim) else found
         return torch.Size([Side(size) if self.is_spatial(place) else size for place, size in enumerate(found)])
 
     def beyond(self, spans: Sequence[range]) -> list[Pair]:
-        """Returns how many of these rows and columns of the endless map lie before and after those computed."""
+        """Returns how many of these rows and columns of the endless map are before and after the computed ones."""
         here = self.run.positions(self.reaches)
         return [(one.start - to.start, to.stop - one.stop) for one, to in zip(here, spans, strict=True)]
 
@@ -297,7 +297,7 @@ class Plane(RuledTensor):
 
     @classmethod
     def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes what may mix positions, in `own` padding. Raises `UnsupportedOperationError` in any other."""
+        """Computes a function that may mix positions, in `own` padding. Raises `UnsupportedOperationError` if not."""
         planes = planes_in((args, kwargs))
         run = planes[0].run
         if run.is_endless:
@@ -306,18 +306,18 @@ class Plane(RuledTensor):
             )
         value = func(*values_of(args), **values_of(kwargs))
         if run.padding != "own":
-            # The map has all its positions: it is computed as usual, and layers that come later pad from within.
+            # The map has all its positions: it is computed as usual, and later layers pad from within.
             return map_tensors(value, lambda one: planes[0].become(one, axes=(-2, -1)) if one.ndim > 1 else one)
         for earlier in reversed(run.maps) if isinstance(value, Tensor) else ():
             rows, columns = earlier.axes or (-2, -1)
             sides = (value.shape[rows], value.shape[columns]) if value.ndim == earlier.values.ndim else (0, 0)
             if sides == earlier.sides and min(sides) > 1:
-                # Attention that goes back to a map, a norm over positions.
+                # Attention that returns a map, or a norm over positions.
                 return earlier.become(value, is_bounded=False)
         return came_of(planes, name, value, is_mixed=name not in _LINEAR)
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Writes in place where no rule does, in `own` padding. Raises `UnsupportedOperationError` in any other."""
+        """Writes in place without a rule, in `own` padding. Raises `UnsupportedOperationError` in any other."""
         if self.run.is_endless:
             return super().write(name, func, args, kwargs)
         found = self.without_rule(name, func, args, kwargs)
@@ -332,11 +332,11 @@ class Plane(RuledTensor):
 
 
 class NotAMapError(UnsupportedOperationError):
-    """A rule can't say what becomes of a map: dimensions in another order, places that differ."""
+    """A rule can't keep a map: its dimensions have another order, or its positions differ."""
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Returns a value with a function of each of its tensors in their place, in tuples, lists and dictionaries."""
+    """Returns a value with each of its tensors replaced by a function of it, in tuples, lists and dictionaries."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, dict):
@@ -360,17 +360,17 @@ def planes_in(value: Any) -> list[Plane]:
 
 
 def values_of(value: Any, of: Callable[[Any], Any] = lambda plane: plane.values) -> Any:
-    """Returns a value with their values in place of planes, or what else a function makes of each."""
+    """Returns a value with planes replaced by their values, or by a function of each."""
     return map_tensors(value, lambda one: of(one) if isinstance(one, Plane) else one)
 
 
 def name_of(func: Any) -> str:
-    """Returns the name of a torch function, as rules are registered by it."""
+    """Returns the name by which rules for a torch function are registered."""
     return operator_of(func).name
 
 
 def came_of(planes: Sequence[Plane], name: str, value: Any, **what: bool) -> Any:
-    """Returns what came of maps, or of what was none, and is none. what: `is_pooling`, `is_mixed`."""
+    """Returns a value computed from maps that is no map itself. what: `is_pooling`, `is_mixed`."""
     is_pooling, is_mixed = what.get("is_pooling", False), what.get("is_mixed", False)
     run, ends = planes[0].run, {end for plane in planes for end in plane.ends}
     maps = [plane for plane in planes if plane.axes is not None]

@@ -1,8 +1,8 @@
-"""Networks on black images with a patch, at the cost of the patch: a tensor type, and rules for torch functions.
+"""A tensor type for black images with a patch, and rules for torch functions: networks cost as much as the patch.
 
-Every map of such an image is the map of a black canvas but for a window around the patch, which grows by each layer's
-reach. A `Patched` holds both: the black canvas's map, in which rows and columns that are alike are stored once, and for
-each place of the patch the windows of its images. A network runs on it as it is.
+Every map of such an image is the map of a black canvas except in a window around the patch, which grows by each layer's
+reach. A `Patched` has both: the black canvas's map, in which equal rows and columns are stored once, and for
+each place of the patch the windows of its images. Networks run on it unchanged.
 """
 
 from qi_datasets.networks.patched import (  # noqa: F401

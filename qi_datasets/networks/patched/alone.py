@@ -1,4 +1,4 @@
-"""Rules for functions of each position alone: of one tensor, or of several, of gates and of constants."""
+"""Rules for elementwise functions: of one tensor, or of several, with gates and constants."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ _DROPOUTS = (
 
 @Patched.rules.register(*pointwise_functions())
 def pointwise(func: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes windows and backgrounds alike; a constant that differs by position is cut where they are."""
+    """Computes windows and backgrounds alike; a constant that differs by position is cropped to match."""
     operands = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.ndim]
     if any(isinstance(one, tuple | list) for one in args):
         return NotImplemented
@@ -44,15 +44,15 @@ def combine(
     free: int = 0,
     joins: bool = False,
 ) -> Any:
-    """Returns what a function of several tensors that takes each position alone makes of them, as torch broadcasts.
+    """Computes a function of several tensors at each position alone, with torch's broadcasting.
 
-    operands: at least one is a `Patched`
-    compute: of some of the images and positions of each operand, with the operand's dimensions
-    layout: of what it computes, if another one than that of the largest operand
-    free: how many of the last dimensions need not meet, as in products of matrices
-    joins: whether it puts channels of maps one after another
+    operands: the tensors, at least one of which is a `Patched`
+    compute: the function, called with some images and positions of each operand, with the operand's dimensions
+    layout: the result's layout, if it is not that of the largest operand
+    free: number of last dimensions that need not match, as in products of matrices
+    joins: whether it concatenates the channels of maps
 
-    NotImplemented where dimensions of the operands that meet run over different things.
+    Returns NotImplemented if matching dimensions of the operands run over different things.
     """
     like = max((one for one in operands if isinstance(one, Patched)), key=lambda one: (one.is_map, one.ndim, one.sides))
     held = [_operand(one, like, free) for one in operands]
@@ -121,7 +121,7 @@ def combine(
 
 
 def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
-    """Returns an operand's values at these positions of a place's images."""
+    """Returns an operand's values at these positions for a place's images."""
     if not isinstance(one, Patched):
         return one
     place = one.places[number]
@@ -129,7 +129,7 @@ def _part(one: Any, number: int, rows: Pair, columns: Pair) -> Any:
 
 
 def _beside(maps: Sequence[Patched], number: int, rows: Pair, columns: Pair) -> Tensor:
-    """Returns the channels of several maps one after another, each written once."""
+    """Returns the concatenated channels of several maps, each written once."""
     places = [one.places[number] for one in maps]
     sizes, count = [one.values.shape[1] for one in places], max(len(one.values) for one in places)
     found = empty_like(places[0].values, (count, sum(sizes), rows[1] - rows[0], columns[1] - columns[0]))
@@ -139,7 +139,7 @@ def _beside(maps: Sequence[Patched], number: int, rows: Pair, columns: Pair) -> 
 
 
 def _of_images(dims: Layout) -> Layout:
-    """Returns what dimensions run over where positions are left out."""
+    """Returns the layout without positions."""
     return tuple(tuple(one for one in dim if one not in ("H", "W")) if "N" in dim else ("C",) for dim in dims)
 
 
@@ -167,7 +167,7 @@ def _operand(one: Any, like: Patched, free: int) -> Any:
 
 
 def _constant(one: Tensor, like: Patched, free: int) -> Any:
-    """An ordinary tensor as it is, or where it differs by position or by image as a map or as values of each image."""
+    """Returns an ordinary tensor as it is, or as a map or values of each image if it differs by position or image."""
     shape = [1] * (like.ndim - one.ndim) + list(one.shape)
     special = [k for k, dim in enumerate(like.dims[: like.ndim - free]) if dim != ("C",) and shape[k] != 1]
     if any(shape[k] != like.shape[k] for k in special):
@@ -195,7 +195,7 @@ def constant_map(values: Tensor, like: Patched) -> Patched:
 
 
 def is_gated_cheaper_whole(x: Patched) -> bool:
-    """Returns whether backgrounds of each image's own, and windows, are more than whole maps."""
+    """Returns whether backgrounds for each image, with windows, are larger than whole maps."""
     if not x.batch.by_area or not x.is_map:
         return False
     own = {id(one.values): (len(one.values), one) for one in x.places}.values()
@@ -206,7 +206,7 @@ def is_gated_cheaper_whole(x: Patched) -> bool:
 
 @Patched.rules.register(*_COPIES)
 def copied(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    """Computes each part; how parts lie in memory is ours."""
+    """Computes each part; the order of parts in memory is our own."""
     if not isinstance(x, Patched):
         return NotImplemented
     kwargs.pop("memory_format", None)
@@ -216,14 +216,14 @@ def copied(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 @Patched.rules.register(*_DROPOUTS)
 def dropout(func: Any, input: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
-    """Computes nothing in evaluation mode; what is drawn at random is drawn for whole maps."""
+    """Does nothing in evaluation mode; random numbers are drawn for whole maps."""
     return NotImplemented if training and p else input.each_stored(lambda one: one)
 
 
 def over(*wanted: int | str) -> Callable[..., Any]:
     """Returns a rule for a function of one tensor over dimensions of channels, which keeps them.
 
-    wanted: the dimensions, or the name of the argument, the first after the tensor, that says which they are or, if it
+    wanted: the dimensions, or the name of the first argument after the tensor, which has the dimensions or, if it
         is a shape, how many of the last ones
     """
 
@@ -249,7 +249,7 @@ Patched.rules.register("linear")(over(-1))
 
 @Patched.rules.register("cat")
 def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
-    """Puts channels of several tensors one after another."""
+    """Concatenates channels of several tensors."""
     like = max(tensors, key=lambda one: (isinstance(one, Patched), getattr(one, "is_map", False)))
     if not like.has_channels(dim) or any(one.ndim != like.ndim for one in tensors):
         return NotImplemented
@@ -259,7 +259,7 @@ def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
         shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
         return torch.cat([part.expand(*shape[:dim], -1, *shape[dim + 1 :]) for part in parts], dim)
 
-    # DenseNet puts all earlier maps together in each layer: all but the last are together already.
+    # DenseNet concatenates all earlier maps in each layer: all but the last have been concatenated already.
     key = dim, torch.is_grad_enabled()
     first, maps = tensors[0], [one.places if isinstance(one, Patched) else one for one in tensors]
     seen, parts = getattr(first, "joined", None), tensors
@@ -274,7 +274,7 @@ def cat(func: Any, tensors: Any, dim: int = 0) -> Any:
 
 @dataclass(frozen=True)
 class Joined:
-    """Maps that were put together last, and what they are together.
+    """The maps that were concatenated last, and their concatenation.
 
     key: in which dimension, and whether gradients were wanted
     """
@@ -286,7 +286,7 @@ class Joined:
 
 @Patched.rules.register("stack")
 def stack(func: Any, tensors: Any, dim: int = 0) -> Any:
-    """Puts tensors one after another in a dimension of their own."""
+    """Stacks tensors in a new dimension."""
     return torch.cat([one.unsqueeze(dim) for one in tensors], dim)
 
 

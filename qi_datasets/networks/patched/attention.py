@@ -15,7 +15,7 @@ _POSITIONS = ("H", "W")
 
 @Patched.rules.register("matmul", "bmm")
 def matmul(func: Any, input: Any, other: Any) -> Any:
-    """Computes each position's product, or the sum over all positions of those of each."""
+    """Computes each position's product, or the sum of the products over all positions."""
     if not isinstance(input, Patched) or not isinstance(other, Tensor) or min(input.ndim, other.ndim) < 2:
         return NotImplemented
     if not isinstance(other, Patched):
@@ -25,7 +25,7 @@ def matmul(func: Any, input: Any, other: Any) -> Any:
     if contracted == counterpart == _POSITIONS:
         same = input.dims[:-2] == other.dims[:-2] and input.sides == other.sides
         return _sum_of_products(func, input, other) if same and other.has_channels(-1) else NotImplemented
-    # Scores of each position for all positions, and what they weigh: the latter are channels of the former. Called
+    # Scores of each position for all positions, and the values that they weigh, which become channels. Called
     # anew, so that no background that depends on them is kept for other images.
     if contracted == _POSITIONS:
         return func(_over_channels(input), other)
@@ -36,13 +36,13 @@ def matmul(func: Any, input: Any, other: Any) -> Any:
 
 
 def _over_channels(x: Patched) -> Patched:
-    """Returns values of each image whose channels are the positions of a map, all of them."""
+    """Returns values of each image whose channels are all positions of a map."""
     layout: Layout = tuple(("C",) if dim == _POSITIONS else dim for dim in x.dims)
     return x.each_whole(lambda maps: store(maps, layout, ()), layout)
 
 
 def _beside(one: Patched, other: Patched) -> tuple[Patched, Callable[[Tensor], Iterator[Tensor]]]:
-    """Two maps, whose channels are put one after another, and what takes them apart, of positions (n, C, positions)."""
+    """Returns two maps with concatenated channels, and the function that separates them, for (n, C, positions)."""
     sizes = [x.places[0].values.shape[1:-2] for x in (one, other)]
     apart = [x.each_stored(lambda values: values.flatten(1, -3), NCHW) for x in (one, other)]
 
@@ -79,7 +79,7 @@ def attention(
     is_causal: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Computes attention within blocks, from positions to channels, or to all positions, those alike being one key."""
+    """Computes attention within blocks, from positions to channels, or to all positions (equal ones are one key)."""
     given = [one for one in (query, key, value) if isinstance(one, Patched)]
     if dropout_p or is_causal or len(given) != 3 or not all(one.has_channels(-1) for one in given):
         return NotImplemented
@@ -92,7 +92,7 @@ def attention(
     others = query.dims[:-2] == key.dims[:-2] and value.dims == key.dims and value.sides == key.sides
     if not others or key.dims[-2] != _POSITIONS or isinstance(attn_mask, Patched):
         return NotImplemented
-    # What is added to each pair of positions, as a table of places is, makes all of them different.
+    # A term for each pair of positions, such as a table of relative positions, makes all positions different.
     if attn_mask is not None or any(one.is_whole for one in given if one.is_map) or is_gated_cheaper_whole(key):
         return _attend_whole(lambda *parts: func(*parts, attn_mask, **kwargs), [one.as_whole() for one in given])
     return _attend(attend, query, *_beside(key, value))
@@ -111,7 +111,7 @@ def _attend_whole(attend: Any, given: list[Patched]) -> Patched:
 
 
 def _attend(attend: Any, query: Patched, beside: Patched, apart: Any) -> Patched:
-    """Attention to all positions. A key that occurs k times is one key whose score is greater by log k."""
+    """Computes attention to all positions. A key that occurs k times is one key with a score greater by log k."""
     once, places = Once(), []
 
     def of(queries: Tensor, place: Place, outside: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def _attend(attend: Any, query: Patched, beside: Patched, apart: Any) -> Patched
 
 @Patched.rules.register("softmax")
 def softmax(func: Any, input: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """Computes each position over channels, or each channel over all positions."""
+    """Computes softmax over the channels of each position, or over all positions of each channel."""
     if dim is None or kwargs.get("dtype") is not None:
         return NotImplemented
     if input.dims[dim] != _POSITIONS:

@@ -1,4 +1,4 @@
-"""How the background of a map is stored: positions of one axis that are alike are stored once."""
+"""How the background of a map is stored: equal positions along an axis are stored once."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PADDING = -1
-"""In place of a stored position: the position lies outside of the map and has the padding's value."""
+"""Stands for a stored position: the position is outside of the map and has the padding's value."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Which stored row (or column) of the background is that of each position.
+    """Maps each position to the stored row (or column) of the background.
 
     stored: one number for each position
     endless: the number of the one that a map of an endless black canvas would have; None if there is no such map
@@ -62,7 +62,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Folded:
-    """How to compute what an axis stores of an operation's output.
+    """How to compute the stored positions of an operation's output.
 
     source: stored positions of the input, one after another; the operation is run on them
     kept: which of its outputs are stored; None for all
@@ -85,13 +85,13 @@ def fold_slide(
     order_matters: bool = True,
     marks: tuple[Hashable, ...] | None = None,
 ) -> Folded:
-    """Returns how `count` outputs of a window operation are stored: those that read the same are stored once.
+    """Returns how to store `count` outputs of a window operation: outputs that read the same are stored once.
 
     taps: kernel, stride and dilation
     before: positions of padding before the first
-    padding: what positions outside of the map are stored as
+    padding: the stored position for positions outside of the map
     order_matters: whether a window's value depends on the order of what it reads, as it does not for a maximum
-    marks: something more, one for each output, in which outputs that are stored once agree
+    marks: one more value for each output, which must agree for outputs to be stored once
     """
     kernel, stride, dilation = taps
     reach = dilation * (kernel - 1) + 1
@@ -128,7 +128,7 @@ def fold_slide(
 
 @lru_cache(4096)
 def fold_take(axis: Axis, positions: tuple[int, ...], padding: int = PADDING) -> Folded:
-    """Returns how the map is stored that has these positions of the input, in this order; PADDING for padding."""
+    """Returns how to store the map that has these positions of the input, in this order; PADDING for padding."""
     read = [padding if one == PADDING else axis.stored[one] for one in positions]
     numbers = {one: number for number, one in enumerate(dict.fromkeys(read))}
     if axis.endless is not None:
@@ -139,7 +139,7 @@ def fold_take(axis: Axis, positions: tuple[int, ...], padding: int = PADDING) ->
 
 @lru_cache(4096)
 def join_axes(axes: tuple[Axis, ...]) -> tuple[tuple[tuple[int, ...] | None, ...], Axis]:
-    """Returns, for maps of one size, which stored positions of each the joint map stores (None: all), and its axis."""
+    """Returns, for maps of one size, the stored positions of each in the joint map (None: all), and its axis."""
     if all(axis == axes[0] for axis in axes):
         return (None,) * len(axes), axes[0]
     seen = [*zip(*(axis.stored for axis in axes), strict=True)]
@@ -153,7 +153,7 @@ def join_axes(axes: tuple[Axis, ...]) -> tuple[tuple[tuple[int, ...] | None, ...
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last of each run of successive numbers."""
+    """Yields first and last of each run of successive numbers."""
     runs: list[tuple[int, int]] = []
     for one in numbers:
         if runs and one == runs[-1][1] + 1:

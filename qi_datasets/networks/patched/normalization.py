@@ -63,7 +63,7 @@ def _by_batch(x: Patched, weight: Tensor | None, bias: Tensor | None, eps: float
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Normalized maps, each of whose positions counts so often, and their gradients in few passes over each."""
+    """Normalizes maps whose positions occur several times; computes gradients in few passes over each map."""
 
     @staticmethod
     def forward(
@@ -113,7 +113,7 @@ def _total(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _sum(values: Tensor, times: Any) -> Tensor:
-    """Sums (C,) of maps whose positions occur so often."""
+    """Returns sums (C,) over maps whose positions occur several times."""
     if isinstance(times, int):
         return values.sum((0, 2, 3)) * times
     return torch.einsum("nchw,hw->c", values, times.to(values.dtype))

@@ -38,7 +38,7 @@ def reduced(
     *,
     presence: bool = False,
 ) -> Patched:
-    """Returns values of each image, of a layout, that are computed from all positions.
+    """Returns values of each image, with a layout, that are computed from all positions.
 
     of: of the background, how often its positions occur outside of the window (both None for none), and the window
     presence: whether it matters only which positions occur, not how often
@@ -57,7 +57,7 @@ def _sum(background: Tensor | None, outside: Tensor | None, values: Tensor) -> T
     inside = values.sum((-2, -1))
     if background is None or outside is None:
         return inside
-    # What does not occur is left out, as it may be infinite.
+    # Positions that don't occur are left out, since they may be infinite.
     weighted = torch.where(outside > 0, background * outside.to(background.dtype), 0)
     return inside + weighted.sum((-2, -1))
 
@@ -78,7 +78,7 @@ def _dims(x: Any, dim: Dims) -> tuple[int, ...]:
 
 @Patched.rules.register("sum", "mean", "amax", "amin", "logsumexp")
 def reduce(func: Any, input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """Computes a reduction over channels, then over positions, of which the one over both is that of one by one."""
+    """Computes a reduction over channels, then over positions, for functions where one after the other is the same."""
     name, dims = operator_of(func).name, _dims(input, dim)
     if dtype is not None or any("N" in input.dims[one] for one in dims):
         return NotImplemented
@@ -104,7 +104,7 @@ def _without(layout: Layout, dims: tuple[int, ...]) -> Layout:
 
 
 def _over_positions(name: str, x: Patched, placed: tuple[int, ...]) -> Patched:
-    """Returns a reduction over the dimensions that are positions, which stay, of size 1."""
+    """Returns a reduction over the positions, whose dimensions stay, with size 1."""
     of_image = _without(x.dims, placed)
     if name == "amin":
         return torch.neg(_over_positions("amax", torch.neg(x), placed))  # type: ignore[arg-type, return-value]
@@ -119,7 +119,7 @@ def _over_positions(name: str, x: Patched, placed: tuple[int, ...]) -> Patched:
 
 
 def _of_lines(x: Patched, letter: str, count: int) -> Patched:
-    """Sums over rows, or over columns, divided by a number."""
+    """Returns sums over rows, or over columns, divided by a number."""
     matrices = [torch.eye(side, dtype=torch.float64) for side in x.sides]
     axis = "HW".index(letter)
     matrices[axis] = torch.full((1, x.sides[axis]), 1 / count, dtype=torch.float64)
@@ -191,7 +191,7 @@ def adaptive_pool2d(func: Any, input: Any, output_size: Any, return_indices: boo
 
 
 def _largest_of_parts(x: Patched, size: tuple[int, int]) -> Any:
-    """Maxima over the parts of `F.adaptive_max_pool2d`, one by one."""
+    """Returns maxima over the parts of `F.adaptive_max_pool2d`, one by one."""
     spans = [
         [(k * side // count, -(-(k + 1) * side // count)) for k in range(count)]
         for side, count in zip(x.sides, size, strict=True)

@@ -1,4 +1,4 @@
-"""Rules for padding, rolling, flipping and other scales."""
+"""Rules for padding, rolling, flipping and interpolation."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _LINEAR = ("bilinear", "bicubic", "area")
 
 @Patched.rules.register("pad")
 def pad(func: Any, input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
-    """Adds rows and columns of one value, or repeats the map's own; negative amounts crop. Adds channels."""
+    """Adds rows and columns of one value, or repeats the map's own; negative amounts crop. Also adds channels."""
     amounts = [*pad, *[0] * (2 * input.ndim - len(pad))]
     sides: dict[Any, Pair] = {"H": (0, 0), "W": (0, 0)}
     for dim, part in enumerate(reversed(input.dims)):
@@ -39,7 +39,7 @@ def pad(func: Any, input: Any, pad: Any, mode: str = "constant", value: float | 
 
 
 def padded(x: Patched, amounts: tuple[Pair, Pair], value: float = 0.0, *, endless: bool = False) -> Any:
-    """Returns maps with rows and columns added that are `value`, or `endless` black; negative amounts crop."""
+    """Returns maps with rows and columns of `value`, or of `endless` black, added; negative amounts crop."""
     if amounts == ((0, 0), (0, 0)):
         return x.each_stored(lambda one: one)
     index = [
@@ -67,7 +67,7 @@ def roll(func: Any, input: Any, shifts: Any, dims: Any = None) -> Any:
 
 @Patched.rules.register("flip")
 def flip(func: Any, input: Any, *dims: Any) -> Any:
-    """Turns rows, columns or channels round."""
+    """Reverses rows, columns or channels."""
     given = dims[0] if dims and isinstance(dims[0], tuple | list) else dims
     channels = [dim for dim in given if input.has_channels(dim)]
     placed = [input.dims[dim] for dim in given if dim not in channels]
@@ -93,14 +93,14 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Any:
-    """Takes the nearest positions, or weighted sums of them; both are the same for each row and each column."""
+    """Computes nearest positions or weighted sums of positions, with the same weights in each row and each column."""
     if input.dims != NCHW or mode not in ("nearest", "nearest-exact", *_LINEAR):
         return NotImplemented
     rest: dict[str, Any] = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
     rest["recompute_scale_factor"] = recompute_scale_factor
     found = []
     for axis, side in enumerate(input.sides):
-        # Each axis by itself: of maps that are 1 at one position, or that hold their positions.
+        # The weights of each axis come from maps that are 1 at one position, or have their positions as values.
         line = (
             torch.eye(side, dtype=torch.float64) if mode in _LINEAR else torch.arange(side, dtype=torch.float64)[None]
         )
@@ -128,7 +128,7 @@ def combine_adaptive(x: Patched, size: Pair) -> Patched:
 
 @Patched.rules.register("pad_with_background")
 def pad_with_endless_black(func: Any, x: Any, amounts: tuple[Pair, Pair], background: Tensor) -> Any:
-    """Pads with the endless black that the maps have themselves, if `background` equals it up to rounding."""
+    """Pads with the maps' own endless black, if `background` equals it up to rounding."""
     rows, columns = x.axes[0].endless, x.axes[1].endless
     if isinstance(background, Patched) or x.dims != NCHW:
         return NotImplemented

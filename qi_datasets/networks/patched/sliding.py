@@ -24,7 +24,7 @@ def convolve(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Computes windows as far as the kernel reaches, and the background as far as it differs."""
+    """Computes a convolution in windows as far as the kernel reaches, and of the background where it differs."""
     if not isinstance(input, Patched) or isinstance(weight, Patched):
         return NotImplemented
     if input.ndim == weight.ndim and input.has_channels(1):
@@ -101,7 +101,7 @@ def _copies(x: Patched, kernel_size: Any) -> Tensor:
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:
-    """Returns the numbers of an argument; padding by name is 0 where the kernel is 1."""
+    """Returns the numbers of an argument; padding by name is 0 if the kernel is 1."""
     return () if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
@@ -116,7 +116,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Computes maxima; their padding is less than every value, and their order does not matter."""
+    """Computes max pooling; its padding is less than every value, and the order of values does not matter."""
     if input.has_channels(-2, -1):
         return input.each(lambda one: func(one, kernel_size, stride, padding, dilation, ceil_mode, return_indices))
     window = Window.of_pooling(kernel_size, stride, padding, dilation, ceil_mode)
@@ -143,7 +143,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """Computes means; where a window leaves the map it may be divided by a smaller number."""
+    """Computes average pooling; windows that leave the map may be divided by a smaller number."""
     rest = ceil_mode, count_include_pad, divisor_override
     if input.has_channels(-2, -1):
         return input.each(lambda one: func(one, kernel_size, stride, padding, *rest))
@@ -164,13 +164,13 @@ def avg_pool2d(
 
 
 def _takes(x: Patched, window: Window) -> bool:
-    """Returns whether torch pools such a map by such windows, so that no error of its own is to be left to it."""
+    """Returns whether torch pools such a map by such windows; else torch's own error is wanted."""
     sides = zip(window.padding, window.kernel, strict=True)
     return x.dims == NCHW and not any(2 * before > size for (before, _), size in sides)
 
 
 def _sizes(window: Window, axis: int, length: int, *, padded: bool) -> tuple[int | None, ...] | None:
-    """By how many positions of an axis each output is divided, None being the kernel's; None if all are."""
+    """Returns the number of positions that each output is divided by along an axis; None if all by the kernel's."""
     kernel, stride, (before, after) = window.kernel[axis], window.stride[axis], window.padding[axis]
     found: list[int | None] = []
     for output in range(max(0, window.count(axis, length))):
@@ -182,7 +182,7 @@ def _sizes(window: Window, axis: int, length: int, *, padded: bool) -> tuple[int
 
 
 def _divided(means: Tensor, kernel: Pair, rows: Any, columns: Any) -> Tensor:
-    """Means of whole kernels become those of as many rows and columns."""
+    """Turns means over whole kernels into those over as many rows and columns."""
     if rows is not None and any(rows):
         means = means * means.new_tensor([kernel[0] / (one or kernel[0]) for one in rows])[:, None]
     if columns is not None and any(columns):

@@ -25,9 +25,9 @@ Span = tuple[Pair, Pair]
 
 
 class Kept:
-    """Backgrounds that a frozen network has computed, for its further batches.
+    """Caches the backgrounds that a frozen network has computed, for its further batches.
 
-    Rules are pure functions: of the network's own weights and of backgrounds that are kept they compute the same ones.
+    Rules are pure functions: from the network's weights and cached backgrounds they compute the same ones again.
     """
 
     def __init__(self, weights: Iterable[Tensor], black: Tensor) -> None:
@@ -39,7 +39,7 @@ class Kept:
 
     @contextmanager
     def during(self, func: Any, args: Any, kwargs: Any) -> Iterator[None]:
-        """Notes that a torch function is called within."""
+        """Marks that a torch function is called in the block."""
         try:
             key: Any = func, self._describe((args, kwargs))
         except LookupError:
@@ -51,7 +51,7 @@ class Kept:
             self._open.pop()
 
     def background(self, compute: Callable[..., Tensor], *args: Any) -> Tensor:
-        """Returns the next background of the function that is called."""
+        """Returns the next background of the current function."""
         key, count = self._open[-1] if self._open else (None, 0)
         if key is None:
             return compute(*args)
@@ -85,7 +85,7 @@ class Kept:
 
 
 class Batch:
-    """Which images of a batch have their patch in which place. by_area: compute whole maps where that is cheaper."""
+    """The images of a batch by the place of their patch. by_area: compute whole maps where that is cheaper."""
 
     def __init__(self, images: Sequence[Tensor], *, by_area: bool = True, kept: Kept | None = None) -> None:
         self.counts, self.by_area, self.kept = [len(one) for one in images], by_area, kept
@@ -115,7 +115,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Images that have their patch in one place.
+    """The images with their patch in one place.
 
     rows, columns: (start, stop) of the window
     values: (n, *channels, h, w), the images' maps in it. Places whose images are proved to be the same there share it
@@ -129,20 +129,20 @@ class Place:
 
 
 class Once:
-    """Computes what has the same key once."""
+    """Computes values with the same key once."""
 
     def __init__(self) -> None:
         self._found: dict[Any, Any] = {}
 
     def __call__(self, key: Any, compute: Callable[..., Any], *args: Any) -> Any:
-        """Returns what was computed for the key, or computes it of the arguments."""
+        """Returns the value of the key, or computes it from the arguments."""
         if key not in self._found:
             self._found[key] = compute(*args)
         return self._found[key]
 
 
 Layout = tuple[tuple[str | int, ...], ...]
-"""For each dimension what it runs over: N images, H rows, W columns, C channels. A dimension may run over several, as
+"""For each dimension, what it runs over: N images, H rows, W columns, C channels. A dimension may run over several, as
 ("H", "W") does where positions are flattened; channels among them are given by their number."""
 NCHW: Layout = (("N",), ("C",), ("H",), ("W",))
 _NO_AXES = Axis((), None), Axis((), None)
@@ -171,7 +171,7 @@ def lay_out(stored: Tensor, layout: Layout) -> Tensor:
 
 
 def store(values: Tensor, layout: Layout, sides: Sequence[int]) -> Tensor:
-    """Returns values of a layout as they are stored. sides: rows and columns, where dimensions are joined."""
+    """Returns values of a layout in their stored form. sides: rows and columns, where dimensions are joined."""
     if layout is NCHW:
         return values
     order = _order(layout)
@@ -194,7 +194,7 @@ def store(values: Tensor, layout: Layout, sides: Sequence[int]) -> Tensor:
 class Patched(RuledTensor):
     """A tensor of black images with a patch.
 
-    places: images by the place of their patch
+    places: the images by the place of their patch
     layout: what the dimensions run over; without rows and columns it holds values of each image, not of positions
     batch: which images are in which place
     axes: how rows and columns of the backgrounds are stored
@@ -202,7 +202,7 @@ class Patched(RuledTensor):
 
     rules = Rules()
     _newest: weakref.ref[Patched] | None = None
-    """The result of the last torch function, if it is in memory of its own: nothing else can hold that yet."""
+    """The result of the last torch function, if it has memory of its own: nothing else can refer to it yet."""
 
     @staticmethod
     def __new__(cls, places: Sequence[Place], layout: Layout, batch: Batch, axes: Axes = _NO_AXES) -> Patched:
@@ -247,7 +247,7 @@ class Patched(RuledTensor):
         return found
 
     def _write_new(self, in_place: Any, func: Any, args: Any, kwargs: Any) -> None:
-        """Computes a function of each value in the memory of windows that nothing else has seen yet."""
+        """Computes a function of each value in the memory of windows that nothing else refers to yet."""
         once, plain = Once(), {**kwargs, "inplace": False} if "inplace" in kwargs else kwargs
 
         def around(one: Tensor | None) -> Any:
@@ -266,7 +266,7 @@ class Patched(RuledTensor):
     def of_images(
         cls, patches: Sequence[Tensor], at: Sequence[Pair], side: int, batch: Batch, background: Tensor | None = None
     ) -> Patched:
-        """Returns black images (N, C, side, side) with patches (n, C, h, w) at these rows and columns, a pair a place.
+        """Returns black images (N, C, side, side) with patches (n, C, h, w) at these rows and columns, one per place.
 
         background: (1, C, 1, 1), in place of black.
         """
@@ -280,7 +280,7 @@ class Patched(RuledTensor):
 
     @classmethod
     def of_whole(cls, parts: Sequence[Tensor], layout: Layout, batch: Batch) -> Patched:
-        """Returns stored values, one for each place, of whose background nothing is known."""
+        """Returns stored values, one for each place, without known backgrounds."""
         if not any("H" in dim for dim in layout):
             return cls([Place((0, 0), (0, 0), one, None) for one in parts], layout, batch)
         rows, columns = parts[0].shape[-2:]
@@ -289,7 +289,7 @@ class Patched(RuledTensor):
 
     @property
     def ndim(self) -> int:  # type: ignore[override]
-        """The number of dimensions, told without a torch function."""
+        """The number of dimensions, found without a torch function."""
         return len(self.dims)
 
     @property
@@ -312,13 +312,13 @@ class Patched(RuledTensor):
         return all(self.dims[dim] == ("C",) for dim in dims)
 
     def overwrite(self, value: Any) -> None:
-        """Takes the maps of another."""
+        """Replaces its maps by those of another."""
         if not isinstance(value, Patched) or value.shape != self.shape or value.dtype != self.dtype:
             raise UnsupportedOperationError("a function that works in place answers maps of another shape or type")
         self.places, self.axes, self.dims, self.batch = value.places, value.axes, value.dims, value.batch
 
     def with_places(self, places: Iterable[Place], axes: Axes | None = None, layout: Layout | None = None) -> Patched:
-        """Returns other maps of the same images. Backgrounds that no position is of are dropped."""
+        """Returns other maps of the same images. Backgrounds without positions are dropped."""
         axes, found = axes or self.axes, [*places]
         full = (0, len(axes[0])), (0, len(axes[1]))
         if found[0].background is not None and all((one.rows, one.columns) == full for one in found):
@@ -326,10 +326,10 @@ class Patched(RuledTensor):
         return Patched(found, layout or self.dims, self.batch, axes)
 
     def each(self, compute: Function, layout: Layout | None = None) -> Patched:
-        """Returns what a function makes of the values that takes each position alone.
+        """Returns the result of a function of each position alone.
 
-        compute: of some of the images and positions of this tensor, with its dimensions
-        layout: of what the function makes of it, if another one
+        compute: the function, called with some images and positions of this tensor, with its dimensions
+        layout: the result's layout, if another one
         """
         own, other = self.dims, layout or self.dims
         if own is NCHW and other is NCHW:
@@ -337,7 +337,7 @@ class Patched(RuledTensor):
         return self.each_stored(lambda one: store(compute(lay_out(one, own)), other, one.shape[-2:]), other)
 
     def each_stored(self, compute: Function, layout: Layout | None = None) -> Patched:
-        """Returns what a function of values (n, *channels, h, w) that takes each position alone makes of them."""
+        """Returns the result of a function of values (n, *channels, h, w) at each position alone."""
         once = Once()
 
         def around(one: Tensor | None) -> Any:
@@ -355,14 +355,14 @@ class Patched(RuledTensor):
         return same and not self.is_map and len(self.places) == places
 
     def surroundings(self, place: Place, rows: Pair, columns: Pair, padding: Pair = OUTSIDE) -> Any:
-        """Returns what decides the values at these positions beside the window's: None if nothing does."""
+        """Returns what decides the values at these positions besides the window; None if nothing does."""
         if _within(rows, place.rows) and _within(columns, place.columns):
             return None
         background = None if place.background is None else id(place.background)
         return background, self.axes[0].read(*rows, padding[0]), self.axes[1].read(*columns, padding[1])
 
     def key(self, place: Place, rows: Pair, columns: Pair, padding: Pair = OUTSIDE) -> Any:
-        """Returns what is equal for two places if the values at these positions are proved to be."""
+        """Returns a key that is equal for two places if their values at these positions are proved to be equal."""
         (top, _), (left, _) = place.rows, place.columns
         span = rows[0] - top, rows[1] - top, columns[0] - left, columns[1] - left
         return id(place.values), span, self.surroundings(place, rows, columns, padding)
@@ -378,9 +378,9 @@ class Patched(RuledTensor):
     ) -> Tensor:
         """Returns the maps (n, *channels, h, w) at these positions, which may leave the map; there they are padded.
 
-        fill: what they are padded with
-        padding: what stored row and column stand for positions outside
-        into: memory for them, where no gradient is wanted
+        fill: the padding's value
+        padding: the stored row and column for positions outside
+        into: memory for the result, if no gradient is wanted
         """
         values = place.values
         top, left = place.rows[0], place.columns[0]
@@ -409,7 +409,7 @@ class Patched(RuledTensor):
         return surround(into, part, place.background, target, read, fill)
 
     def each_whole(self, compute: Function, layout: Layout) -> Patched:
-        """Returns values of each image that a function computes of its whole map, which has this tensor's layout."""
+        """Returns values of each image that a function computes from its whole map, which has this tensor's layout."""
         once, full = Once(), ((0, self.sides[0]), (0, self.sides[1]))
 
         def of(place: Place) -> Tensor:
@@ -418,7 +418,7 @@ class Patched(RuledTensor):
         return Patched.of_whole([once(self.key(one, *full), of, one) for one in self.places], layout, self.batch)
 
     def as_whole(self) -> Patched:
-        """Returns the same maps with windows that are everything."""
+        """Returns the same maps with windows that are whole maps."""
         return self if self.is_whole else self.each_whole(lambda maps: store(maps, self.dims, self.sides), self.dims)
 
     def whole(self) -> Tensor:
@@ -449,24 +449,24 @@ class Patched(RuledTensor):
 
     @classmethod
     def without_rule(cls, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Computes a function on whole maps, and notes its name where that is more than their windows."""
+        """Computes a function on whole maps, and notes its name if these are more than the windows."""
         memory: list[tuple[Patched, Tensor]] = []
         found = func(*_whole(args, memory), **_whole(kwargs, memory))
         if not all(owner.is_whole for owner, _ in memory):
             note_unsupported(name)
         for one in _tensors(found):
             for owner, values in memory:
-                # A view: what is written into either must be seen in both.
+                # A view: writing into either must be visible in both.
                 shared = one.untyped_storage().data_ptr() == values.untyped_storage().data_ptr()
                 if shared and not owner.is_written_elsewhere:
                     owner.become_whole(values)
         return found
 
     def write(self, name: str, func: Any, args: Any, kwargs: Any) -> None:
-        """Writes into whole maps, and notes the function's name where that is more than their windows."""
+        """Writes into whole maps, and notes the function's name if these are more than the windows."""
         if not self.is_whole:
             note_unsupported(name)
-        # Its own memory, unless ordinary tensors see what is written there.
+        # Its own memory, unless ordinary tensors share it.
         values, written = self.whole(), self.is_written_elsewhere
         values = values if written else values.clone()
         memory = [(self, values)]
@@ -500,14 +500,14 @@ def surround(
 
 
 def empty_like(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Returns memory of this shape, in the order in which `like` lies."""
+    """Returns memory of this shape, in the memory format of `like`."""
     channels_last = like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
 
 
 class _Paste(torch.autograd.Function):
-    """Parts in copies of what is around them, which has the sum of its images' gradients where it is one for all."""
+    """Pastes parts into copies of their surroundings, whose gradient is summed over the images that share them."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, around: Tensor, target: tuple[Any, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Operations that read a window of positions, or any one position, for each output."""
+"""Operations whose outputs each read a window of positions, or one other position."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Marks = tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]
 
 @dataclass(frozen=True)
 class Step:
-    """The computation of one place: the outputs, rows and columns, the inputs that they read, and what else decides.
+    """The computation of one place: outputs, rows and columns, the inputs that they read, and what else decides.
 
-    rest: is equal where the same is computed of the same inputs
+    rest: equal if the same is computed from the same inputs
     """
 
     outputs: Span
@@ -38,14 +38,14 @@ def slide(
     finish: Callable[[Tensor, Any, Any], Tensor] | None = None,
     layout: Layout | None = None,
 ) -> Any:
-    """Returns the maps that a window operation computes; NotImplemented where it has no output.
+    """Returns the maps that a window operation computes; NotImplemented if it has no output.
 
     compute: the operation without padding, of maps (n, *channels, h, w)
     whole: the operation with its padding
     fill: the padding's value
     order_matters, marks: as in `fold_slide`, marks for rows and for columns
-    finish: what is then made of outputs of which the marks of rows and of columns are given
-    layout: of what it computes, if another one
+    finish: a last function of the outputs and the marks of their rows and columns
+    layout: the result's layout, if another one
     """
     counts = window.count(0, x.sides[0]), window.count(1, x.sides[1])
     if min(counts) < 1:
@@ -105,7 +105,7 @@ def take(
 ) -> Any:
     """Returns the maps that have these rows and columns of `x`, in this order (None: all).
 
-    PADDING in the place of a position is `fill`, or what maps of an `endless` black canvas are.
+    PADDING in place of a position is `fill`, or the value of maps of an `endless` black canvas.
     """
     index = tuple((*range(side),) if one is None else one for one, side in zip((rows, columns), x.sides, strict=True))
     if not all(index):
@@ -127,7 +127,7 @@ def take(
         outputs: Span = (0, len(index[0])), (0, len(index[1]))
         if not x.is_whole:
             outputs = _readers(index[0], place.rows), _readers(index[1], place.columns)
-        # A step over a window leaves some of it; what is taken in another order may need it all over.
+        # A step may leave out parts of a window; positions in another order may need all of it.
         inputs = _hull(index[0][slice(*outputs[0])]), _hull(index[1][slice(*outputs[1])])
         rest, outside = inner(outputs, inputs), None
         if any(PADDING in one for one in rest):
@@ -184,7 +184,7 @@ def _made(
     padding: Pair = OUTSIDE,
     layout: Layout | None = None,
 ) -> Patched:
-    """Returns the maps of which windows are `made` and backgrounds are what `around` makes of those of `x`."""
+    """Returns the maps with windows `made`, and with backgrounds that `around` computes from those of `x`."""
     once, places = Once(), []
     for place, one in zip(x.places, steps, strict=True):
         background, key = place.background, (x.key(place, *one.inputs, padding), one.rest)
@@ -202,12 +202,12 @@ def _weighted(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _fold_matrix(axis: Axis, matrix: Tensor) -> tuple[Axis, Tensor]:
-    """Returns how weighted sums are stored, those of equal weights of equal positions once; and these weights."""
+    """Returns how to store weighted sums (equal weights of equal positions once), and these weights."""
     columns = max([*axis.stored, axis.endless or 0]) + 1
     onto = torch.zeros(len(axis), columns, dtype=matrix.dtype, device=matrix.device)
     onto[torch.arange(len(axis)), torch.tensor(axis.stored)] = 1
     stored = matrix @ onto
-    # Sums of weights differ by rounding where they are the same in exact arithmetic.
+    # Sums of weights that are equal in exact arithmetic differ by rounding.
     seen = [tuple(round(one, 12) for one in row) for row in stored.tolist()]
     if axis.endless is not None:
         seen.append(tuple(float(k == axis.endless) for k in range(columns)))
@@ -219,7 +219,7 @@ def _fold_matrix(axis: Axis, matrix: Tensor) -> tuple[Axis, Tensor]:
 
 
 def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pair:
-    """Returns what padding is stored as, if the operation reads any."""
+    """Returns the stored position of padding, if the operation reads any."""
     sizes = zip(window.padding, counts, window.stride, window.reach, x.sides, strict=True)
     if any(
         before > 0 or (count - 1) * stride + reach - before > side for (before, _), count, stride, reach, side in sizes
@@ -229,7 +229,7 @@ def _padding_stored(x: Patched, window: Window, counts: Pair, fill: float) -> Pa
 
 
 def _endless(x: Patched, fill: float) -> Pair:
-    """Returns what padding is stored as: the row and the column of endless black, if these are `fill` all along.
+    """Returns the stored row and column of endless black, if they are `fill` everywhere.
 
     A background that wants a gradient is not padding, which has none, whatever its values.
     """
@@ -269,7 +269,7 @@ def _parts(marks: Marks, *spans: Pair) -> tuple[Any, Any]:
 
 
 def _stored_marks(marks: tuple[Any, ...] | None, axis: Axis) -> tuple[Any, ...] | None:
-    """Returns the marks of what an axis stores; None for endless black's."""
+    """Returns the marks of the stored positions of an axis; None for those of endless black."""
     if marks is None:
         return None
     found = dict(zip(axis.stored, marks, strict=True))
@@ -277,7 +277,7 @@ def _stored_marks(marks: tuple[Any, ...] | None, axis: Axis) -> tuple[Any, ...] 
 
 
 def _readers(index: tuple[int, ...], span: Pair) -> Pair:
-    """From the first to the last output that takes a position of the span; one beside it, if there are none."""
+    """Returns the first and last output that reads a position of the span; one beside it, if there are none."""
     found = [k for k, one in enumerate(index) if span[0] <= one < span[1]]
     if found:
         return found[0], found[-1] + 1
