@@ -35,15 +35,15 @@ exit status 1 says that some do.
 
 
 @command(EPILOG)
-@click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only ever read.")
-@click.option("--imagenet-train", metavar="PATH", help="ImageNet's training images, of which subset lists the names.")
+@click.option("--imagenet-val", metavar="PATH", help="ImageNet's validation images, or other images; only read.")
+@click.option("--imagenet-train", metavar="PATH", help="ImageNet's training images, whose names subset lists.")
 @click.option("--per-class", metavar="N", type=int, help="With --links: images of each class in the tree.")
 @click.option("--links", metavar="DIR", help="With --set subset: make a tree of links to its images, for ImageFolder.")
-@click.option("--demo", is_flag=True, help="Built-in procedural pictures in place of ImageNet.")
+@click.option("--demo", is_flag=True, help="Use built-in procedural pictures instead of ImageNet.")
 @click.option(
     "--output",
     metavar="OUT",
-    help="Folder or fsspec URL where the sets go [default: $QI_DATASETS_HOME, or the cache].",
+    help="Folder or fsspec URL for the sets [default: $QI_DATASETS_HOME, or the cache].",
 )
 @click.option("--set", "sets", metavar="NAME", multiple=True, help="Build this set only; repeatable [default: all].")
 @click.option(
@@ -59,18 +59,18 @@ exit status 1 says that some do.
     "--per-split",
     metavar="N",
     type=int,
-    help="QI sources per split, drawn from the images there are [default: the spec's, all of which must be there].",
+    help="QI sources per split, selected from the images in PATH [default: the official selection, complete].",
 )
 @click.option(
     "--shifted-images",
     metavar="N",
     type=int,
-    help="Sources of shifted, drawn from the images there are after QI's; 0 leaves it out [default: the spec's].",
+    help="Sources of shifted, selected after QI's from the images in PATH; 0 leaves it out [default: the spec's].",
 )
 @click.option("--recipe", metavar="RECIPE", help="Make the set of this manifest again, and compare: see below.")
 @click.option("--workers", metavar="N", type=click.IntRange(1, 1024), help="Threads [default: one per core].")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work instead.")
-@click.option("--force", is_flag=True, help="Build again, and replace whatever is there.")
+@click.option("--force", is_flag=True, help="Build again, and replace existing sets.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large, and how long it would take.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table: only warnings and errors.")
 @click.argument("paths", nargs=-1, metavar="")

@@ -49,20 +49,22 @@ PATH = click.Path(path_type=Path)
 
 @command(EPILOG)
 @click.argument("model", required=False)
-@click.option("--list", "listed", is_flag=True, help="Show the models and tasks that there are, and end.")
-@click.option("--task", metavar="NAME", default="qi", show_default=True, help="The set that it is evaluated on.")
-@click.option("--output", metavar="OUT", help="Where the sets are [default: $QI_DATASETS_HOME, or the cache].")
-@click.option("--entry", metavar="FOLDER", type=PATH, help="Where the entry goes; work that was cut off goes on there.")
-@click.option("--border", "borders", metavar="N", type=int, multiple=True, help="Of qi; repeatable [default: seven].")
-@click.option("--grid", metavar="K", type=int, help="Of qi: in which of K x K cells, 2 to 9, is location read?")
+@click.option("--list", "listed", is_flag=True, help="Show all models and tasks, and end.")
+@click.option("--task", metavar="NAME", default="qi", show_default=True, help="The set to evaluate on.")
+@click.option("--output", metavar="OUT", help="Folder of the sets [default: $QI_DATASETS_HOME, or the cache].")
+@click.option("--entry", metavar="FOLDER", type=PATH, help="Folder for the entry; an interrupted run continues there.")
+@click.option(
+    "--border", "borders", metavar="N", type=int, multiple=True, help="A border of qi; repeatable [default: seven]."
+)
+@click.option("--grid", metavar="K", type=int, help="In which of K x K cells of qi is location read? K from 2 to 9.")
 @click.option(
     "--init",
     metavar="KIND",
     multiple=True,
     help="random, pretrained or scratch; repeatable [default: pretrained with weights, else random].",
 )
-@click.option("--seeds", metavar="K", type=int, help="Networks of random and scratch [default: 5 and 3].")
-@click.option("--limit", metavar="N", type=int, help="Sources of each split, for a quick look.")
+@click.option("--seeds", metavar="K", type=int, help="Number of networks of random and scratch [default: 5 and 3].")
+@click.option("--limit", metavar="N", type=int, help="Take only N sources of each split, for a quick look.")
 @click.option("--weights", metavar="FILE", default="none", show_default=True, help="none, default, or a state dict.")
 @click.option(
     "--padding",
@@ -76,25 +78,29 @@ PATH = click.Path(path_type=Path)
     "--background", metavar="KIND", default="zero", show_default=True, help="zero keeps black 0, plain normalises it."
 )
 @click.option("--batch-norm", metavar="KIND", help="calibrated or untouched [default: calibrated for random].")
-@click.option("--mean", metavar="R G B", type=float, nargs=3, help="Of each channel, 0 to 1 [default: ImageNet's].")
-@click.option("--std", metavar="R G B", type=float, nargs=3, help="Its deviation, above 0 to 1 [default: ImageNet's].")
-@click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
+@click.option(
+    "--mean", metavar="R G B", type=float, nargs=3, help="Mean of each channel, 0 to 1 [default: ImageNet's]."
+)
+@click.option(
+    "--std", metavar="R G B", type=float, nargs=3, help="Its deviation, above 0, up to 1 [default: ImageNet's]."
+)
+@click.option("--device", metavar="DEVICE", help="Device of the networks, e.g. cpu [default: a GPU if any].")
 @click.option("--dense", is_flag=True, help="Compute whole images, not only what differs from black: slow.")
 @click.option("--dry-run", is_flag=True, help="Say how long it would take, and end.")
-@click.option("--merge", is_flag=True, help="Put together what the jobs on this entry have finished, and end.")
+@click.option("--merge", is_flag=True, help="Make an entry of what the jobs have finished, and end.")
 @click.option(
     "--refresh", metavar="FOLDER", type=PATH, help="Rewrite the entries below FOLDER in this version's form, and end."
 )
 @click.option("--check", metavar="ENTRY", type=PATH, help="Run this entry's evaluation again, and compare.")
-@click.option("--plot", metavar="FILE", type=PATH, help="Draw accuracy against border, the paper's curve beside it.")
+@click.option("--plot", metavar="FILE", type=PATH, help="Draw accuracy against border, with the paper's curve.")
 @click.option("--dataset-id", metavar="ORG/NAME", help="Also write the Hub's .eval_results, for the set of that name.")
-@click.option("--name", metavar="TEXT", help="What people call the network [default: what it is made from].")
-@click.option("--paper", metavar="LINK", help="Of the network; https.")
-@click.option("--code", metavar="LINK", help="Of the network; https.")
-@click.option("--authors", metavar="TEXT", help="Who made the network, or who ran it.")
+@click.option("--name", metavar="TEXT", help="The network's name for readers [default: that of MODEL].")
+@click.option("--paper", metavar="LINK", help="The network's paper; https.")
+@click.option("--code", metavar="LINK", help="The network's code; https.")
+@click.option("--authors", metavar="TEXT", help="The people who made the network, or ran it.")
 @click.option("--model-id", metavar="ORG/MODEL", help="The network's repository on the Hub.")
-@click.option("--notes", metavar="TEXT", help="What else a reader should know.")
-@click.option("--describe", metavar="FOLDER", type=PATH, help="Change these six in an entry that is there, and end.")
+@click.option("--notes", metavar="TEXT", help="Further remarks for readers.")
+@click.option("--describe", metavar="FOLDER", type=PATH, help="Change these six in an existing entry, and end.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no table.")
 def main(
     model: str | None,
@@ -130,7 +136,7 @@ def main(
         check_again(model, check, output, request, quiet=quiet)
         return
     if model is None:
-        raise click.UsageError("Give a MODEL, or --list for those that there are.")
+        raise click.UsageError("Give a MODEL, or --list to see the choices.")
     check_usage(entry, merge=merge, dry_run=dry_run, dataset_id=dataset_id)
     check_before_torch(model, output, entry, plot, request)
     show_progress = not quiet and os.environ.get("RANK", "0") == "0"

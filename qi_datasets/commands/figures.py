@@ -17,9 +17,9 @@ qi-samples, qi-borders, accuracy-by-border, location-map, data-efficiency.
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--figure", "names", metavar="NAME", multiple=True, help="Draw this figure only; repeatable.")
 @click.option("--look", "looks", metavar="LOOK", multiple=True, help="light or dark; repeatable [default: both].")
-@click.option("--output", metavar="SETS", help="Where the sets are [default: $QI_DATASETS_HOME, or the cache].")
-@click.option("--entries", metavar="PLACE", multiple=True, help="Folder or hf:// place of entries; repeatable.")
-@click.option("--demo", is_flag=True, help="Make the sets and evaluate a network for it: minutes, from nothing.")
+@click.option("--output", metavar="SETS", help="Folder of the sets [default: $QI_DATASETS_HOME, or the cache].")
+@click.option("--entries", metavar="PLACE", multiple=True, help="Folder or hf:// address of entries; repeatable.")
+@click.option("--demo", is_flag=True, help="Build demo sets and evaluate a network first; takes minutes.")
 @click.option("--quiet", is_flag=True, help="No progress bars, no list of files: only what was left out.")
 def main(
     out: Path,

@@ -42,17 +42,19 @@ PATH = click.Path(path_type=Path)
 @command(EPILOG)
 @click.argument("entries", nargs=-1)
 @click.option("--output", metavar="SITE", type=PATH, help="Write SITE/index.html, and its downloads beside it.")
-@click.option("--link", is_flag=True, help="Link to the entries where they lie, instead of copying them into SITE.")
+@click.option("--link", is_flag=True, help="Link to the entries in their folders, instead of copying them.")
 @click.option("--space", is_flag=True, help="Write a card too, which makes SITE a static Space of the Hub.")
 @click.option("--check", metavar="FOLDER", help="Check a submission: an entry, a folder of all, a zip, a pull request.")
 @click.option(
-    "--against", metavar="ENTRIES", multiple=True, help="What is published, which must not change; repeatable."
+    "--against", metavar="ENTRIES", multiple=True, help="The published entries, which must not change; repeatable."
 )
-@click.option("--rerun", metavar="K", type=click.IntRange(1), help="Of --check: repeat K random parts of new entries.")
-@click.option("--sets", metavar="OUT", help="Where the sets are, for --rerun [default: as of qi-eval].")
+@click.option(
+    "--rerun", metavar="K", type=click.IntRange(1), help="With --check: repeat K random parts of new entries."
+)
+@click.option("--sets", metavar="OUT", help="Folder of the sets, for --rerun [default: as in qi-eval].")
 @click.option("--trust", is_flag=True, help="Let --rerun run code from the model's repository.")
 @click.option("--hub", metavar="ORG/NAME", help="Compare with the Hub's ranking on this benchmark.")
-@click.option("--pull-requests", is_flag=True, help="Include what open pull requests on the Hub propose, marked.")
+@click.option("--pull-requests", is_flag=True, help="Include open pull requests on the Hub, marked.")
 @click.option("--quiet", is_flag=True, help="No progress bar: only what was refused.")
 def main(
     entries: tuple[str, ...],

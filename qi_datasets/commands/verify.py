@@ -30,9 +30,9 @@ NO_DAMAGE = ("against", "displacement", "separability", "list")
 @click.option("--only", metavar="PART", help="integrity (needs no torch) or separability [default: both].")
 @click.option("--seeds", metavar="N", type=click.IntRange(min=1), help="Trained nets per padding [default: 20].")
 @click.option(
-    "--full", is_flag=True, help="The paper's protocol: trains red_green too, uses every source, decodes all."
+    "--full", is_flag=True, help="The paper's protocol: train red_green too, use every source, decode everything."
 )
-@click.option("--device", metavar="DEVICE", help="Where networks run, e.g. cpu [default: a GPU if there is one].")
+@click.option("--device", metavar="DEVICE", help="Device of the networks, e.g. cpu [default: a GPU if any].")
 @click.option("--against", metavar="BUILD", help="Compare with a manifest, a set's folder, or a folder or URL of sets.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option(

@@ -28,8 +28,8 @@ AS_STORED = "image as stored, qi_datasets.as_stock(view) gives the one that is s
 """Field inside of `bytes` that holds the stored PNG of an image that is not computed yet."""
 
 AS_WRITTEN = (
-    "this view's images are written as they are stored, beside what is to be done to them: the files open after "
-    "`import qi_datasets` only; qi_datasets.as_stock(view) has the images that are seen, whose files open anywhere"
+    "this view is written with its stored images, and how to compute the visible ones: the files open only after "
+    "`import qi_datasets`; qi_datasets.as_stock(view) has the visible images, and its files open anywhere"
 )
 
 REWRITTEN: pa.StructType = datasets.Image.pa_type

@@ -134,8 +134,8 @@ class RuledTensor(Tensor):
                 one.check_gradient()
             if isinstance(one, RuledTensor) and one._outdated_by:
                 raise UnsupportedOperationError(
-                    f"{operator.name} can't read a {cls.__name__} into a view of which {one._outdated_by} has written;"
-                    " write into a copy (clone)"
+                    f"{operator.name} can't read a {cls.__name__} after {one._outdated_by} has written into another"
+                    " view of it; write into a copy (clone)"
                 )
         in_place = operator.in_place or bool(kwargs.get("inplace"))
         target = args[0] if args else kwargs.get("input")

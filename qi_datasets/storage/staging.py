@@ -135,7 +135,7 @@ def _put_back(aside: Path, folder: Path, cause: OSError) -> None:
         aside.rename(folder)
     except OSError as error:
         raise OutputError(
-            f"cannot write {folder}: {cause.strerror or cause}; the old set is whole, but lies in {aside}: move it back"
+            f"cannot write {folder}: {cause.strerror or cause}; the old set is whole, but is in {aside}: move it back"
         ) from error
 
 

@@ -72,7 +72,7 @@ MIXING = {
         "conv2d may",
     ),
     "strides that differ": (lambda: written(lambda self, x: x + x[..., ::2, ::2]), "strides 1 and 2"),
-    "written into a view": (lambda: written(written_into_a_view), "into a view of which mul has written"),
+    "written into a view": (lambda: written(written_into_a_view), "after mul has written into another view of it"),
     "an attribute": (lambda: written(lambda self, x: x.T), "T may mix"),
     "two inputs": (lambda: nn.Bilinear(3, 3, 3), "more than images: input2"),
     "no network": (lambda: operator.add, "torch.nn.Module"),

@@ -271,7 +271,7 @@ WHOLE = {
     "written at an index": (Apply(lambda x: written(x * 1)), ["__setitem__"]),
     "every second position written into": (
         Half(),
-        ["avg_pool2d can't read a Patched into a view of which relu has written; write into a copy (clone)"],
+        ["avg_pool2d can't read a Patched after relu has written into another view of it; write into a copy (clone)"],
     ),
 }
 
