@@ -47,7 +47,7 @@ def refresh_files(folder: Place, manifest: Manifest, staging: Path, progress: bo
         total = sum(part.rows for config in manifest.configs.values() for part in config.splits.values())
         with bar_over(manifest.name, total, "row", progress) as bar:
             splits = []
-            for split in relabelled_splits(folder, manifest, spec, sources, staging):
+            for split in relabel_splits(folder, manifest, spec, sources, staging):
                 splits.append(split)
                 bar.update(split.rows)
         now = replace(
@@ -68,7 +68,7 @@ def with_synset(source: SourceRecord) -> SourceRecord:
     return replace(source, wnid=val_wnid(source.name) or source.wnid)
 
 
-def relabelled_splits(
+def relabel_splits(
     folder: Place, manifest: Manifest, spec: SetSpec, sources: Mapping[str, list[SourceRecord]], staging: Path
 ) -> Iterator[WrittenSplit]:
     """Yields each split of each config, copied with the labels that follow from its sources.

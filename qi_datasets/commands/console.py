@@ -14,7 +14,7 @@ from typing import NoReturn, ParamSpec
 import click
 from click.core import ParameterSource
 
-from qi_datasets.commands.signals import StoppedError, stopped_by_signals
+from qi_datasets.commands.signals import StoppedError, stop_on_signals
 from qi_datasets.errors import Message, NamedArgument, QIDatasetsError, in_one_line, printable
 from qi_datasets.evaluation.wording import text_table
 
@@ -46,7 +46,7 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         # Pillow warns of damaged images; where it matters, this package raises an error.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            with stopped_by_signals():
+            with stop_on_signals():
                 command(*args, **kwargs)
                 sys.stdout.flush()
         except QIDatasetsError as error:

@@ -130,7 +130,7 @@ def main(
     if describe is not None:
         describe_entry(describe, options, quiet=quiet)
         return
-    request, about = asked_by(options)
+    request, about = parse_request(options)
     if check is not None:
         check_effect({"model", "check", "output", "weights", "device", "quiet"}, "with --check, which repeats an entry")
         check_again(model, check, output, request, quiet=quiet)
@@ -202,7 +202,7 @@ def check_usage(entry: Path | None, *, merge: bool, dry_run: bool, dataset_id: s
         raise click.UsageError("--dataset-id needs --entry, the folder where it writes.")
 
 
-def asked_by(options: Mapping[str, Any]) -> "tuple[EvaluationRequest, dict[str, str | None]]":
+def parse_request(options: Mapping[str, Any]) -> "tuple[EvaluationRequest, dict[str, str | None]]":
     """Returns the evaluation that the command's options request, and their texts about the network."""
     from qi_datasets.evaluation.arguments import EvaluationRequest
     from qi_datasets.evaluation.description import LONGEST

@@ -87,11 +87,11 @@ def main(
         raise click.UsageError("A Space needs the entries themselves: --space goes without --link.")
     if output is None and (link or space):
         raise click.UsageError(f"{'--link' if link else '--space'} needs --output.")
-    from qi_datasets.leaderboard.site import PAGE, Site, build, compared_alone
+    from qi_datasets.leaderboard.site import PAGE, Site, build, compare_entries
 
     made: Site
     if output is None:
-        made = compared_alone(entries, str(hub), pull_requests=pull_requests, progress=not quiet)
+        made = compare_entries(entries, str(hub), pull_requests=pull_requests, progress=not quiet)
     else:
         made = build(
             entries, output, link=link, space=space, hub=hub, pull_requests=pull_requests, progress=not quiet

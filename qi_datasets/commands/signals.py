@@ -23,7 +23,7 @@ class StoppedError(KeyboardInterrupt):
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
+def stop_on_signals() -> Iterator[None]:
     """Makes signals raise StoppedError in the block, except those that this process was started to ignore."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -84,7 +84,7 @@ def read_state(path: str) -> State:
     if state is None and (others := [name for name in content if is_state(content[name])] if is_named(content) else []):
         raise ModelError(
             f"{path} holds state dicts under names that tell nothing: {name_some(others)}; "
-            f"{converted_by(CONVERT_PLACE, file, others[0])}",
+            f"{describe_conversion(CONVERT_PLACE, file, others[0])}",
             code="bad-weights",
         )
     if state is None:
@@ -116,12 +116,12 @@ def read_pickled(file: Path) -> object:
     except Exception as error:
         if is_archive(file):
             raise ModelError(
-                f"{file} is a TorchScript archive; {converted_by(CONVERT_ARCHIVE, file)}", code="bad-weights"
+                f"{file} is a TorchScript archive; {describe_conversion(CONVERT_ARCHIVE, file)}", code="bad-weights"
             ) from error
         if found := foreign_types(file):
             raise ModelError(
                 f"{file} holds more than weights ({', '.join(found[:3])}), which is not read for safety; "
-                f"if you trust it, {converted_by(CONVERT, file)}",
+                f"if you trust it, {describe_conversion(CONVERT, file)}",
                 code="bad-weights",
             ) from error
         raise ModelError(
@@ -129,7 +129,7 @@ def read_pickled(file: Path) -> object:
         ) from error
 
 
-def converted_by(code: str, file: Path, part: str = "") -> str:
+def describe_conversion(code: str, file: Path, part: str = "") -> str:
     """Returns the end of a message: the command that extracts the weights. part: the first of several parts."""
     text = code.format(file=json.dumps(str(file)), part=json.dumps(part))
     return f"write {'one of them, such as ' + part if part else 'its weights'} alone: python -c {shlex.quote(text)}"
@@ -232,7 +232,7 @@ def without_prefix(state: State, wanted: Mapping[str, Tensor], weights: str) -> 
     if len(rivals) > 1:
         raise ModelError(
             f"weights {weights} hold several such networks, under {name_some(rivals)}; "
-            f"{converted_by(CONVERT_PART, Path(weights), rivals[-1])}",
+            f"{describe_conversion(CONVERT_PART, Path(weights), rivals[-1])}",
             code="bad-weights",
         )
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}

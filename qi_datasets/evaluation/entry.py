@@ -343,10 +343,10 @@ def read_json(path: Path) -> dict[str, object]:
         raise EntryError(f"{path} is no JSON of an entry: {one_line(error)[:200]}", code="unreadable-entry") from error
     if not isinstance(content, dict):
         raise EntryError(f"{path} is no JSON object", code="unreadable-entry")
-    return sealed_bytes(content)
+    return encode_sealed(content)
 
 
-def sealed_bytes(content: dict[str, object]) -> dict[str, object]:
+def encode_sealed(content: dict[str, object]) -> dict[str, object]:
     """Returns an entry's content as it was sealed: a formatter that writes 1.0 as 1 has changed nothing."""
     seals = content.get("seals")
     if not isinstance(seals, dict):

@@ -232,13 +232,11 @@ def evaluate_grid(
     data = read_data(design, output, limit, progress=progress)
     if entry is None:
         with tempfile.TemporaryDirectory(prefix="qi-eval-") as folder:
-            return evaluated_on_grid(design, grid, data, Path(folder), progress=progress)
-    return evaluated_on_grid(design, grid, data, Path(entry).expanduser().absolute(), progress=progress)
+            return run_grid_design(design, grid, data, Path(folder), progress=progress)
+    return run_grid_design(design, grid, data, Path(entry).expanduser().absolute(), progress=progress)
 
 
-def evaluated_on_grid(
-    design: "Design", grid: int, data: "EvaluationData", folder: Path, *, progress: bool
-) -> GridEntry:
+def run_grid_design(design: "Design", grid: int, data: "EvaluationData", folder: Path, *, progress: bool) -> GridEntry:
     """Begins the evaluation in a folder, continues it, or reads it if it is finished.
 
     Args:

@@ -189,7 +189,7 @@ def own_weights(model: Model, side: int) -> Model:
     return replace(model, weights=GIVEN, anew=False, fixed=True) if first == second else model
 
 
-def normalising_by(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
+def with_normalisation(model: Model, mean: Sequence[float] | None, std: Sequence[float] | None) -> Model:
     """Returns the model with another mean in [0, 1] or deviation in (0, 1]; None keeps its own.
 
     Raises:

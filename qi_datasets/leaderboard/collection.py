@@ -116,7 +116,7 @@ def collect(
     listed = {(name, place): None for given in places for name, place in folders_of(given, leave_out)}
     numbers: dict[tuple[str, Place], int | None] = {
         **listed,
-        **(proposed_entries(places, listed) if pull_requests else {}),
+        **(find_proposed_entries(places, listed) if pull_requests else {}),
     }
     folders = sorted(numbers, key=lambda one: (numbers[one] is not None, str(one)))
     found: list[FoundEntry] = []
@@ -143,7 +143,7 @@ def collect(
     return Collection(sorted(found, key=attrgetter("name")), sorted(refused, key=attrgetter("name")), again)
 
 
-def proposed_entries(
+def find_proposed_entries(
     places: Iterable[str | Path], known: Iterable[tuple[str, Place]]
 ) -> dict[tuple[str, Place], int | None]:
     """Returns name and location of each new entry in an open pull request on the Hub -> the request's number.

@@ -115,7 +115,7 @@ def build(
     return Site(collection, compared)
 
 
-def compared_alone(
+def compare_entries(
     places: Iterable[str | Path], hub: str, *, pull_requests: bool = False, progress: bool = False
 ) -> Site:
     """Does the same as `build` without a page: compares the Hub's ranking with the entries."""

@@ -127,7 +127,7 @@ def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[Ref
     place = HubPlace.parse(submission)
     if place is not None:
         with scratch_folder() as scratch, connection():
-            yield scratch, fetched_changes(place, scratch)
+            yield scratch, fetch_changes(place, scratch)
         return
     path = Path(submission).expanduser().absolute()
     if path.is_file() and path.suffix.lower() == ".zip":
@@ -145,7 +145,7 @@ def open_submission(submission: str | Path) -> Iterator[tuple[Path, Sequence[Ref
     yield path, ()
 
 
-def fetched_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
+def fetch_changes(place: HubPlace, folder: Path) -> list[RefusedEntry]:
     """Fetches the entries that a pull request adds or changes; any other change is refused.
 
     Args:
@@ -185,10 +185,10 @@ def find_trouble(known: KnownEntry, one: FoundEntry) -> str:
 
 def form_faults(folder: Path) -> list[str]:
     """Returns faults of an entry's folder name, and of its files."""
-    return [*named_plainly(folder.name), *other_files(folder)]
+    return [*find_name_faults(folder.name), *other_files(folder)]
 
 
-def named_plainly(name: str) -> Iterator[str]:
+def find_name_faults(name: str) -> Iterator[str]:
     """Yields the faults of an entry's folder name."""
     if PLAIN.fullmatch(name) is None:
         yield "its folder's name must be MODEL-REVISION, of letters, digits, dots, dashes and underscores"

@@ -96,7 +96,7 @@ def check_concerned(spec: SetSpec, given: Mapping[str, object]) -> None:
             )
 
 
-def checked_view(
+def choose_view(
     spec: SetSpec,
     name: str | None = None,
     border: int | None = None,
@@ -116,7 +116,7 @@ def checked_view(
         grid: As in `load_dataset`.
         canvas: As in `load_dataset`.
     """
-    pixels = checked_border(spec, name, border)
+    pixels = choose_border(spec, name, border)
     if grid is not None:
         cells = GRID.check(grid)
         if canvas is not None:
@@ -146,7 +146,7 @@ def checked_view(
     return partial(with_shift, mode=mode, shift=SHIFT.default if shift is None else SHIFT.check(shift))
 
 
-def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
+def choose_border(spec: SetSpec, name: str | None, border: int | None) -> int:
     """Returns the border that a config's name or `border` asks for, in pixels."""
     pixels = None if border is None else BORDER.check(border)
     if name is None:
@@ -163,7 +163,7 @@ def checked_border(spec: SetSpec, name: str | None, border: int | None) -> int:
     return pixels or named
 
 
-def checked_side(spec: SetSpec, size: int | None = None, canvas: int | None = None) -> int:
+def choose_side(spec: SetSpec, size: int | None = None, canvas: int | None = None) -> int:
     """Returns the side of the images that the set's own option asks for, in pixels."""
     option = spec.size_option
     value = size if canvas is None else canvas
@@ -202,11 +202,11 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
         raise OptionError(f"split={asked!r} is not understood: {one_line(error)}", code="bad-value") from error
 
 
-def named_splits(split: object, known: Iterable[str]) -> list[str]:
+def list_named_splits(split: object, known: Iterable[str]) -> list[str]:
     """Returns the splits of a set that a checked request needs."""
     if isinstance(split, list | tuple | dict):
         parts = split.values() if isinstance(split, dict) else split
-        needed = {name for part in parts for name in named_splits(part, known)}
+        needed = {name for part in parts for name in list_named_splits(part, known)}
         return [name for name in known if name in needed]
     asked = "all" if split is None else split.to_spec() if isinstance(split, datasets.ReadInstruction) else str(split)
     names = [term.partition("[")[0].partition("(")[0].strip() for term in asked.split("+")]

@@ -35,7 +35,7 @@ AS_WRITTEN = (
 REWRITTEN: pa.StructType = datasets.Image.pa_type
 
 
-def computed_type(**further: pa.DataType) -> pa.StructType:
+def make_computed_type(**further: pa.DataType) -> pa.StructType:
     """Returns the Arrow type of a column of computed images; further fields say what to compute."""
     stored = pa.struct({AS_STORED: pa.binary()})
     return pa.struct({"bytes": stored, "path": pa.string(), **further, "rewritten": REWRITTEN})
@@ -64,7 +64,7 @@ class ComputedImage:
     decode: bool = field(default=True, kw_only=True)
     id: str | None = field(default=None, repr=False, kw_only=True)
     dtype: ClassVar[str] = "PIL.Image.Image"
-    pa_type: ClassVar[Any] = computed_type()
+    pa_type: ClassVar[Any] = make_computed_type()
 
     def __str__(self) -> str:
         # `concatenate_datasets` quotes the types that it can't combine.
@@ -167,7 +167,7 @@ class WindowImage(ComputedImage):
     """A window of the stored image; each row has its own position (`y`, `x`: the window's top-left pixel)."""
 
     _type: str = field(default="WindowImage", init=False, repr=False)
-    pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
+    pa_type: ClassVar[Any] = make_computed_type(y=pa.int32(), x=pa.int32())
 
     def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the window."""
@@ -185,7 +185,7 @@ class GridImage(ComputedImage):
     grid: int
     border: int
     _type: str = field(default="GridImage", init=False, repr=False)
-    pa_type: ClassVar[Any] = computed_type(y=pa.int32(), x=pa.int32())
+    pa_type: ClassVar[Any] = make_computed_type(y=pa.int32(), x=pa.int32())
 
     def placed(self, stored: bytes, cell: "Cell") -> Placed:
         """Returns the patch on its canvas."""

@@ -15,7 +15,7 @@ from datasets import formatting
 
 from qi_datasets.pixels.canvases import paint
 from qi_datasets.pixels.geometry import Pixels, Placed, black
-from qi_datasets.pixels.placed_image import placed_of
+from qi_datasets.pixels.placed_image import find_placed
 
 _SCALARS = {pa.int64(): np.int64, pa.int32(): np.int32, pa.string(): np.str_}
 """Arrow types of columns, with the NumPy types that stock formatters give their values."""
@@ -47,10 +47,10 @@ class _FillingFormatter:
     def _recursive_tensorize(self, data_struct: object) -> object:
         if not getattr(self, self.options):
             images = data_struct if isinstance(data_struct, list) else [data_struct]
-            placed = [one for one in map(placed_of, images) if one is not None]
+            placed = [one for one in map(find_placed, images) if one is not None]
             if placed and len(placed) == len(images) and len({one.shape for one in placed}) == 1:
                 if isinstance(data_struct, list):
-                    return self._made_of(filled_batch(placed, self.channels_first))
+                    return self._made_of(fill_batch(placed, self.channels_first))
                 return self._made_of(_as_pil_shapes(paint(placed[0], self.channels_first), self.channels_first))
         return super()._recursive_tensorize(data_struct)  # type: ignore[misc]
 
@@ -106,7 +106,7 @@ def is_plain(kind: pa.DataType) -> bool:
     return kind in _SCALARS or pa.types.is_struct(kind)
 
 
-def filled_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
+def fill_batch(placed: Sequence[Placed], channels_first: bool) -> Pixels:
     """Returns images of one shape as one array: uint8, (n, c, h, w) or (n, h, w, c), or (n, h, w) for modes like L."""
     height, width, channels = placed[0].shape
     shape = (channels, height, width) if channels_first else (height, width, channels)

@@ -21,10 +21,10 @@ from qi_datasets.loading.arguments import (
     check_concerned,
     check_split,
     check_stock,
-    checked_side,
-    checked_view,
+    choose_side,
+    choose_view,
     columns_of,
-    named_splits,
+    list_named_splits,
 )
 from qi_datasets.loading.provenance import with_provenance
 from qi_datasets.loading.subset import load_subset
@@ -181,8 +181,8 @@ def load_dataset(
     check_concerned(
         spec, given | {"imagenet_val": imagenet_val, "imagenet_train": imagenet_train, "per_class": per_class}
     )
-    view = checked_view(spec, name, border, mode, shift, grid, canvas)
-    side = checked_side(spec, size, canvas)
+    view = choose_view(spec, name, border, mode, shift, grid, canvas)
+    side = choose_side(spec, size, canvas)
     check_split(spec, split, streaming)
     check_stock(spec, stock, view, streaming)
     repo = hub.repo_for(spec, side, repo_id, revision, output=output, imagenet_val=imagenet_val)
@@ -194,7 +194,7 @@ def load_dataset(
         files = hub.file_names_at_border_0(spec, found)
         if streaming:
             return with_provenance(hub.stream(found, files, split, stock), spec, found.manifest)
-        paths = hub.local_files(found, files, named_splits(split, files))
+        paths = hub.local_files(found, files, list_named_splits(split, files))
         # The files were checked against the manifest.
         rows = datasets.load_dataset("parquet", data_files=paths, split=split, **stock)  # nosec B615
         return with_provenance(rows, spec, found.manifest)

@@ -43,7 +43,7 @@ def ordinary_image(placed: Placed) -> Image.Image:
     return canvas
 
 
-def placed_of(image: Image.Image) -> Placed | None:
+def find_placed(image: Image.Image) -> Placed | None:
     """Returns the rectangle that an image is computed from; None for an ordinary or possibly changed image."""
     return image.still_placed if type(image) is PlacedImage else None
 

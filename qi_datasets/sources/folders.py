@@ -287,7 +287,7 @@ class NestedFolders(_FileSource):
         return cls.of_validation(folder, files)
 
 
-def _checked_name(path: str) -> str:
+def _check_name(path: str) -> str:
     """Returns a path as an image's name. Raises SourceError if it is not UTF-8."""
     try:
         path.encode()
@@ -342,9 +342,9 @@ class AnyFolder(_FileSource):
                         "drawn from; give the folder that holds the validation images alone"
                     )
                 if ending in UNREAD:
-                    unread.append(_checked_name(path))
+                    unread.append(_check_name(path))
                     continue
-                found.append((_checked_name(path), path, wnid))
+                found.append((_check_name(path), path, wnid))
                 training = training and bool(wnid and IMAGENET_TRAIN.file.fullmatch(file))
         warnings = (f"{counted(unread, 'picture')} here ignored: {REMEDY}",) if unread else ()
         return cls.of(folder, found, IMAGENET_TRAIN if training else None, warnings)

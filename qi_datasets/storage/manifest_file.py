@@ -54,7 +54,7 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
         )
     check_schema(content)
     seal = content.pop(SEAL, None)
-    if seal is not None and seal != _sealing(content):
+    if seal is not None and seal != _compute_seal(content):
         raise ValueError("it was changed after it was written: its own SHA-256 differs")
     if content.setdefault(VERSION, 0) == 0:
         for split in (split for config in content["configs"].values() for split in config["splits"].values()):
@@ -64,10 +64,10 @@ def parse_manifest(data: bytes) -> dict[str, Any]:
 
 def text_of(content: dict[str, object]) -> str:
     """Returns the text of a manifest with these fields and its own digest."""
-    return json.dumps(content | {SEAL: _sealing(content)}, indent=1) + "\n"
+    return json.dumps(content | {SEAL: _compute_seal(content)}, indent=1) + "\n"
 
 
-def _sealing(content: dict[str, object]) -> str:
+def _compute_seal(content: dict[str, object]) -> str:
     """Returns the SHA-256 (hex) of a manifest's fields without the digest itself, independent of the file's layout."""
     fields = {name: value for name, value in content.items() if name != SEAL}
     return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()

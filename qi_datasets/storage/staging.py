@@ -85,7 +85,7 @@ def replace_whole(folder: Place) -> Iterator[Path]:
         OutputError: If the file system refuses.
     """
     if isinstance(folder, str):
-        with _uploaded_whole(folder) as upload:
+        with _upload_whole(folder) as upload:
             yield upload
         return
     staging = None
@@ -93,7 +93,7 @@ def replace_whole(folder: Place) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=_STAGING.format(folder.name), dir=folder.parent))
         staging.chmod(0o777 & ~_current_umask())
         yield staging
-        _synced(staging)
+        _sync_folder(staging)
         if os.path.lexists(folder):
             swap(staging, folder)
         else:
@@ -139,7 +139,7 @@ def _put_back(aside: Path, folder: Path, cause: OSError) -> None:
         ) from error
 
 
-def _synced(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Flushes a folder's files, and the folders themselves, to the disk. Raises OSError if it can't."""
     for parent, _, files in os.walk(folder, topdown=False):
         for name in files:
@@ -163,7 +163,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def _uploaded_whole(url: str) -> Iterator[Path]:
+def _upload_whole(url: str) -> Iterator[Path]:
     """Yields a temporary folder, whose files are uploaded to the URL when the block ends, the manifest last."""
     with scratch_folder() as folder:
         yield folder

@@ -149,7 +149,7 @@ class OnPatch(PatchTransform):
 def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordinate) -> list[Patch]:
     """Returns the patch of each image, after checking that it is inside."""
     if x is None:
-        found = [own_patch(image) for image in images]
+        found = [find_patch(image) for image in images]
     else:
         side = QUADRANT.patch
         found = [Patch(left, top, side, side) for left, top in zip(*integers(len(images), x, y), strict=True)]
@@ -170,7 +170,7 @@ def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordina
     return found
 
 
-def own_patch(image: Picture) -> Patch:
+def find_patch(image: Picture) -> Patch:
     """Returns the patch that the image has, or the set that transforms it. Raises OptionError without either."""
     info = getattr(image, "info", {})
     if INFO in info:
@@ -197,7 +197,7 @@ def crop_with_patch(image: Image.Image, y: int, x: int, height: int, width: int)
     """
     part = image.crop((x, y, x + width, y + height))
     if INFO in image.info:
-        patch = own_patch(image)
+        patch = find_patch(image)
         part.info |= {INFO: (patch.x - x, patch.y - y, patch.width, patch.height), INFO_SIZE: part.size}
     return part
 

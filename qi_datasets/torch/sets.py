@@ -19,11 +19,11 @@ from torchvision.datasets.vision import StandardTransform
 
 from qi_datasets.errors import OptionError
 from qi_datasets.loading.load import load_dataset
-from qi_datasets.pixels.placed_image import placed_of
+from qi_datasets.pixels.placed_image import find_placed
 from qi_datasets.registry import nearest, specs
 from qi_datasets.set_spec import SetSpec
 from qi_datasets.specs import BORDER, CORNER, GRID, PAIRS, QI, QUADRANT, RED_GREEN_SET, ROOK, SHIFT, SHIFTED
-from qi_datasets.torch.patch import INFO, INFO_SIZE, Transform, crop_with_patch, own_patch, transforming
+from qi_datasets.torch.patch import INFO, INFO_SIZE, Transform, crop_with_patch, find_patch, transforming
 from qi_datasets.torch.placed import Item, can_precede_border
 
 
@@ -195,7 +195,7 @@ class StoredSet(VisionDataset):  # type: ignore[misc]
     def item(self, row: ImageRow) -> tuple[object, object] | Item:
         """Returns the transformed image and label of a row; a border may be added afterwards."""
         image, label = self.picture(row), row["label"]
-        placed = placed_of(image)
+        placed = find_placed(image)
         transform = self.transforms.transform if isinstance(self.transforms, StandardTransform) else None
         if placed is None or placed.content.shape == placed.shape or not can_precede_border(transform):
             return self.transformed(image, label)
@@ -298,7 +298,7 @@ class QuadrantImageNet(StoredSet, of=QI):
 
     def transformed(self, image: Image.Image, label: int) -> tuple[object, object]:
         """Returns an item; its transforms know the patch of each of their images."""
-        with transforming(own_patch(image)):
+        with transforming(find_patch(image)):
             return super().transformed(image, label)
 
 

@@ -115,7 +115,7 @@ def verify(
     sought: AbstractContextManager[tuple[str, list[Place], tuple[str, ...]]]
     sought = nullcontext((str(lists), [], ())) if alone else sets_at(out, others)
     with sought as (where, folders, notes):
-        repeats, described = tuple(announce_repeats(folders)), tuple(described_sets(folders))
+        repeats, described = tuple(announce_repeats(folders)), tuple(describe_sets(folders))
         measured = [
             part
             for folder in folders
@@ -164,7 +164,7 @@ def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
                 yield repeats
 
 
-def described_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
+def describe_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
     """Yields each set's description of itself; its preview only if anybody may see its pixels."""
     for folder in folders:
         with suppress(StoredSetError, UnknownSetError):  # the set's own check of its manifest reports this
@@ -298,7 +298,7 @@ def check_networks(
         return not_checked(stored, NEEDS_TORCH)
     if broken:
         return not_checked(stored, f"the set is damaged ({', '.join(broken)})")
-    if missing := missing_for_networks(stored):
+    if missing := find_missing_for_networks(stored):
         return not_checked(stored, missing)
     check: Callable[[StoredFolder, NetworkOptions], CheckResults] = resolve_name(stored.spec.separability)
     try:
@@ -314,7 +314,7 @@ def not_checked(stored: StoredFolder, cause: str) -> CheckResults:
     return CheckResults((Check(stored.name, SEPARABILITY, Status.NOT_CHECKED, "", meaning, cause=cause),))
 
 
-def missing_for_networks(stored: StoredFolder) -> str:
+def find_missing_for_networks(stored: StoredFolder) -> str:
     """Returns what a manifest lacks that networks need to look at; "" if nothing."""
     config = stored.manifest.configs.get(stored.default_config)
     if config is None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOp
 
 from qi_datasets.pixels import placed_image
 from qi_datasets.pixels.geometry import Placed, whole
-from qi_datasets.pixels.placed_image import PlacedImage, image_of, is_tested, ordinary_image, placed_of
+from qi_datasets.pixels.placed_image import PlacedImage, find_placed, image_of, is_tested, ordinary_image
 
 WIDTH, HEIGHT = 23, 19
 Call = Callable[[Image.Image], Any]
@@ -277,11 +277,11 @@ def test_chains_of_five_give_what_they_give_of_the_ordinary_image(kind: Placed, 
 
 def test_painted_on_it_is_an_ordinary_image_from_then_on() -> None:
     image = PlacedImage(KINDS["RGB"])
-    assert placed_of(image) is KINDS["RGB"]
+    assert find_placed(image) is KINDS["RGB"]
 
     image.putpixel((0, 0), (1, 2, 3))
 
-    assert placed_of(image) is None
+    assert find_placed(image) is None
     assert np.asarray(image)[0, 0].tolist() == [1, 2, 3]
     assert type(pickle.loads(pickle.dumps(image))) is Image.Image  # noqa: S301
 
