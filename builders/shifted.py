@@ -32,7 +32,7 @@ class Shifted(ImageSet):
         return central_square(image, WHOLE_SIDE, SHIFTED_GEOMETRY.base)
 
     def rows(self, patch: Pixels, source: str, wnid: str) -> Iterator[Row]:
-        """Returns the base; its label is the synset's index among ImageNet's 1000, -1 if that is not known."""
+        """Yields the base; its label is the synset's index among ImageNet's 1000, -1 if that is not known."""
         columns = {
             "source": source,
             "wnid": wnid,

@@ -1,4 +1,4 @@
-"""What the specification says, computed again with numpy, Pillow and hashlib alone: no test asks the code for it."""
+"""The specification, computed again with numpy, Pillow and hashlib alone, so that no test relies on the code."""
 
 import hashlib
 import io
@@ -26,13 +26,13 @@ def draw(text: str) -> bytes:
 
 @cache
 def official_ids() -> tuple[int, ...]:
-    """Ids 1 to 50000 of ImageNet val, in the order of the selection."""
+    """Returns ids 1 to 50000 of ImageNet val, in the order of the selection."""
     return tuple(sorted(range(1, 50_001), key=lambda number: draw(f"{number:08d}")))
 
 
 @cache
 def val_classes() -> tuple[int, ...]:
-    """Class, 0 to 999, of validation images 1 to 50000: ten bits each, the highest first."""
+    """Returns the class, 0 to 999, of validation images 1 to 50000: ten bits each, the highest first."""
     packed = Path(qi_datasets.__file__).with_name("imagenet_val_classes.bin").read_bytes()
     bits = np.unpackbits(np.frombuffer(packed, np.uint8)).reshape(-1, 10)
     return tuple((bits @ (1 << np.arange(9, -1, -1))).tolist())
@@ -40,22 +40,22 @@ def val_classes() -> tuple[int, ...]:
 
 @cache
 def wnids() -> tuple[str, ...]:
-    """The 1000 synsets, sorted."""
+    """Returns the 1000 synsets, sorted."""
     return tuple(Path(qi_datasets.__file__).with_name("imagenet_wnids.txt").read_text().split())
 
 
 def val_wnid(name: str) -> str:
-    """The synset of `ILSVRC2012_val_<id>`."""
+    """Returns the synset of `ILSVRC2012_val_<id>`."""
     return wnids()[val_classes()[int(name.removeprefix("ILSVRC2012_val_")) - 1]]
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names `ILSVRC2012_val_<id>` in the order of their ids' digests."""
+    """Returns names `ILSVRC2012_val_<id>` in the order of their ids' digests."""
     return sorted(names, key=lambda name: draw(name.removeprefix("ILSVRC2012_val_")))
 
 
 def quadrant_patch(file: bytes) -> Pixels:
-    """(56, 56, 3): the central 87.5 % of the shorter side, in one antialiased bilinear step."""
+    """Returns (56, 56, 3): the central 87.5 % of the shorter side, in one antialiased bilinear step."""
     image = Image.open(io.BytesIO(file)).convert("RGB")
     w, h = image.size
     m = 0.875 * min(w, h)
@@ -67,7 +67,7 @@ def quadrant_patch(file: bytes) -> Pixels:
 
 
 def quadrant_image(patch: Pixels, label: int, border: int, canvas: int = CANVAS) -> Pixels:
-    """(canvas + 2 border, canvas + 2 border, 3): the patch upper left (0) or bottom right (1) on black."""
+    """Returns (canvas + 2 border, canvas + 2 border, 3): the patch upper left (0) or bottom right (1) on black."""
     corner = border + (canvas - PATCH if label else 0)
     image = np.zeros((canvas + 2 * border, canvas + 2 * border, 3), np.uint8)
     image[corner : corner + PATCH, corner : corner + PATCH] = patch
@@ -75,7 +75,7 @@ def quadrant_image(patch: Pixels, label: int, border: int, canvas: int = CANVAS)
 
 
 def antialiased_bilinear(image: Pixels, box: tuple[float, float, float, float], side: int) -> npt.NDArray[np.float64]:
-    """`image` (h, w, c) inside `box` (left, top, right, bottom) scaled to `side` x `side` by a triangle filter."""
+    """Scales `image` (h, w, c) inside `box` (left, top, right, bottom) to `side` x `side` by a triangle filter."""
 
     def weights(low: float, high: float, size: int) -> npt.NDArray[np.float64]:
         scale = (high - low) / side
@@ -91,7 +91,7 @@ def antialiased_bilinear(image: Pixels, box: tuple[float, float, float, float], 
 
 
 def row_digest(image: npt.ArrayLike, label: int | str, source: str | int) -> bytes:
-    """Digest of a row whose image is (h, w) or (h, w, c)."""
+    """Returns the digest of a row whose image is (h, w) or (h, w, c)."""
     pixels = np.asarray(image)
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     h, w, c = pixels.shape
@@ -106,7 +106,7 @@ def split_digest(rows: Iterable[bytes]) -> str:
 
 
 def quadrant_digest(files: dict[str, bytes], names: Iterable[str], border: int) -> str:
-    """Split digest of QI made from these images, in this order."""
+    """Returns the split digest of QI made from these images, in this order."""
     digests = []
     for name in names:
         patch = quadrant_patch(files[name])
@@ -116,7 +116,7 @@ def quadrant_digest(files: dict[str, bytes], names: Iterable[str], border: int) 
 
 @cache
 def red_green_placements(label: int) -> tuple[Placement, ...]:
-    """Every (left x, left y, right x, right y) of a label, in the order of its digest."""
+    """Returns every (left x, left y, right x, right y) of a label, in the order of its digest."""
     centre = (7, 23)[label]
     ys = range(centre - 4, centre + 4)
     placements = [
@@ -129,7 +129,7 @@ def red_green_placements(label: int) -> tuple[Placement, ...]:
 
 
 def red_green_rows(split: str) -> Iterator[tuple[Pixels, int, Placement]]:
-    """Image (32, 32, 3), label and placement of every row of a split."""
+    """Yields image (32, 32, 3), label and placement of every row of a split."""
     start, count = {"train": (0, 1000), "validation": (1000, 500)}.get(split, (1500, 500))
     for k in range(start, start + count):
         for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Processes that are forked from one that has imported what is slow to import, and are otherwise as new."""
+"""Processes that are forked from one that has imported slow libraries, and are fresh otherwise."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ FORKS = multiprocessing.get_context("forkserver")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended, and what it wrote."""
+    """How a process ended, and its output."""
 
     exit_code: int
     stdout: str
@@ -26,7 +26,7 @@ class Ended:
 
 
 def call_forked(function: Callable[..., Any], *arguments: Any) -> Ended:
-    """Calls a module's function in a process of its own; an uncaught error and SystemExit end that as usual."""
+    """Calls a module's function in a new process; an uncaught error and SystemExit end it as usual."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("stdout", "stderr")]
         process = FORKS.Process(target=_call, args=(files, function, arguments))

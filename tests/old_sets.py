@@ -11,7 +11,7 @@ from qi_datasets.storage.manifest import MANIFEST
 from qi_datasets.storage.parquet import file_record
 
 BLANK = {"wnid": "", "label": -1}
-"""What a layout without labels gave."""
+"""Values that a layout without labels gave."""
 
 
 def as_0_1_0(folder: Path, *blank: str) -> None:

@@ -1,4 +1,4 @@
-"""Small pictures that the tests make, and every layout in which a researcher may have them."""
+"""Small pictures that the tests make, in every layout that a researcher may have."""
 
 import io
 import json
@@ -26,7 +26,7 @@ SIDEWAYS = 6
 
 
 def picture(number: int, size: tuple[int, int] | None = None) -> Image.Image:
-    """RGB picture `number`, of `size` (width, height) pixels: waves and some noise."""
+    """Returns RGB picture `number`, of `size` (width, height) pixels: waves and some noise."""
     width, height = size or SIZES[number % len(SIZES)]
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:height, :width]
@@ -42,7 +42,7 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 
 def sideways(image: Image.Image) -> bytes:
-    """A JPEG whose EXIF data ask viewers to turn it."""
+    """Returns a JPEG whose EXIF data ask viewers to rotate it."""
     exif = Image.Exif()
     exif[0x0112] = SIDEWAYS
     return encoded(image, exif=exif)
@@ -65,7 +65,7 @@ def name_of(number: int) -> str:
 
 
 def album(count: int) -> dict[str, bytes]:
-    """`count` files of ImageNet val, of every kind and size."""
+    """Returns `count` files of ImageNet val, of every kind and size."""
     return {name_of(number): KINDS[number % len(KINDS)](picture(number)) for number in range(1, count + 1)}
 
 
@@ -108,7 +108,7 @@ def kaggle_val(files: Files, folder: Path) -> str:
 
 
 def tar(members: Files | Iterable[tuple[str, bytes]], path: Path) -> str:
-    """A tar at `path`, of (member name, bytes); a mapping's names get the ending of ImageNet's files."""
+    """Writes a tar at `path` of (member name, bytes); a mapping's names get the extension of ImageNet's files."""
     if isinstance(members, Mapping):
         members = [(f"{name}.JPEG", content) for name, content in members.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def tar_in_folder(files: Files, folder: Path) -> str:
 
 
 def shard(rows: Iterable[tuple[str | None, bytes | None]], row_group_size: int = 2) -> bytes:
-    """A Parquet file as the Hub's imagenet-1k has them, of (path, bytes)."""
+    """Writes a Parquet file like the Hub's imagenet-1k, of (path, bytes)."""
     image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     cells = [{"bytes": content, "path": path} for path, content in rows]
     table = pa.table({"image": pa.array(cells, image), "label": pa.array([0] * len(cells), pa.int64())})
@@ -144,7 +144,7 @@ def hub_rows(files: Files) -> list[tuple[str, bytes]]:
 
 
 def shards_by_name(files: Files) -> dict[str, bytes]:
-    """Two validation shards, in an order of their own, and a training shard that is none of our business."""
+    """Writes two validation shards, in an order of their own, and a training shard, which must be ignored."""
     rows = hub_rows(files)[::-1]
     half = len(rows) // 2
     return {
@@ -169,7 +169,7 @@ def shards_in_memory(files: Files, folder: Path) -> str:
 
 
 def kaggle_zip(files: Files, folder: Path) -> str:
-    """Kaggle's archive: annotations and training images beside the validation images, deflated in part."""
+    """Writes Kaggle's archive: annotations and training images beside the validation images, deflated in part."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "imagenet-object-localization-challenge.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -183,7 +183,7 @@ def kaggle_zip(files: Files, folder: Path) -> str:
 
 
 def packed(members: Iterable[tuple[str, bytes]]) -> bytes:
-    """A tar, compressed, of (member name, bytes)."""
+    """Writes a compressed tar of (member name, bytes)."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, content in members:
@@ -194,7 +194,7 @@ def packed(members: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def tar_gz(files: Files, folder: Path) -> str:
-    """As the Hub has it."""
+    """Writes a compressed tar, as on the Hub."""
     write(folder / "val_images.tar.gz", packed(hub_rows(files)))
     return str(folder / "val_images.tar.gz")
 
@@ -206,7 +206,7 @@ def tar_gz_in_folder(files: Files, folder: Path) -> str:
 
 
 def kaggle_patched(files: Files, folder: Path) -> str:
-    """An older archive of Kaggle's, whose images lie in a compressed tar inside."""
+    """Writes an older archive of Kaggle's, whose images are in a compressed tar inside."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "imagenet-object-localization-challenge.zip"
     members = [("ILSVRC/Data/CLS-LOC/train/n01440764/n01440764_1.JPEG", b"never kept")]
@@ -217,7 +217,7 @@ def kaggle_patched(files: Files, folder: Path) -> str:
 
 
 def wds_shards(files: Files) -> dict[str, list[tuple[str, bytes]]]:
-    """Two webdataset shards as timm's copy has them, in an order of their own, and a training shard."""
+    """Writes two webdataset shards like timm's copy, in an order of their own, and a training shard."""
     found: dict[str, list[tuple[str, bytes]]] = {"imagenet1k-train-0000.tar": [("never.jpg", b"read")]}
     for number, (name, content) in enumerate(reversed(files.items())):
         label = expected.wnids().index(expected.val_wnid(name))

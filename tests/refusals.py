@@ -1,4 +1,4 @@
-"""Errors by their codes, which stay when their words change."""
+"""Errors by their codes, which stay the same if messages change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from qi_datasets.errors import QIDatasetsError
 def refused(
     error: type[QIDatasetsError], code: str, match: str | None = None
 ) -> Iterator[pytest.ExceptionInfo[QIDatasetsError]]:
-    """Checks that what is called inside raises that error, with that code, and values or a remedy that match."""
+    """Checks that the block raises that error, with that code, and values or a remedy that match."""
     with pytest.raises(error, match=match) as raised:
         yield raised
     assert raised.value.code == code, raised.value

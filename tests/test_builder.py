@@ -1,4 +1,4 @@
-"""The base of builders lets nothing through that differs from the spec."""
+"""The base of builders refuses rows that differ from the spec."""
 
 import pickle
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the code cites of the data specification is there."""
+"""Sections of the data specification that the code cites exist."""
 
 import re
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Errors have codes and know the arguments that they name; those of other libraries are told in one line."""
+"""Errors have codes and know the arguments that they name; those of other libraries are reported in one line."""
 
 import ast
 import pickle
@@ -30,7 +30,7 @@ def classes(base: type[QIDatasetsError] = QIDatasetsError) -> set[type[QIDataset
 
 
 def codes_in_the_code() -> set[str]:
-    """Codes that calls and classes of the package name."""
+    """Returns the codes that calls and classes of the package name."""
     found = set()
     for folder in FOLDERS:
         for file in folder.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""What holds for every set of the table: one suite, run over all of them and over all their configs."""
+"""Tests for every set of the table: one suite, run over all of them and over all their configs."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ class Stored:
 
     @property
     def border(self) -> int | None:
-        """What `load_dataset` is asked for."""
+        """The border to request of `load_dataset`."""
         return self.config.border if self.spec.borders else None
 
 
@@ -175,7 +175,7 @@ def test_row_groups_are_small_and_have_a_page_index(stored: Stored) -> None:
                 assert group.num_rows <= 100
                 for column in map(group.column, range(group.num_columns)):
                     assert column.has_offset_index
-                    # Bounds of whole images would be too long to be kept, and nobody looks an image up by its bytes.
+                    # Bounds of whole images would be too long to keep, and nobody looks an image up by its bytes.
                     assert column.has_column_index or column.path_in_schema == "image.bytes"
         assert rows == stored.stock[split].num_rows
 

@@ -1,4 +1,4 @@
-"""There is one sub-package a stage, and each imports only those below it."""
+"""Each sub-package imports only those below it."""
 
 import ast
 import tomllib
@@ -42,14 +42,14 @@ SUBPACKAGES = (
     "publishing",
     "commands",
 )
-"""From the lowest to the highest: each is a module, or a folder with all that is in it, and a rank of its own."""
+"""From the lowest to the highest: each is a module, or a folder with its content, and has a rank of its own."""
 
 RANKS = {name: rank for rank, name in enumerate(SUBPACKAGES)}
 
 
 @cache
 def modules() -> dict[str, Path]:
-    """Dotted name below the package -> file, but for the package's own `__init__`, which offers what lies above."""
+    """Returns dotted name below the package -> file, without the package's own `__init__`, which imports from all."""
     found = {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
         for path in PACKAGE.rglob("*.py")
@@ -60,12 +60,12 @@ def modules() -> dict[str, Path]:
 
 
 def subpackage_of(name: str) -> str:
-    """The sub-package of a dotted name; "" for the package itself."""
+    """Returns the sub-package of a dotted name; "" for the package itself."""
     return name.partition(".")[0]
 
 
 def imports(text: str, where: str) -> Iterator[str]:
-    """Dotted names, below the package, of what a module's text imports at any depth; "" for the package itself."""
+    """Yields dotted names, below the package, that a module's text imports at any depth; "" for the package itself."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -84,7 +84,7 @@ def imports(text: str, where: str) -> Iterator[str]:
 
 
 def climbs(name: str, text: str) -> list[str]:
-    """What a module of that name and text imports from sub-packages above its own."""
+    """Returns what a module of that name and text imports from sub-packages above its own."""
     rank = RANKS[subpackage_of(name)]
     return [imported for imported in imports(text, name) if RANKS.get(subpackage_of(imported), len(SUBPACKAGES)) > rank]
 

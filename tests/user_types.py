@@ -1,4 +1,4 @@
-"""A user's script, of which `nox -s types` checks that the main calls have types; it is never run."""
+"""A user's script, which `nox -s types` checks for types of the main calls; it is never run."""
 
 from pathlib import Path
 from typing import Any, assert_type

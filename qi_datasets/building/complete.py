@@ -55,7 +55,7 @@ def check_counts(folder: Path, manifest: Manifest) -> None:
 
 
 def make_strips(spec: SetSpec, splits: Sequence[WrittenSplit]) -> Iterator[Strip]:
-    """Returns the contact sheet's lines: one source at every border, if there are several; first rows of each split."""
+    """Yields the contact sheet's lines: one source at every border, if there are several; first rows of each split."""
     unbordered = [split for split in splits if split.border == 0]
     at_borders = [split for split in splits if split.split == unbordered[0].split]
     if len(at_borders) > 1:

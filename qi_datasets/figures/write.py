@@ -89,7 +89,7 @@ def single_figure(draw: Callable[[Material, LookName], Figure]) -> Callable[[Mat
 
 
 def draw_by_border(material: Material, look: LookName) -> Iterator[Figure]:
-    """Returns as many figures as the curves need, or the paper's alone."""
+    """Yields as many figures as the curves need, or the paper's alone."""
     measured = [entry for entry in material.entries if entry.task == QI.name]
     page: list[MeasuredEntry] = []
     for entry in measured:

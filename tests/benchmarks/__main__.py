@@ -36,7 +36,7 @@ class Result:
 
 
 def measured(line: Line, repeats: int) -> Result:
-    """The line, its two measures taken in turns."""
+    """Returns the line, with its two measures taken in turn."""
     turns = [(line.measure(), line.reference()) for _ in range(line.repeats or repeats)]
     measure, reference = (statistics.median(values) for values in zip(*turns, strict=True))
     ratio = statistics.median(one / other for one, other in turns)
@@ -51,7 +51,7 @@ def measured(line: Line, repeats: int) -> Result:
 @click.option("--only", help="Measure only lines whose names hold this word.")
 @click.option("--repeats", default=5, show_default=True, help="Turns per line; the median counts.")
 def main(sources: Path | None, json_file: Path | None, only: str | None, repeats: int) -> None:
-    """Measure, print a table, write JSON."""
+    """Measures, prints a table, and writes JSON."""
     with tempfile.TemporaryDirectory(prefix="qi-benchmarks-") as folder:
         results = []
         for line in lines(Sources(sources, Path(folder))):
@@ -66,12 +66,12 @@ def main(sources: Path | None, json_file: Path | None, only: str | None, repeats
 
 
 def numbers(result: Result) -> list[str]:
-    """The two measures as text, their unit, and the number of turns."""
+    """Returns the two measures as text, their unit, and the number of turns."""
     return [f"{result.measure:.3f}", f"{result.reference:.3f}", result.unit, str(result.repeats)]
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """All lines, in the order of the table."""
+    """Yields all lines, in the order of the table."""
     yield from building.lines(sources)
     yield from reading.lines(sources)
     yield from starting.lines(sources)

@@ -18,26 +18,26 @@ BUILD = ("-m", "qi_datasets.commands.build")
 VERIFY = ("-c", "from qi_datasets.commands.verify import main; main()", "--only", "integrity")
 PLAIN = ("-m", "tests.benchmarks.plain_png")
 FEW, MANY = 100, 1000
-"""Sources per split, where a line compares numbers of them."""
+"""Sources per split of lines that compare numbers of them."""
 
 SLOW = 300
-"""Sources per split, where writing the PNG files of all of them by Pillow would take minutes a turn."""
+"""Sources per split of lines where Pillow would take minutes to write all PNG files."""
 
 ZLIB_SAMPLE = 40
 """Rows of each config that the zlib line encodes again."""
 
 
 PHOTOGRAPHS = 800
-"""Images of `shifted`, where it is built: without black, so that they are written by Pillow."""
+"""Number of images of `shifted`: they have no black, so that Pillow writes them."""
 
 
 def options(source: Path, output: Path, workers: int, *others: str) -> list[str]:
-    """Arguments of `qi-build`, of which `others` name the set."""
+    """Returns arguments of `qi-build`; `others` name the set."""
     return [*others, "--imagenet-val", str(source), "--output", str(output), "--quiet", "--workers", str(workers)]
 
 
 def only_qi(per_split: int | None = None) -> list[str]:
-    """Arguments of `qi-build` for QI alone."""
+    """Returns arguments of `qi-build` for QI alone."""
     return ["--set", "qi", *([] if per_split is None else ["--per-split", str(per_split)])]
 
 
@@ -47,7 +47,7 @@ def build(source: Path, output: Path) -> None:
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """Speed, memory and size of a build."""
+    """Yields lines on speed, memory and size of a build."""
 
     def seconds(
         source: Callable[[], Path],
@@ -113,7 +113,7 @@ def lines(sources: Sources) -> Iterator[Line]:
 
 
 def sampled(folder: Path) -> Iterator[bytes]:
-    """PNG files of the first rows of every config."""
+    """Yields PNG files of the first rows of every config."""
     for config in Manifest.read(folder).configs.values():
         file = pq.ParquetFile(folder / config.splits["test"].files[0])
         column = file.read_row_group(0, columns=["image.bytes"]).column("image").combine_chunks()
@@ -121,12 +121,12 @@ def sampled(folder: Path) -> Iterator[bytes]:
 
 
 def stored_bytes(folder: Path) -> float:
-    """Their size as they are stored, in MB."""
+    """Returns their stored size, in MB."""
     return sum(map(len, sampled(folder))) / 1e6
 
 
 def zlib_bytes(folder: Path) -> float:
-    """Their size as Pillow writes them with zlib at level 6, in MB."""
+    """Returns their size if Pillow writes them with zlib at level 6, in MB."""
     total = 0
     for png in sampled(folder):
         file = io.BytesIO()

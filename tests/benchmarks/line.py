@@ -1,4 +1,4 @@
-"""What a line of the benchmark table is, and how a command is timed."""
+"""The lines of the benchmark table, and how a command is timed."""
 
 import os
 import subprocess
@@ -25,24 +25,24 @@ class Line:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
+    """Returns the seconds that `work` takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def run(*words: str | Path) -> None:
-    """Runs Python with these arguments, quietly; CalledProcessError when it fails."""
+    """Runs Python with these arguments, quietly. Raises CalledProcessError if it fails."""
     subprocess.run([sys.executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
 def command_seconds(*words: str | Path) -> float:
-    """Seconds of a Python process with these arguments."""
+    """Returns the seconds of a Python process with these arguments."""
     return timed(lambda: run(*words))
 
 
 def peak_memory(*words: str | Path) -> float:
-    """Peak resident memory, in MiB, of a Python process with these arguments (not of its children)."""
+    """Returns the peak resident memory, in MiB, of a Python process with these arguments (without its children)."""
     process = subprocess.Popen([sys.executable, *map(str, words)], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""The lines about networks on black images with a patch: whole images, or the windows in which they are not blank.
+"""Lines about networks on black images with a patch: whole images against local evaluation.
 
 One thread. Both corners of the same patches, seconds per image; the blank canvas is spread over 200 images.
 """
@@ -21,7 +21,7 @@ PIXELS = 2**17
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """The widest border for three networks, all borders for one, and a step of training."""
+    """Yields lines: the widest border for three networks, all borders for one, and a step of training."""
     for name, bar in (("resnet18", 30), ("resnet50", 25), ("densenet121", 3)):
         yield Line(
             f"{name}, border 512, whole images / windows",
@@ -49,7 +49,7 @@ def lines(sources: Sources) -> Iterator[Line]:
 
 
 def measured(name: str, borders: Any, way: Callable[["nn.Module", "Tensor", int], float]) -> Callable[[], float]:
-    """Seconds per image of a way to evaluate a network, summed over borders."""
+    """Returns the seconds per image of a way to evaluate a network, summed over borders."""
 
     def measure() -> float:
         import torch
@@ -64,7 +64,7 @@ def measured(name: str, borders: Any, way: Callable[["nn.Module", "Tensor", int]
 
 
 def whole_images(network: "nn.Module", patches: "Tensor", border: int) -> float:
-    """As many images at a time as a CPU likes."""
+    """Evaluates whole images, as many at a time as suit a CPU."""
     import torch
 
     side = QUADRANT.canvas + 2 * border
@@ -74,12 +74,12 @@ def whole_images(network: "nn.Module", patches: "Tensor", border: int) -> float:
 
 
 def windows_of_each_corner(network: "nn.Module", patches: "Tensor", border: int) -> float:
-    """Each corner by itself."""
+    """Evaluates each corner by itself."""
     return _windows(network, patches, border, lambda evaluation, places: [evaluation(patches, *at) for at in places])
 
 
 def windows_of_both_corners(network: "nn.Module", patches: "Tensor", border: int) -> float:
-    """Both corners, what is proved to be the same in both being computed once."""
+    """Evaluates both corners; values that are proved to be equal in both are computed once."""
     return _windows(network, patches, border, lambda evaluation, places: evaluation.at_all_places(patches))
 
 
@@ -98,7 +98,7 @@ def _windows(
 
 
 def training_step(*, windows: bool) -> float:
-    """Seconds of the second step, forwards and backwards, of a ResNet-18 with maximum pooling, in training mode."""
+    """Returns the seconds of the second training step, with gradients, of a ResNet-18 with max pooling."""
     import torch
     from torch import nn
 
@@ -127,7 +127,7 @@ def training_step(*, windows: bool) -> float:
 
 
 def perturbed(name: str) -> "nn.Module":
-    """A torchvision network without its head, pooled by maximum, whose batch norm is as training leaves it."""
+    """Returns a torchvision network without its head, with max pooling and batch norms as after training."""
     import torch
     import torchvision
     from torch import nn
@@ -149,7 +149,7 @@ def perturbed(name: str) -> "nn.Module":
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread within."""
+    """Limits PyTorch to one thread in the block."""
     import torch
 
     before = torch.get_num_threads()

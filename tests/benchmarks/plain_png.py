@@ -11,13 +11,13 @@ from qi_datasets.pixels.geometry import Pixels, Placed
 
 
 class PillowEncoder:
-    """What `PatchEncoder` does, by drawing the whole image and saving it."""
+    """Does what `PatchEncoder` does, by drawing the whole image and saving it."""
 
     def __init__(self, content: Pixels) -> None:
         self.content = content
 
     def png(self, y: int, x: int, height: int, width: int) -> bytes:
-        """The PNG file."""
+        """Returns the PNG file."""
         pixels = Placed(self.content, y, x, height, width).pixels()
         file = io.BytesIO()
         Image.fromarray(np.squeeze(pixels)).save(file, "PNG")

@@ -1,4 +1,4 @@
-"""Lines about reading borders into a network: as stored and decoded by stock tools, and as views."""
+"""Lines about reading borders into a network: stored borders with stock tools, against views."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -26,14 +26,14 @@ AT_LEAST = {
     "with_format torch": 10,
     LOADER: 8,
 }
-"""Ways into a network, and how much faster ours is to be at the widest border."""
+"""Ways into a network, and the least speed-up by ours at the widest border."""
 
 AT_LEAST_NARROW = 1.2
-"""How much faster each of them is to be at a narrow one."""
+"""The least speed-up of each at a narrow border."""
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """Stock decoding against ours, by every way into a network."""
+    """Yields lines: stock decoding against ours, by every way into a network."""
     for border in (WIDEST, NARROW):
         for way, least in AT_LEAST.items():
             yield Line(
@@ -53,7 +53,7 @@ def lines(sources: Sources) -> Iterator[Line]:
 
 
 def seconds(sources: Sources, border: int, way: str, stock: bool) -> float:
-    """How long it takes to read the rows in a way: as stored, without this package, or as a view."""
+    """Returns the seconds to read the rows in a way: stored, without this package, or as a view."""
     cache = str(sources.work / "cache")
     if stock:
         folder = str(sources.built / QI.name)
@@ -65,7 +65,7 @@ def seconds(sources: Sources, border: int, way: str, stock: bool) -> float:
 
 
 def values_of(way: str, rows: datasets.Dataset, sources: Sources) -> Iterable[Any]:
-    """All rows, in a way that leads into a network."""
+    """Returns all rows, in a way that leads into a network."""
     from torch.utils.data import DataLoader
     from torchvision.transforms.v2 import ToImage
     from torchvision.transforms.v2.functional import pil_to_tensor
@@ -87,5 +87,5 @@ def values_of(way: str, rows: datasets.Dataset, sources: Sources) -> Iterable[An
 
 
 def transformed(transform: Callable[[Any], Any], rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Rows of a stock data set with their images transformed, and their labels."""
+    """Returns rows of a stock data set with transformed images, and their labels."""
     return {"image": [transform(image) for image in rows["image"]], "label": rows["label"]}

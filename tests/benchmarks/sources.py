@@ -1,4 +1,4 @@
-"""The images that the benchmarks run on, in the layouts and numbers that the lines need."""
+"""The images of the benchmarks, in the layouts and numbers that the lines need."""
 
 import io
 import os
@@ -22,7 +22,7 @@ class Sources:
 
     @cached_property
     def names(self) -> list[str]:
-        """Names of the officially selected images."""
+        """Returns the names of the officially selected images."""
         return [name for members in official_selection(QI).values() for name in members]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Lines about what happens before any work is done."""
+"""Lines about the time before any work is done."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.benchmarks.sources import Sources
 
 
 def lines(sources: Sources) -> Iterator[Line]:
-    """Finding images, and the command's help."""
+    """Yields lines: finding images, and the command's help."""
 
     def find() -> None:
         official_order.cache_clear()

@@ -1,4 +1,4 @@
-"""The line about training rook's nets, all seeds together or one after the other."""
+"""The line about training rook's networks, all seeds together or one after the other."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ SEEDS = range(20)
 
 
 def lines() -> Iterator[Line]:
-    """Same padding, the accuracies of both ways being equal."""
+    """Yields the line: same padding, with the same accuracies in both ways."""
     import torch
 
     from qi_datasets.protocols.rook import RookRuns, train_rook

@@ -1,4 +1,4 @@
-"""`corner`: one white pixel, and what a filter sees of it."""
+"""`corner`: one white pixel, and the response of a filter to it."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from qi_datasets.errors import OptionError
 
 
 def largest_response(image: npt.NDArray[np.uint8], padding: int) -> float:
-    """Maximum of the feature map of the 3x3 filter whose only weight, 1, is the bottom-right one."""
+    """Returns the maximum of the feature map of the 3x3 filter whose only weight, 1, is the bottom-right one."""
     padded = np.pad(image / 255, padding)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return float(windows[:, :, 2, 2].max())

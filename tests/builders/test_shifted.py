@@ -25,7 +25,7 @@ TAKEN = 4
 
 
 def base(file: bytes) -> npt.NDArray[np.uint8]:
-    """(288, 288, 3): the centred square of the shorter side, in one antialiased bilinear step."""
+    """Returns (288, 288, 3): the centred square of the shorter side, in one antialiased bilinear step."""
     image = Image.open(io.BytesIO(file)).convert("RGB")
     w, h = image.size
     m = min(w, h)
@@ -43,7 +43,7 @@ def pair(source: str, k: int) -> list[int]:
 
 @pytest.fixture(scope="module", params=["flat", "class_folders"])
 def built(request: pytest.FixtureRequest, album: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output folder with 4 sources of `shifted`, after QI's 3."""
+    """Returns an output folder with 4 sources of `shifted`, after QI's 3."""
     val = pictures.LAYOUTS[request.param](album, tmp_path_factory.mktemp("val"))
     output = tmp_path_factory.mktemp(request.param)
     arguments = ["--imagenet-val", val, "--set", "shifted", "--per-split", "1", "--shifted-images", str(TAKEN)]

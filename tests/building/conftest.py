@@ -1,4 +1,4 @@
-"""What several tests of building start from."""
+"""Fixtures of several tests of building."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ from tests.old_sets import as_0_1_0
 
 @pytest.fixture
 def old_qi(qi_copy: Path) -> Path:
-    """The folder of `qi`, 4 per split, borders 0 and 16, by 0.1.0."""
+    """Returns the folder of `qi` as 0.1.0 wrote it, 4 per split, borders 0 and 16."""
     as_0_1_0(qi_copy / "qi", "wnid")
     return qi_copy / "qi"

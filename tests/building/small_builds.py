@@ -14,7 +14,7 @@ ALONE = Engine(1)
 
 
 def plan_of(place: object, borders: tuple[int, ...] = (0,), **options: object) -> Plan:
-    """QI with 4 sources per split."""
+    """Returns a plan of QI with 4 sources per split."""
     return plan_set(QI, open_source(str(place)), splits=FOUR, official=False, borders=borders, **options)
 
 

@@ -1,4 +1,4 @@
-"""The same images give the same set, whatever the layout, the number of threads, and what was there before."""
+"""The same images give the same set, in every layout, with any number of threads, and whatever was there before."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from tests.building.small_builds import ALONE, built, digests, plan_of
 
 @pytest.fixture(scope="module")
 def published(album: dict[str, bytes]) -> dict[tuple[str, str], str]:
-    """Digests of the album's set, computed from its files and the specification alone."""
+    """Computes digests of the album's set from its files and the specification alone."""
     names = expected.in_order(album)
     parts = {"train": names[:4], "validation": names[4:8], "test": names[8:12]}
     return {

@@ -1,4 +1,4 @@
-"""`build_dataset`: every option crossed with every set, and what is given back."""
+"""`build_dataset`: every option crossed with every set, and its results."""
 
 import io
 import shutil
@@ -33,7 +33,7 @@ OPTIONS: dict[str, tuple[object, set[str]]] = {
 
 
 def small(name: str) -> dict[str, object]:
-    """What makes a build of that set a small one."""
+    """Returns arguments that make a build of that set a small one."""
     sizes = {QI: {"per_split": 2, "borders": [0]}, SHIFTED: {"per_split": 1, "shifted_images": 2}}
     return {"demo": True, **sizes[name]} if name in sizes else {}
 
@@ -76,7 +76,7 @@ def test_an_option_is_taken_by_the_sets_that_it_concerns_and_by_no_other(
 
     if name in concerned:
         if name in TOY and option != "force":
-            # What is there already is not made again.
+            # A set that exists is not made again.
             for folder in ("python", "command"):
                 shutil.copytree(toy_sets / name, tmp_path / folder / name)
         built = build_dataset(name, output=tmp_path / "python", **arguments)

@@ -22,7 +22,7 @@ def noise(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def framed(image: np.ndarray) -> np.ndarray:
-    """The same image with its outermost pixels black, as part of its content."""
+    """Returns the same image with its outermost pixels black, as part of its content."""
     black = image.copy()
     black[0], black[-1], black[:, 0], black[:, -1] = 0, 0, 0, 0
     return black
@@ -66,7 +66,7 @@ def test_pixels_and_digest_are_those_of_the_image(image: Placed, photograph: boo
 
 @pytest.mark.parametrize(("name", "photographs"), [("qi", [False, False]), ("shifted", [True])])
 def test_photographs_are_written_with_the_decoding(name: str, photographs: list[bool], tmp_path: Path) -> None:
-    """By then other threads still decode; whatever is not one is left to the part that holds the interpreter."""
+    """Other threads still decode then; images that are no photographs are left to the part that holds the GIL."""
     source = DemoSource.of(1)
     image = source.image(next(iter(source.names)))
 

@@ -30,7 +30,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).pa
 
 
 def slow_square(number: int) -> int:
-    """A square that takes the longer the smaller the number, so that results finish out of order."""
+    """Returns a square, after a time that is longer for smaller numbers, so that results finish out of order."""
     time.sleep(0.002 * (20 - number))
     return number * number
 
@@ -63,14 +63,14 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that tests share, and leave as it is."""
+    """Yields a cluster that tests share and don't change."""
     with running_cluster(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster to be killed in part."""
+    """Yields a cluster of which parts are killed."""
     with running_cluster(tmp_path) as found:
         yield found
 
@@ -106,7 +106,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
 
 def run_dask(kind: str, words: tuple[str, ...], log: Path) -> None:
-    """A program of Dask, in a process that has imported it; work that has killed two workers is given up."""
+    """Runs a program of Dask, in a process that has imported it; work that has killed two workers is given up."""
     import dask
 
     for number in (1, 2):
@@ -121,7 +121,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def digests(output: Path, engine: Engine) -> dict[str, str]:
-    """Digests by config of a small demo QI built there by that engine."""
+    """Returns digests by config of a small demo QI built there by that engine."""
     splits = {"qi": dict.fromkeys(QI.splits, PER_SPLIT)}
     plan = plan_set(QI, DemoSource.of(3 * PER_SPLIT), splits=splits, borders=[16])
     manifest = build_set(plan, output, engine=engine).manifest
@@ -156,7 +156,7 @@ def test_so_many_threads_work_at_once() -> None:
 
 
 def refuse_seven(number: int) -> int:
-    """The number, but 7 is refused."""
+    """Returns the number, but refuses 7."""
     if number == 7:
         raise SourceError("7 is damaged")
     return number
@@ -246,7 +246,7 @@ def square_and_process(number: int) -> tuple[int, int]:
 
 
 def start_in_own_group(script: str, **environment: str) -> subprocess.Popen[str]:
-    """A script in a process group of its own, as a terminal has one for each command."""
+    """Starts a script in a process group of its own, as a terminal does for each command."""
     return subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,

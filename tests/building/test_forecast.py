@@ -1,4 +1,4 @@
-"""What is foretold of a build comes true, roughly; what can't fit is not begun."""
+"""Forecasts of a build come true, roughly, and a build that can't fit is not begun."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A set of 0.1.0 gets what it lacks, without a source image, and is then what a fresh build would be."""
+"""A set of 0.1.0 is completed without a source image, and is then the same as a fresh build."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ BLANK = {"qi": ("wnid",), "shifted": ("wnid", "label"), "rook": ()}
 
 
 def build(name: str, place: str, output: Path, **options: object) -> BuiltSet:
-    """`qi` with 4 sources per split, `shifted` with 3, or a set that needs none."""
+    """Builds `qi` with 4 sources per split, `shifted` with 3, or a generated set."""
     spec = SPECS[name]
     source = open_source(place) if spec.needs_images else None
     plan = plan_set(spec, source, splits=SIZES, official=False, borders=BORDERS[name])
@@ -35,7 +35,7 @@ def build(name: str, place: str, output: Path, **options: object) -> BuiltSet:
 
 @pytest.fixture(params=["qi", "shifted", "rook"])
 def old(request: pytest.FixtureRequest, flat_folder: str, tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
-    """The folder of a set of 0.1.0, and what a fresh build of it holds."""
+    """Returns the folder of a set of 0.1.0, and the content of a fresh build."""
     folder = build(request.param, flat_folder, tmp_path).folder
     fresh = contents(folder)
     as_0_1_0(folder, *BLANK[request.param])

@@ -1,4 +1,4 @@
-"""What a refresh can't mend is built again if the images are there, and stays as it is if they aren't."""
+"""A set that a refresh can't repair is built again if the images are there, and stays unchanged if they aren't."""
 
 import json
 import tempfile
@@ -61,7 +61,7 @@ DAMAGES = (flipped, cut_off, gone, unlisted, of_another_set, with_a_row_more)
 
 
 class TestThatImagesAreNeeded:
-    """What a refresh can't mend is built again if the images are there, and stays as it is if they aren't."""
+    """A set that a refresh can't repair is built again if the images are there, and stays unchanged if they aren't."""
 
     @pytest.fixture(params=DAMAGES, ids=lambda damage: damage.__name__)
     def damaged(self, request: pytest.FixtureRequest, old_qi: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Which images go where: by the digests of their names, whatever the layout."""
+"""Which images each split gets: by the digests of their names, in every layout."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""The lists of training images: nested, balanced, equal from every layout, and refused for what is none of them."""
+"""The lists of training images: nested, balanced, equal from every layout; other images are refused."""
 
 import hashlib
 import io
@@ -27,7 +27,7 @@ EACH = 4
 
 
 def picture(name: str) -> bytes:
-    """A small JPEG of a colour of its own."""
+    """Returns a small JPEG with a colour of its own."""
     held = io.BytesIO()
     Image.new("RGB", (8, 8), tuple(hashlib.sha256(name.encode()).digest()[:3])).save(held, "JPEG")
     return held.getvalue()
@@ -35,7 +35,7 @@ def picture(name: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def pictures() -> dict[str, bytes]:
-    """Names of a made-up training set: a few images of each of the 1000 classes."""
+    """Returns names of a made-up training set: a few images of each of the 1000 classes."""
     return {name: picture(name) for wnid in wnids() for name in (f"{wnid}_{7 * k + 3}" for k in range(EACH))}
 
 

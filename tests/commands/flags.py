@@ -1,4 +1,4 @@
-"""Arguments of Python as a command takes them."""
+"""Turns arguments of Python into those of a command."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ SINGULAR = {"borders": "border", "sets": "set"}
 
 
 def as_flags(arguments: Mapping[str, object]) -> list[str]:
-    """`{"per_split": 2, "demo": True, "borders": [3]}` as `--per-split 2 --demo --border 3`."""
+    """Returns `{"per_split": 2, "demo": True, "borders": [3]}` as `--per-split 2 --demo --border 3`."""
     flags: list[str] = []
     for name, value in arguments.items():
         flag = "--" + SINGULAR.get(name, name).replace("_", "-")

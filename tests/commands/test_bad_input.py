@@ -15,7 +15,7 @@ FIRST, LAST = OFFICIAL[0], OFFICIAL[-1]
 BUILD_QI = ("--set", "qi", "--per-split", 4)
 PICTURE, OTHER_SIZE = (pictures.encoded(pictures.picture(number)) for number in range(2))
 Damage = Callable[[Path], str]
-"""Makes a bad source below a folder; returns what `--imagenet-val` is given."""
+"""Makes a bad source below a folder; returns the value of `--imagenet-val`."""
 
 
 def assert_one_error_line(stderr: str, *parts: str) -> None:
@@ -32,14 +32,14 @@ def assert_refused(result: Result, *parts: str) -> None:
 
 
 def nothing_is_left(folder: Path) -> bool:
-    """Whether a folder holds no file but locks, at most an empty output folder."""
+    """Returns whether a folder has no files but locks, and at most an empty output folder."""
     return all(path.is_dir() for path in folder.rglob("*") if path.suffix != ".lock")
 
 
 def official(folder: Path, **changed: bytes | None) -> str:
-    """The 3000 selected files as a flat folder, but for those that have other bytes, or None for none."""
+    """Returns the 3000 selected files as a flat folder, with other bytes for some, or None for none."""
     for name in OFFICIAL:
-        # Pictures of one size alone would be taken for resized copies, with a warning.
+        # Pictures of a single size would be taken for resized copies, with a warning.
         content = changed.get(name, OTHER_SIZE if int(name[-1]) % 2 else PICTURE)
         if content is not None:
             pictures.write(folder / f"{name}.JPEG", content)
@@ -47,13 +47,13 @@ def official(folder: Path, **changed: bytes | None) -> str:
 
 
 def official_tar(folder: Path) -> tuple[Path, int]:
-    """The 3000 selected files as a tar, and the length of a member with its header."""
+    """Returns the 3000 selected files as a tar, and the length of a member with its header."""
     path = Path(pictures.tar(dict.fromkeys(OFFICIAL, PICTURE), folder / pictures.TAR_NAME))
     return path, 512 + -(-len(PICTURE) // 512) * 512
 
 
 def cut(folder: Path, beyond: int) -> str:
-    """A tar that ends `beyond` bytes after its second member begins."""
+    """Returns a tar that ends `beyond` bytes after its second member begins."""
     path, member = official_tar(folder)
     with path.open("rb+") as file:
         file.truncate(member + beyond)

@@ -1,4 +1,4 @@
-"""`qi-build`: what it builds, what it says, and that it does nothing twice."""
+"""`qi-build`: what it builds and prints, and that it does nothing twice."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ SMALL = (*SMALL_QI, "--shifted-images", 2)
 
 @pytest.fixture
 def with_toys(toy_sets: Path, tmp_path: Path) -> Path:
-    """An output folder in which the sets that need no images are there already."""
+    """Returns an output folder in which the generated sets exist already."""
     return Path(shutil.copytree(toy_sets, tmp_path / "out"))
 
 

@@ -101,7 +101,7 @@ def test_an_entry_is_checked_by_running_it_again(sets: Path, tmp_path: Path) -> 
 
 
 def test_an_entry_of_a_library_names_its_model_itself(sets: Path, tmp_path: Path) -> None:
-    """squeezenet1_0 is of torchvision."""
+    """squeezenet1_0 is a network of torchvision."""
     folder = tmp_path / "entry"
     made = run("squeezenet1_0", "--output", sets, "--border", 0, "--seeds", 1, "--limit", 2, "--entry", folder)
     assert made.exit_code == 0, made.output

@@ -19,7 +19,7 @@ from tests.sources.test_tables import example, record
 
 @pytest.fixture
 def tar_of_the_same(album: dict[str, bytes], tmp_path: Path) -> str:
-    """The images of `small_qi`, which were a flat folder, in a tar."""
+    """Returns a tar with the images of `small_qi`, which was built from a flat folder."""
     return pictures.tar_file(album, tmp_path)
 
 

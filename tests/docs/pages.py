@@ -1,4 +1,4 @@
-"""Code blocks of pages: found, and run one after another in one process, as a reader would."""
+"""Finds the code blocks of pages, and runs them one after another in one process, as a reader would."""
 
 import os
 import re
@@ -23,25 +23,25 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """The blocks of a page, in order."""
+    """Returns the blocks of a page, in order."""
     found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     return [Block(language, text, f"{mark}: {why}" if mark else "") for mark, why, language, text in found]
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of each command of a shell block, without comments."""
+    """Returns the words of each command of a shell block, without comments."""
     lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
     return [words for words in lines if words]
 
 
 def main_of(name: str):  # type: ignore[no-untyped-def]
-    """The click command of an installed script of this package; None for other programs."""
+    """Returns the click command of an installed script of this package; None for other programs."""
     found = [script for script in entry_points(group="console_scripts", name=name) if script.dist.name == "qi-datasets"]
     return found[0].load() if found else None
 
 
 def run_page(page: str, folder: Path) -> None:
-    """Runs the blocks of a page in a folder; what is wrong ends the process."""
+    """Runs the blocks of a page in a folder; an error ends the process."""
     os.chdir(folder)
     os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["QI_DATASETS_HOME"] = str(folder / "demo-sets")

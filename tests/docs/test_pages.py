@@ -11,7 +11,7 @@ from tests.forks import call_forked
 
 
 def commands_not_run(block: Block) -> list[list[str]]:
-    """The commands of a block that is not run."""
+    """Returns the commands of a block that is not run."""
     return commands(block.text) if block.skipped and block.language == "sh" else []
 
 
@@ -50,7 +50,7 @@ def test_blocks_have_a_language_and_a_reason(page: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_what_is_linked_is_there(page: str) -> None:
-    """Those of the documentation are checked as it is built."""
+    """Links of the documentation itself are checked when it is built."""
     links = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", (ROOT / page).read_text(encoding="utf-8"))
     local = [link for link in map("".join, links) if "://" not in link]
     assert [link for link in local if not (ROOT / link.partition("#")[0]).exists()] == []

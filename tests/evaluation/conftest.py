@@ -1,4 +1,4 @@
-"""Without torch the tests that run networks are left out, as the networks are."""
+"""Without torch the tests that run networks are left out."""
 
 import shutil
 from importlib.util import find_spec
@@ -30,13 +30,13 @@ if find_spec("torch") is None:
 else:
     import torch
 
-    # The tests' images are small: more threads cost more than they bring.
+    # The tests' images are small: more threads cost more than they gain.
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def sets(build_once: BuildOnce, toy_sets: Path) -> Path:
-    """An output folder with `qi` of demo pictures, 12 a split, `shifted` of 3, and the toy sets; read only."""
+    """Returns an output folder with `qi` of demo pictures, 12 a split, `shifted` of 3, and the toy sets; read only."""
     from qi_datasets import build_dataset
 
     def fill(output: Path) -> None:

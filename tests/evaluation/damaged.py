@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 
 def swap_images(file: Path, first: int, second: int) -> None:
-    """Two rows of a Parquet file get each other's image."""
+    """Exchanges the images of two rows of a Parquet file."""
     table = pq.read_table(file)
     images = table.column("image").to_pylist()
     images[first], images[second] = images[second], images[first]

@@ -1,4 +1,4 @@
-"""Entries that the tests make: of made-up answers, whose figures can be counted by hand."""
+"""Entries of made-up answers, whose figures can be counted by hand."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ SOURCES = [f"picture_{number}" for number in range(30)]
 BORDERS = list(QI.borders)
 SEEDS = [0, 1]
 READ, UNREAD, EQUAL, PROVED = (0, 16, 32), (64,), (128, 256), (512,)
-"""What the made-up network does at each border."""
+"""The verdict on the made-up network at each border."""
 
 
 def settings(**changed: Any) -> dict[str, Any]:
-    """Everything that a made-up `qi` entry says beside its figures; changed: sections to be replaced."""
+    """Returns all settings of a made-up `qi` entry; changed: sections to replace."""
     return {
         "package_version": "0.1.0",
         "date": "2025-01-31",
@@ -75,7 +75,7 @@ def settings(**changed: Any) -> dict[str, Any]:
 
 
 def answers(seed: int = 0) -> dict[str, np.ndarray]:
-    """Columns of answers that read location at READ, toss at UNREAD, and see no difference beyond."""
+    """Returns columns of answers that read location at READ, are random at UNREAD, and see no difference beyond."""
     random = np.random.default_rng(seed)
     columns: dict[str, list[Any]] = {name: [] for name in ("border", "seed", "source", "label", "margin", "difference")}
     for border in BORDERS:
@@ -94,7 +94,7 @@ def answers(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def predictions(columns: Mapping[str, Any] | None = None) -> Predictions:
-    """The predictions with those columns."""
+    """Returns the predictions with those columns."""
     found = answers() if columns is None else dict(columns)
     found.setdefault("init", "random")
     found.setdefault("channels", np.where(np.asarray(found["difference"]) < 1e-5, 0.0, 0.5))
@@ -103,12 +103,12 @@ def predictions(columns: Mapping[str, Any] | None = None) -> Predictions:
 
 
 def entry(columns: Mapping[str, Any] | None = None, **changed: Any) -> Entry:
-    """The made-up entry."""
+    """Returns the made-up entry."""
     return Entry.of(settings(**changed), predictions(columns), {"total": 1.5})
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: bool = False, file: str = ENTRY) -> None:
-    """Changes `entry.json` by a function of its content; seal: as a forger would, who redoes the seals."""
+    """Changes `entry.json` by a function of its content; seal: as a forger would, who renews the seals."""
     content = json.loads((folder / file).read_text())
     change(content)
     if seal:
@@ -117,7 +117,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, seal: boo
 
 
 def forge(folder: Path, columns: Mapping[str, Any]) -> None:
-    """Puts other predictions into an entry, and redoes their digest and the seals, but no figure."""
+    """Replaces the predictions of an entry, and renews their digest and the seals, but no figure."""
     found = predictions(columns)
     found.write(folder / PREDICTIONS)
 
@@ -128,7 +128,7 @@ def forge(folder: Path, columns: Mapping[str, Any]) -> None:
 
 
 def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    """A change of one field, by its dotted path; `...` takes it away."""
+    """Returns a change of one field, by its dotted path; `...` removes it."""
 
     def change(content: dict[str, Any]) -> None:
         *parents, last = path.split(".")
@@ -146,7 +146,7 @@ Columns = dict[str, np.ndarray]
 
 
 def changed(name: str, rows: Any, value: Any) -> Callable[[Columns], Columns]:
-    """A change of some rows of a column of predictions."""
+    """Returns a change of some rows of a column of predictions."""
 
     def change(columns: Columns) -> Columns:
         values = columns[name].copy()
@@ -157,5 +157,5 @@ def changed(name: str, rows: Any, value: Any) -> Callable[[Columns], Columns]:
 
 
 def kept(rows: Any) -> Callable[[Columns], Columns]:
-    """A change that leaves some rows of predictions."""
+    """Returns a change that keeps some rows of predictions."""
     return lambda columns: {name: values[rows] for name, values in columns.items()}

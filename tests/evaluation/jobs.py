@@ -1,4 +1,4 @@
-"""Runs that are killed on the way, each in a process of its own, which is forked from one that has imported torch."""
+"""Runs that are killed on the way, each in a separate process, which is forked from one that has imported torch."""
 
 import os
 import signal
@@ -39,14 +39,14 @@ def run(folder: Path, sets: Path, stop: int = -1) -> None:
 
 
 def started(folder: Path, sets: Path, stop: int = -1) -> ForkServerProcess:
-    """The process of a run, which has begun."""
+    """Returns the process of a run, which has begun."""
     process = FORKS.Process(target=run, args=(folder, sets, stop))
     process.start()
     return process
 
 
 def status(process: ForkServerProcess) -> int | None:
-    """How a run ended, which is waited for."""
+    """Waits for a run, and returns how it ended."""
     process.join()
     return process.exitcode
 

@@ -1,4 +1,4 @@
-"""Arguments are looked at before torch is imported, and the words are those that the rest of the package has."""
+"""Arguments are checked before torch is imported, and have the same names as in the rest of the package."""
 
 import subprocess
 import sys

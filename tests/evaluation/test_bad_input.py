@@ -1,4 +1,4 @@
-"""What can't be evaluated is an error of one line that says why."""
+"""Bad input of an evaluation gives an error of one line that says why."""
 
 from pathlib import Path
 from typing import Any

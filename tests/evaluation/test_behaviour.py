@@ -1,4 +1,4 @@
-"""Networks of every kind: evaluated, or refused before the work in one line that says why."""
+"""Networks of every kind are evaluated, or refused before the evaluation in one line that says why."""
 
 import warnings
 from collections import OrderedDict
@@ -24,7 +24,7 @@ from tests.evaluation import networks
 
 
 class Doing(nn.Module):
-    """A network whose forward is a function of it and of images."""
+    """A network whose forward pass is a function of itself and of images."""
 
     def __init__(self, what: Callable[..., Any], **layers: nn.Module) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Doing(nn.Module):
             setattr(self, name, layer)
 
     def forward(self, images: Tensor) -> Any:
-        """Whatever the function gives."""
+        """Returns the function's result."""
         return self.what(self, images)
 
 
@@ -169,7 +169,7 @@ def test_a_function_that_loads_weights_is_one_network(sets: Path, tmp_path: Path
 
 
 def rows_of(maps: Tensor) -> Tensor:
-    """A channel that is the place of each row."""
+    """Returns a channel with the position of each row."""
     count, _, height, width = maps.shape
     return torch.linspace(-1, 1, height).view(1, 1, height, 1).expand(count, 1, height, width)
 
@@ -206,7 +206,7 @@ def test_a_network_that_forgets_places_has_its_receptive_field(sets: Path) -> No
 
 
 def normalized(*, constant: bool = False) -> nn.Sequential:
-    """Two batch norms and one of a head; of the second, statistics that are no layer's."""
+    """Returns two batch norms and one of a head; the second has statistics that belong to no layer."""
 
     class Traced(nn.Module):
         mean, variance = torch.zeros(8), torch.ones(8)

@@ -36,7 +36,7 @@ def named(prefix: str, state: Mapping[str, Any] = STATE) -> dict[str, Any]:
 
 
 class Settings:
-    """Something that only its own program knows."""
+    """A class that only its own program can import."""
 
 
 OPTIONS = argparse.Namespace(lr=0.1, device=torch.device("cpu"))
@@ -123,7 +123,7 @@ def test_what_is_no_checkpoint_of_the_network_is_refused(content: Any, message: 
 def test_what_is_not_read_for_safety_has_a_command_that_converts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The commands are run here as a user would who trusts the file."""
+    """The commands are run here as by a user who trusts the file."""
     network = torchvision.models.get_model(NET, weights=None)
     network.load_state_dict(STATE)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Words about a network: which are taken, that they may change later, and that no figure changes with them."""
+"""Texts about a network: which are accepted, that they may change later, and that no figure changes with them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The entries that come with the project: what they hold, and the commands that made them."""
+"""The entries of the project: their content, and the commands that made them."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ def size(folder: Path) -> int:
 
 
 def commands() -> dict[str, dict[str, Any]]:
-    """Entry -> parameters of the command in the README that makes it."""
+    """Returns entry -> parameters of the command in the README that makes it."""
     found: dict[str, dict[str, Any]] = {}
     for line in re.findall(
         r"^qi-eval .* --entry .*$", (ENTRIES / "README.md").read_text(encoding="utf-8"), re.MULTILINE

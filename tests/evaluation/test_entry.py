@@ -1,4 +1,4 @@
-"""Entries: figures that follow from their predictions, and everything else refused, with the reason."""
+"""Entries: figures that follow from their predictions; all others are refused, with the reason."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_an_entry_reads_back_as_it_was_written(folder: Path) -> None:
 
 
 def as_version_1(content: dict[str, Any]) -> None:
-    """What version 1 wrote: figures of another statistic, sealed."""
+    """Returns the entry as version 1 wrote it: figures of another statistic, sealed."""
     content["version"] = "1.0"
     for at in content["figures"]["random"]["borders"].values():
         del at["level"]
@@ -183,7 +183,7 @@ def test_figures_that_another_processor_rounds_otherwise_are_accepted(folder: Pa
 
 
 def on_track(**changed: Any) -> dict[str, Any]:
-    """The data of the demo track, but for what is changed."""
+    """Returns the data of the demo track, with some changes."""
     data = {"track": "demo", "digests": dict(QI.demo_digests), "sources": dict(QI.demo_splits), "evaluated": 100}
     names = [f"demo_{number:05d}" for number in range(100)]
     return entries.settings()["data"] | data | {"sources_sha256": sources_digest(names)} | changed

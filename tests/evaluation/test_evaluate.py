@@ -1,4 +1,4 @@
-"""`evaluate` on networks whose answers are known beforehand, by every way of saying what is to be done."""
+"""`evaluate` on networks whose answers are known beforehand, with all kinds of arguments."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_a_module_is_evaluated_as_it_is(sets: Path) -> None:
 
 
 def normed() -> nn.Module:
-    """Three 5 x 5 layers that see 13 pixels; as it is made, black is 0 in all of them, as the padding is."""
+    """Returns three 5 x 5 layers that see 13 pixels; untrained, black is 0 in all of them, as the padding is."""
     layers: list[nn.Module] = []
     for inputs in (3, 4, 4):
         layers += [nn.Conv2d(inputs, 4, 5, padding=2, bias=False), nn.BatchNorm2d(4), nn.ReLU()]

@@ -1,4 +1,4 @@
-"""Everything that is wrong with an entry is said at once; what a text editor changed is nothing wrong."""
+"""All faults of an entry are reported at once; changes by a text editor are no faults."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.evaluation import entries
 
 
 def without_fractions(value: Any) -> Any:
-    """As a formatter writes it to whom 1.0 and 1 are one number."""
+    """Returns the value as a formatter writes it for whom 1.0 and 1 are the same number."""
     if isinstance(value, dict):
         return {name: without_fractions(at) for name, at in value.items()}
     if isinstance(value, list):

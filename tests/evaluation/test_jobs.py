@@ -1,4 +1,4 @@
-"""Runs that are cut off, and several that share their work: always the same entry."""
+"""Interrupted runs, and several runs that share their work: always the same entry."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BORDERS = [0, 3, 16]
 
 @pytest.fixture(scope="module")
 def whole(sets: Path, build_once: BuildOnce) -> Path:
-    """The entry of a run that nobody disturbed."""
+    """Returns the entry of an undisturbed run."""
 
     def fill(folder: Path) -> None:
         assert status(started(folder / "entry", sets)) == 0
@@ -36,7 +36,7 @@ def whole(sets: Path, build_once: BuildOnce) -> Path:
 
 
 def files_of(folder: Path) -> dict[str, object]:
-    """The files of an entry: bytes, but for the seconds."""
+    """Returns the files of an entry: bytes, without the seconds."""
     content = json.loads((folder / "entry.json").read_text())
     del content["seconds"]
     assert {path.name for path in folder.iterdir()} == {"entry.json", "predictions.parquet"}

@@ -83,7 +83,7 @@ def test_weights_are_read_in_every_usual_form(tmp_path: Path) -> None:
 
 
 def changed(**tensors: Any) -> dict[str, torch.Tensor]:
-    """The state of a reader with some tensors replaced, or taken away by None."""
+    """Returns the state of a reader with some tensors replaced, or removed by None."""
     state = {**networks.reader().state_dict(), **{name.replace("__", "."): value for name, value in tensors.items()}}
     return {name: tensor for name, tensor in state.items() if tensor is not None}
 

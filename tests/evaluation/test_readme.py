@@ -23,7 +23,7 @@ def test_the_script_of_the_readme_gives_an_entry(sets: Path, tmp_path: Path) -> 
     assert ran.exit_code == 0, ran.stderr
     said = f"{Entry.read(tmp_path / 'my-net')}"
     assert ran.stdout == f"{said}\n"
-    # What it says there is of the whole demo sets; here are fewer pictures.
+    # The README is about the whole demo sets; here are fewer pictures.
     shown = " ".join(line.removeprefix("# ") for line in script.splitlines() if line.startswith("# "))
     assert SENTENCE.fullmatch(shown)
 

@@ -1,4 +1,4 @@
-"""Arguments that repeat an entry, and what another run gave otherwise."""
+"""Arguments that repeat an entry, and the differences of another run."""
 
 from pathlib import Path
 from typing import Any

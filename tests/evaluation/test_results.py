@@ -1,4 +1,4 @@
-"""Figures are types with attributes, answer by key, and become the JSON that they were read from."""
+"""Figures are dataclasses whose fields are keys, and become the same JSON that they were read from."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ from tests.leaderboard import made
 
 
 def records(figures: Any) -> list[FigureRecord]:
-    """A record and all that it holds."""
+    """Returns a record and all records in it."""
     inside = figures.values() if hasattr(figures, "values") else ()
     own = [figures] if isinstance(figures, FigureRecord) else []
     return [*own, *(found for one in inside for found in records(one))]

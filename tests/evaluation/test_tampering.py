@@ -1,4 +1,4 @@
-"""Entries and predictions that somebody changed are refused, whether or not the seals were redone."""
+"""Entries and predictions that somebody changed are refused, even if the seals were renewed."""
 
 from collections.abc import Callable
 from pathlib import Path

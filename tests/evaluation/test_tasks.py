@@ -21,7 +21,7 @@ from tests.refusals import refused
 
 
 class Rolled(nn.Module):
-    """A classifier that no circular shift changes, and every other one does."""
+    """A classifier that no circular shift changes, and every other shift does."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whether the corners fall into one phase of a network is read off its run, never off its name."""
+"""Whether the corners are in one sampling phase is found by running the network, not from its name."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def swin(window):
 
 
 def in_blocks(side, x):
-    """Each block of a map less its own mean."""
+    """Returns each block of a map minus its own mean."""
     count, channels, height, width = x.shape
     blocks = x.view(count, channels, height // side, side, width // side, side)
     return (blocks - blocks.mean((3, 5), keepdim=True)).view(count, channels, height, width)

@@ -1,4 +1,4 @@
-"""What an entry says in words, tables and figures follows from its figures."""
+"""Sentences, tables and plots of an entry follow from its figures."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The lecture runs from top to bottom, from nothing, and says what it is meant to show."""
+"""The lecture runs from top to bottom, from nothing, and prints what it is meant to show."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def lecture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def printed(lecture, wanted: str) -> str:
-    """What the first cell that holds `wanted` prints."""
+    """Returns the output of the first cell that contains `wanted`."""
     cell = next(cell for cell in lecture.cells if cell.cell_type == "code" and wanted in cell.source)
     return "".join(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
 

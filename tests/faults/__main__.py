@@ -29,7 +29,7 @@ COUNTS: dict[str, tuple[Harness, int, int]] = {
 
 
 def main() -> int:
-    """Runs what is asked for, all by default; 1 if anything did not hold."""
+    """Runs the named checks, all by default; returns 1 if any failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(COUNTS)}")
     parser.add_argument("--long", action="store_true", help="the full counts")

@@ -47,7 +47,7 @@ class Mutant:
 
 
 def changes(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Expressions of a module, and what becomes of them; none in annotations, defaults aside."""
+    """Yields the expressions of a module, with their replacements; none in annotations, except defaults."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARED:
             operator = _COMPARED[type(node.ops[0])]()
@@ -64,12 +64,12 @@ def changes(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def draw(*names: object) -> int:
-    """A number that depends on names alone."""
+    """Returns a number that depends on names alone."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, names)).encode()).digest()[:8], "big")
 
 
 def mutant_of(file: Path) -> Mutant | None:
-    """The mutant of a file; None if it holds nothing to change."""
+    """Returns the mutant of a file; None if there is nothing to change."""
     text = file.read_text(encoding="utf-8")
     found = list(changes(ast.parse(text)))
     if not found:
@@ -85,14 +85,14 @@ def mutant_of(file: Path) -> Mutant | None:
 
 
 def mutants(count: int) -> list[Mutant]:
-    """The first mutants, of a file each."""
+    """Returns the first mutants, each of another file."""
     files = sorted(PACKAGE.rglob("*.py"), key=lambda file: draw("file", file.relative_to(PACKAGE)))
     found = (mutant for file in files if (mutant := mutant_of(file)))
     return [mutant for mutant, _ in zip(found, range(count), strict=False)]
 
 
 def tests_of(file: Path, tests: Path) -> list[Path]:
-    """The tests that mirror a file: of its name, else of its folder."""
+    """Returns the tests that mirror a file: those of its name, else those of its folder."""
     own = tests / file.parent / f"test_{file.name}"
     if file.parent == Path():
         return [own] if own.exists() else [tests / "test_every_set.py", tests / "test_specs.py"]
@@ -101,7 +101,7 @@ def tests_of(file: Path, tests: Path) -> list[Path]:
 
 
 def is_caught(mutant: Mutant, copy: Path) -> bool:
-    """Whether a test fails, or takes for ever, while the mutant stands in the copy, and passes without it."""
+    """Returns whether a test fails, or never ends, with the mutant in the copy, and passes without it."""
     file = copy / "qi_datasets" / mutant.file
     original = file.read_text(encoding="utf-8")
     for tests in tests_of(mutant.file, copy / "tests"):
@@ -111,14 +111,14 @@ def is_caught(mutant: Mutant, copy: Path) -> bool:
             passed = run_tests(copy, "-x", str(tests))
         finally:
             file.write_text(original, encoding="utf-8")
-        # What failed, or all if it came to no end.
+        # The failed tests, or all tests if they did not end.
         if not passed and run_tests(copy, "--last-failed", str(tests)):
             return True
     return False
 
 
 def run_tests(copy: Path, *options: str) -> bool:
-    """Whether the tests of the copy pass, within so many seconds of work: the machine may be busy otherwise."""
+    """Returns whether the tests of the copy pass within this many CPU-seconds: the machine may be busy otherwise."""
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-n", "0", *options]
     limited = ["bash", "-c", f'ulimit -t {SECONDS}; exec "$@"', "_", *command]
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
@@ -126,7 +126,7 @@ def run_tests(copy: Path, *options: str) -> bool:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of the checkout, with the mapped folders within the package: what is imported is the copy alone."""
+    """Returns a copy of the checkout, with the mapped folders inside the package, so that only the copy is imported."""
     copy = folder / "checkout"
     kept = shutil.ignore_patterns("__pycache__", ".*", "demo-sets", "site", "dist", "*.egg-info")
     shutil.copytree(ROOT, copy, ignore=kept)
@@ -136,7 +136,7 @@ def copied(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Prints each mutant with its fate, and how many were caught."""
+    """Prints each mutant with its fate, and the number of caught ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--part", default="1/1", metavar="K/N", help="part K of N of them")

@@ -21,7 +21,7 @@ class NoMountError(Exception):
 
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A small file system in memory; NoMountError where that is not allowed."""
+    """Mounts a small file system in memory. Raises NoMountError if that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 
 def refused(status: int, said: list[str]) -> None:
-    """AssertionError unless a command ended in one line."""
+    """Raises AssertionError unless a command ended in one line."""
     assert status == 2, (status, said)
     errors = [line for line in said if not line.startswith(("source: ", "warning: "))]
     assert len(errors) == 1, said
@@ -46,7 +46,7 @@ def with_old_set(output: Path, peace: Path) -> None:
 
 
 def disks(count: int, seed: int, folder: Path) -> str:
-    """Builds over an old set on broken disks: one line each, the old set whole."""
+    """Builds over an old set on broken disks: one line each, and the old set stays whole."""
     rng = random.Random(seed)
     peace = folder / "peace"
     wanted = reference(peace)
@@ -89,7 +89,7 @@ def disks(count: int, seed: int, folder: Path) -> str:
 
 
 def removed(output: Path, seconds: float, again: tuple[str, ...]) -> None:
-    """A build whose output folder is removed meanwhile ends in one line, or had ended."""
+    """Checks that a build whose output folder is removed ends in one line, if it had not ended."""
     running = Running("qi-build", (*again, output))
     try:
         timer = threading.Timer(seconds, shutil.rmtree, (output,), {"ignore_errors": True})
@@ -103,7 +103,7 @@ def removed(output: Path, seconds: float, again: tuple[str, ...]) -> None:
 
 
 def rounds(count: int, seed: int, folder: Path) -> str:
-    """Six builds at once, three of which have a damaged image; OUT absent and present: every good one succeeds."""
+    """Runs six builds at once, three with a damaged image; OUT absent and present: every good one succeeds."""
     from tests import pictures
 
     rng = random.Random(seed)

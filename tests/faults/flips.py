@@ -9,7 +9,7 @@ from tests.faults.processes import reference
 
 
 def flips(count: int, seed: int, folder: Path) -> str:
-    """Flips a bit, appends, adds, renames or drops a file; AssertionError for a change that integrity misses."""
+    """Flips a bit, appends, adds, renames or drops a file. Raises AssertionError for a change that integrity misses."""
     rng = random.Random(seed)
     reference(folder / "peace")
     by: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Stored sets that lie: every hash and digest is made to agree with what is there, and yet they load as something else.
+"""Stored sets that lie: every hash and digest is made to agree with the files, and yet they load as something else.
 
 Each names the check that must find it.
 """

@@ -29,7 +29,7 @@ ODD_NUMBERS = (0, 1, 255, 256, 65535, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63)
 
 
 def flipped(data: bytes, rng: random.Random, most: int = 6) -> bytes:
-    """Some bytes changed, and perhaps a piece cut out, doubled, or the end cut off."""
+    """Returns data with some bytes changed, and perhaps a piece cut out, doubled, or the end cut off."""
     changed = bytearray(data)
     for _ in range(rng.randrange(1, most)):
         changed[rng.randrange(len(changed))] = rng.choice((0, 255, rng.randrange(256)))
@@ -44,7 +44,7 @@ def flipped(data: bytes, rng: random.Random, most: int = 6) -> bytes:
 
 
 def jpegs(rng: random.Random) -> bytes:
-    """A JPEG file, often with damage among its tables, which come first."""
+    """Returns a JPEG file, often with damage among its tables, which come first."""
     data = pictures.KINDS[rng.choice((0, 1, 2, 3, 5))](pictures.picture(rng.randrange(20)))
     if rng.random() < 0.5:
         return flipped(data[:700], rng) + data[700:]
@@ -52,7 +52,7 @@ def jpegs(rng: random.Random) -> bytes:
 
 
 def pngs(rng: random.Random) -> bytes:
-    """A PNG file whose chunks have right checksums."""
+    """Returns a PNG file whose chunks have right checksums."""
     kind = rng.choice(({}, {"optimize": True}, {"compress_level": 0}))
     image = pictures.picture(rng.randrange(20), (40, 30))
     data = pictures.encoded(image.convert(rng.choice(("RGB", "L", "P", "RGBA", "LA", "1"))), "PNG", **kind)
@@ -88,7 +88,7 @@ def pngs(rng: random.Random) -> bytes:
 
 
 def tars(rng: random.Random) -> bytes:
-    """A tar whose headers have right checksums."""
+    """Returns a tar whose headers have right checksums."""
     file = io.BytesIO()
     form = rng.choice((tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
     with tarfile.open(fileobj=file, mode="w", format=form) as tar:
@@ -132,7 +132,7 @@ def tars(rng: random.Random) -> bytes:
 
 
 def parquets(rng: random.Random) -> bytes:
-    """A shard with damage in its pages or in its metadata, or with columns of other types."""
+    """Returns a shard with damage in its pages or in its metadata, or with columns of other types."""
     rows = [
         (f"{pictures.name_of(n)}_n01440764.JPEG", pictures.encoded(pictures.picture(n, (9, 8)))) for n in range(1, 9)
     ]
@@ -152,7 +152,7 @@ def parquets(rng: random.Random) -> bytes:
 
 
 def value_of(kind: pa.DataType, value: bytes) -> object:
-    """`value`, in a type."""
+    """Returns `value`, in a type."""
     if kind in (pa.binary(), pa.large_binary()):
         return value
     if kind == pa.string():
@@ -161,12 +161,12 @@ def value_of(kind: pa.DataType, value: bytes) -> object:
 
 
 def fixed(footer: bytes) -> bytes:
-    """A Parquet footer with its length and magic."""
+    """Returns a Parquet footer with its length and magic."""
     return footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
 def manifests(text: str, rng: random.Random) -> bytes:
-    """A manifest with bytes changed, or with values changed and its own digest made right."""
+    """Returns a manifest with bytes changed, or with values changed and its own digest made right."""
     if rng.random() < 0.4:
         return flipped(text.encode(), rng)
     content = json.loads(text)
@@ -193,7 +193,7 @@ def manifests(text: str, rng: random.Random) -> bytes:
 
 
 def looped(content: object) -> str:
-    """Why a value is no JSON; "" if it is some."""
+    """Returns why a value is not JSON; "" if it is."""
     try:
         json.dumps(content)
     except (ValueError, RecursionError) as error:
@@ -202,7 +202,7 @@ def looped(content: object) -> str:
 
 
 def places(content: object) -> Iterator[tuple[object, object]]:
-    """Every container in a JSON value with each of its keys."""
+    """Yields every container in a JSON value with each of its keys."""
     pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in list(pairs):
         yield content, key
@@ -223,7 +223,7 @@ read_all(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
 
 
 def mutants(kind: str, count: int, seed: int, folder: Path) -> str:
-    """Reads so many mutants of a format; AssertionError for a traceback, a hang, much memory, or wrong pixels."""
+    """Reads mutants of a format. Raises AssertionError for a traceback, a hang, much memory, or wrong pixels."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(f"{seed}/{kind}")
     make: Callable[[random.Random], bytes]

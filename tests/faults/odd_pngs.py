@@ -1,4 +1,4 @@
-"""PNG files of the same pixels, or seemingly so, which some loader shows in another way."""
+"""PNG files of the same pixels, or seemingly so, which some loader shows differently."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A PNG chunk with its right checksum."""
+    """Returns a PNG chunk with its right checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -32,7 +32,7 @@ def sideways(png: bytes) -> bytes:
 
 
 def saved(**options: Any) -> Callable[[bytes], bytes]:
-    """The same pixels, saved by Pillow with options of its own."""
+    """Returns the same pixels, saved by Pillow with these options."""
 
     def spoil(png: bytes) -> bytes:
         file = io.BytesIO()
@@ -56,7 +56,7 @@ def text(png: bytes) -> bytes:
 
 
 def of_16_bits(png: bytes) -> bytes:
-    """Grey levels whose high bytes are the right ones: Pillow shows these, other decoders scale."""
+    """Returns grey levels whose high bytes are the right ones: Pillow shows these, other decoders scale."""
     levels = np.asarray(Image.open(io.BytesIO(png)))
     height, width, channels = levels.shape
     rows = np.zeros((height, 1 + width * channels * 2), np.uint8)
@@ -75,7 +75,7 @@ ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (
 
 
 def interlaced(png: bytes) -> bytes:
-    """The same pixels in seven passes."""
+    """Returns the same pixels in seven passes."""
     levels = np.asarray(Image.open(io.BytesIO(png)))
     height, width, _ = levels.shape
     passes = [levels[y::dy, x::dx] for x, y, dx, dy in ADAM7]

@@ -54,11 +54,11 @@ class Running:
             os.close(slave)
 
     def workers(self) -> list[int]:
-        """The ids of the command's processes but the first."""
+        """Returns the ids of the command's processes except the first."""
         return [number for number in marked(self.mark) if number != self.process.pid]
 
     def ended(self, seconds: float) -> int:
-        """The exit status; AssertionError when a process of the command is still alive after so many seconds."""
+        """Returns the exit status. Raises AssertionError if a process is still alive after this many seconds."""
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired as error:
@@ -70,7 +70,7 @@ class Running:
         return status
 
     def said(self) -> list[str]:
-        """The lines of its output, without what a terminal overwrites."""
+        """Returns the lines of its output, without those that a terminal overwrites."""
         if self.screen is None:
             self.output.seek(0)
             content = self.output.read()
@@ -84,7 +84,7 @@ class Running:
         return [shown for line in lines if (shown := line.rpartition("\r")[2].replace("^C", "").strip())]
 
     def close(self) -> None:
-        """Ends whatever is left."""
+        """Ends all processes that are left."""
         for number in marked(self.mark):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
@@ -94,7 +94,7 @@ class Running:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that are alive and carry a mark."""
+    """Returns the living processes that carry a mark."""
     found = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -105,7 +105,7 @@ def marked(mark: str) -> list[int]:
 
 
 def run(name: str, *arguments: object, **environment: str) -> tuple[int, list[str]]:
-    """Exit status and output of a command that is left in peace."""
+    """Returns exit status and output of an undisturbed command."""
     running = Running(name, arguments, environment=environment)
     try:
         return running.ended(120), running.said()
@@ -114,12 +114,12 @@ def run(name: str, *arguments: object, **environment: str) -> tuple[int, list[st
 
 
 def strays(folder: Path) -> list[str]:
-    """What lies beside the sets but for locks, which stay."""
+    """Returns the files beside the sets, except locks, which stay."""
     return sorted(path.name for path in folder.glob(".*") if not path.name.endswith(".lock"))
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The split digests of the set `qi` in an output folder."""
+    """Returns the split digests of the set `qi` in an output folder."""
     manifest = json.loads((folder / "qi" / "manifest.json").read_text())
     return {
         f"{config}/{split}": part["digest"]
@@ -129,7 +129,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def reference(folder: Path) -> dict[str, str]:
-    """The digests of the build that is hit, made in peace."""
+    """Returns the digests of an undisturbed build."""
     status, said = run("qi-build", *BUILD, "--output", folder, "--quiet")
     assert status == 0, said
     return digests(folder)

@@ -1,4 +1,4 @@
-"""Readers of mutants, each beside a plain reader of its format: what can be read must be what that one gives."""
+"""Readers of mutants, each beside a plain reader of its format: readable mutants must give the same as that one."""
 
 import io
 import tarfile
@@ -70,7 +70,7 @@ def read_source(suffix: str, stock: Callable[[Path], dict[str, bytes]]) -> Calla
 
 
 def stock_tar(path: Path) -> dict[str, bytes]:
-    """What `tarfile` finds."""
+    """Returns the members that `tarfile` finds."""
     found = {}
     with tarfile.open(path) as tar:
         for member in tar:
@@ -81,7 +81,7 @@ def stock_tar(path: Path) -> dict[str, bytes]:
 
 
 def stock_parquet(path: Path) -> dict[str, bytes]:
-    """What pyarrow finds."""
+    """Returns the images that pyarrow finds."""
     cells = pq.read_table(path, columns=["image"])["image"].to_pylist()
     return {cell["path"][: len(pictures.name_of(1))]: cell["bytes"] or b"" for cell in cells}
 

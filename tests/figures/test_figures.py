@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what was measured, in both looks, and every file is there."""
+"""Figures show what was measured, in both looks, and every file is written."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ LOOK_NAMES = list(LOOKS)
 
 
 def texts_of(figure):
-    """Every text in a figure."""
+    """Returns every text in a figure."""
     return {text.get_text() for text in figure.findobj(lambda part: hasattr(part, "get_text"))}
 
 

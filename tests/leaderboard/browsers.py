@@ -1,4 +1,4 @@
-"""The browser that the tests use: Chromium as the machine has it, else playwright's own."""
+"""The browser of the tests: the machine's Chromium, else playwright's own."""
 
 import shutil
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def launched(playwright: "Playwright") -> "Browser":
-    """A running browser; playwright's Error if there is none."""
+    """Returns a running browser. Raises playwright's Error if there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     # Chromium's own sandbox refuses to run as root, as in a container.
     return playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

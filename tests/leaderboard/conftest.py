@@ -1,4 +1,4 @@
-"""The Hub's ranking comes from one on this machine."""
+"""A local Hub serves the ranking."""
 
 from tests.publishing.fixtures import client, demo_sets, hub, server
 

@@ -25,7 +25,7 @@ def network(
     data: dict[str, Any] | None = None,
     **model: Any,
 ) -> Entry:
-    """A network that answers right at the borders `read`, but for the first `missed` sources; elsewhere it is blind."""
+    """Returns a network that is right at the borders `read`, except for the first `missed` sources; blind elsewhere."""
     label = np.arange(2 * SOURCES) % 2
     right = np.where(label, 1.0, -1.0) + 0.5 * np.random.default_rng(number).uniform(-1, 1, label.size)
     right[: 2 * missed] = 0.5
@@ -66,7 +66,7 @@ def on_grid(entry: Entry, *, right: int = SOURCES, grid: int = 3) -> GridEntry:
 
 
 def shifted(number: int, *, labelled: bool = True, init: str = "random", **model: Any) -> Entry:
-    """A network on `shifted` that is right at every second source, whatever the shift."""
+    """Returns a network on `shifted` that is right at every second source, at every shift."""
     shifts, sources, modes = list(range(-32, 33)), entries.SOURCES[:4], ["crop", "zero", "circular"]
     images = [{"pair": -1, "shift": t, "side": 0} for t in shifts]
     images += [{"pair": k, "shift": 0, "side": side} for k in range(5) for side in (0, 1)]
@@ -103,7 +103,7 @@ def shifted(number: int, *, labelled: bool = True, init: str = "random", **model
 
 
 def written(folder: Path, **made: Entry) -> Path:
-    """Writes entries by name; gives the folder of all of them."""
+    """Writes entries by name; returns the folder of all of them."""
     for name, entry in made.items():
         entry.write(folder / name)
     return folder

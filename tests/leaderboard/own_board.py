@@ -11,7 +11,7 @@ SCREEN = {"width": 1080, "height": 720}
 
 
 def screenshot(page: Path, file: Path) -> None:
-    """The first screen of a page as a PNG file."""
+    """Returns the first screen of a page as a PNG file."""
     from playwright.sync_api import sync_playwright
 
     from tests.leaderboard.browsers import launched
@@ -25,7 +25,7 @@ def screenshot(page: Path, file: Path) -> None:
 
 
 def main() -> None:
-    """Makes the site and the screenshot anew."""
+    """Makes the site and the screenshot again."""
     shutil.rmtree(SITE, ignore_errors=True)
     refused = build([ENTRIES], SITE, link=True).refused
     assert not refused, refused

@@ -1,4 +1,4 @@
-"""Archives of strangers: unpacked, or refused in one line; nothing of them gets out of its folder."""
+"""Archives of strangers are unpacked, or refused in one line; no file gets out of its folder."""
 
 import stat
 import zipfile
@@ -53,7 +53,7 @@ MODES = (stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o600, stat.S_IFCHR | 0o600, stat.
 
 
 def hostile(number: int, target: Path) -> str:
-    """Writes one of many archives that are not as they should be; the same number gives the same. Returns its kind."""
+    """Writes one of many invalid archives; the same number gives the same one. Returns its kind."""
     draw = np.random.default_rng(number)
     kind = ("name", "mode", "many", "large", "cut", "noise")[number % 6]
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:

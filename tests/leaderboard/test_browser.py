@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tab(browser: "Browser", site: Path) -> "Iterator[tuple[Page, list[str]]]":
-    """A tab that all tests open the page in, and what was heard of it."""
+    """Yields a tab that all tests open the page in, and its messages and requests."""
     context = browser.new_context()
     opened, heard = context.new_page(), list[str]()
     opened.on("console", lambda message: heard.append(message.text))
@@ -74,7 +74,7 @@ def tab(browser: "Browser", site: Path) -> "Iterator[tuple[Page, list[str]]]":
 
 @pytest.fixture
 def page(tab: "tuple[Page, list[str]]", site: Path) -> "Iterator[Page]":
-    """The page, which must stay silent and ask for nothing."""
+    """Opens the page, which must print nothing and request nothing."""
     opened, heard = tab
     opened.set_viewport_size({"width": 1440, "height": 900})
     opened.emulate_media(media="screen", color_scheme="light")
@@ -86,12 +86,12 @@ def page(tab: "tuple[Page, list[str]]", site: Path) -> "Iterator[Page]":
 
 
 def is_own(url: str, site: Path) -> bool:
-    """Whether a request is for the page itself, and so leaves nowhere."""
+    """Returns whether a request is for the page itself, and so stays local."""
     return url.partition("#")[0] in (site.as_uri(), "about:blank") or url.startswith("data:")
 
 
 def column(page: "Page", place: int) -> list[str]:
-    """What the cells of a column of the first table sort by, or say."""
+    """Returns the values by which the cells of a column of the first table sort, or their texts."""
     return page.evaluate(
         """(place) => [...document.querySelector("table.qi").tBodies[0].rows].map(
             (row) => row.cells[place].dataset.sort ?? row.cells[place].textContent.trim().toLowerCase())""",
@@ -192,7 +192,7 @@ def wait_for_count(page: "Page", text: str) -> None:
 
 
 def shown(page: "Page") -> list[str]:
-    """Names of the rows of the first table that are seen."""
+    """Returns the names of the visible rows of the first table."""
     return page.locator("table.qi tbody tr:visible th bdi").all_inner_texts()
 
 
@@ -242,7 +242,7 @@ def test_the_page_fits_its_screen(width: int, scheme: Any, page: "Page") -> None
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
 
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    # Each text that is seen stands out from what is behind it.
+    # Each visible text has contrast to its background.
     ink, paper = page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
@@ -256,7 +256,7 @@ def test_the_page_fits_its_screen(width: int, scheme: Any, page: "Page") -> None
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast of two colours such as rgb(1, 2, 3), as WCAG 2 defines it."""
+    """Returns the contrast of two colours such as rgb(1, 2, 3), as WCAG 2 defines it."""
 
     def luminance(colour: str) -> float:
         shares = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]

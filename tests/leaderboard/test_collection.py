@@ -1,4 +1,4 @@
-"""What is found and what is refused: hostile files, edited entries, duplicates."""
+"""Which entries are found and which refused: hostile files, edited entries, duplicates."""
 
 import json
 import os
@@ -22,7 +22,7 @@ Damage = Callable[[Path], object]
 
 
 def edited(path: str, value: object, *, seal: bool = True) -> Damage:
-    """Changes a field of an entry, as a forger would who redoes the seals."""
+    """Changes a field of an entry, as a forger would who renews the seals."""
     return lambda folder: entries.rewrite(folder, put(path, value), seal=seal)
 
 

@@ -1,4 +1,4 @@
-"""The Hub's ranking beside ours: in one order, and what is wrong with a claim is said by name."""
+"""The Hub's ranking beside ours: in one order, and the fault of a claim is named."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ NETWORKS = {"far": (0, 16, 32, 64, 128), "middle": (0, 16, 32), "blind": ()}
 def published_world(
     server: Hub, client: Client, demo_sets: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Repository]:
-    """A benchmark, three models with results, and their entries in one repository; to be copied."""
+    """Returns a benchmark, three models with results, and their entries in one repository; to be copied."""
     server.clear()
     assert client.command("qi-publish", demo_sets, "--set", "qi", "--repo-id", "lab/qi", "--yes").exit_code == 0
     server.make("lab/results")
@@ -37,7 +37,7 @@ def published_world(
 
 @pytest.fixture
 def world(published_world: dict[str, Repository], hub: Hub) -> Hub:
-    """The Hub with all of that."""
+    """Returns a copy of that Hub."""
     hub.repositories |= copy.deepcopy(published_world)
     return hub
 

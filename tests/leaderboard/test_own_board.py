@@ -1,4 +1,4 @@
-"""The project's own board is what its entries give, and small."""
+"""The project's own board is what its entries make, and small."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not ENTRIES.is_dir(), reason="the project's entr
 
 
 def test_the_board_is_made_again_without_a_difference(tmp_path: Path) -> None:
-    """Links lead from the page to the entries, so that both stand where they do in the checkout."""
+    """Links lead from the page to the entries, so both are placed as in the checkout."""
     again = tmp_path / SITE.relative_to(CARDS)
     shutil.copytree(ENTRIES, tmp_path / ENTRIES.relative_to(CARDS))
 

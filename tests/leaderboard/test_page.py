@@ -1,4 +1,4 @@
-"""The page, parsed: what it says, that nothing in it is an entry's own, that it asks for nothing."""
+"""The page, parsed: its texts, that no entry can add markup, and that it requests nothing."""
 
 import base64
 import hashlib

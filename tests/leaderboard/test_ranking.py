@@ -1,4 +1,4 @@
-"""Ranks with known answers, and what is never ranked together."""
+"""Ranks with known answers, and entries that are never ranked together."""
 
 from pathlib import Path
 

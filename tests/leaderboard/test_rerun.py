@@ -1,4 +1,4 @@
-"""Submissions are run again where their networks can be made, from a library or from a repository on the Hub."""
+"""Submissions are run again if their networks can be made, from a library or from a repository on the Hub."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def make():
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
 """
 MARKER = "QI_DATASETS_TEST_MARKER"
-"""Names a file that is there after the code of the network has run."""
+"""Name of a file that exists after the code of the network has run."""
 SCRIPT = SCRIPT.replace("MARKER", repr(MARKER))
 BORDERS = [0, 16]
 LIBRARY = "timm:test_efficientnet"
@@ -94,7 +94,7 @@ def rerun(client: Client, demo_sets: Path) -> Rerun:
 
 
 def with_other_answers(folder: Path) -> None:
-    """Writes an entry anew, valid in itself, as if the network had answered otherwise."""
+    """Writes an entry again, valid in itself, as if the network had answered differently."""
     entry = Entry.read(folder)
     columns = {name: entry.predictions.column(name).copy() for name in entry.predictions.table.column_names}
     columns["margin"] *= -1

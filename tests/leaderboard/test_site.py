@@ -1,4 +1,4 @@
-"""What is written, and that nothing else is."""
+"""The files of the site, and that there are no others."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Submissions: what is new, and everything that is refused, by name."""
+"""Submissions: new entries are named, and so is everything that is refused."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What talks to the Hub talks to one on this machine."""
+"""Tests that talk to the Hub talk to a local one."""
 
 from tests.publishing.fixtures import client, demo_copy, demo_sets, fresh, hub, publish, published, server
 

@@ -1,4 +1,4 @@
-"""Each argument of `load_dataset` does what it says for the sets that it concerns, and is refused for the others."""
+"""Each argument of `load_dataset` works for the sets that it concerns, and is refused for the others."""
 
 import inspect
 import shutil
@@ -29,7 +29,7 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
     SHIFTED: (SHIFTED, {"mode": "zero", "shift": 5}),
     PAIRS: (SHIFTED, {"mode": "pairs"}),
 }
-"""What is loaded: a set, and a view of it where there is one."""
+"""What is loaded: a set, and a view of it if there is one."""
 
 Rows = Any
 Effect = Callable[[Rows, Any], object]
@@ -80,7 +80,7 @@ OURS: dict[str, tuple[Any, set[str], Effect]] = {
     "streaming": (True, set(SPECS), lambda rows, _: next(iter(rows))["label"] is not None),
     "split": ("all", set(SPECS), lambda rows, _: isinstance(rows, datasets.Dataset)),
 }
-"""Argument -> a value, the sets that it concerns, and what it does there."""
+"""Argument -> a value, the sets that it concerns, and its effect."""
 
 
 @pytest.mark.parametrize(("option", "name"), [*product(OURS, SPECS)])
@@ -143,7 +143,7 @@ STOCK_EFFECTS: dict[str, tuple[Callable[[str, Path], Any], Effect]] = {
     "fragment_scan_options": (lambda *_: ds.ParquetFragmentScanOptions(), lambda rows, _: len(rows)),
     "on_bad_files": (lambda *_: "warn", lambda rows, _: len(rows)),
 }
-"""Argument of the stock call -> a value, for a set, and what it does there."""
+"""Argument of the stock call -> a value, for a set, and its effect."""
 
 
 @pytest.mark.parametrize(("option", "case"), [*product(STOCK_EFFECTS, SETS)])

@@ -1,4 +1,4 @@
-"""A call that can't be answered is one of our errors, one line that says why, and leaves nothing behind."""
+"""A wrong call raises one of our errors, one line that says why, and leaves nothing behind."""
 
 from pathlib import Path
 

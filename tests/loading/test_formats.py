@@ -1,4 +1,4 @@
-"""Formats give the arrays that `datasets` makes of the same images as stored, by filling them in place."""
+"""Formats give the same arrays as `datasets` does for the same stored images, by filling them in place."""
 
 import tracemalloc
 from pathlib import Path

@@ -22,7 +22,7 @@ SOURCES = 4
 def grid_rows(
     album: dict[str, bytes], split: int, grid: int, border: int, sources: int = SOURCES
 ) -> list[dict[str, Any]]:
-    """The rows of a split by the specification alone: every patch pasted into a black canvas, cell after cell."""
+    """Returns the rows of a split by the specification alone: every patch pasted into a black canvas, cell by cell."""
     side = STEP * grid - 8 + 2 * border
     rows = []
     for name in expected.in_order(album)[split * sources : (split + 1) * sources]:
@@ -45,7 +45,7 @@ def test_rows_are_as_specified(
 ) -> None:
     loaded = load_dataset("qi", grid=grid, border=border, output=small_qi, streaming=streaming)
 
-    # Cells are alike in every split: of the large grids one is enough.
+    # Cells are the same in every split: one split of the large grids is enough.
     for number, split in enumerate(("train", "validation", "test")[: 3 if grid < 5 else 1]):
         wanted = grid_rows(album, number, grid, border)
         found = list(loaded[split])
@@ -138,7 +138,7 @@ def test_a_grid_says_where_its_pictures_come_from(small_qi: Path) -> None:
 
 
 def digest(rows: Any) -> str:
-    """The split digest of the specification, of rows with a source."""
+    """Returns the split digest of the specification, for rows with a source."""
     together = hashlib.sha256()
     for row in rows:
         image = np.asarray(row["image"])

@@ -1,4 +1,4 @@
-"""The Hub's sets move, break or are closed: what is loaded is never of another version, nor of the cache alone."""
+"""The Hub's sets move, break or are closed: another version, or the cache alone, is never loaded."""
 
 from pathlib import Path
 

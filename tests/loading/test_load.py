@@ -1,4 +1,4 @@
-"""`load_dataset` takes what the stock call takes, and makes what it can."""
+"""`load_dataset` takes the arguments of the stock call, and makes sets that it can make."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Loaded rows know where they come from, whatever is done with them; demo pictures say so."""
+"""Loaded rows know their origin, whatever is done with them; demo pictures announce themselves."""
 
 import subprocess
 import sys

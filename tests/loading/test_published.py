@@ -1,4 +1,4 @@
-"""Sets from the Hub: the rows of the original, whichever way they are loaded; and what can't be loaded."""
+"""Sets from the Hub: the rows of the original, in all ways of loading; and sets that can't be loaded."""
 
 import json
 import shutil
@@ -100,7 +100,7 @@ print(rows.num_shards, first["image"].size, first["x"])
 
 
 def two_files(folder: Path, target: Path) -> None:
-    """The set with the test split of border 0 in two files."""
+    """Returns the set with the test split of border 0 in two files."""
     import pyarrow.parquet as pq
 
     from qi_datasets.storage.parquet import file_record

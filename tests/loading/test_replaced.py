@@ -1,4 +1,4 @@
-"""A set that is replaced while it is loaded: what was cached meanwhile is never taken for it later."""
+"""A set that is replaced while it is loaded: data cached in between are never taken for it later."""
 
 import shutil
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from qi_datasets import build_dataset, load_dataset
 
 @pytest.fixture
 def two_sets(tmp_path: Path) -> list[Path]:
-    """Folders of two sets with files of the same names."""
+    """Returns folders of two sets with files of the same names."""
     for number, pictures in enumerate((3, 4)):
         build_dataset("qi", demo=True, per_split=pictures, borders=[0], output=tmp_path / str(number), progress=False)
     return [tmp_path / str(number) / "qi" for number in range(2)]
 
 
 def put(spare: Path, folder: Path) -> None:
-    """Has a copy of a set, with the times of its files, stand in the place of another."""
+    """Puts a copy of a set, with the times of its files, in the place of another."""
     copy = folder.with_name(".copy")
     shutil.copytree(spare, copy)
     if folder.exists():

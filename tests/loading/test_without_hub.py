@@ -1,4 +1,4 @@
-"""A set on this machine loads whatever has become of the parts of `huggingface_hub` that are not public."""
+"""A local set loads even if the private parts of `huggingface_hub` are missing."""
 
 import builtins
 from pathlib import Path

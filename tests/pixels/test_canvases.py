@@ -1,4 +1,4 @@
-"""Memory of images is used again where nobody can see it, and never shows what was there before."""
+"""Memory of images is used again if nobody can see it, and never shows its old content."""
 
 import gc
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from qi_datasets.pixels.geometry import Placed
 from qi_datasets.pixels.placed_image import image_of
 
 SIDE = 420
-"""The smallest images whose memory is kept have about as many pixels per side."""
+"""The smallest images whose memory is kept have about this many pixels per side."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The library that decodes JPEG files is a fact of a build, and one that gives other pixels is named."""
+"""The library that decodes JPEG files is recorded for a build, and one with other pixels is named."""
 
 import pytest
 from PIL import features

@@ -1,4 +1,4 @@
-"""An image that computes its pixels is to PIL, numpy and pickle what the ordinary image of the same pixels is."""
+"""An image that computes its pixels behaves for PIL, numpy and pickle like the ordinary image of the same pixels."""
 
 import copy
 import io
@@ -32,7 +32,7 @@ KINDS = {"L": placed(1), "RGB": placed(3), "whole": whole(placed(3).content), "b
 
 
 def seen(value: Any) -> Any:
-    """What can be compared of a result."""
+    """Returns the comparable part of a result."""
     if isinstance(value, Image.Image):
         return (
             value.mode,
@@ -54,7 +54,7 @@ def seen(value: Any) -> Any:
 
 
 def outcome(call: Call, image: Image.Image) -> Any:
-    """The result or the error, and what the image is afterwards."""
+    """Returns the result or the error, and the state of the image afterwards."""
     try:
         result = seen(call(image))
     except Exception as error:
@@ -191,7 +191,7 @@ OTHERS: dict[str, Call] = {
     "blended": lambda i: Image.blend(i, i.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 0.5),
     "from its array": lambda i: Image.fromarray(np.asarray(i)),
 }
-"""What else is done with an image."""
+"""Other things that are done with an image."""
 
 CALLS = {f"{name} {n}": call for name, calls in METHODS.items() for n, call in enumerate(calls)} | OTHERS
 

@@ -1,4 +1,4 @@
-"""The PNG writer: every decoder reads the very pixels, and black costs next to nothing."""
+"""The PNG writer: every decoder reads the same pixels, and black takes almost no space."""
 
 import hashlib
 import io
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 
 def walk(shape: tuple[int, ...], scale: int, seed: int) -> Pixels:
-    """A picture whose neighbours differ by at most `scale`; from 128 on that is noise, and at 0 one colour."""
+    """Returns a picture whose neighbours differ by at most `scale`; from 128 on that is noise, and at 0 one colour."""
     rng = np.random.default_rng(seed)
     steps = rng.integers(-scale, scale + 1, shape)
     steps[0, 0] = rng.integers(0, 256, shape[2])
@@ -53,7 +53,7 @@ def walk(shape: tuple[int, ...], scale: int, seed: int) -> Pixels:
 
 @st.composite
 def cases(draw: st.DrawFn, most: int = 24, margin: int = 300) -> Case:
-    """Content of any kind and size at any place, flush with an edge as often as not."""
+    """Draws content of any kind and size at any position, flush with an edge as often as not."""
     h, w = draw(st.integers(1, most)), draw(st.integers(1, most))
     shape = h, w, draw(st.sampled_from([1, 3]))
     margins = st.one_of(st.just(0), st.integers(0, 9), st.integers(0, margin))
@@ -84,7 +84,7 @@ EXTREMES = [
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """(type, data, CRC) of each chunk."""
+    """Yields (type, data, CRC) of each chunk."""
     offset = 8
     while offset < len(png):
         (length,) = struct.unpack_from(">I", png, offset)
@@ -99,7 +99,7 @@ def joined_idat(png: bytes) -> bytes:
 
 
 def check_pixels(case: Case) -> None:
-    """Pillow reads the pixels, and zlib the whole stream, whose Adler-32 it checks."""
+    """Checks that Pillow reads the pixels, and zlib the whole stream, whose Adler-32 it checks."""
     png, expected = case.png(), case.pixels()
     with Image.open(io.BytesIO(png)) as image:
         assert (image.format, image.mode) == ("PNG", "RGB" if expected.shape[2] == 3 else "L")

@@ -1,4 +1,4 @@
-"""PNG files that hold pixels and nothing else are told from all others."""
+"""PNG files with only pixels are distinguished from all others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Without torch these tests are left out, as the networks are."""
+"""Without torch these tests are left out."""
 
 from importlib.util import find_spec
 
@@ -7,5 +7,5 @@ if find_spec("torch") is None:
 else:
     import torch
 
-    # The tests' images are small: more threads cost more than they bring.
+    # The tests' images are small: more threads cost more than they gain.
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from qi_datasets.protocols.rook import EPOCHS, LEARNING_RATE, MOMENTUM, RookRuns
 def train_rook_one_by_one(
     images: torch.Tensor, padding: Padding, seeds: Sequence[int], epochs: int = EPOCHS
 ) -> RookRuns:
-    """What `train_rook` gives, with its arguments."""
+    """Returns the result of `train_rook`, with its arguments."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     runs = [_trained(images, padding, seed, epochs) for seed in seeds]

@@ -1,4 +1,4 @@
-"""Networks on patches in corners, the local way and whole, and what is said when they fail."""
+"""Networks on patches in corners, by local evaluation and on whole images, and their error messages."""
 
 import sys
 

@@ -23,7 +23,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def features(shift: float, count: int = 40, dtype: type = np.float32) -> np.ndarray:
-    """Features of which the third alone differs between the corners."""
+    """Returns features of which the third alone differs between the corners."""
     values = RANDOM.normal(size=(count, 1, 5)).repeat(2, axis=1)
     values[:, 1, 2] += shift
     return values.astype(dtype)
@@ -82,7 +82,7 @@ def test_a_network_that_sees_one_corner_alone_is_not_dead() -> None:
 
 @pytest.mark.parametrize("local", [True, False], ids=["local", "dense"])
 def test_statistics_of_mostly_black_images_are_exact(local: bool) -> None:
-    """In float32 as in float64: a mean over many equal values is not added up one by one."""
+    """In float32 as in float64: the mean over many equal values is not summed one by one."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten()

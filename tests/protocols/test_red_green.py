@@ -26,7 +26,7 @@ def run(padding="same", seed=0, epochs=2, train=ONE_BATCH, **options):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """Batches of 40: learning takes steps, and small ones are quick."""
+    """Sets batches of 40: learning takes steps, and small ones are quick."""
     monkeypatch.setattr(red_green_training, "BATCH_SIZE", 40)
 
 

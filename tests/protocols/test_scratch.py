@@ -1,4 +1,4 @@
-"""Training from scratch: it learns what can be learnt, goes on after it was cut off, and is the same again."""
+"""Training from scratch: it learns what can be learned, continues after an interruption, and is repeatable."""
 
 from itertools import pairwise
 from pathlib import Path

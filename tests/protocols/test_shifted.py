@@ -1,4 +1,4 @@
-"""Classifiers on moved pictures, beside the views that the set has."""
+"""Classifiers on moved pictures, compared with the set's views."""
 
 import numpy as np
 import pytest

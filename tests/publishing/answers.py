@@ -1,4 +1,4 @@
-"""What the Hub answers, route by route, to whoever asks."""
+"""The Hub's answers, route by route."""
 
 import json
 import re
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.publishing.hub import Hub
 
 PAGE = 20
-"""Entries of a page of a tree: few, so that following pages is tried."""
+"""Entries of a page of a tree: few, so that clients have to follow pages."""
 
 MOST_BYTES_IN_GIT = 10_000_000
 WRITES = frozenset(
@@ -24,17 +24,17 @@ WRITES = frozenset(
 KINDS = {"": "models", "datasets/": "datasets", "spaces/": "spaces"}
 
 Answer = tuple[int, Any, dict[str, str]]
-"""Status, body (bytes, or what becomes JSON), headers."""
+"""Status, body (bytes, or a value that becomes JSON), headers."""
 
 
 def key_of(kind: str, repo_id: str) -> str:
-    """The name of a repository among the Hub's: data sets have their own alone."""
+    """Returns the name of a repository among the Hub's: only data sets have no prefix."""
     return repo_id if kind == "datasets" else f"{kind}/{repo_id}"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One request's answer: the method that bears the name of its route. parts: what the route's path names."""
+    """One request's answer: the method with the name of its route. parts: the parts of the route's path."""
 
     hub: "Hub"
     route: str
@@ -61,13 +61,13 @@ class Answers:
         return key_of(self.kind, self.parts["repo"])
 
     def repository(self, *, gate: bool = False) -> Repository:
-        """The repository that the path names, if the user may see it, and pass its gate where that counts."""
+        """Returns the repository in the path, if the user may see it, and pass its gate where that counts."""
         user, repo_id = self.user(), self.parts["repo"]
         found = self.hub.repositories.get(self.key)
         owner = user is not None and repo_id.partition("/")[0] in user[1]
         if found is None or (found.private and not (owner or (user and user[0] in found.granted))):
             raise RefusedError(404 if user else 401, "RepoNotFound", "Repository not found")
-        # Whoever sees a repository may open a pull request; the store of large files is shared.
+        # Everybody who sees a repository may open a pull request; the store of large files is shared.
         proposes = user is not None and (self.query.get("create_pr") == "1" or self.route == "batch")
         if self.route in WRITES and not owner and not proposes:
             raise RefusedError(403, "", "You don't have the required permissions to write to this repository")
@@ -153,7 +153,7 @@ class Answers:
         return 200, {"success": True, "commitUrl": url, "hookOutput": "", **answer}, {}
 
     def check_benchmark(self, files: Mapping[str, File]) -> None:
-        """Refuses an `eval.yaml` that is none, as the Hub does when it is pushed."""
+        """Refuses an invalid `eval.yaml`, as the Hub does when it is pushed."""
         if BENCHMARK not in files:
             return
         content = yaml.safe_load(files[BENCHMARK].data)
@@ -183,7 +183,7 @@ class Answers:
         return 200, {"discussions": listed, "count": len(listed), "start": 0}, {}
 
     def leaderboard(self, body: bytes) -> Answer:
-        """All results on a benchmark's tasks, of main and of open pull requests, the highest value first."""
+        """Returns all results on a benchmark's tasks, of main and of open pull requests, the highest value first."""
         files = self.repository().at("main").files
         if BENCHMARK not in files:
             raise RefusedError(404, "", "This dataset has no leaderboard")

@@ -28,7 +28,7 @@ COMMANDS = {"qi-publish": "publish", "qi-build": "build", "qi-verify": "verify",
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call ended, and what it wrote."""
+    """How a call ended, and its output."""
 
     exit_code: int
     stdout: str
@@ -40,7 +40,7 @@ class Ended:
 
 
 class Client:
-    """A process that runs commands and Python code as a user of that environment would."""
+    """A process that runs commands and Python code as a user with that environment would."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -63,7 +63,7 @@ class Client:
         self.process.wait(30)
 
     def forget(self) -> None:
-        """Removes what earlier calls have left on disk; in memory they leave nothing."""
+        """Removes what earlier calls have left on disk; they leave nothing in memory."""
         for name in ("hf", "home"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 

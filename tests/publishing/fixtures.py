@@ -1,4 +1,4 @@
-"""A Hub on this machine, a client that talks to it, and small sets to publish.
+"""A local Hub, a client that talks to it, and small sets to publish.
 
 For a `conftest.py` to import from, in every folder whose tests talk to the Hub.
 """
@@ -20,7 +20,7 @@ DEMO_BORDERS = (0, 16, 64)
 
 TAG = "1.0.0"
 LOAD = "import datasets\nfrom qi_datasets import load_dataset\n"
-"""How a script begins that loads a set."""
+"""The beginning of a script that loads a set."""
 
 Publish = Callable[..., Ended]
 
@@ -33,7 +33,7 @@ def server() -> Iterator[Hub]:
 
 @pytest.fixture
 def hub(server: Hub) -> Iterator[Hub]:
-    """The server as new; the test fails if it was asked for what it doesn't know."""
+    """Yields the server in its first state; the test fails if it gets a request that it doesn't know."""
     server.clear()
     yield server
     assert server.unknown == []
@@ -41,7 +41,7 @@ def hub(server: Hub) -> Iterator[Hub]:
 
 @pytest.fixture(scope="session")
 def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client that is logged in as one who may write to `lab`."""
+    """Yields a client that is logged in as a user who may write to `lab`."""
     client = Client(tmp_path_factory.mktemp("client"), HF_ENDPOINT=server.endpoint, HF_TOKEN=WRITER)
     yield client
     client.close()
@@ -49,7 +49,7 @@ def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 
 @pytest.fixture(scope="session")
 def demo_sets(build_once: BuildOnce) -> Path:
-    """A folder with `qi` of demo pictures, three borders, and `rook`; read only."""
+    """Returns a folder with `qi` of demo pictures, three borders, and `rook`; read only."""
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
     from qi_datasets.building.plan import plan_set
@@ -68,7 +68,7 @@ def demo_sets(build_once: BuildOnce) -> Path:
 
 @pytest.fixture
 def demo_copy(demo_sets: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
+    """Returns a copy of it, to be changed."""
     return Path(shutil.copytree(demo_sets, tmp_path / "demo"))
 
 
@@ -84,14 +84,14 @@ def publish(client: Client) -> Publish:
 
 @pytest.fixture
 def published(hub: Hub, demo_sets: Path) -> Hub:
-    """The Hub with the demo set in `lab/demo`."""
+    """Returns the Hub with the demo set in `lab/demo`."""
     hub.make("lab/demo").hold(demo_sets / "qi", TAG)
     return hub
 
 
 @pytest.fixture
 def fresh(hub: Hub, client: Client) -> Client:
-    """The client, on a machine that has nothing yet."""
+    """Returns the client, on a machine without files."""
     client.forget()
     hub.log.clear()
     return client

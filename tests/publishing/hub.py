@@ -1,6 +1,6 @@
-"""The Hub on this machine: its API for repositories over HTTP, with faults on demand and a log of requests.
+"""A local Hub: its API for repositories over HTTP, with faults on demand and a log of requests.
 
-It knows what `huggingface_hub` and `datasets` ask for. Whatever else is asked for goes to `unknown`, which every test
+It answers the requests of `huggingface_hub` and `datasets`. Any other request goes to `unknown`, which every test
 expects to be empty.
 """
 
@@ -23,12 +23,12 @@ WRITING = ("POST", "PUT", "DELETE")
 """Methods of requests that change something."""
 
 AUTHORIZATION = "{authorization}"
-"""In a fault's message, stands for the header that the client sent: some servers repeat what they were sent."""
+"""In a fault's message, stands for the header that the client sent: some servers repeat it."""
 
 
 @dataclass
 class Fault:
-    """What goes wrong with requests of a route.
+    """A fault of the requests of a route.
 
     status, headers, message: answer with that and do nothing.
     lost: do what is asked for, and drop the connection instead of answering.
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """One line of the log. size: of the body that was sent, in bytes."""
+    """One line of the log. size: size of the sent body in bytes."""
 
     method: str
     route: str
@@ -112,7 +112,7 @@ PATTERNS = {
 
 
 def routed(method: str, path: str) -> tuple[str, dict[str, str]]:
-    """The name of a request's route, and the parts of its path."""
+    """Returns the name of a request's route, and the parts of its path."""
     for name, (of, pattern) in PATTERNS.items():
         if of == method and (match := pattern.fullmatch(path)):
             return name, {part: unquote(text) for part, text in match.groupdict().items() if text is not None}
@@ -148,7 +148,7 @@ class Hub:
         self.server.server_close()
 
     def clear(self) -> None:
-        """As new: for tests that share a server."""
+        """Restores the first state, for tests that share a server."""
         self.repositories.clear()
         self.faults.clear()
         self.log.clear()
@@ -156,7 +156,7 @@ class Hub:
         self.frameworks = {*FRAMEWORKS}
 
     def make(self, repo_id: str, **settings: Any) -> Repository:
-        """A new repository: a data set, or of another kind by `models/ORG/NAME`, `spaces/ORG/NAME`."""
+        """Makes a new repository: a data set, or of another kind by `models/ORG/NAME`, `spaces/ORG/NAME`."""
         self.repositories[repo_id] = Repository(repo_id, **settings)
         return self.repositories[repo_id]
 

@@ -1,4 +1,4 @@
-"""Dataset repositories as the Hub keeps them: commits, branches, tags, settings, and the store of large files."""
+"""Repositories as on the Hub: commits, branches, tags, settings, and the store of large files."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 
 
 class RefusedError(Exception):
-    """What the Hub answers instead: a status, an error code for the client, and a message for a person."""
+    """The Hub's refusal: a status, an error code for the client, and a message for a person."""
 
     def __init__(self, status: int, code: str = "", message: str = "", **fields: object) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class File:
         return self.sha256 if self.lfs else self.oid
 
     def listed(self, path: str) -> dict[str, object]:
-        """As the tree route lists it."""
+        """Returns its line in the tree route."""
         entry: dict[str, object] = {"type": "file", "path": path, "size": len(self.data), "oid": self.oid}
         if self.lfs:
             pointer = len(POINTER.format(self.sha256, len(self.data)))
@@ -99,7 +99,7 @@ class Repository:
         return commit
 
     def hold(self, folder: Path, *tags: str) -> None:
-        """Puts what lies in a folder on main, as one commit, under some tags."""
+        """Commits the files in a folder to main, with some tags."""
         paths = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         files = {name: File(data, lfs=name.endswith(LFS_ENDINGS)) for name, data in paths.items()}
         files[ATTRIBUTES] = File(ATTRIBUTES_TEXT, lfs=False)
@@ -108,7 +108,7 @@ class Repository:
         self.tags |= dict.fromkeys(tags, self.branches["main"])
 
     def at(self, revision: str) -> Commit:
-        """The commit that a branch, a tag or an id names."""
+        """Returns the commit that a branch, a tag or an id names."""
         oid = self.branches.get(revision) or self.tags.get(revision) or revision
         if revision.startswith("refs/pr/"):
             oid = next((one.oid for one in self.proposals if revision == f"refs/pr/{one.number}"), revision)
@@ -128,14 +128,14 @@ class Repository:
         return {path: file.sha256 for path, file in sorted(files.items()) if path not in (ATTRIBUTES, BENCHMARK)}
 
     def history(self, revision: str = "main") -> list[Commit]:
-        """The commits that lead to a revision, the newest first."""
+        """Returns the commits that lead to a revision, the newest first."""
         found = [self.at(revision)]
         while found[-1].parent:
             found.append(self.commits[found[-1].parent])
         return found
 
     def listing(self, revision: str, folder: str, recursive: bool) -> list[dict[str, object]]:
-        """What lies in a folder, "" for the top."""
+        """Returns the content of a folder, "" for the top."""
         files = self.at(revision).files
         prefix = f"{folder}/" if folder else ""
         inside = {path: file for path, file in files.items() if path.startswith(prefix)}
@@ -158,13 +158,13 @@ class Repository:
         return [one for one in self.proposals if one.status == "open"]
 
     def propose(self, author: str, branch: str, lines: Iterator[dict[str, dict[str, str]]]) -> Proposal:
-        """A pull request to a branch, from the operations that a client sends."""
+        """Opens a pull request to a branch, from the operations that a client sends."""
         made = self.changed(branch, lines)
         self.proposals.append(Proposal(len(self.proposals) + 1, author, made.title, made.oid))
         return self.proposals[-1]
 
     def merge(self, number: int) -> None:
-        """Adds what a pull request changes to main."""
+        """Merges a pull request into main."""
         proposal = self.proposals[number - 1]
         made, head = self.commits[proposal.oid], self.at("main")
         before = self.commits[made.parent].files
@@ -178,7 +178,7 @@ class Repository:
         lines: Iterator[dict[str, dict[str, str]]],
         check: Callable[[Mapping[str, File]], None] | None = None,
     ) -> Commit:
-        """A commit on a branch, from the operations that a client sends. check: raises for files that are refused."""
+        """Makes a commit on a branch, from the operations that a client sends. check: raises for refused files."""
         made = self.changed(branch, lines, check)
         self.branches[branch] = made.oid
         return made
@@ -189,7 +189,7 @@ class Repository:
         lines: Iterator[dict[str, dict[str, str]]],
         check: Callable[[Mapping[str, File]], None] | None = None,
     ) -> Commit:
-        """A commit that follows a branch and is on none."""
+        """Returns a commit that follows a branch and is on none."""
         if branch not in self.branches:
             raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {branch}")
         head = self.at(branch)
@@ -220,6 +220,6 @@ class Repository:
 
 
 def tree_of(folder: Path) -> dict[str, str]:
-    """Path -> SHA-256, as `Repository.tree` has it."""
+    """Returns path -> SHA-256, as `Repository.tree` does."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

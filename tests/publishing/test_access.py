@@ -1,4 +1,4 @@
-"""Who may see what: the whole table of what is asked for, and what is there already."""
+"""Who may see what: the whole table of requests and existing settings."""
 
 from itertools import product
 

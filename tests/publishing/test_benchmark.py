@@ -1,4 +1,4 @@
-"""`eval.yaml`: what is published of a set makes it a benchmark, whose tasks are those that entries have values for."""
+"""`eval.yaml`: a published set is a benchmark, whose tasks are those that entries have values for."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Entries go to the Hub as results of their models and into a repository of entries: never twice, never half."""
+"""Entries go to the Hub as results of their models, and into a repository of entries: never twice, never half."""
 
 import copy
 from collections.abc import Callable
@@ -27,7 +27,7 @@ SENDING = {"validate", "preupload", "batch", "upload", "verify", "commit"}
 
 @pytest.fixture(scope="module")
 def benchmark(server: Hub, demo_sets: Path, client: Client) -> Repository:
-    """A published set; to be copied."""
+    """Returns a published set; to be copied."""
     server.clear()
     ended = client.command("qi-publish", demo_sets, "--set", "qi", "--repo-id", "lab/qi", "--yes")
     assert ended.exit_code == 0, ended.output
@@ -36,7 +36,7 @@ def benchmark(server: Hub, demo_sets: Path, client: Client) -> Repository:
 
 @pytest.fixture
 def world(benchmark: Repository, hub: Hub) -> Hub:
-    """The Hub with a benchmark, a model of another user, and a repository of entries."""
+    """Returns the Hub with a benchmark, a model of another user, and a repository of entries."""
     hub.repositories["lab/qi"] = copy.deepcopy(benchmark)
     hub.make("models/lab/net")
     hub.make("lab/results")
@@ -46,7 +46,7 @@ def world(benchmark: Repository, hub: Hub) -> Hub:
 
 @pytest.fixture
 def entry(demo_sets: Path, tmp_path: Path) -> Path:
-    """The folder of an entry on the benchmark."""
+    """Returns the folder of an entry on the benchmark."""
     return made_on(demo_sets, tmp_path / "net-1", 1)
 
 

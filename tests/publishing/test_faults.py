@@ -1,4 +1,4 @@
-"""What goes wrong on the way to the Hub: it is tried again where that helps, told in one line, and never half done."""
+"""Faults on the way to the Hub: retried if that helps, reported in one line, and never half done."""
 
 import os
 import re
@@ -25,7 +25,7 @@ ROUTES = ("whoami", "info", "refs", "tree", *NEW, "make_tag", "delete_branch")
 
 @pytest.fixture(autouse=True)
 def no_secrets(hub: Hub, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No call of these tests writes the token anywhere, whatever happens to it."""
+    """Checks that no call of these tests writes the token anywhere, whatever happens to it."""
     outputs: list[str] = []
     command = client.command
 

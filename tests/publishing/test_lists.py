@@ -17,7 +17,7 @@ Send = Callable[..., Ended]
 
 @pytest.fixture(scope="session")
 def lists(build_once: BuildOnce) -> Path:
-    """A folder of sets that holds lists of one image a class; read only."""
+    """Returns a folder of sets with lists of one image a class; read only."""
     images = TrainingImages("made up", "made up", {f"{wnid}_1": "" for wnid in wnids()})
     return build_once("lists", lambda folder: write_subset(images, folder))
 

@@ -1,4 +1,4 @@
-"""Who may see what is published: ImageNet's pixels never appear in public."""
+"""Who may see a published set: ImageNet's pixels never appear in public."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`qi-publish` and what it leaves on the Hub: one commit, one tag, no branch; and what it refuses to do there."""
+"""`qi-publish` and its result on the Hub: one commit, one tag, no branch; and its refusals."""
 
 import json
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_a_recipe_is_card_and_manifest_without_pixels(hub: Hub, publish: Publish
     assert "nothing to do" in publish(small_qi, "qi", "lab/recipe", "--recipe-only").stdout
 
 
-# What is said of wrong input, and of what the Hub refuses.
+# Messages about wrong input, and about refusals of the Hub.
 
 
 @pytest.mark.parametrize(

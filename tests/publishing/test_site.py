@@ -1,4 +1,4 @@
-"""A board becomes a static Space: made once, changed where it differs, and what others put there stays."""
+"""A board becomes a static Space: made once, changed where it differs, and other files in it stay."""
 
 from collections.abc import Callable
 from pathlib import Path

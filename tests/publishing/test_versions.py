@@ -1,4 +1,4 @@
-"""What a second publication changes: main follows the set, a tag stays where it is, other pixels are refused."""
+"""A second publication: main follows the set, a tag stays where it is, other pixels are refused."""
 
 import json
 import shutil
@@ -75,7 +75,7 @@ def test_a_mended_card_changes_main_alone(hub: Hub, publish: Publish, demo_copy:
 
 @pytest.fixture
 def other_pixels(demo_copy: Path) -> Path:
-    """The demo set of other pictures, under the same data version."""
+    """Returns the demo set with other pictures, under the same data version."""
     from qi_datasets.building.build import build_set
     from qi_datasets.building.engine import Engine
     from qi_datasets.building.plan import plan_set

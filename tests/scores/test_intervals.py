@@ -51,7 +51,7 @@ def test_impossible_counts_are_refused(successes, trials):
 
 
 def adjusted(scores, lowest=0.0):
-    """The interval that the definition gives, written out: mean, low, high."""
+    """Returns the interval that the definition gives, written out: mean, low, high."""
     made_up = [*scores, lowest, 1.0]
     centre = sum(made_up) / len(made_up)
     half = 1.959964 * (sum((score - centre) ** 2 for score in made_up) / len(made_up)) ** 0.5 / len(made_up) ** 0.5

@@ -68,7 +68,7 @@ def test_p_of_many_sources_is_small_and_not_nothing() -> None:
 
 
 def coverage(sources: int, differing: float, accuracy: float, level: float) -> float:
-    """How often the interval holds the mean, exactly, where each of some sources differs, and is right, by chance."""
+    """Returns how often the interval holds the mean, exactly, if some sources differ, and are right, by chance."""
     truth, covered = differing * (2 * accuracy - 1), 0.0
     for differ, chance in enumerate(binomial(sources, differing)):
         if chance > 1e-9:
@@ -81,7 +81,7 @@ def coverage(sources: int, differing: float, accuracy: float, level: float) -> f
 
 
 def binomial(trials: int, chance: float) -> list[float]:
-    """How likely 0, 1, ... successes are."""
+    """Returns how likely 0, 1, ... successes are."""
     return [comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(trials + 1)]
 
 
@@ -97,7 +97,7 @@ def test_an_interval_covers_the_truth(
 
 
 def simulated(sources: int, seeds: int, differing: float, accuracy: float, runs: int) -> tuple[float, float]:
-    """Share of runs that read any of seven borders at which nothing can be read, and of intervals that hold the truth.
+    """Returns the share of runs that read an unreadable border, of seven, and of intervals that hold the truth.
 
     A share of the sources differs between the corners, and each seed is right about these by a coin; at the last
     border in accuracy's share of cases. The other six are then at the level that this border leaves them.

@@ -1,4 +1,4 @@
-"""The Hub on this machine, for sources behind its URLs."""
+"""A local Hub, for sources behind its URLs."""
 
 from tests.publishing.fixtures import client, hub, server
 

@@ -1,4 +1,4 @@
-"""Zips, compressed tars and webdataset shards give the images of the flat folder, and hostile ones a line."""
+"""Zips, compressed tars and webdataset shards give the images of the flat folder, and hostile ones an error line."""
 
 import bz2
 import gzip
@@ -27,7 +27,7 @@ ALL = WantedImages(NAMES, len(NAMES), expected.draw)
 
 
 def contents(source: Source) -> dict[str, bytes]:
-    """The bytes of all images of a source, copied first if need be."""
+    """Returns the bytes of all images of a source, copied first if needed."""
     with make_random_access(source, lambda: ALL, False) as readable:
         assert readable is not None
         return {name: readable.image(name).read() for name in readable.names}
@@ -169,7 +169,7 @@ OTHER = f"{pictures.name_of(2)}.JPEG"
 
 
 def directory(data: bytearray, entry: int = 0) -> int:
-    """Where an entry of a zip's directory begins."""
+    """Returns the offset of an entry of a zip's directory."""
     at = -1
     for _ in range(entry + 1):
         at = data.index(b"PK\1\2", at + 1)

@@ -191,7 +191,7 @@ def transparent(colour: tuple[int, int, int], alpha: int) -> Image.Image:
 
 
 def deep_rgb() -> bytes:
-    """A PNG of 16 bits per channel, which Pillow reads and does not write."""
+    """Returns a PNG of 16 bits per channel, which Pillow reads and does not write."""
     lines = b"".join(b"\0" + bytes(6 * 5) for _ in range(4))
     chunks = [(b"IHDR", struct.pack(">2I5B", 5, 4, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
     made = [

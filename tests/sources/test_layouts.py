@@ -25,7 +25,7 @@ NAMES = {
     "shards": "Parquet shards",
     "shards_in_memory": "Parquet shards",
 }
-"""Layout of the tests -> what the command calls it."""
+"""Layout of the tests -> its name in the command."""
 
 FILES = pictures.album(9)
 ONE = {pictures.name_of(1): FILES[pictures.name_of(1)]}
@@ -56,7 +56,7 @@ def test_the_synset_of_a_validation_image_is_known_in_every_layout(layout: str, 
 
 
 def moved(count: int, kind: str, folder: Path) -> str:
-    """FILES in a layout that gives the first `count` of them the synset n01440764, which none of them has."""
+    """Returns FILES in a layout that gives the first `count` of them the synset n01440764, which none of them has."""
     names = list(FILES)
     given = {name: "n01440764" if name in names[:count] else expected.val_wnid(name) for name in names}
     if kind in ("class_folders", "root_class_folders"):

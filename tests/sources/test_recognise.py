@@ -1,4 +1,4 @@
-"""What lies at a path is recognised, and what can't be a source is named for what it is."""
+"""The layout at a path is recognised, and a path that can't be a source gets an error that says what it is."""
 
 import os
 from pathlib import Path

@@ -22,7 +22,7 @@ SMALL = ("--set", "qi", "--per-split", 2, "--border", 0, "--workers", 1)
 
 @dataclass
 class Fetched:
-    """What a server hands out of files. files: digest -> bytes of each answer. before: called with a digest first."""
+    """The files that a server sends. files: digest -> bytes of each answer. before: called with a digest first."""
 
     files: dict[str, list[int]] = field(default_factory=dict)
     before: Callable[[str], object] = bool

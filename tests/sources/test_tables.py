@@ -21,7 +21,7 @@ FEATURES = datasets.Features({"image": datasets.Image(), "label": datasets.Value
 
 
 def rows() -> datasets.Dataset:
-    """The images as `datasets` holds them, not decoded."""
+    """Returns the images as `datasets` has them, not decoded."""
     cells = [{"bytes": content, "path": path} for path, content in ROWS]
     return datasets.Dataset.from_dict({"image": cells, "label": [0] * len(cells)}, features=FEATURES)
 
@@ -40,7 +40,7 @@ def saved_splits(folder: Path) -> Path:
 
 
 def cache(folder: Path) -> Path:
-    """As `load_dataset` leaves it: streams of Arrow, small batches."""
+    """Writes files as `load_dataset` leaves them in its cache: streams of Arrow, small batches."""
     table = rows().data.table
     for number, part in enumerate((table.slice(0, 5), table.slice(5))):
         path = folder / "ILSVRC___imagenet-1k" / "hash" / f"imagenet-1k-validation-0000{number}-of-00002.arrow"
@@ -68,13 +68,13 @@ def views(data: pa.DataType, text: pa.DataType) -> pa.Table:
 
 
 def parquet_of_views(folder: Path) -> Path:
-    """As polars writes it: the schema of Arrow in the file says that columns are views."""
+    """Writes a file as polars does: the schema of Arrow in the file says that columns are views."""
     pq.write_table(views(pa.binary_view(), pa.string_view()), folder / "validation.parquet", row_group_size=100)
     return folder
 
 
 def snapshot(folder: Path) -> Path:
-    """The Hub's cache: names are links into `blobs`."""
+    """Makes a folder like the Hub's cache: names are links into `blobs`."""
     data = folder / "datasets--ILSVRC--imagenet-1k" / "snapshots" / "abc" / "data"
     for number, (name, content) in enumerate(pictures.shards_by_name(FILES).items()):
         pictures.write(folder / "datasets--ILSVRC--imagenet-1k" / "blobs" / f"{number}", content)
@@ -92,7 +92,7 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def example(features: Mapping[str, bytes | int]) -> bytes:
-    """A `tf.train.Example`, written here without the code that reads it."""
+    """Returns a `tf.train.Example`, written here without the code that reads it."""
     entries = b""
     for name, value in features.items():
         feature = field(3, field(1, varint(value))) if isinstance(value, int) else field(1, field(1, value))

@@ -1,4 +1,4 @@
-"""The tar is read where it lies, and one that was cut off anywhere is noticed."""
+"""The tar is read in place, and one that was truncated anywhere is noticed."""
 
 import tarfile
 from pathlib import Path
@@ -26,7 +26,7 @@ def members_end(archive: Path) -> int:
 
 
 def cuts() -> list[int]:
-    """Where to cut: in and between all headers, data and padding, and in the blocks that end the archive."""
+    """Returns positions to cut: in and between all headers, data and padding, and in the blocks that end the archive."""
     ends = 0
     for content in FILES.values():
         ends += 512 + -(-len(content) // 512) * 512
@@ -96,7 +96,7 @@ def test_a_tar_that_shrinks_while_it_is_used_is_an_error(archive: Path) -> None:
 
 
 def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
-    """A header whose checksum is right, whatever its size field says."""
+    """Returns a header whose checksum is right, whatever its size field says."""
     block = bytearray(512)
     block[: len(name)] = name.encode()
     block[100:108] = b"0000644\0"
@@ -109,7 +109,7 @@ def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
 
 
 def binary(size: int) -> bytes:
-    """A size field in base 256, which may be negative."""
+    """Returns a size field in base 256, which may be negative."""
     return size.to_bytes(12, "big", signed=True) if size < 0 else b"\x80" + size.to_bytes(11, "big")
 
 

@@ -1,4 +1,4 @@
-"""Columns as Arrow arrays: what `pyarrow.array` gives, or raises, without its way through pandas."""
+"""Columns as Arrow arrays: the result or error of `pyarrow.array`, without importing pandas."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ PAIRS = pa.list_(pa.list_(pa.int32(), 3), 2)
 
 
 def integers(bits: int) -> st.SearchStrategy[int]:
-    """Of that many bits, or a few more."""
+    """Draws integers of that many bits, or a few more."""
     return st.integers(-(1 << bits - 1) - 2, (1 << bits - 1) + 1)
 
 

@@ -1,4 +1,4 @@
-"""Two builds compared by their manifests: each difference is named, once, by what causes it."""
+"""Two builds are compared by their manifests: each difference is named once, by its cause."""
 
 from collections.abc import Callable
 from dataclasses import replace

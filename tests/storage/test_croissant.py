@@ -26,7 +26,7 @@ RESPONSIBLE = (
 
 @pytest.fixture(scope="module")
 def every_set(toy_sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every set, small, of demo pictures."""
+    """Returns every set, small, of demo pictures."""
     root = Path(shutil.copytree(toy_sets, tmp_path_factory.mktemp("sets") / "every"))
     splits = {"qi": dict.fromkeys(QI.splits, 2), "shifted": {"test": 3}}
     for spec in (QI, SHIFTED):

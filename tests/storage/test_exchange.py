@@ -1,4 +1,4 @@
-"""Two folders change places in one step."""
+"""Two folders are exchanged in one step."""
 
 import os
 from pathlib import Path

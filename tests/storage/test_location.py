@@ -1,4 +1,4 @@
-"""Places of sets: folders of this machine, and URLs."""
+"""Locations of sets: local folders, and URLs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Manifests survive the way to disk and back, and nothing else passes for one."""
+"""Manifests are the same after writing and reading, and nothing else is accepted as one."""
 
 import json
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def test_other_json_is_no_manifest(tmp_path: Path, content: Any) -> None:
 
 
 def made_of(split_pictures: Mapping[str, str], **facts: Any) -> Manifest:
-    """A manifest of pictures, a letter each, by split."""
+    """Returns a manifest of pictures, a letter each, by split."""
     sources = {
         split: [SourceRecord(f"{split}{place}", "", 1, "", letter) for place, letter in enumerate(letters)]
         for split, letters in split_pictures.items()
@@ -109,7 +109,7 @@ def test_without_a_manifest_a_folder_is_no_set(tmp_path: Path) -> None:
 
 
 def damaged(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Manifests with one thing wrong, by what is wrong."""
+    """Returns manifests with one fault, by their fault."""
     config, record = manifest["configs"]["border_0"], next(iter(manifest["files"].values()))
     split = config["splits"]["train"]
     return {
@@ -209,7 +209,7 @@ def test_it_says_with_which_libraries_a_set_was_made() -> None:
 
 
 def with_digests(spec: SetSpec, layout: str, digests: Mapping[str, str]) -> Manifest:
-    """A manifest of a set of that layout whose splits have those digests."""
+    """Returns a manifest of a set of that layout whose splits have those digests."""
     splits = {split: SplitRecord(2, digest, []) for split, digest in digests.items()}
     config = ConfigRecord(0, spec.size, splits)
     return Manifest(spec.name, "1.0.0", "1", True, "?", layout, spec.size, {spec.config_of(0): config}, {})

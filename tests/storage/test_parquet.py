@@ -1,4 +1,4 @@
-"""Files of a split: row groups, page index, features, digests, whatever the number of rows."""
+"""Files of a split: row groups, page index, features, digests, for any number of rows."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,7 +49,7 @@ class Numbers(GeneratedSet):
 
 
 def stored(output: Path, rows: int, rows_per_file: int = 200) -> tuple[Path, Manifest]:
-    """Folder and manifest of a set of that many rows."""
+    """Returns folder and manifest of a set of that many rows."""
     spec = replace(SPEC, splits={"train": rows}, rows_per_file=rows_per_file)
     builder = type("Some", (Numbers,), {"spec": spec})()
     built = build_set(Plan(builder, (0,), None, {}, canonical=False), output)

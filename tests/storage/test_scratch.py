@@ -1,4 +1,4 @@
-"""Temporary folders vanish, whoever made them and however that process ended."""
+"""Temporary folders are removed, whoever made them and however that process ended."""
 
 import os
 import subprocess

@@ -15,11 +15,11 @@ from tests.refusals import refused
 
 
 class StoppedError(Exception):
-    """Whatever stops a build."""
+    """Anything that stops a build."""
 
 
 def names(folder: Path) -> set[str]:
-    """What is in a folder, but for the lock that stays beside a set."""
+    """Returns the names in a folder, without the lock that stays beside a set."""
     return {path.name for path in folder.iterdir()} - {".set.lock"}
 
 

@@ -1,4 +1,4 @@
-"""A reader sees the old set or the new one, whatever another process does meanwhile."""
+"""A reader sees the old set or the new one, whatever another process does at the same time."""
 
 import threading
 from contextlib import contextmanager

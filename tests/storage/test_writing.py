@@ -1,4 +1,4 @@
-"""A file is replaced whole; what can't be written is one line."""
+"""A file is replaced atomically, and an error of writing is one line."""
 
 from pathlib import Path
 

@@ -138,7 +138,7 @@ BEFORE: dict[str, list[Any]] = {
     "jitter of the patch as a tensor": [v2.ToImage(), FLOAT, OnPatch(JITTER)],
     "a copy that knows nothing": [lambda image: Image.fromarray(np.asarray(image))],
 }
-"""What may come before it in a set's `transform`."""
+"""Transforms that may come before it in a set's `transform`."""
 
 
 @pytest.mark.parametrize("border", [0, 16])

@@ -25,7 +25,7 @@ def qi(output: Path, border: int = 2) -> datasets.Dataset:
 
 
 def stacked(rows: Any) -> Any:
-    """The images of a dataset, one by one: (n, c, h, w)."""
+    """Returns the images of a dataset, one by one: (n, c, h, w)."""
     images = [np.asarray(row["image"]) for row in rows]
     return torch.from_numpy(np.stack([one[..., None] if one.ndim == 2 else one for one in images])).permute(0, 3, 1, 2)
 

@@ -1,4 +1,4 @@
-"""Transforms of the patch leave the black around it as it is, whatever they are and whatever the image is."""
+"""Transforms of the patch keep the black around it, for every transform and every kind of image."""
 
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def test_a_flip_stays_in_its_corner(output: Path) -> None:
 
 
 def test_jitter_of_a_whole_image_lifts_its_black() -> None:
-    """What the docstring warns of, and why OnPatch is there."""
+    """The docstring warns of this; OnPatch avoids it."""
     image = Image.new("RGB", (120, 120))
     image.paste((200, 150, 100), (0, 0, PATCH, PATCH))
 

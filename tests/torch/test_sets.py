@@ -1,4 +1,4 @@
-"""The sets as torchvision knows them: items, what they say of themselves, workers, classes of other packages."""
+"""The sets as torchvision's data sets: items, representations, workers, classes of other packages."""
 
 import ast
 import copy

@@ -39,7 +39,7 @@ def build_shifted(root):
 
 @pytest.fixture(scope="session")
 def good(build_once, toy_sets):
-    """A folder with every set, none of them spoilt; to be read only."""
+    """Returns a folder with every set, all undamaged; read only."""
 
     def fill(root):
         shutil.copytree(toy_sets, root, dirs_exist_ok=True)
@@ -53,7 +53,7 @@ def good(build_once, toy_sets):
 
 @pytest.fixture
 def copy(good, tmp_path):
-    """Makes a copy of one set to spoil: name -> folder."""
+    """Returns a function that copies one set for a test to damage: name -> folder."""
 
     def made(name):
         return shutil.copytree(good / name, tmp_path / "sets" / name)

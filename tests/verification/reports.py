@@ -1,4 +1,4 @@
-"""What the checks of a report say."""
+"""Reads the checks of a report."""
 
 from qi_datasets.verification.report.report import Status
 

@@ -1,4 +1,4 @@
-"""Ways to spoil a stored set, and to hide it: the manifest's hashes and digests made to agree with what is there."""
+"""Ways to damage a stored set, and to hide it: the manifest's hashes and digests are made to agree."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def write_manifest(folder, manifest):
 
 
 def pixels(row):
-    """The image of a stored row, (h, w, c) or (h, w), writable."""
+    """Returns the image of a stored row, (h, w, c) or (h, w), writable."""
     return np.array(Image.open(io.BytesIO(row["image"]["bytes"])))
 
 
@@ -62,13 +62,13 @@ def rewrite(folder, split, change, configs=None):
 
 
 def digests_of(config):
-    """All digests of a config of a manifest, its own first, as the card quotes them."""
+    """Returns all digests of a config of a manifest, its own first, as the card quotes them."""
     splits = [split["digest"].encode() for split in config["splits"].values()]
     return [sha256_hex(b"".join(splits)).encode(), *splits]
 
 
 def hide(folder, *, digests=True):
-    """Makes sizes, hashes and digests in manifest and card agree with what is there, so that they tell nothing."""
+    """Makes sizes, hashes and digests in manifest and card agree with the files, so that they reveal nothing."""
     manifest = read_manifest(folder)
     in_digest = look_up_spec(manifest["name"]).label_in_digest
     card = (folder / CARD).read_bytes() if (folder / CARD).is_file() else None
@@ -105,7 +105,7 @@ def corner_of(row):
 
 @dataclass(frozen=True)
 class Sabotage:
-    """One way to spoil a set. check: the check that must fail although it is hidden. words: what its cause must say."""
+    """One way to damage a set. check: the check that must fail although it is hidden. words: parts of its cause."""
 
     title: str
     set: str

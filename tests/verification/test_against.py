@@ -13,7 +13,7 @@ from qi_datasets.verification.verify import verify
 
 
 def other(good: Path, folder: Path, **changed: str) -> Path:
-    """The manifest of `qi` with one source changed, in a folder of its own."""
+    """Returns the manifest of `qi` with one source changed, in a folder of its own."""
     manifest = Manifest.read(good / "qi")
     split, (first, *rest) = next(iter(manifest.sources.items()))
     sources = manifest.sources | {split: [replace(first, **changed), *rest]}

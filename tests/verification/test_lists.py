@@ -22,14 +22,14 @@ Rows = list[ListedImage]
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """A folder of sets that holds lists of two images a class."""
+    """Returns a folder of sets with lists of two images a class."""
     names = [f"{wnid}_{number}" for wnid in wnids() for number in (1, 20)]
     write_subset(TrainingImages("made up", "made up", dict.fromkeys(names, "")), tmp_path)
     return tmp_path
 
 
 def rewrite(root: Path, change: Callable[[Rows], Rows]) -> None:
-    """Writes other rows, and the digest that goes with them, as a forger would."""
+    """Writes other rows, and their digest, as a forger would."""
     folder = root / "subset"
     rows = change([ListedImage(*row.values()) for row in pq.read_table(folder / LIST).to_pylist()])
     columns = zip(SCHEMA, zip(*rows, strict=True), strict=True)

@@ -1,4 +1,4 @@
-"""`verify`: which sets are verified, what is said when something is missing, and the calls that users make."""
+"""`verify`: the verified sets, the messages if something is missing, and the calls that users make."""
 
 import json
 import subprocess

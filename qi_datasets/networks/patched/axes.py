@@ -153,7 +153,7 @@ def join_axes(axes: tuple[Axis, ...]) -> tuple[tuple[tuple[int, ...] | None, ...
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Yields first and last of each run of successive numbers."""
+    """Returns first and last of each run of successive numbers."""
     runs: list[tuple[int, int]] = []
     for one in numbers:
         if runs and one == runs[-1][1] + 1:

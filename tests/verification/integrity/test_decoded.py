@@ -1,4 +1,4 @@
-"""Which images integrity decodes: the first of a source, what bytes don't prove, a fixed sample; with `full` all."""
+"""Images that integrity decodes: the first of a source, those whose bytes prove nothing, a sample; with `full` all."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,7 +26,7 @@ SAMPLE = 5
 
 
 def by_bytes(folder):
-    """Config, split and row number of each stored image, by its file."""
+    """Returns config, split and row number of each stored image, by its file."""
     found = {}
     for config, split, number in IMAGES:
         (path,) = (folder / config).glob(f"{split}-*.parquet")
@@ -37,7 +37,7 @@ def by_bytes(folder):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Verifies the integrity of `qi` in a folder; gives the report, and which images were decoded."""
+    """Verifies the integrity of `qi` in a folder; returns the report, and the decoded images."""
     monkeypatch.setattr(decoded, "SAMPLE", SAMPLE)
 
     def run(folder, **options):

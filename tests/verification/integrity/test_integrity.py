@@ -1,4 +1,4 @@
-"""What the sabotage table does not hold: spoilt rows and columns, further sets, sets of other packages."""
+"""Checks that the sabotage table lacks: damaged rows and columns, further sets, sets of other packages."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Every way to spoil a set is caught by the check that is made for it, and its cause says what and where."""
+"""Every damage to a set is found by the check that is made for it, and its cause says what and where."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from tests.verification.sabotage import SABOTAGES, do_nothing, hide
 
 @pytest.fixture(params=SABOTAGES, ids=lambda sabotage: sabotage.title)
 def spoilt(request, copy, good):
-    """A sabotage, and the folder of a set that it has spoilt."""
+    """Returns a sabotage, and the folder of a set that it has damaged."""
     folder = copy(request.param.set)
     shutil.copy(good / "other" / "qi" / "manifest.json", folder.parent.parent / "other_manifest.json")
     request.param.spoil(folder)

@@ -1,4 +1,4 @@
-"""What networks show of good sets, and that each of these checks fails on a set that does not show it."""
+"""Results of networks on good sets, and that each of these checks fails on a set without them."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def qi(good):
 
 @pytest.fixture
 def few_red_green(monkeypatch):
-    """Of each split of red-green the first 200 rows are looked at."""
+    """Limits red-green to the first 200 rows of each split."""
 
     def few(stored, split):
         data = load(stored, split)
