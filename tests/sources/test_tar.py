@@ -26,7 +26,7 @@ def members_end(archive: Path) -> int:
 
 
 def cuts() -> list[int]:
-    """Returns positions to cut: in and between all headers, data and padding, and in the blocks that end the archive."""
+    """Returns positions to cut: in and between all headers, data and padding, and in the blocks at the end."""
     ends = 0
     for content in FILES.values():
         ends += 512 + -(-len(content) // 512) * 512
