@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: the table of results and the leaderboard of the project's own entries are part of the site."""
+"""Hooks of mkdocs: the site includes the table of results and the leaderboard of the project's own entries."""
 
 import csv
 import shutil
@@ -26,17 +26,17 @@ def on_files(files: Any, config: Any, **_: Any) -> Any:
 
 
 def on_post_build(**_: Any) -> None:
-    """Removes what the leaderboard was copied from."""
+    """Removes the files that the leaderboard was copied from."""
     shutil.rmtree(BOARD, ignore_errors=True)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Puts the table where the page of results has its mark."""
+    """Puts the table in place of its mark on the page of results."""
     return markdown.replace("{{ results }}", results()) if page.file.src_uri == "results.md" else markdown
 
 
 def results() -> str:
-    """The entries of `qi`, by init, padding and location score."""
+    """Returns a table of the entries of `qi`, by init, padding and location score."""
     with FIGURES.open(encoding="utf-8", newline="") as file:
         entries = [row for row in csv.DictReader(file) if row["task"] == "qi" and row["init"]]
     entries.sort(key=lambda row: (row["init"], row["model.padding"], float(row["figures.location_score.value"] or 2)))

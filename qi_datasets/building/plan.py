@@ -68,7 +68,7 @@ class Plan:
         return side, side, self.spec.channels
 
     def rows(self, split: str) -> int:
-        """Number of rows that a split will have."""
+        """Returns the number of rows that a split will have."""
         return len(self.images[split]) * self.spec.rows_per_source if self.images else self.spec.rows(split)
 
 

@@ -118,7 +118,7 @@ def main(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Evaluate MODEL: on qi, from how far away it reads where things are."""
+    """Evaluate MODEL: on qi, up to which border it reads location."""
     if listed:
         check_effect({"listed"}, "with --list")
         show_list()

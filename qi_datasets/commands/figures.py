@@ -1,4 +1,4 @@
-"""`qi-figures`: every figure of the article, as files that a lecture can use."""
+"""`qi-figures`: every figure of the paper, as files for slides."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def main(
     demo: bool,
     quiet: bool,
 ) -> None:
-    """Draw the figures of the article into OUT: PNG of 1920 x 1080, SVG where it is lines, WebP where it moves."""
+    """Draw the figures of the paper into OUT: PNG of 1920 x 1080, also SVG for lines and WebP for animations."""
     from qi_datasets.figures import write_figures
 
     files, notes = write_figures(

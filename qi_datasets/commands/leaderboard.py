@@ -70,7 +70,7 @@ def main(
     pull_requests: bool,
     quiet: bool,
 ) -> None:
-    """Make a page of ENTRIES: which networks read location, and from how far."""
+    """Make a page of ENTRIES: which networks read location, and up to which border."""
     if check is not None:
         if entries or output is not None or link or space or hub or pull_requests:
             raise click.UsageError("--check goes with --against, --rerun and --quiet alone.")

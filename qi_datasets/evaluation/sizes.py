@@ -1,4 +1,4 @@
-"""Finds by trying which sizes of images a network takes, and the border that is added where it takes few."""
+"""Finds out which sizes of images a network takes, and which border to add if it takes few."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from qi_datasets.errors import ModelError
 from qi_datasets.networks.receptive_field import without_values
 
 PATCHES_BORDER = 4
-"""Pixels per side that networks of patches get beyond each border: official sides are then multiples of 32."""
+"""Pixels per side that networks of patches get beyond each border, so that the official sides are multiples of 32."""
 LARGEST_FURTHER = 32
-"""Pixels per side that a network may get beyond each border, at most."""
+"""Largest number of pixels per side that a network may get beyond each border."""
 CHANNELS = 3
 
 _TRIED = range(32, 513, 8)
@@ -26,12 +26,12 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
     Args:
         make: Makes the network for images of a side in pixels; it may raise `ModelError`.
         sides: Rows and columns of the images that it will get.
-        name: Of the network, for messages.
+        name: The network's name, for messages.
         sized: Whether the network is another one for each side.
 
-    Networks of patches get `PATCHES_BORDER` where they take it. Raises `ModelError` if no border up to
-    `LARGEST_FURTHER` helps, with sizes that it takes. A network that takes any size from some number of pixels on gets
-    no further border, nor one that takes none: the error is raised when it is run.
+    Networks of patches get `PATCHES_BORDER` if they take it. Raises `ModelError`, with sizes that it takes, if no
+    border up to `LARGEST_FURTHER` helps. A network that takes all sizes from some number of pixels on gets no further
+    border; one that takes none gets none either, and raises its error when it is run.
     """
     takes = _Sizes(make, sized=sized)
     usual = PATCHES_BORDER if takes.is_of_patches(sides[0] + 2 * PATCHES_BORDER) else 0
@@ -39,7 +39,7 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
     if more is not None and not takes.is_right_by_shapes(min(sides) + 2 * more):
         more = _choose_border(takes, sides, usual)
     if more is not None:
-        # Where all larger ones are taken too, the images were too small before, not of a wrong size.
+        # If all larger sizes are taken too, the images were too small, not of a wrong size.
         larger = (sides[0] + 2 * more + pixels for pixels in _LARGER)
         return 0 if more not in (0, usual) and all(map(takes, larger)) else more
     taken = [side for side in _TRIED if takes(side)]
@@ -51,13 +51,13 @@ def further_border(make: Callable[[int], nn.Module], sides: Sequence[int], name:
 
 
 def _choose_border(takes: "_Sizes", sides: Sequence[int], usual: int) -> int | None:
-    """Returns the first further border with which all sides are taken, the usual one before others."""
+    """Returns the first further border with which all sides are taken, the usual one first."""
     borders = (usual, *(more for more in range(LARGEST_FURTHER + 1) if more != usual))
     return next((more for more in borders if all(takes(side + 2 * more) for side in sides)), None)
 
 
 class _Sizes:
-    """Tries whether a network takes images of a side, each at most once: by shapes alone where it runs on them."""
+    """Tries whether a network takes images of a side, each at most once: by shapes alone if it runs on them."""
 
     def __init__(self, make: Callable[[int], nn.Module], *, sized: bool) -> None:
         self._make, self._sized = make, sized
@@ -72,9 +72,9 @@ class _Sizes:
         return self._tried[side]
 
     def is_right_by_shapes(self, side: int) -> bool:
-        """Returns whether a network runs on an image of a side that it takes by shapes; if not, all get images.
+        """Returns whether a network runs on an image of a side that it takes by shapes; if not, all sides get images.
 
-        Shapes know nothing of an index that lies outside a table (MViTv2's relative positions, timm 1.0.31).
+        Shapes can't show an index outside of a table (MViTv2's relative positions, timm 1.0.31).
         """
         if self._runs_without_data and not _runs(self._network(side, "cpu"), side):
             self._needs_data = True
@@ -82,7 +82,7 @@ class _Sizes:
         return not self._needs_data
 
     def is_of_patches(self, side: int) -> bool:
-        """Returns whether the first layer is a grid of tiles: a convolution of kernel and stride alike."""
+        """Returns whether the first layer is a grid of tiles: a convolution with equal kernel and stride."""
         network = self._network(side, "cpu")
         first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None) if network else None
         return first is not None and first.kernel_size == first.stride != (1, 1) and first.padding in ((0, 0), "valid")
@@ -107,7 +107,7 @@ class _Sizes:
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Within, all layers are in evaluation mode; afterwards each is in the mode that it was in."""
+    """Puts all layers into evaluation mode in the block; afterwards each has its old mode."""
     modes = [(layer, layer.training) for layer in network.modules()]
     network.eval()
     try:
@@ -127,6 +127,6 @@ def _runs(network: nn.Module | None, side: int) -> bool:
             network(image)
         except MemoryError:
             raise
-        except Exception:  # A network may do anything to an image of a size that it wasn't made for.
+        except Exception:  # A network may fail in any way on an image of a size that it wasn't made for.
             return False
     return True

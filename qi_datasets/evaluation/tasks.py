@@ -109,7 +109,7 @@ TASKS: Mapping[str, Task] = {
     for task in (
         Task(
             name=QI.name,
-            summary="from how far away does it read where things are?",
+            summary="up to which border does it read location?",
             read=read_qi,
             work=QuadrantWork,
             canvas=QUADRANT.canvas,

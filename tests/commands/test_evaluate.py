@@ -59,7 +59,7 @@ def test_the_list_names_models_and_tasks() -> None:
     shown = run("--list")
     assert shown.exit_code == 0
     assert "  bagnet33\n" in shown.stdout
-    assert "  qi: from how far away" in shown.stdout
+    assert "  qi: up to which border" in shown.stdout
 
 
 def test_a_dry_run_estimates_each_border_and_init(sets: Path, tmp_path: Path) -> None:
