@@ -1,4 +1,4 @@
-"""A local Hub serves the ranking."""
+"""The Hub's ranking comes from one on this machine."""
 
 from tests.publishing.fixtures import client, demo_sets, hub, server
 

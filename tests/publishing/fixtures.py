@@ -1,4 +1,4 @@
-"""A local Hub, a client that talks to it, and small sets to publish.
+"""A Hub on this machine, a client that talks to it, and small sets to publish.
 
 For a `conftest.py` to import from, in every folder whose tests talk to the Hub.
 """

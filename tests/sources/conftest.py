@@ -1,4 +1,4 @@
-"""A local Hub, for sources behind its URLs."""
+"""The Hub on this machine, for sources behind its URLs."""
 
 from tests.publishing.fixtures import client, hub, server
 

@@ -1,4 +1,4 @@
-"""Tests that talk to the Hub talk to a local one."""
+"""What talks to the Hub talks to one on this machine."""
 
 from tests.publishing.fixtures import client, demo_copy, demo_sets, hub, publish, server
 

@@ -275,10 +275,10 @@ def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], image: 
 
     Args:
         stored: The set.
-        number: The row's number.
-        values: The row's values.
-        image: The row's image.
-        box: Bounding box of the non-black pixels in the image's content.
+        number: Of the row.
+        values: Of the row.
+        image: Of the row.
+        box: Of what is not black in the image's content.
     """
     label = values["label"] if stored.spec.label_in_digest else ""
     source = values["source"] if "source" in stored.spec.columns else str(number)

@@ -41,14 +41,14 @@ class IntegrityCheck:
     """One row of the table of checks.
 
     Attributes:
-        name: The check's name.
-        meaning: One sentence on what it shows.
-        applies: Says which sets it is for; None for those whose row of the spec table names the check.
-        on_rows: Yields faults of a chunk's rows; runs in the workers.
-        on_set: Yields faults of the set, once all rows are read. Without it and without `on_rows`,
+        name: Of the check.
+        meaning: What it shows, in one sentence.
+        applies: For which sets; None for those whose row of the spec table names the check.
+        on_rows: Yields what is wrong with a chunk's rows; runs in the workers.
+        on_set: Yields what is wrong with the set, once all rows are read. Without it and without `on_rows`,
             reading itself makes the findings of that name.
-        figure: Returns what was measured, for a reader.
-        otherwise: The check's status if something is found.
+        figure: What was measured, for a reader.
+        otherwise: How the check ends when something is found.
     """
 
     name: str
@@ -173,11 +173,11 @@ def check_integrity(
 
 
 def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) -> ExaminedRows:
-    """Reads all rows, chunk by chunk, and returns the facts about them.
+    """Returns the notes of all rows, read chunk by chunk.
 
     Args:
         stored: The set.
-        engine: Reads the rows.
+        engine: Where rows are read.
         full: Decode every image.
         progress: Show a bar, if standard error is a terminal.
     """
