@@ -1,7 +1,7 @@
 """`rook`: the same chess rook, upper left in one image and bottom right in the other.
 
-After Kayhan & van Gemert, CVPR 2020 (arXiv 2003.07064), section 3: a network with one filter tells the two images
-apart as soon as its padding lets it see the boundary. The glyph is this project's own drawing.
+After Kayhan & van Gemert, CVPR 2020 (arXiv 2003.07064), section 3: a network with one filter distinguishes the images
+as soon as its padding lets it see the boundary. The glyph is this project's own drawing.
 """
 
 from collections.abc import Iterator

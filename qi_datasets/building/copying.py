@@ -26,7 +26,7 @@ FETCHED = "fetched"
 """Folder in the platform's cache where downloaded images stay until the sets that need them are built."""
 
 _SAMPLED, _SECONDS = 8, 1.0
-"""An estimate reads so many first images, for at most so many seconds."""
+"""An estimate reads at most this many first images, for at most this many seconds."""
 
 
 def images_wanted_by(chosen: Sequence[SetSpec], counts: Mapping[str, Mapping[str, int]]) -> WantedImages:

@@ -86,8 +86,8 @@ class Engine:
             work: Called in other threads, in processes or on other machines: then it, items and results are pickled.
             items: Taken as they are needed, by the caller's thread.
             batch: How many items are handed over at a time.
-            then: What is done with each result before it is handed out, on this machine. It is for work that keeps
-                the interpreter busy, so one thread at a time does it, while others go on with `work`.
+            then: A function of each result, which is called on this machine before the result is yielded. It is for
+                work that keeps the interpreter busy, so one thread at a time does it, while others go on with `work`.
         """
         pending: deque[Future[Any]] = deque()
         if self.dask is not None:
@@ -152,7 +152,7 @@ def _run_in_turns(
         then: The second part, None for none.
         at_work: Held by a thread while it does `work`, so that no more than the workers do.
         stopped: Set once nobody waits for results.
-        items: What is worked on.
+        items: The items.
     """
     with at_work:
         results = _each(work, items, stopped)

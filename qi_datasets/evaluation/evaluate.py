@@ -75,11 +75,11 @@ def evaluate(
         pool: `max` or `own`, the pooling before the head; by default `max` for classifiers of the libraries.
         background: `zero` normalises the picture alone, so that black stays 0; `plain` normalises black too.
         batch_norm: `calibrated` on training images, or `untouched`; by default calibrated for `random`.
-        mean: Of each channel in [0, 1], with which pictures are normalised; by default those that the library
+        mean: Mean of each channel in [0, 1], for normalising pictures; by default those that the library
             says of its weights, else ImageNet's.
-        std: Of each channel in [0, 1], with which pictures are normalised; by default those that the library
+        std: Standard deviation of each channel in [0, 1], likewise; by default those that the library
             says of its weights, else ImageNet's.
-        device: Of torch; by default a GPU if there is one.
+        device: Device of torch; by default a GPU if there is one.
         progress: Show bars, or lines where there is no terminal; by default bars on terminals and in notebooks.
         name: The network's name for readers, at most 80 characters; by default that of the model.
         paper: A https link.

@@ -63,7 +63,7 @@ class Model:
         whole: Whether it is a classifier, whose head and pooling are replaced; else its answers are used as
             they are.
         sized: Whether `make` makes another network for each side.
-        anew: Whether each call of `make` makes a new network, so that there can be several seeds.
+        anew: Whether each call of `make` makes a new network, so that several seeds are possible.
         fixed: Whether a function makes it with the same weights, whatever the seed.
     """
 

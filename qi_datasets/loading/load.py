@@ -146,7 +146,7 @@ def load_dataset(
         repo_id: "ORG/NAME", the set's repository on the Hub (`qi-publish`); default `$QI_DATASETS_REPO` for a set of
             images that is not built here. Files are checked; a stream fetches each file when it is needed.
         revision: Revision of that repository: a data version such as "1.0.0", a branch or a commit, default main.
-        **stock: Of the further arguments of `datasets.load_dataset` those that suit Parquet files: `columns`,
+        **stock: Further arguments of `datasets.load_dataset` for Parquet files: `columns`,
             `filters`, `features`, `keep_in_memory`, `num_proc`, `cache_dir`, ... `columns` names the columns that the
             view has.
 

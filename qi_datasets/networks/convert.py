@@ -93,7 +93,7 @@ def check_network(network: Any) -> None:
 def repad(forward: Forward, settings: Any, images: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Runs a network on maps on an endless canvas, or padded from within; returns the computed positions of maps.
 
-    settings: padding and background, as of `repadded`
+    settings: padding and background
     """
     padding, background = settings
     if not isinstance(images, Tensor) or images.ndim != 4:

@@ -18,20 +18,20 @@ import numpy as np
 from qi_datasets.pixels.geometry import Pixels, Placed, black
 
 SMALLEST, LARGEST = 1 << 19, 1 << 24
-"""Bytes of images whose memory is kept: clearing less takes no time, and more is not ours to keep."""
+"""Sizes in bytes of images whose memory is kept: clearing less takes no time, and more should not be kept."""
 
 _spare: deque[tuple[memoryview, Pixels]] = deque(maxlen=2)
-"""Memory of images that are gone, and the rectangle of each that was not black. Its methods are atomic."""
+"""Memory of deleted images, with the rectangle of each that was not black. Its methods are atomic."""
 
 _batches: set[object] = set()
-"""A token for each batch that somebody has."""
+"""A token for each batch that is in use."""
 
 _spare_batch: deque[memoryview] = deque(maxlen=1)
-"""Memory of a batch that is gone while somebody has another one: loops have one while the next is made."""
+"""Memory of a deleted batch while another one is in use: loops have one while the next is made."""
 
 
 def paint(placed: Placed, channels_first: bool = False) -> Pixels:
-    """Returns the whole image, uint8 (height, width, c) or (c, height, width), which is the caller's own.
+    """Returns the whole image, uint8 (height, width, c) or (c, height, width), in memory that the caller owns.
 
     Args:
         placed: The image.
@@ -55,7 +55,7 @@ def paint(placed: Placed, channels_first: bool = False) -> Pixels:
 
 
 def _owner(memory: memoryview) -> Pixels:
-    """Returns an array over memory, (bytes,), that lives as long as anything that was made of it.
+    """Returns an array over memory, (bytes,), that lives as long as any view of it.
 
     NumPy's views hold the array at the end of their chain of views: this one, since a memoryview lies beneath it.
     """
@@ -63,7 +63,7 @@ def _owner(memory: memoryview) -> Pixels:
 
 
 def _spare_memory(size: int) -> memoryview | None:
-    """Returns black memory of so many bytes; None if there is none to spare."""
+    """Returns black memory of this many bytes; None if there is none to spare."""
     try:
         memory, part = _spare.pop()
     except IndexError:
@@ -75,7 +75,7 @@ def _spare_memory(size: int) -> memoryview | None:
 
 
 def black_batch(size: int) -> Pixels:
-    """Returns zeros, uint8 (size,), which are the caller's own: in the memory of a batch that is gone, if there is any.
+    """Returns zeros, uint8 (size,), that the caller owns: in the memory of a deleted batch, if there is any.
 
     Memory is kept only as long as somebody has another batch, so that nothing is left once a loop is over.
     """
@@ -89,7 +89,7 @@ def black_batch(size: int) -> Pixels:
 
 
 def _spare_batch_memory(size: int) -> memoryview | None:
-    """Returns black memory of so many bytes; None if there is none to spare."""
+    """Returns black memory of this many bytes; None if there is none to spare."""
     try:
         memory = _spare_batch.pop()
     except IndexError:
@@ -101,7 +101,7 @@ def _spare_batch_memory(size: int) -> memoryview | None:
 
 
 def _give_batch_back(token: object, memory: memoryview) -> None:
-    """Keeps the memory of a batch that is gone, unless it was the last one."""
+    """Keeps the memory of a deleted batch, unless it was the last one."""
     _batches.discard(token)
     if _batches:
         _spare_batch.append(memory)

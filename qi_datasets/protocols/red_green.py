@@ -2,7 +2,7 @@
 
 Protocol (the specification of `red_green`; experiment 2 of arXiv 2003.07064): Adadelta with rate 1, rho 0.9, eps 1e-6
 and weight decay 5e-5, batches of 200, up to 50 epochs, stopped after 8 without a better validation loss, best weights
-restored. The training images are shuffled anew each epoch.
+restored. The training images are shuffled again in each epoch.
 """
 
 import copy

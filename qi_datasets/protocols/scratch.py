@@ -1,7 +1,7 @@
 """Trains networks from scratch on `qi`.
 
 Protocol (experiment 1 of arXiv 2003.07064; cards/specification.md, "evaluation on qi"): cross-entropy; SGD of rate
-1e-3, momentum 0.9 with Nesterov's correction, weight decay 5e-5; batches of 8 images, shuffled anew each epoch; the
+1e-3, momentum 0.9 with Nesterov's correction, weight decay 5e-5; batches of 8 images, shuffled again in each epoch; the
 rate falls to a tenth after 5 epochs without a better validation loss; 30 epochs, whose last weights count.
 """
 

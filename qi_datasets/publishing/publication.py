@@ -23,7 +23,7 @@ class Publication:
     """The planned changes of one repository.
 
     Attributes:
-        content: What is published.
+        content: The published content.
         remote: The repository as it is.
         access: Its new settings, which are changed first if they differ from `remote.access`.
         add, delete: Paths to write, and paths to delete.

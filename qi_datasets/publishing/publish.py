@@ -25,7 +25,7 @@ class PublishedResult:
     Attributes:
         commit: The branch's current commit, "" in a dry run.
         tags: Tags that were made.
-        notes: What was left out.
+        notes: Files that were left out.
     """
 
     publication: Publication

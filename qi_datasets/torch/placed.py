@@ -61,11 +61,11 @@ def steps_of(transform: object) -> list[object]:
 
 @dataclass(frozen=True)
 class Places:
-    """The places of the rectangles of a batch.
+    """The positions of the rectangles of a batch.
 
     Attributes:
         y, x: Rows and columns of their top-left pixels.
-        height, width: Of the images.
+        height, width: Size of the images.
     """
 
     y: tuple[int, ...]
@@ -85,7 +85,7 @@ class Places:
         return self.paint(black(n, c, self.height, self.width, content, black_batch), content)
 
     def paint(self, images: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-        """Copies the rectangles to their places in images (n, c, height, width), and returns these."""
+        """Copies the rectangles to their positions in images (n, c, height, width), and returns these."""
         h, w = content.shape[-2:]
         if len(set(self.y)) == len(set(self.x)) == 1:
             images[:, :, self.y[0] : self.y[0] + h, self.x[0] : self.x[0] + w] = content
@@ -101,16 +101,16 @@ def black(
     """Returns zeros (n, c, height, width) of the type and on the device of a tensor.
 
     Args:
-        n: Images.
-        c: Channels.
-        height: Of an image.
-        width: Of an image.
+        n: Number of images.
+        c: Number of channels.
+        height: Rows of an image.
+        width: Columns of an image.
         like: The tensor.
         memory: Returns that many bytes of zeros, for the CPU.
     """
     if like.device.type != "cpu":
         return like.new_zeros(n, c, height, width)
-    # Unlike PyTorch's zeros, those of NumPy take no memory before they are read or written to.
+    # Unlike PyTorch's zeros, NumPy's take no memory before they are read or written.
     zeros = memory(n * c * height * width * like.element_size())
     return torch.from_numpy(zeros).view(like.dtype).view(n, c, height, width)
 
@@ -122,7 +122,7 @@ class Item(Sequence[object]):
         content: The image's rectangle, (c, h, w).
         y, x: Row and column of its top-left pixel.
         size: Height and width of the image.
-        label: Of the image.
+        label: The image's label.
     """
 
     def __init__(self, content: torch.Tensor, y: int, x: int, size: tuple[int, int], label: object) -> None:
@@ -168,7 +168,7 @@ def collate_items(batch: Sequence["Item"], *, collate_fn_map: CollateMap | None 
 
 
 class TravellingTensor(torch.Tensor):
-    """A batch in a worker process: painted when it is looked at; what is computed of it, or arrives, is ordinary."""
+    """A batch in a worker process, painted when it is used; its copy, and results from it, are ordinary tensors."""
 
     rectangles: tuple[torch.Tensor, Places] | None
 

@@ -26,7 +26,7 @@ def matmul(func: Any, input: Any, other: Any) -> Any:
         same = input.dims[:-2] == other.dims[:-2] and input.sides == other.sides
         return _sum_of_products(func, input, other) if same and other.has_channels(-1) else NotImplemented
     # Scores of each position for all positions, and the values that they weigh, which become channels. Called
-    # anew, so that no background that depends on them is kept for other images.
+    # again, so that no background that depends on them is kept for other images.
     if contracted == _POSITIONS:
         return func(_over_channels(input), other)
     if counterpart == _POSITIONS or rows[-1] == columns == _POSITIONS:
