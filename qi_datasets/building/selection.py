@@ -102,7 +102,7 @@ def select(
                 f"{spec.name}: {len(missing)} of the {wanted} selected images are missing in {where}: "
                 f"{name_some(missing)}; add them, or use ",
                 count,
-                " to draw from the images there are",
+                " to select from the images of the source",
             )
     else:
         ordered = sorted(names, key=lambda name: order_key(name, collection))

@@ -76,7 +76,7 @@ def network_name(content: EntryContent) -> str:
 
 
 def find_fault(name: str, text: object) -> str:
-    """Returns the rule that a field breaks, to follow "must be"; "" if it breaks none."""
+    """Returns the end of a message, "must be ...", with the rule that a field breaks; "" if it breaks none."""
     if not isinstance(text, str) or not text.strip() or text != text.strip():
         return "text, without spaces around it"
     if len(text) > LONGEST[name]:

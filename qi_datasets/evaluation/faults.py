@@ -56,7 +56,7 @@ def iter_faults(folder: Path) -> Iterator[str]:
         if not (folder / PREDICTIONS).is_file():
             yield f"{PREDICTIONS} is missing"
         return
-    if major_version(content) == OLDER:
+    if major_version(content) == OLDER:  # the schema below is that of this version
         return
     broken = list(schema_faults(content))
     yield from limit_lines(broken)

@@ -23,7 +23,7 @@ from qi_datasets.specs import CORNER, CORNERS, QI, QUADRANT, RED_GREEN_SET, ROOK
 
 
 class Work(Protocol):
-    """The units of work of an evaluation, and the predictions that come of them."""
+    """The units of work of an evaluation, and the predictions made from their results."""
 
     @property
     def size(self) -> int:

@@ -32,7 +32,7 @@ def with_border(dataset: AnyDataset, border: int) -> AnyDataset:
             dataset = dataset.remove_columns(moved).rename_columns({f"{name}+{border}": name for name in moved})
             dataset = dataset.select_columns(list(features))
     elif moved:
-        dataset = stream_tables(dataset, partial(_moved, names=moved, border=border), features)
+        dataset = stream_tables(dataset, partial(_add_border, names=moved, border=border), features)
     return _with_image(dataset, BorderedImage(border))
 
 
@@ -49,7 +49,7 @@ def _with_image(dataset: AnyDataset, image: ComputedImage) -> AnyDataset:
     if isinstance(dataset, datasets.Dataset):
         return dataset.cast_column("image", image)
     # A cast alone is not enough: the next cast of a stream replaces it, and would show the stored image.
-    return stream_tables(dataset, partial(_computed, image=image), {**dataset.features, "image": image})
+    return stream_tables(dataset, partial(_compute_images, image=image), {**dataset.features, "image": image})
 
 
 def stream_tables(
@@ -71,12 +71,12 @@ def stream_tables(
     return seen.with_format(None).cast(datasets.Features(features))
 
 
-def _computed(stored: pa.Table, image: ComputedImage) -> pa.Table:
+def _compute_images(stored: pa.Table, image: ComputedImage) -> pa.Table:
     column = [image.cast_storage(chunk) for chunk in stored.column("image").chunks]
     return stored.set_column(stored.schema.get_field_index("image"), "image", pa.chunked_array(column, image()))
 
 
-def _moved(stored: pa.Table, names: list[str], border: int) -> pa.Table:
+def _add_border(stored: pa.Table, names: list[str], border: int) -> pa.Table:
     for name in names:
         column = pc.add(stored.column(name), pa.scalar(border, stored.field(name).type))
         stored = stored.set_column(stored.schema.get_field_index(name), name, column)

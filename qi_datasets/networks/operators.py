@@ -69,7 +69,7 @@ class Operator:
     is_reversed: bool = False
 
     @property
-    def describes(self) -> bool:
+    def is_query(self) -> bool:
         """True if it only reports the tensor's shape, dtype, device or the like, and computes nothing."""
         return self.name in _DESCRIPTIONS
 
@@ -114,7 +114,7 @@ class RuledTensor(Tensor):
     rules: Rules
     is_written_elsewhere = False
     """Whether ordinary tensors share its memory, so that a function in place must write into that memory."""
-    _seen_by: "list[tuple[weakref.ref[RuledTensor], int]] | None" = None
+    _views: "list[tuple[weakref.ref[RuledTensor], int]] | None" = None
     _outdated_by = ""
 
     @classmethod
@@ -122,7 +122,7 @@ class RuledTensor(Tensor):
         """Computes a torch function by its rule, or by `without_rule`."""
         kwargs = dict(kwargs or {})
         operator = operator_of(func)
-        if operator.describes:
+        if operator.is_query:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         if kwargs.get("out") is not None:
@@ -156,7 +156,7 @@ class RuledTensor(Tensor):
             found = rule(operator.func, *(args[::-1] if operator.is_reversed else args), **kwargs)
             if found is not NotImplemented:
                 if operator.name in _VIEWS and isinstance(target, RuledTensor):
-                    target._is_seen_by(found if isinstance(found, tuple | list) else [found])
+                    target._record_views(found if isinstance(found, tuple | list) else [found])
                 return found
         return cls.without_rule(operator.name, func, args, kwargs)
 
@@ -180,7 +180,7 @@ class RuledTensor(Tensor):
         return f"{type(self).__name__}{tuple(self.shape)}"
 
     def check_gradient(self) -> None:
-        """Raises `UnsupportedOperationError` if a `torch.autograd.Function` made this tensor, without its gradient."""
+        """Raises `UnsupportedOperationError` if a `torch.autograd.Function` returned this tensor, without gradients."""
         if torch.is_grad_enabled():
             with torch._C.DisableTorchFunctionSubclass():
                 function = self.grad_fn
@@ -201,21 +201,21 @@ class RuledTensor(Tensor):
 
     def _outdate_views(self, name: str) -> None:
         """Marks the other views of this tensor as outdated: they lack what was written, so they can't be read again."""
-        seen_by = [(view, call) for ref, call in self._seen_by or () if (view := ref()) is not None]
-        own = {call for view, call in seen_by if view is self}
-        for view, call in seen_by:
+        views = [(view, call) for ref, call in self._views or () if (view := ref()) is not None]
+        own = {call for view, call in views if view is self}
+        for view, call in views:
             if call not in own:
                 view._outdated_by = name
 
-    def _is_seen_by(self, views: Sequence[Any]) -> None:
+    def _record_views(self, views: Sequence[Any]) -> None:
         """Records views of this tensor. Views from the same call (the pieces of `split`) don't overlap each other."""
-        if self._seen_by is None:
-            self._seen_by = [(weakref.ref(self), 0)]
-        call = len(self._seen_by)
+        if self._views is None:
+            self._views = [(weakref.ref(self), 0)]
+        call = len(self._views)
         for view in views:
             if isinstance(view, RuledTensor) and view is not self:
-                self._seen_by.append((weakref.ref(view), call))
-                view._seen_by = self._seen_by
+                self._views.append((weakref.ref(view), call))
+                view._views = self._views
 
 
 @cache

@@ -129,7 +129,7 @@ def probe_corners(train: Features, test: Features) -> CornerAnswers:
 
 
 def logit_answers(logits: Features) -> CornerAnswers:
-    """Returns the answers of a trained classifier from its logits (N, 2, 2): source, corner of the picture, class."""
+    """Returns a trained classifier's answers, from its logits (N, 2, 2) by source, corner of the picture and class."""
     if not np.isfinite(logits).all():
         raise ModelError("the network's logits are not finite numbers; its training diverged", code="not-finite")
     answers = compare_corners(logits)

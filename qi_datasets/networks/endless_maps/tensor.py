@@ -283,7 +283,7 @@ class Plane(RuledTensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Computes a torch function by its rule."""
         operator, kwargs = operator_of(func), kwargs or {}
-        if operator.describes and args and isinstance(args[0], Plane) and operator.name != "__hash__":
+        if operator.is_query and args and isinstance(args[0], Plane) and operator.name != "__hash__":
             # A map that was written into may have other positions than when it was made.
             found = func(args[0].values, *args[1:], **kwargs)
             return args[0].marked(found, *args[1:], **kwargs) if operator.name in ("shape", "size") else found
@@ -328,7 +328,7 @@ class Plane(RuledTensor):
 
     def overwrite(self, value: Any) -> None:
         """Takes the state of another map."""
-        self.__dict__.update({name: held for name, held in vars(value).items() if name != "_seen_by"})
+        self.__dict__.update({name: held for name, held in vars(value).items() if name != "_views"})
 
 
 class NotAMapError(UnsupportedOperationError):

@@ -52,7 +52,7 @@ def getitem(func: Any, x: Any, index: Any) -> Any:
 
 
 @Patched.rules.register("chunk", "split", "tensor_split", "unbind")
-def pieces(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+def split(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     """Splits the channels into several maps."""
     unbinds = operator_of(func).name == "unbind"
     place = 0 if unbinds else 1
@@ -108,8 +108,8 @@ def reshape(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     shape = tuple(func(torch.empty(x.shape, device="meta"), *args, **kwargs).shape)
     if shape == tuple(x.shape):
         return x.each_stored(lambda one: one)
-    factors = _factors(x)
-    groups = _group(factors, shape)
+    factors = _find_factors(x)
+    groups = _group_factors(factors, shape)
     if groups is None:
         return NotImplemented
     if len(groups) == 2 and groups[0] == [("N", x.batch.count)] and x.is_map:
@@ -132,13 +132,13 @@ def reshape(func: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return _join(x)
 
 
-def _factors(x: Patched) -> Factors:
+def _find_factors(x: Patched) -> Factors:
     sizes, channels = {"N": x.batch.count, "H": x.sides[0], "W": x.sides[1]}, iter(x.places[0].values.shape[1:])
     names = [str(name) if name in sizes else "C" for dim in x.dims for name in dim]
     return [(name, next(channels) if name == "C" else sizes[name]) for name in names]
 
 
-def _group(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
+def _group_factors(factors: Factors, shape: Sequence[int]) -> list[Factors] | None:
     """Returns the factors of each dimension of a shape; None if the shape divides the images, or fits no factors."""
     left, groups = [*factors], []
     for size in shape:
@@ -184,7 +184,7 @@ def _divide(x: Patched, blocks: Sequence[int]) -> Patched:
 
 
 def _join(x: Patched) -> Patched:
-    """Returns a map whose blocks are rows and columns again, where a reshape has joined blocks and their positions."""
+    """Turns blocks back into rows and columns where a reshape has joined the blocks with the positions inside them."""
     dims = [next((dim for dim in x.dims if letter in dim), ()) for letter in "HW"]
     sizes = [dim[1] if len(dim) == 2 and isinstance(dim[1], int) else 1 for dim in dims]
     if max(map(len, dims)) < 2 or any(
@@ -220,11 +220,11 @@ def _join(x: Patched) -> Patched:
     )
     found = x.each_stored(join, layout)
     places = [
-        Place(_scaled(one.rows, sizes[0]), _scaled(one.columns, sizes[1]), one.values, one.background)
+        Place(_scale(one.rows, sizes[0]), _scale(one.columns, sizes[1]), one.values, one.background)
         for one in found.places
     ]
     return Patched(places, layout, x.batch, (rows, columns))
 
 
-def _scaled(span: Pair, size: int) -> Pair:
+def _scale(span: Pair, size: int) -> Pair:
     return size * span[0], size * span[1]

@@ -226,7 +226,7 @@ class Patched(RuledTensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Computes a torch function by its rule, or on whole maps."""
         operator, kwargs = operator_of(func), kwargs or {}
-        if operator.describes:
+        if operator.is_query:
             return super().__torch_function__(func, types, args, kwargs)
         first: Any = args[0] if args else None
         newest, Patched._newest = Patched._newest, None

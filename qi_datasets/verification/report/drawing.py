@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from qi_datasets.verification.report.report import Plot, Tiles
 
 INK, GRID = "#222222", "#dddddd"
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Dashes of the curves, which distinguish them in a grey print too."""
 COLOURS = ("#0b5394", "#b45309", "#38761d", "#7e22ce", "#b91c1c", "#475569")
 STYLE: dict[Any, Any] = {
@@ -36,7 +36,7 @@ def draw_plot(plot: Plot) -> str:
         figure = Figure(figsize=(7.6, 3.9), layout="constrained")
         axes = figure.add_subplot()
         for number, curve in enumerate(plot.curves):
-            colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
+            colour, line = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
             axes.plot(curve.x, curve.y, color=colour, linestyle=line, marker="o", markersize=3.5, label=curve.name)
             if curve.low:
                 axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
@@ -58,7 +58,7 @@ def draw_plot(plot: Plot) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-        return svg(figure)
+        return render_svg(figure)
 
 
 def draw_tiles(tiles: Tiles) -> str:
@@ -78,10 +78,10 @@ def draw_tiles(tiles: Tiles) -> str:
                 axes.set_yticks([])
                 axes.imshow(tile.values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
                 axes.set_title(tile.name, fontsize=8.5)
-        return svg(figure)
+        return render_svg(figure)
 
 
-def svg(figure: Figure) -> str:
+def render_svg(figure: Figure) -> str:
     """Returns the figure as an SVG element for a page of several: without XML declaration and metadata."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
