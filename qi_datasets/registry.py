@@ -28,7 +28,7 @@ def load_builder(entry: EntryPoint) -> type[Builder]:
     except Exception as error:  # another package's module may raise anything
         raise BuilderError(
             f"entry point {entry.name} = {entry.value} cannot be imported ({one_line(error)}); "
-            "mend or uninstall that package"
+            "repair or uninstall that package"
         ) from error
     if not (
         isinstance(found, type) and issubclass(found, Builder) and isinstance(getattr(found, "spec", None), SetSpec)

@@ -18,7 +18,7 @@ Exit status: 0 every check passed, 1 a check failed, 2 wrong usage or input,
 3 something could not be checked (no torch) and nothing failed.
 """
 
-REMEDY = "to mend a damaged set, build it again: qi-build --set NAME --force, and the images, if it is made from any"
+REMEDY = "to repair a damaged set, build it again: qi-build --set NAME --force, and the images, if it is made from any"
 
 NO_DAMAGE = ("against", "displacement", "separability", "list")
 """Checks that also fail on undamaged sets, or whose causes say what to do."""

@@ -54,7 +54,7 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
     if differ(alone[0], batch[0]):
         raise ModelError(
             f"{name} answers an image otherwise when others are in its batch: give its batch norms statistics "
-            "(track_running_stats), or take out what mixes the batch",
+            "(track_running_stats), or remove the layer that mixes the batch",
             code="bad-answers",
         )
     return contiguous

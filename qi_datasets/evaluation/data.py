@@ -137,9 +137,7 @@ def read_pairs(stored: StoredFolder, split: str, start: int, stop: int) -> list[
                 )
             )
         if not np.array_equal(*patches) or sha256_hex(patches[0].tobytes()) != record.patch_sha256:
-            raise StoredSetError(
-                f"{where}: the patch is not the one of which the manifest has the digest; build it again"
-            )
+            raise StoredSetError(f"{where}: the patch differs from its digest in the manifest; build it again")
         found.append((patches[0], digests))
     return found
 
@@ -183,8 +181,8 @@ def read_shifted(stored: StoredFolder, start: int, stop: int) -> tuple[Pixels, n
         patch = np.ascontiguousarray(image.transpose(1, 2, 0))
         if row["source"] != record.name or sha256_hex(patch.tobytes()) != record.patch_sha256:
             raise StoredSetError(
-                f"{stored.name}/{config}/{split}, source {record.name}: the image is not the one of which the manifest "
-                "has the digest; build the set again"
+                f"{stored.name}/{config}/{split}, source {record.name}: the image differs from its "
+                "digest in the manifest; build the set again"
             )
     return (
         images,
@@ -205,8 +203,7 @@ def check_digest(stored: StoredFolder, split: str, digests: list[bytes], *, whol
     config = stored.default_config
     if whole_split and split_digest(digests) != stored.manifest.configs[config].splits[split].digest:
         raise StoredSetError(
-            f"{stored.name}/{config}/{split}: the images are not those of which the manifest has the digest; "
-            "build the set again"
+            f"{stored.name}/{config}/{split}: the images differ from their digest in the manifest; build the set again"
         )
 
 

@@ -129,7 +129,7 @@ class GridEntry:
                 stop = start + len(each["seeds"]) * per_seed
                 found = table.column("answer").to_numpy()[start:stop].astype(np.int64)
                 if ((found < 0) | (found >= cells)).any():
-                    raise EntryError(f"{place / ANSWERS} names cells that a grid of {content['grid']} has not")
+                    raise EntryError(f"{place / ANSWERS} names cells that are not in a grid of {content['grid']}")
                 answers[init], start = found.reshape(len(each["seeds"]), len(sources), cells), stop
             kept = {key: value for key, value in content.items() if key not in ("figures", "seals")}
             made = cls.of(cast("GridAnswered", kept), answers, sources)

@@ -139,7 +139,7 @@ def check_values(content: EntrySettings, block: Block, rows: Predictions) -> Non
         if (pairs[:, 0] != pairs[:, 1]).any() or (channels[:, 0] != channels[:, 1]).any():
             raise EntryError(f"{block}: the two rows of a source have one difference and one share of channels")
         if ((channels < 0) | (channels > 1)).any():
-            raise EntryError(f"{block}: a share of channels lies from 0 to 1")
+            raise EntryError(f"{block}: a share of channels must be from 0 to 1")
         if (difference < tolerance_of(content)).all() and (margin != 0).any():
             raise EntryError(f"{block}: the corners are equal, so that every margin is 0; one is not")
 

@@ -70,7 +70,7 @@ def accuracy_by_border(entries: Sequence[MeasuredEntry] = (), *, look: LookName 
     curves = curves_in(entries)
     if len(curves) > len(MARKERS):
         raise OptionError(
-            f"{len(curves)} curves can't be told apart; give entries of up to {len(MARKERS)}", code="too-many"
+            f"{len(curves)} curves can't be distinguished; give entries of up to {len(MARKERS)}", code="too-many"
         )
     borders = sorted({point.border for _, _, points in curves for point in points} | set(QI.borders))
     with looking(look) as colours:

@@ -64,7 +64,7 @@ def load_subset(
     if images is not None:
         if streaming and not images.has_files:
             raise OptionError(
-                f"images of {images.where} lie in archives, which can't be streamed; leave streaming out",
+                f"images of {images.where} are in archives, which can't be streamed; leave streaming out",
                 code="missing-argument",
             )
         rows = with_images(rows, images)

@@ -73,7 +73,7 @@ def with_global_max_pool(model: nn.Module, side: int | None = None) -> nn.Module
             follow(made, side)
         except OptionError as error:
             raise OptionError(
-                f"the head reads several positions, from {_place(end)} on: take it off first, by without_head"
+                f"the head reads several positions, from {_place(end)} on: remove it first, by without_head"
             ) from error
     return made
 
@@ -201,7 +201,7 @@ def stop_at_end(forward: Forward, end: End, *args: Any, **kwargs: Any) -> Tensor
             forward(*args, **kwargs)
     except _Reached as reached:
         return reached.features.flatten(1)
-    raise OptionError(f"the network does not come to {_place(end)} on these images")
+    raise OptionError(f"the network does not reach {_place(end)} on these images")
 
 
 def _only_end(found: FollowedRun) -> End:

@@ -106,7 +106,7 @@ def publish(
         raise OptionError(f"sets are published from a folder of this machine, not from {root}", code="bad-place")
     names = None if sets is None else [sets] if isinstance(sets, str) else list(dict.fromkeys(sets))
     if names == []:
-        raise OptionError("sets names no set; leave it out for all that are there", code="nothing-asked")
+        raise OptionError("sets is empty; leave it out to publish all sets", code="nothing-asked")
     with sets_at(root, names) as (_, folders, _):
         places = {Path(folder): target for folder in folders}
     if len(places) > 1:

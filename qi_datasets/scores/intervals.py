@@ -75,7 +75,7 @@ def mean_interval(values: ArrayLike, *, lowest: float = 0.0, highest: float = 1.
         raise OptionError(f"an interval needs one score per source, (N,), got {scores.shape}", code="bad-shape")
     if not bool(((scores >= lowest) & (scores <= highest)).all()):
         raise OptionError(
-            f"scores lie from {lowest:g} to {highest:g}, got {scores.min():g} to {scores.max():g}", code="bad-value"
+            f"scores must be from {lowest:g} to {highest:g}, got {scores.min():g} to {scores.max():g}", code="bad-value"
         )
     adjusted = np.concatenate([scores, [lowest, highest]])
     centre, half = float(adjusted.mean()), _Z * float(adjusted.std()) / adjusted.size**0.5

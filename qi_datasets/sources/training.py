@@ -218,7 +218,7 @@ def check_classes(found: TrainingImages) -> None:
     """Raises SourceError if one of the 1000 classes has no image, or images are of another class."""
     there = {name.partition("_")[0] for name in found.places}
     if unknown := sorted(wnid for wnid in there if label_of(wnid) < 0):
-        raise SourceError(f"{found.where}: {', '.join(unknown[:NAMED])} are not among the 1000 classes; take them away")
+        raise SourceError(f"{found.where}: {', '.join(unknown[:NAMED])} are not among the 1000 classes; remove them")
     if missing := [wnid for wnid in wnids() if wnid not in there]:
         raise SourceError(
             f"{found.where} has {len(there)} of the 1000 classes, without {name_some(missing, NAMED)}; give all"

@@ -157,7 +157,7 @@ def _directory(file: BinaryIO) -> tuple[int, int, int]:
             if signature != b"PK\6\6":
                 raise ValueError("it has no directory where it says")
     if start + size > end or entries * _ENTRY.size > size:
-        raise ValueError("its directory lies outside of it")
+        raise ValueError("its directory is outside of the file")
     return entries, size, start
 
 

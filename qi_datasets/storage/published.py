@@ -58,7 +58,7 @@ class PublishedSet:
             return path
         raise StoredSetError(
             f"{self.place}: {name} has the SHA-256 {found.sha256[:12]}..., its manifest says {wanted.sha256[:12]}...; "
-            "what is served is damaged, tell its owners"
+            "the served file is damaged; tell its owners"
         )
 
 
@@ -92,7 +92,7 @@ def newest_commit(place: HubPlace) -> str:
         commits = [answer.headers.get(COMMIT_HEADER, "") for answer in (*response.history, response)]
         commit = next(filter(None, commits), "")
         if not commit:
-            raise HubError(f"what answers for {place.page} is no Hub; check HF_ENDPOINT", code="hub-unreachable")
+            raise HubError(f"the server of {place.page} is not a Hub; check HF_ENDPOINT", code="hub-unreachable")
         path = commit_folder(place, commit) / MANIFEST
         if not path.exists():
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

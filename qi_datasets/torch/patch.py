@@ -158,7 +158,7 @@ def patches(images: Sequence[Picture] | torch.Tensor, x: Coordinate, y: Coordina
         if patch.within not in (None, (width, height)):
             raise OptionError(
                 f"the patch is known for an image of {patch.within}, not of {(width, height)}; "
-                "put what needs the patch before transforms that resize or crop",
+                "put transforms of the patch before those that resize or crop",
                 code="does-not-fit",
             )
         if min(patch.x, patch.y) < 0 or patch.x + patch.width > width or patch.y + patch.height > height:

@@ -205,7 +205,7 @@ def test_curves_of_entries_are_drawn_as_measured_and_more_than_six_take_a_second
     ]
     assert [list(container.lines[0].get_ydata()) for container in drawn] == [pytest.approx(each) for each in expected]
     assert len(figures) == -(-len(expected) // 6)
-    with refused(OptionError, "too-many", match="told apart"):
+    with refused(OptionError, "too-many", match="be distinguished"):
         accuracy_by_border(found)
 
 
