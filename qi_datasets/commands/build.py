@@ -20,17 +20,16 @@ EPILOG = """
 PATH may be any of these; the layout is recognised:
   a folder with ILSVRC2012_val_*.JPEG at any depth: flat, by class, val/, Kaggle's
   ILSVRC2012_img_val.tar, a .tar.gz of these files, or a folder that holds one
-  imagenet-object-localization-challenge.zip, as Kaggle gives it
+  imagenet-object-localization-challenge.zip, as downloaded from Kaggle
   webdataset shards, also behind URLs: hf://datasets/timm/imagenet-1k-wds
   Parquet shards of the Hub's imagenet-1k, also behind URLs, or its cache
-  what datasets writes: save_to_disk, Arrow files of its cache
+  Arrow files of datasets: save_to_disk, or its cache
   TFRecord files of TensorFlow Datasets
   any other folder of images (give --per-split and --shifted-images, unless it has enough)
 
 \b
-RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. Its images are taken from PATH, by name
-or, where names are lost, by content, and made into the same set; each image whose file or decoder differs is named, and
-exit status 1 says that some do.
+RECIPE is a manifest.json, a set's folder, or hf://datasets/ORG/NAME@REVISION. The same set is built from its images in
+PATH, which are found by name or by content. Images whose file or decoder differs are named, with exit status 1.
 """
 
 
@@ -96,7 +95,7 @@ def main(
 ) -> None:
     """Build the data sets. Without PATH and --demo: those that need no images."""
     if paths:
-        raise click.UsageError(f"qi-build takes no positional argument; say --imagenet-val {paths[0]}")
+        raise click.UsageError(f"qi-build takes no positional argument; write --imagenet-val {paths[0]}")
 
     from qi_datasets.building.copying import assume_source
 
@@ -181,7 +180,7 @@ def list_subset(
 
 
 def report(built: "Built") -> None:
-    """Returns a table of the built sets, with their state and location, and of the others, with the reason."""
+    """Prints a table of the built sets, with their state and location, and the reasons why others were not built."""
     from qi_datasets.building.build import Outcome
     from qi_datasets.storage.location import folder_name
 

@@ -18,7 +18,7 @@ INVALID = 1
 
 EPILOG = """
 \b
-ENTRIES are folders, which are searched, entry.json files, or URLs that fsspec knows, such as
+ENTRIES are folders (which are searched), entry.json files, or URLs of fsspec, such as
   hf://datasets/ORG/NAME
 An entry is a folder of entry.json and predictions.parquet, as qi-eval writes it; every figure is computed again.
 
@@ -28,8 +28,8 @@ An entry is a folder of entry.json and predictions.parquet, as qi-eval writes it
   qi-leaderboard --check entries/resnet18-1 --against hf://datasets/ORG/NAME
 
 \b
-With --hub, each value that is claimed on the Hub stands beside the one that predictions give: it agrees, differs, is of
-other data, has no predictions; and what has predictions may not be on the Hub.
+With --hub, each value that is claimed on the Hub is compared with that of the predictions: it agrees, differs, is of
+other data, or has no predictions. Predictions without a value on the Hub are listed too.
 
 \b
 Exit status: 0 every entry is valid, 1 some are not (the page is written without them), or a claim is wrong, 2 wrong

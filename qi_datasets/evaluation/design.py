@@ -21,7 +21,7 @@ from qi_datasets.evaluation.initialisations import (
     TRAINED,
     UNTOUCHED,
 )
-from qi_datasets.evaluation.models import NONE, Model, own_weights, resolve_model, with_normalisation
+from qi_datasets.evaluation.models import NONE, Model, detect_own_weights, resolve_model, with_normalisation
 from qi_datasets.evaluation.tasks import TASKS, Task
 from qi_datasets.evaluation.variants import NetworkFacts, Variant, describe_network
 from qi_datasets.networks.devices import checked_device
@@ -38,7 +38,7 @@ def design_of(
     chosen, variant = TASKS[request.task], Variant(request.padding, request.pool, request.background)
     seeds, batch_norm = request.seeds, request.batch_norm
     pixels = borders_of(chosen, request.borders)
-    network = own_weights(resolve_model(model, request.weights), chosen.canvas + 2 * pixels[0])
+    network = detect_own_weights(resolve_model(model, request.weights), chosen.canvas + 2 * pixels[0])
     network = with_normalisation(network, request.mean, request.std)
     kinds = inits_of(chosen, network, request.init)
     sides = [chosen.canvas + 2 * border for border in pixels]

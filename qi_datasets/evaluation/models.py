@@ -60,8 +60,8 @@ class Model:
             second argument is true, with its own.
         state: Its own weights, if `make` doesn't have them.
         transform: The normalisation of its images.
-        whole: Whether it is a classifier, whose head and pooling are replaced; else its answers are used as
-            they are.
+        whole: Whether it is a classifier of a library, whose head and pooling are replaced; else its answers are the
+            features.
         sized: Whether `make` makes another network for each side.
         anew: Whether each call of `make` makes a new network, so that several seeds are possible.
         fixed: Whether a function makes it with the same weights, whatever the seed.
@@ -169,14 +169,12 @@ def float32_module(network: nn.Module, name: str) -> nn.Module:
     if any(is_lazy(tensor) for tensor in chain(network.parameters(), network.buffers())):
         raise ModelError(f"{name} has lazy layers, which get their weights at the first image; give it one before")
     if any(not isinstance(value, Tensor) or value.is_quantized for value in network.state_dict().values()):
-        raise ModelError(
-            f"{name} has weights that are no numbers of a tensor; give the network before it was quantised"
-        )
+        raise ModelError(f"{name} has weights that are not ordinary tensors; give the network before it was quantised")
     numbers = {tensor.dtype for tensor in chain(network.parameters(), network.buffers()) if tensor.is_floating_point()}
     return network.float() if numbers - {torch.float32} else network
 
 
-def own_weights(model: Model, side: int) -> Model:
+def detect_own_weights(model: Model, side: int) -> Model:
     """Returns the model with init `given` if its factory makes the same weights for every seed of torch.
 
     Args:
@@ -268,7 +266,7 @@ def timm_model(name: str, weights: str) -> Model:
 def factory_at(place: str) -> Callable[[], nn.Module]:
     """Returns the function that `package.module:factory` or `path/to/file.py:factory` names.
 
-    A file imports its neighbours, as when Python runs it.
+    A file can import other files of its folder, as when Python runs it.
 
     Raises:
         OptionError: As `resolve_model`.
@@ -277,7 +275,7 @@ def factory_at(place: str) -> Callable[[], nn.Module]:
     where, _, name = place.rpartition(":")
     beside = [f"{Path(where).absolute().parent}"] if where.endswith(".py") else []
     try:
-        with import_problem(beside):
+        with importable_from(beside):
             module = module_in(Path(where)) if beside else importlib.import_module(where)
             factory = getattr(module, name)
     except QIDatasetsError:
@@ -290,7 +288,7 @@ def factory_at(place: str) -> Callable[[], nn.Module]:
         )
 
     def make() -> nn.Module:
-        with import_problem(beside):
+        with importable_from(beside):
             made: nn.Module = factory()  # `build_network` checks the result.
         return made
 
@@ -311,7 +309,7 @@ def module_in(path: Path) -> ModuleType:
 
 
 @contextmanager
-def import_problem(folders: Sequence[str]) -> Iterator[None]:
+def importable_from(folders: Sequence[str]) -> Iterator[None]:
     """Lets modules in these folders be imported by name while the block runs."""
     sys.path[:0] = folders
     try:

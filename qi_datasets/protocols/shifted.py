@@ -44,7 +44,7 @@ class ShiftedAnswers:
     classes: int
 
 
-def canvas(bases: Tensor, mode: str) -> Tensor:
+def make_canvas(bases: Tensor, mode: str) -> Tensor:
     """Returns bases (N, C, 288, 288) whose window at row and column 32 - t is the picture moved by t in that mode.
 
     Black that moves in is 0.
@@ -71,7 +71,7 @@ def answer_shifted(
     Raises:
         ModelError: If the network fails, or logits are not finite.
     """
-    moved, middle = canvas(bases, mode), SHIFTED_GEOMETRY.slack // 2
+    moved, middle = make_canvas(bases, mode), SHIFTED_GEOMETRY.slack // 2
     unmoved = _logits_of(network, moved, np.full((len(bases), 2), middle))
     along = [_logits_of(network, moved, np.full((len(bases), 2), middle - shift)) for shift in shifts]
     windows = [

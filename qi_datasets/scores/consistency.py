@@ -39,12 +39,12 @@ def diagonal_mean(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> Interval
 def consistency(predictions_a: npt.ArrayLike, predictions_b: npt.ArrayLike, sources: npt.ArrayLike) -> Interval:
     """Returns the share of pairs on whose two images the answers agree.
 
-    A source gives several pairs, so the interval is over sources, each of which weighs the same
+    A source has several pairs, so the interval is over sources, each with the same weight
     (`intervals.mean_interval`).
 
     Args:
-        predictions_a: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`.
-        predictions_b: (P,) integers, the answers to `image_a` and `image_b` of `mode="pairs"`.
+        predictions_a: (P,) integers, the answers to `image_a` of `mode="pairs"`.
+        predictions_b: (P,) integers, the answers to `image_b`.
         sources: (P,) names or numbers of the sources.
 
     Raises:

@@ -27,7 +27,7 @@ THREE_QUARTERS = 0.75
 EQUAL_WITHIN = {"float32": 1e-5, "float64": 1e-12}
 """Relative difference below which numbers computed in a type count as equal.
 
-Rounding alone, on networks whose black is not zero, reaches 1e-6 of scale in float32.
+Rounding in networks whose black is not zero reaches 1e-6 of the largest value in float32.
 """
 
 Scores = NDArray[np.float64]
@@ -104,7 +104,7 @@ class MeanScore:
     Attributes:
         mean: Mean of the scores alone, in [-1, 1].
         centre: Mean of the scores and the two added ones.
-        deviation: Standard deviation of all of these, by their number and not one less.
+        deviation: Standard deviation of all of these (`numpy.std`).
         count: N + 2.
     """
 
@@ -176,8 +176,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def holm_levels(p_values: Sequence[float]) -> list[float]:
     """Returns the confidence levels at which Holm's method tests several p values, in the given order.
 
-    It is 1 - `SIGNIFICANCE` / k, where k p values are not smaller than this one, or, for those that are not
-    significant, k of them are not. So p <= 1 - level exactly where the corrected p is significant.
+    A level is 1 - `SIGNIFICANCE` / k. For a significant p value, k is the number of p values that are not smaller; for
+    the others, k is the number of p values that are not significant. So p <= 1 - level exactly if the corrected p is
+    significant.
     """
     corrected = holm(p_values)
     left = sum(p > SIGNIFICANCE for p in corrected)
