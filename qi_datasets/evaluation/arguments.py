@@ -131,7 +131,9 @@ def check_borders(task: str, borders: Iterable[int] | None) -> None:
             code="bad-value",
         )
     if not [BORDER.check(border) for border in borders]:
-        raise OptionError("there must be a border at least; leave them out for the official ones", code="nothing-asked")
+        raise OptionError(
+            "there must be at least one border; leave them out for the official ones", code="nothing-asked"
+        )
 
 
 def check_inits(task: str, init: str | Iterable[str] | None) -> None:
@@ -140,7 +142,7 @@ def check_inits(task: str, init: str | Iterable[str] | None) -> None:
         return
     asked = [init] if isinstance(init, str) else list(init)
     if not asked:
-        raise OptionError(f"there must be an init at least: {', '.join(TASK_INITS[task])}", code="nothing-asked")
+        raise OptionError(f"there must be at least one init: {', '.join(TASK_INITS[task])}", code="nothing-asked")
     for kind in asked:
         check_choice("init", kind, INITS)
         if kind not in TASK_INITS[task]:

@@ -47,13 +47,13 @@ def check_behaviour(network: nn.Module, side: int, name: str) -> bool:
         )
     if differ(alone, again):
         raise ModelError(
-            f"{name} answers the same image in two ways: it depends on chance, even in evaluation mode; take the noise "
+            f"{name} gives two answers to the same image: it is random, even in evaluation mode; take the noise "
             "or dropout out of it",
             code="bad-answers",
         )
     if differ(alone[0], batch[0]):
         raise ModelError(
-            f"{name} answers an image otherwise when others are in its batch: give its batch norms statistics "
+            f"{name} answers an image differently with others in its batch: give its batch norms statistics "
             "(track_running_stats), or remove the layer that mixes the batch",
             code="bad-answers",
         )

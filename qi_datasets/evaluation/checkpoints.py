@@ -83,7 +83,7 @@ def read_state(path: str) -> State:
     state = find_state(content)
     if state is None and (others := [name for name in content if is_state(content[name])] if is_named(content) else []):
         raise ModelError(
-            f"{path} holds state dicts under names that tell nothing: {name_some(others)}; "
+            f"{path} holds state dicts under unknown names: {name_some(others)}; "
             f"{describe_conversion(CONVERT_PLACE, file, others[0])}",
             code="bad-weights",
         )

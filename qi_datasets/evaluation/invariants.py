@@ -75,7 +75,7 @@ def source_names(content: EntrySettings, predictions: Predictions) -> list[str]:
     if len(set(names)) != len(names):
         raise EntryError(f"{first}: a source occurs twice, {next(n for n in names if names.count(n) > 1)}")
     if sources_digest(names) != data["sources_sha256"]:
-        raise EntryError("the sources are not those that data.sources_sha256 stands for")
+        raise EntryError("the sources are not those of data.sources_sha256")
     known = track_sources(data["set"], data["track"])
     if known is not None and names != known:
         raise EntryError(f"data.track is {data['track']}, but the sources are not those of its test split")

@@ -352,7 +352,8 @@ def download_weights(fetch: Callable[[], Fetched], name: str) -> Fetched:
         return fetch()
     except Exception as error:
         raise ModelError(
-            f"the default weights of {name} can't be had: {one_line(error)[:200]}; give a file", code="bad-weights"
+            f"the default weights of {name} can't be downloaded: {one_line(error)[:200]}; give a file",
+            code="bad-weights",
         ) from error
 
 

@@ -137,7 +137,7 @@ def share_that_differs(
     sealed = entry.content["model"]["weights_sha256"][init][seeds.index(seed)]
     same_data = entry.content["data"]["digests"] == again.content["data"]["digests"]
     if not same_data:
-        raise NotRepeatableError("the sets here are others than those that it was measured on")
+        raise NotRepeatableError("the sets here differ from those that it was measured on")
     if again.content["model"]["weights_sha256"][init] != [sealed]:
         return 1.0
     there = entry.predictions.where(init=init, border=border, seed=seed).column("prediction")

@@ -199,7 +199,7 @@ def check_split(spec: SetSpec, split: object, streaming: bool) -> None:
     try:
         datasets.ReadInstruction.from_spec(asked)
     except (ValueError, AssertionError) as error:
-        raise OptionError(f"split={asked!r} is not understood: {one_line(error)}", code="bad-value") from error
+        raise OptionError(f"split={asked!r} can't be read: {one_line(error)}", code="bad-value") from error
 
 
 def list_named_splits(split: object, known: Iterable[str]) -> list[str]:

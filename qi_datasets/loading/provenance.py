@@ -49,7 +49,7 @@ def provenance(source: object) -> dict[str, Any]:
     found = [line.removeprefix(_MARK) for line in description.splitlines() if line.startswith(_MARK)]
     if len(set(found)) != 1:
         what = "rows of several sets" if found else f"a {type(source).__name__} that load_dataset did not make"
-        raise OptionError(f"provenance can't be told of {what}; give what load_dataset gave, or a set's folder")
+        raise OptionError(f"{what} has no provenance; give a result of load_dataset, or a set's folder")
     told: dict[str, Any] = json.loads(found[0])
     return told
 

@@ -125,7 +125,7 @@ def send(proposal: Proposal, *, progress: bool = False) -> Sent:
         there = {entry.path: entry for entry in tree(HubPlace(place.repo_id, head, place.repo_type))}
         whole = all(path in there and same(there[path], files[path]) for path in proposal.add)
         if not whole or there.keys() & set(proposal.delete):
-            raise HubError(f"{place.repo_id}: {MAIN} has moved meanwhile, and was left as it is; run again")
+            raise HubError(f"{place.repo_id}: {MAIN} has moved in between, and was not changed; run again")
         return place.page
 
     def make() -> str:

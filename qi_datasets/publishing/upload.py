@@ -150,7 +150,7 @@ class Uploader:
             if head == self.head:
                 return None
             if not self._is_wanted(head):
-                raise HubError(f"{self.place.repo_id}: {branch} has moved meanwhile, and was left as it is; run again")
+                raise HubError(f"{self.place.repo_id}: {branch} has moved in between, and was not changed; run again")
             return head
 
         def commit() -> str:

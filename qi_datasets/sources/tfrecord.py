@@ -37,7 +37,7 @@ class RecordLocation:
         check_image_size(self.image[1], self)
         record = read_image(self.path, self, self.offset, self.size + _CRC.size)
         if masked_crc(record[: self.size]) != _CRC.unpack_from(record, self.size)[0]:
-            raise SourceError(f"{self} is damaged: its checksum is another; fetch the file again", code="damaged")
+            raise SourceError(f"{self} is damaged: its checksum differs; fetch the file again", code="damaged")
         return record[self.image[0] : sum(self.image)]
 
     def __str__(self) -> str:
@@ -92,9 +92,9 @@ def image_records(path: str) -> Iterator[RecordLocation]:
                 head = data[at : at + _LENGTH.size]
                 length, start = _LENGTH.unpack(head)[0], at + _LENGTH.size + _CRC.size
                 if masked_crc(head) != _CRC.unpack_from(data, at + _LENGTH.size)[0]:
-                    raise ValueError("the checksum of a length is another")
+                    raise ValueError("the checksum of a length differs")
                 if start + length + _CRC.size > size:
-                    raise ValueError("a record ends behind the file")
+                    raise ValueError("a record ends beyond the file")
                 found = dict(_features(data, start, start + length))
                 name_at = found.get(b"file_name") or found.get(b"image/filename") or (0, 0)
                 image_at = found.get(b"image") or found[b"image/encoded"]

@@ -222,6 +222,4 @@ def member_pieces(file: BinaryIO, member: ZipMember, where: str) -> Iterator[byt
     except zlib.error as error:
         raise SourceError(f"{where} is damaged ({error}); fetch the archive again", code="damaged") from error
     if (size, crc) != (member.size, member.crc):
-        raise SourceError(
-            f"{where} is damaged: its size or checksum is another; fetch the archive again", code="damaged"
-        )
+        raise SourceError(f"{where} is damaged: its size or checksum differs; fetch the archive again", code="damaged")

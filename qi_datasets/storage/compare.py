@@ -122,7 +122,7 @@ def _different_images(
             yield Difference(SELECTION, f"{split}/{source.name}", "there only")
     common = [source.name for source in ours if source.name in known]
     if common != [source.name for source in theirs if source.name in names]:
-        yield Difference(SELECTION, split, "the images stand in another order")
+        yield Difference(SELECTION, split, "the images are in another order")
 
 
 def _different_digests(ours: Manifest, theirs: Manifest, config: str, explained: set[str]) -> Iterator[Difference]:

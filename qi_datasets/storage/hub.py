@@ -74,7 +74,7 @@ _BY_STATUS = {
     401: "the Hub does not accept your token: {login}, or set HF_TOKEN",
     403: "you may not do this to {repo}: ask its owners for write access, or use a name of yours",
     409: "{repo}: the Hub sees a conflict: {said}",
-    412: "{repo}: {revision} has moved meanwhile, and was left as it is; run again",
+    412: "{repo}: {revision} has moved in between, and was not changed; run again",
     429: "the Hub takes no more requests for now; try again in a few minutes",
 }
 """What to tell a person about refusals that have no class of their own."""

@@ -49,8 +49,8 @@ class ZeroBackgroundNormalize(PatchTransform):
         # One number for the whole batch, since reading a number waits for the device.
         if torch.count_nonzero(images) != torch.count_nonzero(content):
             raise OptionError(
-                "an image is not black outside its patch; put ZeroBackgroundNormalize before what moves pixels, "
-                "and transforms of colour into OnPatch",
+                "an image is not black outside its patch; put ZeroBackgroundNormalize before transforms that move "
+                "pixels, and transforms of colour into OnPatch",
                 code="bad-shape",
             )
         low, high = torch.stack(torch.aminmax(content)).tolist()

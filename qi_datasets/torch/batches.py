@@ -74,7 +74,7 @@ def padded_batches(
         stored = _StoredRows(rows.with_format("arrow"), image)
         return PaddedBatches(stored, device, batch_size=batch_size, **options, **loader)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"DataLoader can't be made so: {one_line(error)}") from error
+        raise OptionError(f"DataLoader can't take these arguments: {one_line(error)}") from error
 
 
 class PaddedBatches(DataLoader[Batch]):

@@ -106,7 +106,7 @@ def verify(
     if asked == []:
         raise OptionError(
             NamedArgument("sets", "[]"),
-            " asks for nothing to be verified; leave it out, or name some",
+            " names no set to verify; leave it out, or name some",
             code="nothing-asked",
         )
     lists = lists_at(out, asked)

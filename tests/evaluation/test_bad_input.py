@@ -31,12 +31,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "borders as text": ({"borders": "64"}, "borders must be a list of numbers"),
     "no model": ({"model": None}, "model must be a module, a function that makes one, or a name, not None"),
     "more sources than there are": ({"limit": 13}, "limit=13 asks for more than the 12 sources that are there"),
-    "no border": ({"borders": []}, "there must be a border at least"),
+    "no border": ({"borders": []}, "there must be at least one border"),
     "an unknown init": (
         {"init": "radnom"},
         "init must be one of random, pretrained, given, scratch, not 'radnom'",
     ),
-    "no init": ({"init": []}, "there must be an init at least"),
+    "no init": ({"init": []}, "there must be at least one init"),
     "pretrained without weights": ({"init": "pretrained"}, "init pretrained needs weights"),
     "given for a function": ({"init": "given"}, "init given is for a module"),
     "no seeds": ({"seeds": 0}, "seeds must be a number of networks from 1, not 0"),
@@ -105,5 +105,5 @@ def test_rows_that_are_not_what_the_manifest_says(sets: Path, tmp_path: Path) ->
     shutil.copytree(sets / "qi", tmp_path / "qi")
     swap_images(tmp_path / "qi" / "border_0" / "test-00000-of-00001.parquet", 4, 6)
 
-    with pytest.raises(StoredSetError, match=r"source demo_.*the patch is not the one"):
+    with pytest.raises(StoredSetError, match=r"source demo_.*the patch differs"):
         evaluate(networks.reader, output=tmp_path, borders=[0], seeds=1)

@@ -102,7 +102,7 @@ def test_a_view_of_what_may_be_strided_is_computed_in_windows_up_to_it(sets: Pat
     assert not any("conv" in reason for reason in whole.reasons)
 
 
-CHANCE, BATCH = "answers the same image in two ways: it depends on chance", "when others are in its batch"
+CHANCE, BATCH = "gives two answers to the same image: it is random", "differently with others in its batch"
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "noise": (lambda: Doing(lambda net, x: largest(net.body(x)) + torch.randn(12)), CHANCE),
     "dropout": (lambda: Doing(lambda net, x: F.dropout(largest(net.body(x)), 0.5, training=True)), CHANCE),

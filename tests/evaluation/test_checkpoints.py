@@ -141,7 +141,7 @@ def test_what_is_not_read_for_safety_has_a_command_that_converts_it(
         "beside.pth": r"holds more than weights \(tests.*Settings\)",
         "scripted.pt": "is a TorchScript archive",
         "two.pth": r"hold several such networks, under encoder_k\., encoder_q\.",
-        "placed.pth": r"holds state dicts under names that tell nothing: student, teacher",
+        "placed.pth": r"holds state dicts under unknown names: student, teacher",
     }.items():
         with pytest.raises(ModelError, match=reason) as raised:
             resolve_model(NET, f"{tmp_path}/{name}").network(120, 0, own=True, headless=True)

@@ -191,5 +191,5 @@ def test_a_network_of_timm_has_its_own_normalisation() -> None:
 def test_default_weights_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with refused(ModelError, "bad-weights", match="the default weights of squeezenet1_1 can't be had"):
+    with refused(ModelError, "bad-weights", match="the default weights of squeezenet1_1 can't be downloaded"):
         resolve_model("squeezenet1_1", "default")

@@ -89,7 +89,7 @@ def test_shifted_reads_what_the_manifest_says(sets: Path, tmp_path: Path) -> Non
 
     shutil.copytree(sets / "shifted", tmp_path / "shifted")
     swap_images(tmp_path / "shifted" / "default" / "test-00000-of-00001.parquet", 0, 1)
-    with pytest.raises(StoredSetError, match=r"source demo_.*the image is not the one"):
+    with pytest.raises(StoredSetError, match=r"source demo_.*the image differs"):
         evaluate(networks.classifier, "shifted", output=tmp_path, limit=2, seeds=1)
 
 

@@ -133,7 +133,7 @@ def test_other_pictures_can_not_repeat_it(of_library: Path, rerun: Rerun, tmp_pa
     ended = rerun(of_library, "--sets", qi_copy)
 
     assert ended.exit_code == 0, ended.output
-    assert "not repeated: the sets here are others than those that it was measured on" in ended.stdout
+    assert "not repeated: the sets here differ from those that it was measured on" in ended.stdout
 
 
 def test_code_of_strangers_runs_only_with_trust(

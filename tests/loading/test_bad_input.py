@@ -61,7 +61,7 @@ BAD_CALLS = {
     "a split with a typo": ({"path": "qi", "split": "tset"}, UnknownSetError, "'tset'.*did you mean 'test'"),
     "an unknown split in a sum": ({"path": "qi", "split": "train[:5]+tset[2:]"}, UnknownSetError, "no split 'tset'"),
     "an unknown split in a list": ({"path": "qi", "split": ["train", "tset"]}, UnknownSetError, "no split 'tset'"),
-    "half a slice": ({"path": "qi", "split": "train[:5"}, OptionError, r"split='train\[:5' is not understood"),
+    "half a slice": ({"path": "qi", "split": "train[:5"}, OptionError, r"split='train\[:5' can't be read"),
     "too many percent": ({"path": "qi", "split": "train[:101%]"}, OptionError, "between|Percent|-100"),
     "a split that is a number": (
         {"path": "qi", "split": 3},

@@ -48,7 +48,7 @@ def test_the_info_carries_version_terms_and_description(small_qi: Path) -> None:
 
 @pytest.mark.parametrize("what", [None, 3, datasets.Dataset.from_dict({"a": [1]})])
 def test_what_we_did_not_load_is_refused(what: object) -> None:
-    with pytest.raises(OptionError, match="provenance can't be told"):
+    with pytest.raises(OptionError, match="has no provenance"):
         provenance(what)
 
 

@@ -179,7 +179,7 @@ def test_a_lost_answer_is_no_lost_request(world: Hub, send: Send, skip: int, dir
     ("fault", "words"),
     [
         (Fault("commit", status=403, skip=1), "you may not do this to lab/net"),
-        (Fault("commit", status=412, skip=1), "main has moved meanwhile, and was left as it is; run again"),
+        (Fault("commit", status=412, skip=1), "main has moved in between, and was not changed; run again"),
         (
             Fault("discussions", status=404, headers={"X-Error-Code": "RepoNotFound"}),
             "the Hub has no data set lab/results",
@@ -211,7 +211,7 @@ def test_main_that_moves_meanwhile_is_left_as_it_is(world: Hub, send: Send) -> N
     world.faults = [Fault("commit", before=somebody_else, skip=1)]
     ended = send("--direct", token=WRITER)
     assert ended.exit_code == 2
-    assert "lab/net: main has moved meanwhile" in ended.stderr
+    assert "lab/net: main has moved in between" in ended.stderr
     assert model.history()[0].title == "theirs"
 
 

@@ -96,7 +96,7 @@ def test_silence_that_ends_is_no_failure(hub: Hub, publish: Publish, demo_sets: 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (Fault("commit", status=412, skip=1), "lab/rook: main has moved meanwhile, and was left as it is; run again"),
+        (Fault("commit", status=412, skip=1), "lab/rook: main has moved in between, and was not changed; run again"),
         (Fault("commit", status=403, skip=1), "you may not do this to lab/rook"),
         (Fault("whoami", status=401), "the Hub does not accept your token: log in with `hf auth login`"),
         (Fault("info", status=403, headers={"X-Error-Code": "GatedRepo"}), "lab/rook is gated: visit"),
@@ -149,7 +149,7 @@ def test_who_moves_main_meanwhile_keeps_it(hub: Hub, publish: Publish, demo_copy
     result = publish(demo_copy, "rook", "lab/rook")
 
     assert result.exit_code == 2
-    assert "main has moved meanwhile" in result.stderr
+    assert "main has moved in between" in result.stderr
     assert repository.history()[0].title == "theirs"
     assert (repository.branches.keys(), repository.tags) == ({"main"}, tags)
 

@@ -206,9 +206,9 @@ def test_hostile_zips_are_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("offset", "form", "value", "message"),
     [
-        (16, "<L", 7, "its size or checksum is another"),
+        (16, "<L", 7, "its size or checksum differs"),
         (24, "<L", 60_000_000, "more than the 50 MB"),
-        (24, "<L", 10, "its size or checksum is another"),
+        (24, "<L", 10, "its size or checksum differs"),
         (10, "<H", 14, "compressed by method 14"),
     ],
 )

@@ -188,15 +188,15 @@ def damaged(at: int, value: int) -> bytes:
 
 FIRST = len(tfds(FILES)[0])
 HOSTILE = {
-    "a length": (damaged(0, 1), "the checksum of a length is another"),
-    "the checksum of a length": (damaged(9, 1), "the checksum of a length is another"),
-    "the checksum of a record": (damaged(FIRST - 1, 1), "its checksum is another"),
-    "a picture": (damaged(FIRST - 100, 1), "its checksum is another"),
+    "a length": (damaged(0, 1), "the checksum of a length differs"),
+    "the checksum of a length": (damaged(9, 1), "the checksum of a length differs"),
+    "the checksum of a record": (damaged(FIRST - 1, 1), "its checksum differs"),
+    "a picture": (damaged(FIRST - 100, 1), "its checksum differs"),
     "an endless record": (
         struct.pack("<Q", 1 << 62) + crc(struct.pack("<Q", 1 << 62)) + bytes(50),
-        "ends behind the file",
+        "ends beyond the file",
     ),
-    "cut off": (b"".join(tfds(FILES))[:-3], "ends behind the file"),
+    "cut off": (b"".join(tfds(FILES))[:-3], "ends beyond the file"),
     "no Example": (record(b"\x08\x07" * 9), "it is no tf.train.Example"),
     "an endless number": (record(b"\xff" * 40), "more than 64 bits"),
     "without names": (record(example({"image": b"x"})), "images without names"),

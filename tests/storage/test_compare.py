@@ -87,7 +87,7 @@ def built(small_qi: Path) -> Manifest:
         (sources("train", lambda records: records[1:]), ["selection: train/"], False),
         (
             sources("train", lambda records: records[::-1]),
-            ["selection: train: the images stand in another order"],
+            ["selection: train: the images are in another order"],
             False,
         ),
         (field(columns={"label": "label", "x": "int64"}), ["columns: "] * 5, False),

@@ -181,8 +181,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "batches that are true": (qi, {"batch_size": True}, "not True"),
     "the old name": (qi, {"workers": 2}, r"no argument 'workers' \(did you mean 'num_workers'"),
     "another collation": (qi, {"collate_fn": list}, "no argument 'collate_fn'"),
-    "contradictions": (qi, {"sampler": SequentialSampler([0]), "shuffle": True}, "can't be made so: .*sampler"),
-    "negative workers": (qi, {"num_workers": -1}, "can't be made so"),
+    "contradictions": (
+        qi,
+        {"sampler": SequentialSampler([0]), "shuffle": True},
+        "can't take these arguments: .*sampler",
+    ),
+    "negative workers": (qi, {"num_workers": -1}, "can't take these arguments"),
 }
 
 
