@@ -40,10 +40,14 @@ from tests import expected, forks, pictures  # noqa: F401  (says what forked pro
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# `nox -s slow` takes the wide one.
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=30)
-hypothesis.settings.register_profile("wide", deadline=None, max_examples=100)
+# A change is judged by examples that are the same in each run; `nox -s slow -- all` searches for new ones.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=30, derandomize=True)
+hypothesis.settings.register_profile("wide", deadline=None, max_examples=100, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=100)
 hypothesis.settings.load_profile("quick")
+
+# Imported by several conftest.py instead, each would have a Hub and a client of its own.
+pytest_plugins = ["tests.publishing.fixtures"]
 
 QiBuild = Callable[..., Result]
 BuildOnce = Callable[[str, Callable[[Path], object]], Path]

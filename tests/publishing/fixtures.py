@@ -1,7 +1,4 @@
-"""A Hub on this machine, a client that talks to it, and small sets to publish.
-
-For a `conftest.py` to import from, in every folder whose tests talk to the Hub.
-"""
+"""A Hub on this machine, a client that talks to it, and small sets to publish."""
 
 import hashlib
 import json

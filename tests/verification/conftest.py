@@ -10,10 +10,7 @@ from qi_datasets.building.engine import Engine
 from qi_datasets.building.plan import plan_set
 from qi_datasets.sources.demo import DemoSource
 from qi_datasets.specs import QI, SHIFTED
-from tests.publishing.fixtures import client, demo_copy, demo_sets, fresh, hub, published, server
 from tests.verification.sabotage import BORDERS, SPLITS
-
-__all__ = ["client", "demo_copy", "demo_sets", "fresh", "hub", "published", "server"]
 
 SHIFTED_IMAGES = 4
 
