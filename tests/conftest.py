@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", metavar="K/N", help="of the tests that are selected, part K of N, by their names")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mark_repeated_values_slow(items)
     if config.getoption("--part"):
         part, parts = map(int, config.getoption("--part").split("/"))
         chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == part - 1]
@@ -65,6 +68,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = chosen
     # One after another, so that they come to one worker: each that meets one starts a client of the Hub.
     items.sort(key=lambda item: "client" not in getattr(item, "fixturenames", ()))
+
+
+def mark_repeated_values_slow(items: list[pytest.Item]) -> None:
+    """Marks cases of `crossed` tests `slow`, so that the others still have each value of each argument."""
+    tests: dict[object, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("crossed"):
+            tests[item.function].append(item)
+    for cases in tests.values():
+        sizes = {name: 1 + max(case.callspec.indices[name] for case in cases) for name in cases[0].callspec.indices}
+
+        def is_diagonal(case: pytest.Function, sizes: dict[str, int] = sizes) -> bool:
+            indices = case.callspec.indices
+            return all(index == max(indices.values()) % sizes[name] for name, index in indices.items())
+
+        seen: set[tuple[str, int]] = set()
+        quick = [case for case in cases if not case.get_closest_marker("slow")]
+        # The diagonal first, since values of a short list meet several of a long one there.
+        for case in sorted(quick, key=is_diagonal, reverse=True):
+            if seen.issuperset(case.callspec.indices.items()):
+                case.add_marker("slow")
+            seen.update(case.callspec.indices.items())
 
 
 def pytest_collection_finish() -> None:

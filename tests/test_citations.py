@@ -15,7 +15,7 @@ CITATION = re.compile(r"cards/specification\.md[`,]*\s+(?:section )?\"([^\"]+)\"
 
 def cited_sections() -> set[str]:
     texts = [path.read_text(encoding="utf-8") for folder in FOLDERS for path in folder.rglob("*.py")]
-    return {section for text in texts for section in CITATION.findall(text)}
+    return {" ".join(section.split()) for text in texts for section in CITATION.findall(text)}
 
 
 @pytest.mark.parametrize("section", sorted(cited_sections()))

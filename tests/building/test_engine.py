@@ -128,6 +128,7 @@ def digests(output: Path, engine: Engine) -> dict[str, str]:
     return {name: config.digest for name, config in manifest.configs.items()}
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("batch", [1, 3, 50])
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_results_have_the_order_of_the_items(workers: int, batch: int) -> None:
@@ -257,6 +258,7 @@ def start_in_own_group(script: str, **environment: str) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
     script = (
@@ -296,6 +298,7 @@ def has_colorsys(number: int) -> bool:
     return "colorsys" in sys.modules
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(usable_cores() < 2, reason="there is no server on one core")
 def test_ctrl_c_does_not_reach_the_server_while_it_imports(tmp_path: Path) -> None:
     module = "import os, pathlib, time\npathlib.Path(__file__).with_name(str(os.getpid())).touch()\ntime.sleep(1)"
@@ -347,11 +350,13 @@ def test_a_cluster_without_workers_is_one_of_our_errors(own_cluster: Cluster, mo
         results(Engine(dask=own_cluster.address), slow_square, range(2))
 
 
+@pytest.mark.faults
 def test_work_that_kills_its_workers_is_one_of_our_errors(own_cluster: Cluster) -> None:
     with pytest.raises(WorkerError, match="died again and again"):
         results(Engine(dask=own_cluster.address), kill_own_process, range(1))
 
 
+@pytest.mark.faults
 def test_a_scheduler_that_dies_is_one_of_our_errors(own_cluster: Cluster) -> None:
     def kill_after_the_first() -> None:
         with Engine(dask=own_cluster.address).in_order(waited, range(50)) as found:
@@ -373,6 +378,7 @@ def test_dask_gives_the_same_digests(cluster: Cluster, expected: dict[str, str],
     assert digests(tmp_path / "sets", Engine(dask=cluster.address)) == expected
 
 
+@pytest.mark.faults
 def test_dask_gives_the_same_digests_after_a_worker_was_killed(
     own_cluster: Cluster, expected: dict[str, str], tmp_path: Path
 ) -> None:

@@ -236,6 +236,7 @@ def test_an_entry_of_another_run(sets: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "entry.json").read_text())["model"]["name"] == "made_up"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_run_that_is_stopped_says_that_it_goes_on(begun: bool, sets: Path, tmp_path: Path) -> None:
     """The network asks its own process to end."""

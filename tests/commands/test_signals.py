@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.faults
+
 COMMAND = """
 import sys, time
 from pathlib import Path

@@ -18,6 +18,7 @@ def commands_not_run(block: Block) -> list[list[str]]:
 NOT_RUN = [(page, words) for page in PAGES for block in blocks(page) for words in commands_not_run(block)]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("page", [page for page in PAGES if any(not block.skipped for block in blocks(page))])
 def test_the_code_of_a_page_runs(page: str, sets: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")

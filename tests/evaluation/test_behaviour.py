@@ -78,6 +78,7 @@ RUN: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.crossed
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("local", [True, False], ids=["local", "dense"])
 @pytest.mark.parametrize("make", RUN.values(), ids=RUN)

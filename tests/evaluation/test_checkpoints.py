@@ -76,6 +76,7 @@ WITHOUT_HEAD: dict[str, Any] = {
 }
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("headless", [False, True])
 @pytest.mark.parametrize("content", LOADED.values(), ids=LOADED)
 def test_checkpoints_are_loaded(content: Any, headless: bool, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_a_proof_relies_on_no_number_that_the_evaluation_replaces(
     assert {border: found[str(border)]["verdict"] == "proved" for border in verdicts} == verdicts
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("border", [0, 3])
 @pytest.mark.parametrize("background", ["zero", "plain"])
 @pytest.mark.parametrize("normal", [{}, {"mean": (0.2, 0.5, 0.9), "std": [1, 0.5, 0.1]}], ids=["usual", "own"])

@@ -43,6 +43,7 @@ def files_of(folder: Path) -> dict[str, object]:
     return {"entry": json.dumps(content), "predictions": (folder / "predictions.parquet").read_bytes()}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("moments", [(0, 3, 1, 5), pytest.param((2, 4, 9, 7, 8, 6), marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_again_and_again_gives_the_same_entry(
     moments: tuple[int, ...], whole: Path, sets: Path, tmp_path: Path

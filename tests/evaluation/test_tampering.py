@@ -49,6 +49,7 @@ CHANGED: dict[str, tuple[str, Any, str]] = {
 }
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("seal", [False, True], ids=["edited", "forged"])
 @pytest.mark.parametrize(("path", "value", "reason"), CHANGED.values(), ids=CHANGED)
 def test_a_changed_field_is_refused(path: str, value: Any, reason: str, seal: bool, folder: Path) -> None:

@@ -58,6 +58,7 @@ def test_the_last_frame_separates_the_classes_with_same_padding_alone():
     assert np.array_equal(full.responses[0].max(), full.responses[1].max())
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("look", LOOK_NAMES)
 @pytest.mark.parametrize("draw", [rook_training, shift_and_convolve, corner_paddings, data_efficiency])
 def test_a_figure_has_its_looks_background_and_the_size_of_a_slide(draw, look):

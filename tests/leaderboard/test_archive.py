@@ -77,6 +77,7 @@ def hostile(number: int, target: Path) -> str:
     return kind
 
 
+@pytest.mark.faults
 def test_300_hostile_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_BYTES", 1_000_000)
     inside, unpacking = tmp_path / "inside", tmp_path / "inside" / "folder"

@@ -234,6 +234,7 @@ def test_a_row_and_an_entry_have_links(page: "Page") -> None:
     assert fold.locator("table").is_visible()
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_its_screen(width: int, scheme: Any, page: "Page") -> None:

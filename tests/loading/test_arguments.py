@@ -176,6 +176,7 @@ def test_every_argument_is_in_these_tables() -> None:
     assert {*STOCK_EFFECTS} == {*STOCK}
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(("case", "pick"), [*product(SETS, [0, -1]), (QI, 4), (QI, 6), (PAIRS, 1)])
 def test_some_columns_of_a_view_are_those_of_the_whole_view(

@@ -47,6 +47,7 @@ def described(value: Any) -> Any:
     return value
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("kind", VIEWS)
 def test_rows_columns_and_batches_equal_those_of_stored_images(
     kind: str, format_: tuple[str, dict[str, Any]], small_qi: Path

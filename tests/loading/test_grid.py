@@ -38,6 +38,7 @@ def grid_rows(
     return rows
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(("grid", "border"), [(2, 0), (3, 16), (5, 1), (9, 0), (2, 128)])
 def test_rows_are_as_specified(

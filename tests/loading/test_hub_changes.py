@@ -10,6 +10,7 @@ from tests.publishing.fixtures import LOAD
 from tests.publishing.hub import READER, Fault, Hub
 
 
+@pytest.mark.faults
 def test_with_a_warm_cache_and_a_broken_hub_it_is_an_error(published: Hub, fresh: Client, demo_sets: Path) -> None:
     repository = published.repositories["lab/demo"]
     repository.tags["old"] = repository.branches["main"]
@@ -61,6 +62,7 @@ def test_who_lost_access_gets_nothing_from_the_cache(published: Hub, fresh: Clie
     assert fresh.python(code, HF_TOKEN=READER).exit_code == 0
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("way", ["", ", streaming=True"])
 def test_a_flipped_byte_is_named(published: Hub, fresh: Client, way: str) -> None:
     file = published.repositories["lab/demo"].file("main", "border_0/test-00000-of-00001.parquet")

@@ -53,6 +53,7 @@ def view_of(base: npt.NDArray[np.uint8], mode: str, t: int) -> npt.NDArray[np.ui
     return rolled
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shift", [-32, -7, 0, 1, 32])
 @pytest.mark.parametrize("streaming", [False, True])

@@ -48,6 +48,7 @@ def assert_images(rows: Any, wanted: list[npt.NDArray[np.uint8]]) -> None:
         np.testing.assert_array_equal(image, other)
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("border", [1, 16, 100, 512, 700])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_pixels_and_columns_are_as_published_for_any_border(

@@ -152,6 +152,7 @@ def test_resnet_18_is_blind_on_the_canvas_of_quadrant_imagenet():
     assert differing(to_full_conv(network, exact=False), **where) > 1e-4
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, EQUAL)])
 @pytest.mark.parametrize("border", [0, 4, 16])
 @pytest.mark.parametrize("strides", [(2, 2, 2, 2), (1, 1, 1, 1)], ids=str)

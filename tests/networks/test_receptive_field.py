@@ -198,6 +198,7 @@ def corners_are_equal(network, border):
     return is_equal(*(extract_features(network, images, dtype=torch.float64) for images in corners(border)))
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize(
     "strides", [(1, 1, 1, 1), (2, 2), pytest.param((2, 1, 2), marks=pytest.mark.slow), (2, 2, 2, 2)], ids=str
 )

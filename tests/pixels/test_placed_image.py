@@ -221,6 +221,7 @@ def test_every_public_method_is_in_the_table() -> None:
     assert methods <= METHODS.keys()
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:XMP data")

@@ -10,6 +10,7 @@ from tests.networks.pictures import towers
 from tests.protocols.one_by_one import train_rook_one_by_one
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("epochs", [0, 1, 30])
 def test_nets_trained_together_are_those_trained_one_by_one(padding, epochs):

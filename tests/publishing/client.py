@@ -48,19 +48,28 @@ class Client:
         leaking = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_CACHE", "QI_DATASETS_REPO")
         kept = {name: value for name, value in os.environ.items() if name not in leaking}
         home = {"HF_HOME": str(folder / "hf"), "QI_DATASETS_HOME": str(folder / "home")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.publishing.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=kept | LOUD | home | environment,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
+        self.environment = kept | LOUD | home | environment
+        self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def close(self) -> None:
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.wait(30)
+        for process in self.processes.values():
+            process.kill()
+            process.communicate()
+
+    def _server(self, call: dict[str, Any]) -> subprocess.Popen[str]:
+        """Starts the process that runs such calls, if there is none yet."""
+        # Importing torch takes seconds, and a fork of a process that has it three times as long as of another.
+        imported = "torch" if any(word in str(call) for word in ("streaming", "--rerun")) else ""
+        if imported not in self.processes:
+            self.processes[imported] = subprocess.Popen(
+                [sys.executable, "-m", "tests.publishing.client", imported],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=self.environment,
+                text=True,
+                cwd=Path(__file__).parents[2],
+            )
+        return self.processes[imported]
 
     def forget(self) -> None:
         """Removes what earlier calls have left on disk; they leave nothing in memory."""
@@ -76,16 +85,17 @@ class Client:
         return self._call({"code": code}, None, env)
 
     def _call(self, call: dict[str, Any], started: Callable[[int], Any] | None, env: dict[str, str]) -> Ended:
-        if self.process.stdin is None or self.process.stdout is None:
+        process = self._server(call)
+        if process.stdin is None or process.stdout is None:
             raise RuntimeError("no pipes")
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             call |= {"folder": folder, "env": env}
-            self.process.stdin.write(json.dumps(call) + "\n")
-            self.process.stdin.flush()
-            child = int(self.process.stdout.readline())
+            process.stdin.write(json.dumps(call) + "\n")
+            process.stdin.flush()
+            child = int(process.stdout.readline())
             if started is not None:
                 started(child)
-            code = int(self.process.stdout.readline())
+            code = int(process.stdout.readline())
             return Ended(code, *(Path(folder, name).read_text() for name in ("stdout", "stderr")))
 
 
@@ -95,9 +105,10 @@ def serve() -> None:
     import huggingface_hub.hf_api  # noqa: F401
     from huggingface_hub.utils import build_hf_headers
 
-    with suppress(ModuleNotFoundError):
-        import torch.utils.data  # noqa: F401  (streaming imports it, where it is installed)
-        import torchvision  # noqa: F401  (who runs a network again needs it)
+    if "torch" in sys.argv:
+        with suppress(ModuleNotFoundError):
+            import torch.utils.data  # noqa: F401  (streaming imports it, where it is installed)
+            import torchvision  # noqa: F401  (qi-leaderboard --rerun needs it)
     build_hf_headers()  # asks the server, once a day, which programs name themselves
     libraries = ("publishing.publish", "verification.integrity.integrity", "loading.load", "loading.computed")
     for module in (*libraries, *(f"commands.{command}" for command in COMMANDS.values())):

@@ -154,6 +154,7 @@ def test_other_results_of_a_model_stay(world: Hub, send: Send, entry: Path, demo
     assert len(results_at(model_of(world))) == 2
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_request_that_fails_for_a_while_is_made_again(world: Hub, send: Send, route: str) -> None:
     world.faults = [Fault(route, status=status, headers={"Retry-After": "0"}) for status in (429, 503)]
@@ -164,6 +165,7 @@ def test_a_request_that_fails_for_a_while_is_made_again(world: Hub, send: Send, 
     assert READER not in ended.output
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("direct", [False, True], ids=["pull request", "direct"])
 @pytest.mark.parametrize("skip", [0, 1], ids=["entry", "results"])
 def test_a_lost_answer_is_no_lost_request(world: Hub, send: Send, skip: int, direct: bool) -> None:
@@ -175,6 +177,7 @@ def test_a_lost_answer_is_no_lost_request(world: Hub, send: Send, skip: int, dir
         assert (len(repository.history()), len(repository.proposals)) == ((2, 0) if direct else (1, 1))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

@@ -16,6 +16,8 @@ from tests.publishing.client import Client, Ended
 from tests.publishing.hub import AUTHORIZATION, WRITER, Fault, Hub
 from tests.publishing.test_publish import mended, tree_of
 
+pytestmark = pytest.mark.faults
+
 Publish = Callable[..., Ended]
 
 NEW = ("create", "settings", "make_branch", "validate", "preupload", "batch", "upload", "verify", "commit")

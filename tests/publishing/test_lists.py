@@ -30,6 +30,7 @@ def send(hub: Hub, client: Client, lists: Path) -> Send:
     return run
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("route", ["", "create", "commit"])
 def test_published_once_though_an_answer_is_lost(hub: Hub, send: Send, client: Client, route: str) -> None:
     hub.faults = [Fault(route, lost=True)] if route else []

@@ -77,6 +77,7 @@ def test_what_is_gone_goes_and_what_others_added_stays(hub: Hub, put: Put, site:
     assert space.tree().keys() == tree_of(site).keys() | {"notes.txt"}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("route", ["whoami", "create", "refs", "tree", "preupload", "batch", "upload", "commit"])
 @pytest.mark.parametrize("lost", [False, True], ids=["429", "lost"])
 def test_what_goes_wrong_for_a_while_is_made_good(hub: Hub, put: Put, site: Path, route: str, lost: bool) -> None:

@@ -94,6 +94,7 @@ def test_unanimous_sources_are_no_certainty():
     assert 0.8 < interval.low < 0.9
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("sources", [50, 1000])
 @pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.99, 0.999])
 @pytest.mark.parametrize("agreement", [0.0, 0.5])

@@ -244,6 +244,7 @@ def test_every_kind_of_compression_is_known_by_its_first_bytes(pack: Callable[[b
     assert contents(open_source(place)) == FILES
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("members", "message"),

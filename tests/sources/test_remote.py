@@ -65,6 +65,7 @@ def test_what_is_less_is_fetched(padding: int, hub: Hub, client: Client, fetched
     assert fetched.total < (whole / 2 if padding else whole * 1.5)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("padding", [0, 200_000], ids=["whole", "ranges"])
 def test_a_build_that_was_killed_goes_on_behind_the_shards_that_it_had(
     padding: int, hub: Hub, client: Client, fetched: Fetched, tmp_path: Path

@@ -141,6 +141,7 @@ def killed(folder: Path, when: str) -> None:
     assert names(folder.parent) - {"set"}
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("when", ["while writing", "between the renames"])
 @pytest.mark.parametrize("old", [True, False])
 def test_the_next_build_clears_up_after_a_killed_one(when: str, old: bool, tmp_path: Path) -> None:
@@ -160,6 +161,7 @@ def test_the_next_build_clears_up_after_a_killed_one(when: str, old: bool, tmp_p
     assert names(tmp_path) == ({"set"} if old else set())
 
 
+@pytest.mark.faults
 def test_a_build_that_is_killed_after_the_exchange_has_replaced_the_set(tmp_path: Path) -> None:
     make(tmp_path / "set", "old")
 

@@ -141,6 +141,7 @@ BEFORE: dict[str, list[Any]] = {
 """Transforms that may come before it in a set's `transform`."""
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("border", [0, 16])
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
 def test_it_knows_the_patch_after_other_transforms(before: list[Any], border: int, output: Path) -> None:
@@ -192,6 +193,7 @@ def test_outside_of_a_set_nothing_remembers_the_patch(output: Path) -> None:
         ZeroBackgroundNormalize()(image)
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("border", [0, 3])
 @pytest.mark.parametrize("convert", [[], [v2.ToImage()], [v2.ToImage(), FLOAT, OnPatch(v2.RandomHorizontalFlip(0))]])
 def test_it_is_a_transform_of_rows_for_datasets(border: int, convert: list[Any], output: Path) -> None:

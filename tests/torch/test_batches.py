@@ -34,6 +34,7 @@ def joined(batches: Any, name: str = "image") -> Any:
     return torch.cat([batch[name] for batch in batches])
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("border", [0, 1, 16, 64])
 def test_batches_equal_the_view(output: Path, border: int, num_workers: int) -> None:

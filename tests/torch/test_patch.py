@@ -31,6 +31,7 @@ def pixels(image: Any) -> Any:
     return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) if isinstance(image, Image.Image) else image
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_patch_changes(kind: str, transform: Any, output: Path) -> None:

@@ -86,6 +86,7 @@ def test_items_equal_those_of_ordinary_images(name: str, output: Path, monkeypat
             assert image == other
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("name", [name for name in BEFORE_BORDER if name != "all of them"])
 def test_batches_equal_stacked_items(name: str, workers: int, output: Path) -> None:
@@ -268,6 +269,7 @@ TRANSFORMS = {
 """Transforms of torchvision that take an image of PIL."""
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("kind", ["RGB", "L"])
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_of_torchvision_see_the_ordinary_image(name: str, kind: str) -> None:

@@ -87,6 +87,7 @@ def test_large_networks_at_many_borders(name, border, dtype):
         check_large(LARGE[name], border, dtype, maximum=False, corner=corner)
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("dtype", [pytest.param(torch.float32, marks=pytest.mark.slow), torch.float64], ids=str)
 @pytest.mark.parametrize("maximum", [True, False])
 @pytest.mark.parametrize("kind", KINDS)

@@ -60,6 +60,7 @@ def check_training(network, pairs=3):
     return evaluation
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("maximum", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_steps_of_training(kind, maximum):
@@ -88,6 +89,7 @@ def test_sizes_of_maps_are_known(ask):
     assert check_training(network).local
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("kind", [*KINDS, "resnet"])
 def test_full_convolution(kind, exact):

@@ -29,6 +29,7 @@ def is_proved(*layers, border, displacement=DISPLACEMENT, shift=False):
     return corners_proved_equal(network, PATCH + displacement + 2 * border, PATCH, displacement)
 
 
+@pytest.mark.crossed
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("strides", [(1, 1, 1, 1), (2, 2, 2, 2)], ids=str)

@@ -8,6 +8,8 @@ from qi_datasets.verification.report.report import Status
 from qi_datasets.verification.verify import verify
 from tests.verification.sabotage import SABOTAGES, do_nothing, hide
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(params=SABOTAGES, ids=lambda sabotage: sabotage.title)
 def spoilt(request, copy, good):
