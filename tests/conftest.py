@@ -77,19 +77,23 @@ def mark_repeated_values_slow(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and item.get_closest_marker("crossed"):
             tests[item.function].append(item)
     for cases in tests.values():
-        sizes = {name: 1 + max(case.callspec.indices[name] for case in cases) for name in cases[0].callspec.indices}
+        numbers: dict[str, dict[int, int]] = defaultdict(dict)
+        for case in cases:
+            for name, value in case.callspec.params.items():
+                numbers[name].setdefault(id(value), len(numbers[name]))
 
-        def is_diagonal(case: pytest.Function, sizes: dict[str, int] = sizes) -> bool:
-            indices = case.callspec.indices
-            return all(index == max(indices.values()) % sizes[name] for name, index in indices.items())
+        def is_diagonal(case: pytest.Function, numbers: dict[str, dict[int, int]] = numbers) -> bool:
+            found = {name: numbers[name][id(value)] for name, value in case.callspec.params.items()}
+            return all(number == max(found.values()) % len(numbers[name]) for name, number in found.items())
 
         seen: set[tuple[str, int]] = set()
         quick = [case for case in cases if not case.get_closest_marker("slow")]
         # The diagonal first, since values of a short list meet several of a long one there.
         for case in sorted(quick, key=is_diagonal, reverse=True):
-            if seen.issuperset(case.callspec.indices.items()):
+            values = {(name, id(value)) for name, value in case.callspec.params.items()}
+            if values <= seen:
                 case.add_marker("slow")
-            seen.update(case.callspec.indices.items())
+            seen |= values
 
 
 def pytest_collection_finish() -> None:
