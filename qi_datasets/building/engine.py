@@ -76,6 +76,7 @@ class Engine:
     ) -> Iterator[Iterator[Any]]:
         """Yields an iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
 
+        The first items are worked on before their results are asked for: the caller may do something else meanwhile.
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
         after its present item; no thread outlives the block.
 
@@ -169,7 +170,7 @@ def _results(
     pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
-    """Yields the results in the order of the items.
+    """Returns an iterator over the results in the order of the items; the first of them are worked on at once.
 
     Args:
         submit: Starts the work on a batch, somewhere else.
@@ -178,12 +179,16 @@ def _results(
         pending: Futures that were handed out, in order.
         ahead: The largest number of pending futures.
     """
+
+    def rest() -> Iterator[Result]:
+        while pending:
+            results = pending[0].result()
+            pending.popleft()
+            pending.extend(submit(work, batch) for batch in islice(batches, 1))
+            yield from results
+
     pending.extend(submit(work, batch) for batch in islice(batches, ahead))
-    while pending:
-        results = pending[0].result()
-        pending.popleft()
-        pending.extend(submit(work, batch) for batch in islice(batches, 1))
-        yield from results
+    return rest()
 
 
 def has_server() -> bool:

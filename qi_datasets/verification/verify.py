@@ -8,10 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
-from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.engine import Engine
-from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.networks.devices import checked_device, threads_for
@@ -29,7 +27,6 @@ from qi_datasets.storage.location import (
 )
 from qi_datasets.storage.manifest import Manifest, library_versions
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.storage.published import whole_copy
 from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
@@ -181,6 +178,8 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
     """Yields a description of what is verified, the sets' folders, and notes; toy sets exist only inside the block."""
     published = HubPlace.parse(out)
     if published is not None:
+        from qi_datasets.storage.published import whole_copy  # the Hub's client: slow to import
+
         with whole_copy(published) as folder:
             if asked not in (None, [folder_name(folder)]):
                 named = NamedArgument("sets", ", ".join(asked or ()))
@@ -202,6 +201,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
+        from qi_datasets.building.build import build_set
+        from qi_datasets.building.plan import plan_set
+
         with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
             folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]

@@ -7,6 +7,7 @@ bytes are, so that nothing depends on the writer alone.
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,26 @@ class DecodedRow:
     box: Box
     values: dict[str, Any]
 
+    @cached_property
+    def shown(self) -> Placed:
+        """What is not black, at its place."""
+        return without_black(self.image, self.box)
+
     @property
     def label(self) -> int:
         """The stored label."""
         return int(self.values["label"])
+
+
+def without_black(image: Pixels, box: Box) -> Placed:
+    """Returns what is not black in an image, at its place: contiguous, since it is hashed for each config.
+
+    Args:
+        image: (h, w, c) uint8.
+        box: Of what is not black.
+    """
+    y0, x0, y1, x1 = box
+    return Placed(np.ascontiguousarray(image[y0:y1, x0:x1]), y0, x0, *image.shape[:2])
 
 
 def is_sampled(config: str, split: str, number: int) -> bool:
