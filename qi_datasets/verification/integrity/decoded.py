@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
+from qi_datasets.pixels.geometry import Box, Pixels, Placed
 from qi_datasets.pixels.png import PatchEncoder
 from qi_datasets.specs import QI, QUADRANT
 from qi_datasets.verification.stored_folder import StoredFolder
@@ -105,13 +105,11 @@ class KnownFiles:
         self.content: Pixels | None = None
         self.encoder: PatchEncoder
 
-    def png(self, image: Placed) -> bytes:
-        """Returns the file of an image."""
-        if self.content is not image.content and (
-            self.content is None or not np.array_equal(self.content, image.content)
-        ):
-            self.content, self.encoder = image.content, PatchEncoder(image.content)
-        return self.encoder.png(image.y, image.x, image.height, image.width)
+    def encoder_of(self, content: Pixels) -> PatchEncoder:
+        """Returns what writes files of images with that content."""
+        if self.content is None or not np.array_equal(self.content, content):
+            self.content, self.encoder = content, PatchEncoder(content)
+        return self.encoder
 
     def may_know(self, number: int) -> bool:
         """Returns whether a row has the content of the row before it, at another position."""
@@ -121,14 +119,15 @@ class KnownFiles:
         """Returns the row of that number if its file has the content of the row before, at its own x, y; else None."""
         side = self.stored.manifest.size
         shown = row_as_built(self.stored, before) if before is not None else None
-        if shown is None:
+        if before is None or shown is None:
             return None
         height, width, _ = shown.content.shape
         y, x = values["y"], values["x"]
         if not (0 <= y <= side - height and 0 <= x <= side - width):
             return None
-        image = Placed(shown.content, y, x, side, side)
-        if self.png(image) != stored_bytes(values):
+        if self.encoder_of(shown.content).png(y, x, side, side) != stored_bytes(values):
             return None
-        y0, x0, y1, x1 = nonzero_box(image.content)
-        return DecodedRow(number, image.pixels(), (y0 + y, x0 + x, y1 + y, x1 + x), values)
+        down, right = y - shown.y, x - shown.x
+        y0, x0, y1, x1 = before.box
+        box = NOTHING if before.box == NOTHING else (y0 + down, x0 + right, y1 + down, x1 + right)
+        return DecodedRow(number, Placed(shown.content, y, x, side, side).pixels(), box, values)
