@@ -1,5 +1,6 @@
 """Runs work in threads, in processes or on a Dask cluster, and yields the results in the order of the items."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -240,6 +241,7 @@ def _begin(work: Callable[[list[Item]], list[Result]]) -> None:
     """Makes this process ready: Ctrl-C is for the one that started it, and it ends when that one does."""
     global _work  # noqa: PLW0603
     _work = work
+    gc.freeze()  # Python's search for garbage would go through, and copy, all that the server imported.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -34,7 +34,7 @@ def row_digest(image: Placed, label: int | str, source: str, box: Box | None = N
         y0, x0, y1, x1 = y0 + image.y, x0 + image.x, y1 + image.y, x1 + image.x
     size = f"{image.height}x{image.width}x{image.channels}"
     digest = hashlib.sha256(f"{size}|{y0},{x0},{y1},{x1}|{label}|{source}|".encode())
-    digest.update(block)
+    digest.update(block.data)
     return digest.digest()
 
 

@@ -59,13 +59,12 @@ class Borders:
         image = row_as_built(stored, row) if row is not None else None
         if row is None or image is None:
             return
-        encoder, side = chunk.files.encoder_of(image.content), stored.manifest.size
         for config, rows in self.rows.items():
             border = stored.border(config)
             if number not in rows or is_sampled(config, chunk.split, number) or not BORDER.low < border <= BORDER.high:
                 continue
-            values, wide = rows[number], side + 2 * border
-            if encoder.png(image.y + border, image.x + border, wide, wide) == stored_bytes(values):
+            values = rows[number]
+            if chunk.files.png(image.bordered(border)) == stored_bytes(values):
                 self.find(chunk, config, number, differing_columns(stored, row, border, values))
                 self.digests[config][number] = digest_of(stored, number, values, row.shown.bordered(border))
 

@@ -105,11 +105,13 @@ class KnownFiles:
         self.content: Pixels | None = None
         self.encoder: PatchEncoder
 
-    def encoder_of(self, content: Pixels) -> PatchEncoder:
-        """Returns what writes files of images with that content."""
-        if self.content is None or not np.array_equal(self.content, content):
-            self.content, self.encoder = content, PatchEncoder(content)
-        return self.encoder
+    def png(self, image: Placed) -> bytes:
+        """Returns the file of an image."""
+        if self.content is not image.content and (
+            self.content is None or not np.array_equal(self.content, image.content)
+        ):
+            self.content, self.encoder = image.content, PatchEncoder(image.content)
+        return self.encoder.png(image.y, image.x, image.height, image.width)
 
     def may_know(self, number: int) -> bool:
         """Returns whether a row has the content of the row before it, at another position."""
@@ -125,9 +127,10 @@ class KnownFiles:
         y, x = values["y"], values["x"]
         if not (0 <= y <= side - height and 0 <= x <= side - width):
             return None
-        if self.encoder_of(shown.content).png(y, x, side, side) != stored_bytes(values):
+        image = Placed(shown.content, y, x, side, side)
+        if self.png(image) != stored_bytes(values):
             return None
         down, right = y - shown.y, x - shown.x
         y0, x0, y1, x1 = before.box
         box = NOTHING if before.box == NOTHING else (y0 + down, x0 + right, y1 + down, x1 + right)
-        return DecodedRow(number, Placed(shown.content, y, x, side, side).pixels(), box, values)
+        return DecodedRow(number, image.pixels(), box, values)
