@@ -1,5 +1,6 @@
 """Runs work in threads, in processes or on a Dask cluster, and yields the results in the order of the items."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -76,6 +77,7 @@ class Engine:
     ) -> Iterator[Iterator[Any]]:
         """Yields an iterator over `work` of each item, some items ahead, so that memory doesn't grow with their number.
 
+        The first items are worked on before their results are asked for: the caller may do something else meanwhile.
         However the `with` block ends, by an error or by Ctrl-C too, what has not begun is dropped, and what runs ends
         after its present item; no thread outlives the block.
 
@@ -169,7 +171,7 @@ def _results(
     pending: deque[Future[list[Result]]],
     ahead: int,
 ) -> Iterator[Result]:
-    """Yields the results in the order of the items.
+    """Returns an iterator over the results in the order of the items; the first of them are worked on at once.
 
     Args:
         submit: Starts the work on a batch, somewhere else.
@@ -178,12 +180,16 @@ def _results(
         pending: Futures that were handed out, in order.
         ahead: The largest number of pending futures.
     """
+
+    def rest() -> Iterator[Result]:
+        while pending:
+            results = pending[0].result()
+            pending.popleft()
+            pending.extend(submit(work, batch) for batch in islice(batches, 1))
+            yield from results
+
     pending.extend(submit(work, batch) for batch in islice(batches, ahead))
-    while pending:
-        results = pending[0].result()
-        pending.popleft()
-        pending.extend(submit(work, batch) for batch in islice(batches, 1))
-        yield from results
+    return rest()
 
 
 def has_server() -> bool:
@@ -235,6 +241,7 @@ def _begin(work: Callable[[list[Item]], list[Result]]) -> None:
     """Makes this process ready: Ctrl-C is for the one that started it, and it ends when that one does."""
     global _work  # noqa: PLW0603
     _work = work
+    gc.freeze()  # Python's search for garbage would go through, and copy, all that the server imported.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qi_datasets.builders.subset import ListedImage, sort_by_digest
@@ -151,13 +150,20 @@ def read_subset(per_class: int, output: str | Path | None = None, *, whole: bool
     if not agrees:
         raise StoredSetError(f"{folder} is damaged: names are not those of the digest; build it again")
     check_sizes(table, count)
-    return table if whole else table.filter(pc.less(table.column("rank"), count))
+    return table if whole else _rows_below(table, "rank", count)
+
+
+def _rows_below(table: pa.Table, column: str, limit: int) -> pa.Table:
+    # Its import takes longer than all of Arrow's else, and who only looks for lists doesn't need it.
+    import pyarrow.compute as pc
+
+    return table.filter(pc.less(table.column(column), limit))
 
 
 def check_sizes(table: pa.Table, per_class: int) -> None:
     """Raises OptionError, which names the classes, if some classes have fewer images than are asked for."""
     largest = table.group_by("wnid").aggregate([("rank", "max")])
-    short = largest.filter(pc.less(largest.column("rank_max"), per_class - 1)).sort_by("wnid")
+    short = _rows_below(largest, "rank_max", per_class - 1).sort_by("wnid")
     if short.num_rows:
         examples = short.slice(0, NAMED).to_pylist()
         named = ", ".join(f"{each['wnid']} ({each['rank_max'] + 1})" for each in examples)

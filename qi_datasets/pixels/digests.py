@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterable
 
+import numpy as np
+
 from qi_datasets.pixels.geometry import Box, Placed, nonzero_box
 from qi_datasets.specs import DRAW_PREFIX
 
@@ -27,11 +29,13 @@ def row_digest(image: Placed, label: int | str, source: str, box: Box | None = N
         box: `nonzero_box(image.content)`, for callers that place one content many times.
     """
     y0, x0, y1, x1 = nonzero_box(image.content) if box is None else box
-    block = image.content[y0:y1, x0:x1].tobytes()
-    if block:
+    block = np.ascontiguousarray(image.content[y0:y1, x0:x1])
+    if block.size:
         y0, x0, y1, x1 = y0 + image.y, x0 + image.x, y1 + image.y, x1 + image.x
     size = f"{image.height}x{image.width}x{image.channels}"
-    return hashlib.sha256(f"{size}|{y0},{x0},{y1},{x1}|{label}|{source}|".encode() + block).digest()
+    digest = hashlib.sha256(f"{size}|{y0},{x0},{y1},{x1}|{label}|{source}|".encode())
+    digest.update(block.data)
+    return digest.digest()
 
 
 def split_digest(row_digests: Iterable[bytes]) -> str:

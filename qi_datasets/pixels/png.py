@@ -158,8 +158,8 @@ class PatchEncoder:
         frame = _frame(self._code, self._shape, y, x, height, width)
         rows, sums = self._at_edge if frame.at_edge else (self._rows, self._sums)
         first, *others = rows
-        pieces = [frame.above + frame.opening + first, *others]
-        pieces[-1] += self._code.end + frame.below
+        pieces = [frame.before + first, *others]
+        pieces[-1] += frame.after
         deflated = np.packbits(np.frombuffer(frame.between.join(pieces), np.uint8), bitorder="little")
         data = b"".join([_ZLIB_HEADER, deflated.data, frame.adler(sums)])
         return b"".join([frame.head, *_chunk(b"IDAT", data), _END])
@@ -170,19 +170,18 @@ class _Frame(NamedTuple):
 
     Fields:
         head: the file up to its IDAT chunk.
-        above, below: bit strings of the two blocks of black.
-        opening: bit string of all from there to the first row's residuals.
+        before: bit string of all before the first row's residuals: a block of black, and the content's first bits.
         between: bit string of all from one row's residuals to the next's.
+        after: bit string of all after the last row's residuals, up to the end of the second block of black.
         at_edge: whether the content ends at the canvas's right edge.
         fixed, by_total, by_row: terms and factors of the higher half of the Adler-32.
         filters: sum of the filter types of the content's rows.
     """
 
     head: bytes
-    above: bytes
-    below: bytes
-    opening: bytes
+    before: bytes
     between: bytes
+    after: bytes
     at_edge: bool
     fixed: int
     by_total: int
@@ -212,10 +211,9 @@ def _frame(code: Code, shape: tuple[int, int, int], y: int, x: int, height: int,
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[c], 0, 0, 0)
     return _Frame(
         head=b"".join([_SIGNATURE, *_chunk(b"IHDR", header)]),
-        above=_black_block(MORE, y * stride),
-        below=_black_block(LAST, right + (height - y - h) * stride),
-        opening=MORE + code.start + row_start,
+        before=_black_block(MORE, y * stride) + MORE + code.start + row_start,
         between=code.zeros(right) + row_start,
+        after=code.end + _black_block(LAST, right + (height - y - h) * stride),
         at_edge=at_edge,
         # The byte at position p is counted size - p times.
         fixed=size * (1 + filters) - stride * (y * filters + filters * (h - 1) // 2),

@@ -8,14 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
-from qi_datasets.building.build import build_set
 from qi_datasets.building.complete import PREVIEW
 from qi_datasets.building.engine import Engine
-from qi_datasets.building.plan import plan_set
 from qi_datasets.building.subset import SUBSET
 from qi_datasets.errors import Message, NamedArgument, NotBuiltError, OptionError, StoredSetError, UnknownSetError
 from qi_datasets.networks.devices import checked_device, threads_for
-from qi_datasets.registry import look_up_spec, nearest, specs
+from qi_datasets.registry import nearest, specs
 from qi_datasets.specs import SPECS
 from qi_datasets.storage.hub import HubPlace
 from qi_datasets.storage.location import (
@@ -27,9 +25,8 @@ from qi_datasets.storage.location import (
     read_bytes,
     sets_root,
 )
-from qi_datasets.storage.manifest import Manifest, library_versions
+from qi_datasets.storage.manifest import library_versions
 from qi_datasets.storage.manifest_file import MANIFEST
-from qi_datasets.storage.published import whole_copy
 from qi_datasets.storage.scratch import scratch_folder
 from qi_datasets.verification.against import check_against
 from qi_datasets.verification.integrity.across import check_across
@@ -115,14 +112,17 @@ def verify(
     sought: AbstractContextManager[tuple[str, list[Place], tuple[str, ...]]]
     sought = nullcontext((str(lists), [], ())) if alone else sets_at(out, others)
     with sought as (where, folders, notes):
-        repeats, described = tuple(announce_repeats(folders)), tuple(describe_sets(folders))
+        opened = {folder: open_set(folder) for folder in folders}
+        sets_there = [found for found in opened.values() if isinstance(found, StoredFolder)]
+        repeats = tuple(filter(None, (stored.manifest.repeats for stored in sets_there)))
+        described = tuple(map(describe_set, sets_there))
         measured = [
             part
-            for folder in folders
-            for part in measure_set(folder, engine, options, only=only, torch_is_there=torch_is_there)
+            for folder, stored in opened.items()
+            for part in measure_set(folder, stored, engine, options, only=only, torch_is_there=torch_is_there)
         ]
         if only != SEPARABILITY:
-            measured.append(check_across(folders))
+            measured.append(check_across(sets_there))
         if lists is not None and only != SEPARABILITY:
             measured.append(check_lists(lists))
         if against is not None:
@@ -156,24 +156,22 @@ def lists_at(out: str | Path | None, asked: Sequence[str] | None) -> Path | None
     return Path(str(root))
 
 
-def announce_repeats(folders: Iterable[Place]) -> Iterator[str]:
-    """Yields warnings about the sets: pictures that have several names."""
-    for folder in folders:
-        with suppress(StoredSetError):  # the set's own check of its manifest reports this
-            if repeats := Manifest.read(folder).repeats:
-                yield repeats
+def open_set(folder: Place) -> StoredFolder | StoredSetError | UnknownSetError:
+    """Returns the set in a folder, or why its manifest can't be used."""
+    try:
+        return StoredFolder.open(folder)
+    except (StoredSetError, UnknownSetError) as error:
+        return error
 
 
-def describe_sets(folders: Iterable[Place]) -> Iterator[VerifiedSet]:
-    """Yields each set's description of itself; its preview only if anybody may see its pixels."""
-    for folder in folders:
-        with suppress(StoredSetError, UnknownSetError):  # the set's own check of its manifest reports this
-            manifest = Manifest.read(folder)
-            public = manifest.publishable(look_up_spec(manifest.name)) and PREVIEW in manifest.files
-            picture = b""
-            with suppress(OSError):  # the check of the files reports this
-                picture = read_bytes(join_place(folder, PREVIEW), LARGEST_PREVIEW) if public else b""
-            yield VerifiedSet(folder_name(folder), manifest.provenance, picture)
+def describe_set(stored: StoredFolder) -> VerifiedSet:
+    """Returns a set's description of itself; its preview only if anybody may see its pixels."""
+    manifest = stored.manifest
+    public = manifest.publishable(stored.spec) and PREVIEW in manifest.files
+    picture = b""
+    with suppress(OSError):  # the check of the files reports this
+        picture = read_bytes(join_place(stored.folder, PREVIEW), LARGEST_PREVIEW) if public else b""
+    return VerifiedSet(stored.name, manifest.provenance, picture)
 
 
 @contextmanager
@@ -181,6 +179,8 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
     """Yields a description of what is verified, the sets' folders, and notes; toy sets exist only inside the block."""
     published = HubPlace.parse(out)
     if published is not None:
+        from qi_datasets.storage.published import whole_copy  # the Hub's client: slow to import
+
         with whole_copy(published) as folder:
             if asked not in (None, [folder_name(folder)]):
                 named = NamedArgument("sets", ", ".join(asked or ()))
@@ -202,6 +202,9 @@ def sets_at(out: str | Path | None, asked: Sequence[str] | None) -> Iterator[tup
         yield str(root), [root], ()
         return
     if out is None and not there and (asked is None or all(is_toy(name) for name in asked)):
+        from qi_datasets.building.build import build_set
+        from qi_datasets.building.plan import plan_set
+
         with scratch_folder() as temporary:
             names = [name for name in SPECS if is_toy(name)] if asked is None else asked
             folders = [build_set(plan_set(SPECS[name]), temporary).folder for name in names]
@@ -251,22 +254,27 @@ def is_toy(name: str) -> bool:
 
 
 def measure_set(
-    folder: Place, engine: Engine, options: NetworkOptions, *, only: str | None, torch_is_there: bool
+    folder: Place,
+    stored: StoredFolder | StoredSetError | UnknownSetError,
+    engine: Engine,
+    options: NetworkOptions,
+    *,
+    only: str | None,
+    torch_is_there: bool,
 ) -> list[CheckResults]:
     """Returns the checks of one set: integrity, then networks if integrity leaves something to measure.
 
     Args:
         folder: The set's folder.
+        stored: The set, or why its manifest can't be used.
         engine: Reads its rows.
         options: Options of network checks.
         only: "integrity", "separability", or None for both.
         torch_is_there: Whether networks can be run.
     """
-    try:
-        stored = StoredFolder.open(folder)
-    except (StoredSetError, UnknownSetError) as error:
+    if not isinstance(stored, StoredFolder):
         meaning = "the manifest can be read"
-        return [CheckResults((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(error)),))]
+        return [CheckResults((Check(folder_name(folder), "manifest", Status.FAIL, "", meaning, cause=str(stored)),))]
     parts = []
     if only != SEPARABILITY:
         parts.append(check_integrity(stored, engine=engine, full=options.full, progress=options.progress))

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from qi_datasets.errors import QIDatasetsError
-from qi_datasets.storage.location import Place
 from qi_datasets.verification.integrity.findings import Findings
 from qi_datasets.verification.report.report import Check, CheckResults, Status
 from qi_datasets.verification.stored_folder import StoredFolder
@@ -11,15 +9,9 @@ from qi_datasets.verification.stored_folder import StoredFolder
 NAME = "disjoint"
 
 
-def check_across(folders: Sequence[Place]) -> CheckResults:
+def check_across(stored_sets: Sequence[StoredFolder]) -> CheckResults:
     """Checks that no set has a source of the set whose images come before it, by name or by file."""
-    sets = {}
-    for folder in folders:
-        try:
-            stored = StoredFolder.open(folder)
-        except QIDatasetsError:
-            continue  # the set's own check of its manifest reports this
-        sets[stored.name] = stored
+    sets = {stored.name: stored for stored in stored_sets}
     checks = [
         disjoint(stored, sets[stored.spec.first_rank_after])
         for stored in sets.values()

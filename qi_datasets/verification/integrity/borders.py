@@ -21,7 +21,14 @@ from qi_datasets.verification.integrity.chunk import (
     numbered_rows,
     usable_image,
 )
-from qi_datasets.verification.integrity.decoded import NOTHING, DecodedRow, is_sampled, row_as_built, stored_bytes
+from qi_datasets.verification.integrity.decoded import (
+    NOTHING,
+    DecodedRow,
+    is_sampled,
+    row_as_built,
+    stored_bytes,
+    without_black,
+)
 from qi_datasets.verification.integrity.rows import first_difference
 from qi_datasets.verification.stored_folder import StoredFolder
 
@@ -52,7 +59,6 @@ class Borders:
         image = row_as_built(stored, row) if row is not None else None
         if row is None or image is None:
             return
-        unbordered = whole(row.image)
         for config, rows in self.rows.items():
             border = stored.border(config)
             if number not in rows or is_sampled(config, chunk.split, number) or not BORDER.low < border <= BORDER.high:
@@ -60,8 +66,7 @@ class Borders:
             values = rows[number]
             if chunk.files.png(image.bordered(border)) == stored_bytes(values):
                 self.find(chunk, config, number, differing_columns(stored, row, border, values))
-                shown = unbordered.bordered(border)
-                self.digests[config][number] = digest_of(stored, number, values, shown, row.box)
+                self.digests[config][number] = digest_of(stored, number, values, row.shown.bordered(border))
 
     def compare_images(self, chunk: Chunk) -> None:
         """Decodes and compares all other rows; then adds the digests of all to `seen`."""
@@ -90,8 +95,9 @@ class Borders:
         if image is None:
             return UNKNOWN_DIGEST
         if self.find(chunk, config, number, differing(stored, row, border, image, values)) or row is None:
-            return digest_of(stored, number, values, whole(np.asarray(image)), box_of(image))
-        return digest_of(stored, number, values, whole(row.image).bordered(border), row.box)
+            shown = without_black(whole(np.asarray(image)).content, box_of(image))
+            return digest_of(stored, number, values, shown)
+        return digest_of(stored, number, values, row.shown.bordered(border))
 
     def find(self, chunk: Chunk, config: str, number: int, differences: Iterator[str]) -> bool:
         """Records the differences of a row; returns whether there are any.

@@ -132,8 +132,7 @@ class ExaminedRows:
     def note(self, split: str, row: DecodedRow) -> None:
         """Adds a row of the config without border."""
         y0, x0, y1, x1 = row.box
-        shape = f"{y1 - y0}x{x1 - x0}|".encode()
-        content = hashlib.sha256(shape + row.image[y0:y1, x0:x1].tobytes()).digest()
+        content = hashlib.sha256(f"{y1 - y0}x{x1 - x0}|".encode() + row.shown.content.tobytes()).digest()
         for name, value in (
             ("labels", row.label),
             ("sources", row.values.get("source", "")),
@@ -181,7 +180,7 @@ def read_chunk(
             if row is not None:
                 chunk.rows.append(row)
                 seen.note(chunk.split, row)
-                digests += digest_of(stored, number, row.values, whole(row.image), row.box)
+                digests += digest_of(stored, number, row.values, row.shown)
             elif number in rows:
                 digests += UNKNOWN_DIGEST
             if then is not None:
@@ -224,7 +223,7 @@ def numbered_rows(
     wanted = {"image", "label", *stored.spec.columns}
     border = stored.border(config)
     for number, row in enumerate(rows, start=start):
-        if missing := wanted - {name for name, value in row.items() if value is not None}:
+        if missing := [name for name in wanted if row.get(name) is None]:
             findings.add("readable", f"{config}/{split} row {number} has no {', '.join(sorted(missing))}")
             continue
         path, wanted_path = row["image"]["path"], image_path(split, number, border)
@@ -270,16 +269,16 @@ def box_of(image: Image.Image) -> Box:
     return NOTHING if found is None else (found[1], found[0], found[3], found[2])
 
 
-def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], image: Placed, box: Box) -> bytes:
+def digest_of(stored: StoredFolder, number: int, values: dict[str, Any], shown: Placed) -> bytes:
     """Returns the digest of a row with an image.
 
     Args:
         stored: The set.
         number: Of the row.
         values: Of the row.
-        image: Of the row.
-        box: Of what is not black in the image's content.
+        shown: Of the row's image what is not black, as of `without_black`.
     """
     label = values["label"] if stored.spec.label_in_digest else ""
     source = values["source"] if "source" in stored.spec.columns else str(number)
-    return row_digest(image, label, source, box)
+    h, w, _ = shown.content.shape
+    return row_digest(shown, label, source, (0, 0, h, w))

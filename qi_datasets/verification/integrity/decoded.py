@@ -7,11 +7,12 @@ bytes are, so that nothing depends on the writer alone.
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from qi_datasets.pixels.geometry import Box, Pixels, Placed, nonzero_box
+from qi_datasets.pixels.geometry import Box, Pixels, Placed
 from qi_datasets.pixels.png import PatchEncoder
 from qi_datasets.specs import QI, QUADRANT
 from qi_datasets.verification.stored_folder import StoredFolder
@@ -39,10 +40,26 @@ class DecodedRow:
     box: Box
     values: dict[str, Any]
 
+    @cached_property
+    def shown(self) -> Placed:
+        """What is not black, at its place."""
+        return without_black(self.image, self.box)
+
     @property
     def label(self) -> int:
         """The stored label."""
         return int(self.values["label"])
+
+
+def without_black(image: Pixels, box: Box) -> Placed:
+    """Returns what is not black in an image, at its place: contiguous, since it is hashed for each config.
+
+    Args:
+        image: (h, w, c) uint8.
+        box: Of what is not black.
+    """
+    y0, x0, y1, x1 = box
+    return Placed(np.ascontiguousarray(image[y0:y1, x0:x1]), y0, x0, *image.shape[:2])
 
 
 def is_sampled(config: str, split: str, number: int) -> bool:
@@ -104,7 +121,7 @@ class KnownFiles:
         """Returns the row of that number if its file has the content of the row before, at its own x, y; else None."""
         side = self.stored.manifest.size
         shown = row_as_built(self.stored, before) if before is not None else None
-        if shown is None:
+        if before is None or shown is None:
             return None
         height, width, _ = shown.content.shape
         y, x = values["y"], values["x"]
@@ -113,5 +130,7 @@ class KnownFiles:
         image = Placed(shown.content, y, x, side, side)
         if self.png(image) != stored_bytes(values):
             return None
-        y0, x0, y1, x1 = nonzero_box(image.content)
-        return DecodedRow(number, image.pixels(), (y0 + y, x0 + x, y1 + y, x1 + x), values)
+        down, right = y - shown.y, x - shown.x
+        y0, x0, y1, x1 = before.box
+        box = NOTHING if before.box == NOTHING else (y0 + down, x0 + right, y1 + down, x1 + right)
+        return DecodedRow(number, image.pixels(), box, values)

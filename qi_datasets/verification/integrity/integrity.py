@@ -1,6 +1,6 @@
 """Integrity: checks whether the files are as specified. Needs no torch, reads every row, keeps memory small."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,8 +45,9 @@ class IntegrityCheck:
         meaning: What it shows, in one sentence.
         applies: For which sets; None for those whose row of the spec table names the check.
         on_rows: Yields what is wrong with a chunk's rows; runs in the workers.
-        on_set: Yields what is wrong with the set, once all rows are read. Without it and without `on_rows`,
-            reading itself makes the findings of that name.
+        on_folder: Yields what is wrong with the manifest and the files; runs while rows are read, and sees none.
+        on_set: Yields what is wrong with the set, once all rows are read. Without any of the three, reading itself
+            makes the findings of that name.
         figure: What was measured, for a reader.
         otherwise: How the check ends when something is found.
     """
@@ -55,6 +56,7 @@ class IntegrityCheck:
     meaning: str
     applies: Callable[[StoredFolder], bool] | None = applies_always
     on_rows: Callable[[Chunk], Iterator[str]] | None = None
+    on_folder: Callable[[StoredFolder, ExaminedRows], Iterator[str]] | None = None
     on_set: Callable[[StoredFolder, ExaminedRows], Iterator[str]] | None = None
     figure: Callable[[StoredFolder, ExaminedRows], str] | None = None
     otherwise: Status = Status.FAIL
@@ -65,14 +67,14 @@ class IntegrityCheck:
 
 
 CHECKS = (
-    IntegrityCheck("manifest", "the manifest agrees with the specification", on_set=whole_set.manifest),
-    IntegrityCheck("files", "every file has its recorded size and SHA-256", on_set=stored_files.files),
-    IntegrityCheck("list", "the folder holds what the manifest lists, and nothing else", on_set=stored_files.listed),
-    IntegrityCheck("card", "the card's head is what the manifest gives", on_set=stored_files.card),
-    IntegrityCheck("croissant", "croissant.json is what the manifest gives", on_set=stored_files.croissant),
+    IntegrityCheck("manifest", "the manifest agrees with the specification", on_folder=whole_set.manifest),
+    IntegrityCheck("files", "every file has its recorded size and SHA-256", on_folder=stored_files.files),
+    IntegrityCheck("list", "the folder holds what the manifest lists, and nothing else", on_folder=stored_files.listed),
+    IntegrityCheck("card", "the card's head is what the manifest gives", on_folder=stored_files.card),
+    IntegrityCheck("croissant", "croissant.json is what the manifest gives", on_folder=stored_files.croissant),
     IntegrityCheck("readable", "every row can be read and every image decoded"),
-    IntegrityCheck("schema", "the columns have the specified types and features", on_set=stored_files.schema),
-    IntegrityCheck("counts", "every split has its number of rows", on_set=whole_set.counts),
+    IntegrityCheck("schema", "the columns have the specified types and features", on_folder=stored_files.schema),
+    IntegrityCheck("counts", "every split has its number of rows", on_folder=whole_set.counts),
     IntegrityCheck("images", "PNG of pixels alone, in the specified size and mode"),
     IntegrityCheck("paths", "stored images are named as their border says"),
     IntegrityCheck("labels", "every label is the specified one", on_rows=rows.labels),
@@ -103,7 +105,7 @@ CHECKS = (
         "displacement",
         "total strides see both corners in one phase",
         None,
-        on_set=quadrant.displacement,
+        on_folder=quadrant.displacement,
         figure=quadrant.displacement_figure,
     ),
     IntegrityCheck("constant", "no picture is of one colour all over", None, quadrant.constant, otherwise=Status.WARN),
@@ -158,11 +160,10 @@ def check_integrity(
             already.
         progress: Show a bar, if standard error is a terminal.
     """
-    seen = examine(stored, engine or Engine(), full, progress)
+    made = [check for check in CHECKS if check.is_for(stored)]
+    seen = examine(stored, made, engine or Engine(), full, progress)
     checks = []
-    for check in CHECKS:
-        if not check.is_for(stored):
-            continue
+    for check in made:
         if check.on_set is not None:
             seen.findings.gather(check.name, check.on_set(stored, seen))
         cause = seen.findings.cause(check.name)
@@ -172,11 +173,14 @@ def check_integrity(
     return CheckResults(tuple(checks))
 
 
-def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) -> ExaminedRows:
-    """Returns the notes of all rows, read chunk by chunk.
+def examine(
+    stored: StoredFolder, checks: Sequence[IntegrityCheck], engine: Engine, full: bool, progress: bool
+) -> ExaminedRows:
+    """Returns the notes of all rows, read chunk by chunk, and what is wrong with the folder.
 
     Args:
         stored: The set.
+        checks: Those that are made.
         engine: Where rows are read.
         full: Decode every image.
         progress: Show a bar, if standard error is a terminal.
@@ -192,15 +196,20 @@ def examine(stored: StoredFolder, engine: Engine, full: bool, progress: bool) ->
     step = max(1, ROW_GROUP_ROWS // stored.spec.rows_per_source) * stored.spec.rows_per_source
     tasks = (stretch for split, count in rows.items() for stretch in stretches(stored, split, count, step))
     total = sum(-(-count // step) for count in rows.values())
-    with bar_over(stored.name, total, "chunk", progress) as bar:
+    images = sum(rows.values()) * len(stored.manifest.configs)
+    readers = replace(engine, processes=engine.processes and images >= WORTH_PROCESSES)
+    with (
+        bar_over(stored.name, total, "chunk", progress) as bar,
+        readers.in_order(partial(examine_chunk, stored, full), tasks) as parts,
+    ):
         with replace(engine, processes=False).in_order(partial(measure_file, stored), stored.manifest.files) as files:
             whole.files = dict(zip(stored.manifest.files, files, strict=True))
-        images = sum(rows.values()) * len(stored.manifest.configs)
-        engine = replace(engine, processes=engine.processes and images >= WORTH_PROCESSES)
-        with engine.in_order(partial(examine_chunk, stored, full), tasks) as parts:
-            for part in parts:
-                whole.merge(part)
-                bar.update()
+        for check in checks:
+            if check.on_folder is not None:
+                whole.findings.gather(check.name, check.on_folder(stored, whole))
+        for part in parts:
+            whole.merge(part)
+            bar.update()
     return whole
 
 

@@ -224,3 +224,13 @@ def test_pictures_of_one_colour_are_counted_and_no_failure(tmp_path):
         assert check.status is (Status.WARN if found else Status.PASS)
         assert sum(name in check.cause for name in used) == min(len(found), 3)
         assert ("and 1 more" in check.cause) == (len(found) == 4)
+
+
+def test_an_all_black_picture_is_as_right_as_any(tmp_path):
+    album = {pictures.name_of(n): pictures.encoded(Image.new("RGB", (60, 60), (0, 0, 0))) for n in range(1, 7)}
+    source = open_source(pictures.flat(album, tmp_path / "images"))
+    splits = {QI.name: dict.fromkeys(QI.splits, 2)}
+    plan = plan_set(QI, source, splits=splits, official=False, borders=[0, 16])
+    folder = build_set(plan, tmp_path / "out").folder
+    assert not failing(verify(folder, only="integrity"))
+    assert not failing(verify(folder, only="integrity", full=True))
