@@ -92,6 +92,8 @@ def attention(
     others = query.dims[:-2] == key.dims[:-2] and value.dims == key.dims and value.sides == key.sides
     if not others or key.dims[-2] != _POSITIONS or isinstance(attn_mask, Patched):
         return NotImplemented
+    if attn_mask is not None and attn_mask.ndim == query.ndim and attn_mask.shape[0] != 1:
+        return NotImplemented  # What is added differs from image to image.
     # A term for each pair of positions, such as a table of relative positions, makes all positions different.
     if attn_mask is not None or any(one.is_whole for one in given if one.is_map) or is_gated_cheaper_whole(key):
         return _attend_whole(lambda *parts: func(*parts, attn_mask, **kwargs), [one.as_whole() for one in given])

@@ -139,6 +139,13 @@ def by_products(x, *, table=None, turned=False):
     return found.reshape(x.shape)
 
 
+def with_scores_of_each_image(x):
+    """Attention to all positions with what is computed of each image's queries added, as SAM's is."""
+    rows = x.flatten(2).transpose(1, 2)
+    added = torch.einsum("npc,qc->npq", rows, torch.linspace(0, 1, 3 * rows.shape[1], dtype=x.dtype).view(-1, 3))
+    return F.scaled_dot_product_attention(rows, rows, rows, attn_mask=added).transpose(1, 2).reshape(x.shape)
+
+
 def dense_in_place(x):
     """All earlier maps are put together in each layer, and that is written into."""
     maps = [x]
@@ -265,6 +272,7 @@ WHOLE = {
     "turned": (Apply(lambda x: x.rot90(1, (2, 3))), ["rot90"]),
     "summed up": (Apply(lambda x: x.cumsum(2)), ["cumsum"]),
     "softmax over rows": (nn.Softmax(2), ["softmax"]),
+    "scores of each image": (Apply(with_scores_of_each_image), ["einsum", "scaled_dot_product_attention"]),
     "undecided": (Undecided(), ["sum"]),
     "values": (Apply(lambda x: x * float(x.detach()[0, 0, 0, 0] * 0 + 2)), ["__getitem__"]),
     "filled in place": (Apply(lambda x: (x * 1).fill_(2) + x), ["fill"]),
