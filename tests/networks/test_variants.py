@@ -168,7 +168,7 @@ class TestPooling:
 
     def test_a_head_that_reads_positions_has_to_go_first(self):
         network = perturbed(DEEP["vgg16_bn"]())
-        with pytest.raises(OptionError, match="adaptive_avg_pool2d in layer avgpool on: take it off"):
+        with pytest.raises(OptionError, match="adaptive_avg_pool2d in layer avgpool on: remove it first"):
             with_global_max_pool(network)
         headless = without_head(network)
         assert headless(image(64, 64)).shape == (2, 49 * 8)
