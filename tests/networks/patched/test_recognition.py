@@ -272,7 +272,7 @@ WHOLE = {
     "turned": (Apply(lambda x: x.rot90(1, (2, 3))), ["rot90"]),
     "summed up": (Apply(lambda x: x.cumsum(2)), ["cumsum"]),
     "softmax over rows": (nn.Softmax(2), ["softmax"]),
-    "scores of each image": (Apply(with_scores_of_each_image), ["einsum", "scaled_dot_product_attention"]),
+    "scores of each image": (Apply(with_scores_of_each_image), ["einsum"]),
     "undecided": (Undecided(), ["sum"]),
     "values": (Apply(lambda x: x * float(x.detach()[0, 0, 0, 0] * 0 + 2)), ["__getitem__"]),
     "filled in place": (Apply(lambda x: (x * 1).fill_(2) + x), ["fill"]),
