@@ -140,10 +140,17 @@ def by_products(x, *, table=None, turned=False):
 
 
 def with_scores_of_each_image(x):
-    """Attention to all positions with what is computed of each image's queries added, as SAM's is."""
-    rows = x.flatten(2).transpose(1, 2)
-    added = torch.einsum("npc,qc->npq", rows, torch.linspace(0, 1, 3 * rows.shape[1], dtype=x.dtype).view(-1, 3))
-    return F.scaled_dot_product_attention(rows, rows, rows, attn_mask=added).transpose(1, 2).reshape(x.shape)
+    """Attention of a head for each channel, to all positions, with scores of each image's queries added, as in SAM."""
+    n, heads, h, w = x.shape
+    thrice = torch.eye(heads, dtype=x.dtype).repeat(3, 1)
+    rows = F.linear(x.permute(0, 2, 3, 1).reshape(n, h * w, heads), thrice)
+    rows = rows.view(n, h * w, 3, heads, 1).permute(2, 0, 3, 1, 4)
+    query, key, value = rows.reshape(3, n * heads, h * w, 1).unbind(0)
+    weights = torch.linspace(0, 1, w * w, dtype=x.dtype).view(w, w, 1)
+    added = torch.einsum("bhwc,wkc->bhwk", query.reshape(-1, h, w, 1), weights)
+    added = (added[:, :, :, :, None] + added[:, :, :, None, :]).reshape(-1, h * w, h * w)
+    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
+    return attended.view(n, heads, h * w, 1).transpose(1, 2).reshape(n, h, w, heads).permute(0, 3, 1, 2)
 
 
 def dense_in_place(x):
@@ -272,7 +279,7 @@ WHOLE = {
     "turned": (Apply(lambda x: x.rot90(1, (2, 3))), ["rot90"]),
     "summed up": (Apply(lambda x: x.cumsum(2)), ["cumsum"]),
     "softmax over rows": (nn.Softmax(2), ["softmax"]),
-    "scores of each image": (Apply(with_scores_of_each_image), ["einsum"]),
+    "scores of each image": (Apply(with_scores_of_each_image), ["einsum", "scaled_dot_product_attention"]),
     "undecided": (Undecided(), ["sum"]),
     "values": (Apply(lambda x: x * float(x.detach()[0, 0, 0, 0] * 0 + 2)), ["__getitem__"]),
     "filled in place": (Apply(lambda x: (x * 1).fill_(2) + x), ["fill"]),
